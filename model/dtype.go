@@ -1,0 +1,61 @@
+package model
+
+// DType is the element type of a tensor. The zero value is no type at all.
+type DType uint8
+
+// The element types, named as PyTorch names them.
+const (
+	Invalid DType = iota
+	Bool
+	Uint8
+	Int8
+	Int16
+	Int32
+	Int64
+	Float16
+	BFloat16
+	Float32
+	Float64
+	Complex64
+	Complex128
+)
+
+var dtypes = [...]struct {
+	name string
+	size int
+}{
+	Invalid:    {"invalid", 0},
+	Bool:       {"bool", 1},
+	Uint8:      {"uint8", 1},
+	Int8:       {"int8", 1},
+	Int16:      {"int16", 2},
+	Int32:      {"int32", 4},
+	Int64:      {"int64", 8},
+	Float16:    {"float16", 2},
+	BFloat16:   {"bfloat16", 2},
+	Float32:    {"float32", 4},
+	Float64:    {"float64", 8},
+	Complex64:  {"complex64", 8},
+	Complex128: {"complex128", 16},
+}
+
+// String returns PyTorch's name of the type, such as "float32".
+func (d DType) String() string {
+	if int(d) < len(dtypes) {
+		return dtypes[d].name
+	}
+	return dtypes[Invalid].name
+}
+
+// Size returns the bytes of one element; 0 for [Invalid].
+func (d DType) Size() int {
+	if int(d) < len(dtypes) {
+		return dtypes[d].size
+	}
+	return 0
+}
+
+// IsFloat tells whether the type is a real floating-point type.
+func (d DType) IsFloat() bool {
+	return d == Float16 || d == BFloat16 || d == Float32 || d == Float64
+}

@@ -1,0 +1,68 @@
+package model
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// StateDict is an ordered, immutable map from names to tensors, as PyTorch's
+// Module.state_dict returns it: parameters and buffers together.
+type StateDict struct {
+	names   []string
+	tensors map[string]*Tensor
+}
+
+// Entry is one name and its tensor.
+type Entry struct {
+	Name   string
+	Tensor *Tensor
+}
+
+// NewStateDict returns a state dict with the entries in the given order. A
+// repeated name is a [FormatError].
+func NewStateDict(entries ...Entry) (*StateDict, error) {
+	s := &StateDict{tensors: make(map[string]*Tensor, len(entries))}
+	for _, e := range entries {
+		if _, dup := s.tensors[e.Name]; dup {
+			return nil, &FormatError{Format: "state dict", Offset: -1, Reason: fmt.Sprintf("%q occurs twice", e.Name)}
+		}
+		s.names = append(s.names, e.Name)
+		s.tensors[e.Name] = e.Tensor
+	}
+	return s, nil
+}
+
+// Len returns the number of entries.
+func (s *StateDict) Len() int { return len(s.names) }
+
+// Names returns the names in order; the slice is the caller's.
+func (s *StateDict) Names() []string { return slices.Clone(s.names) }
+
+// Get returns the tensor of a name, or nil.
+func (s *StateDict) Get(name string) *Tensor { return s.tensors[name] }
+
+// All iterates over the entries in order.
+func (s *StateDict) All() iter.Seq2[string, *Tensor] {
+	return func(yield func(string, *Tensor) bool) {
+		for _, name := range s.names {
+			if !yield(name, s.tensors[name]) {
+				return
+			}
+		}
+	}
+}
+
+// With returns a state dict in which name has another tensor; everything else
+// is shared. A new name goes to the end.
+func (s *StateDict) With(name string, t *Tensor) *StateDict {
+	c := &StateDict{names: s.names, tensors: make(map[string]*Tensor, len(s.tensors)+1)}
+	for k, v := range s.tensors {
+		c.tensors[k] = v
+	}
+	if _, ok := c.tensors[name]; !ok {
+		c.names = append(slices.Clone(s.names), name)
+	}
+	c.tensors[name] = t
+	return c
+}

@@ -1,0 +1,291 @@
+package model
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"math/bits"
+	"slices"
+)
+
+// Storage is a run of bytes that tensors view. Two tensors are tied if they
+// have the same *Storage. The bytes are little-endian elements and may stay in
+// the file that they came from until someone reads them.
+type Storage struct {
+	r    io.ReaderAt
+	size int64
+}
+
+// NewStorage returns a storage of size bytes that are read from r on demand.
+func NewStorage(r io.ReaderAt, size int64) *Storage { return &Storage{r, size} }
+
+// BytesStorage returns a storage over b, which must not be changed afterwards.
+func BytesStorage(b []byte) *Storage { return NewStorage(bytes.NewReader(b), int64(len(b))) }
+
+// Size returns the number of bytes.
+func (s *Storage) Size() int64 { return s.size }
+
+// Reader returns a reader over all bytes from the first.
+func (s *Storage) Reader() *io.SectionReader { return io.NewSectionReader(s.r, 0, s.size) }
+
+// Tensor is an immutable strided view of a [Storage]. An edit makes a new one.
+type Tensor struct {
+	dtype   DType
+	shape   []int
+	strides []int
+	offset  int
+	n       int
+	storage *Storage
+}
+
+// NewTensor returns a view of storage. Offset and strides count elements, not
+// bytes; nil strides mean C order. It is a [FormatError] if a number is
+// negative, a product overflows, or the view leaves the storage.
+func NewTensor(dtype DType, shape, strides []int, offset int, storage *Storage) (*Tensor, error) {
+	bad := func(format string, args ...any) (*Tensor, error) {
+		return nil, &FormatError{Format: "tensor", Offset: -1, Reason: fmt.Sprintf(format, args...)}
+	}
+	size := dtype.Size()
+	if size == 0 {
+		return bad("it has no element type")
+	}
+	n, ok := Elements(shape)
+	if !ok {
+		return bad("shape %v is negative or has more elements than an int can count", shape)
+	}
+	if strides == nil {
+		strides = CStrides(shape)
+	}
+	if len(strides) != len(shape) {
+		return bad("%d strides for %d dimensions", len(strides), len(shape))
+	}
+	if offset < 0 {
+		return bad("offset %d is negative", offset)
+	}
+	last := uint64(offset)
+	for i, st := range strides {
+		if st < 0 {
+			return bad("stride %d is negative", st)
+		}
+		if n == 0 {
+			continue
+		}
+		hi, span := bits.Mul64(uint64(st), uint64(shape[i]-1))
+		if last += span; hi != 0 || last < span || last > math.MaxInt64/16 {
+			return bad("strides %v of shape %v overflow", strides, shape)
+		}
+	}
+	if n > 0 && (last+1)*uint64(size) > uint64(storage.size) {
+		return bad("shape %v, strides %v and offset %d need %d bytes of a storage of %d",
+			shape, strides, offset, (last+1)*uint64(size), storage.size)
+	}
+	return &Tensor{dtype, slices.Clone(shape), slices.Clone(strides), offset, n, storage}, nil
+}
+
+// Float32Tensor returns a C-order float32 tensor that holds a copy of v. It
+// panics if v has not exactly the elements of shape: both come from the caller.
+func Float32Tensor(shape []int, v []float32) *Tensor {
+	b := make([]byte, 4*len(v))
+	for i, x := range v {
+		binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(x))
+	}
+	if n, ok := Elements(shape); !ok || n != len(v) {
+		panic(fmt.Sprintf("model: %d values for shape %v", len(v), shape))
+	}
+	t, err := NewTensor(Float32, shape, nil, 0, BytesStorage(b))
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// Elements returns the product of a shape's dimensions; ok is false if one is
+// negative or the product does not fit an int.
+func Elements(shape []int) (n int, ok bool) {
+	n, zero := 1, false
+	for _, d := range shape {
+		if d < 0 {
+			return 0, false
+		}
+		if d == 0 {
+			zero = true
+			continue
+		}
+		if n > math.MaxInt/d {
+			return 0, false
+		}
+		n *= d
+	}
+	if zero {
+		return 0, true
+	}
+	return n, true
+}
+
+// CStrides returns the strides of a C-order tensor as PyTorch computes them:
+// a dimension of size 0 counts as 1.
+func CStrides(shape []int) []int {
+	st := make([]int, len(shape))
+	n := 1
+	for i := len(shape) - 1; i >= 0; i-- {
+		st[i] = n
+		n *= max(shape[i], 1)
+	}
+	return st
+}
+
+// DType returns the element type.
+func (t *Tensor) DType() DType { return t.dtype }
+
+// Shape returns the dimensions; the caller must not change them.
+func (t *Tensor) Shape() []int { return t.shape }
+
+// Strides returns the step of each dimension in elements; the caller must not
+// change them.
+func (t *Tensor) Strides() []int { return t.strides }
+
+// Offset returns the index of the first element in the storage.
+func (t *Tensor) Offset() int { return t.offset }
+
+// Storage returns what the tensor views.
+func (t *Tensor) Storage() *Storage { return t.storage }
+
+// Len returns the number of elements.
+func (t *Tensor) Len() int { return t.n }
+
+// Contiguous tells whether the elements lie in C order without holes. Strides
+// of dimensions of size 1 do not matter.
+func (t *Tensor) Contiguous() bool {
+	for i, st := range CStrides(t.shape) {
+		if t.shape[i] != 1 && t.strides[i] != st && t.n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Index calls f for every element in C order with its index in the storage.
+func (t *Tensor) Index(f func(i, at int)) {
+	if t.n == 0 {
+		return
+	}
+	pos := make([]int, len(t.shape))
+	at := t.offset
+	for i := 0; ; i++ {
+		f(i, at)
+		d := len(pos) - 1
+		for ; d >= 0; d-- {
+			pos[d]++
+			at += t.strides[d]
+			if pos[d] < t.shape[d] {
+				break
+			}
+			at -= t.strides[d] * t.shape[d]
+			pos[d] = 0
+		}
+		if d < 0 {
+			return
+		}
+	}
+}
+
+// Bytes returns the elements as little-endian bytes in C order. It fails only
+// if the storage cannot be read.
+func (t *Tensor) Bytes() ([]byte, error) {
+	size := t.dtype.Size()
+	if t.Contiguous() {
+		b := make([]byte, t.n*size)
+		err := t.storage.read(b, int64(t.offset)*int64(size))
+		return b, err
+	}
+	last := t.offset
+	for i, st := range t.strides {
+		last += st * (t.shape[i] - 1)
+	}
+	all := make([]byte, (last-t.offset+1)*size)
+	if err := t.storage.read(all, int64(t.offset)*int64(size)); err != nil {
+		return nil, err
+	}
+	if t.n > math.MaxInt/size {
+		return nil, &LimitError{What: "elements of an expanded tensor", Got: uint64(t.n), Limit: uint64(math.MaxInt / size)}
+	}
+	b := make([]byte, t.n*size)
+	t.Index(func(i, at int) {
+		from := (at - t.offset) * size
+		copy(b[i*size:(i+1)*size], all[from:from+size])
+	})
+	return b, nil
+}
+
+func (s *Storage) read(b []byte, at int64) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if n, err := s.r.ReadAt(b, at); n < len(b) {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("read tensor data: %w", err)
+	}
+	return nil
+}
+
+// Float32s returns the elements in C order, converted to float32 (float64 is
+// rounded, float16 and bfloat16 are exact). Other types are an
+// [UnsupportedError].
+func (t *Tensor) Float32s() ([]float32, error) {
+	if !t.dtype.IsFloat() {
+		return nil, &UnsupportedError{What: fmt.Sprintf("tensor of %v where real numbers are needed", t.dtype)}
+	}
+	b, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	v := make([]float32, t.n)
+	le := binary.LittleEndian
+	for i := range v {
+		switch t.dtype {
+		case Float32:
+			v[i] = math.Float32frombits(le.Uint32(b[4*i:]))
+		case Float64:
+			v[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
+		case BFloat16:
+			v[i] = math.Float32frombits(uint32(le.Uint16(b[2*i:])) << 16)
+		case Float16:
+			v[i] = half(le.Uint16(b[2*i:]))
+		}
+	}
+	return v, nil
+}
+
+// half widens an IEEE 754 binary16.
+func half(h uint16) float32 {
+	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&0x3ff
+	switch exp {
+	case 31:
+		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
+	case 0:
+		v := float32(frac) * 0x1p-24
+		return math.Float32frombits(math.Float32bits(v) | sign)
+	}
+	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
+}
+
+// SameBits tells whether two tensors have the same type, shape and element
+// bits, whatever their strides and storages.
+func SameBits(a, b *Tensor) (bool, error) {
+	if a == b {
+		return true, nil
+	}
+	if a.dtype != b.dtype || !slices.Equal(a.shape, b.shape) {
+		return false, nil
+	}
+	x, err := a.Bytes()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Bytes()
+	return err == nil && bytes.Equal(x, y), err
+}
