@@ -61,8 +61,8 @@ func NewTensor(dtype DType, shape, strides []int, offset int, storage *Storage) 
 	if len(strides) != len(shape) {
 		return bad("%d strides for %d dimensions", len(strides), len(shape))
 	}
-	if offset < 0 {
-		return bad("offset %d is negative", offset)
+	if offset < 0 || offset > math.MaxInt64/16 {
+		return bad("offset %d is negative or overflows a count of bytes", offset)
 	}
 	last := uint64(offset)
 	for i, st := range strides {
