@@ -1,0 +1,233 @@
+package dataset
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lethe/model"
+)
+
+// Data is what a folder of labelled images holds.
+type Data struct {
+	Train *Set
+	Test  *Set // nil if the folder has none
+	Names []string
+}
+
+// Open reads the data set in a folder of the disk; see [OpenFS].
+func Open(dir string) (*Data, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(abs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no data folder %s: %w", dir, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is a file; give the folder that holds %s", dir, trainImages)
+	}
+	return OpenFS(os.DirFS(abs), abs)
+}
+
+const (
+	trainImages = "train-images-idx3-ubyte"
+	trainLabels = "train-labels-idx1-ubyte"
+	testImages  = "t10k-images-idx3-ubyte"
+	testLabels  = "t10k-labels-idx1-ubyte"
+	labelsFile  = "labels.txt"
+)
+
+// OpenFS reads the IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte
+// and, if they are there, the t10k- pair, each plain or with .gz at the end.
+// They lie in the root of fsys (as Debian's packages put them), in raw/ or in
+// a folder's raw/ (as torchvision does).
+//
+// The labels' names are the lines of labels.txt beside the files. Without it
+// they are Fashion-MNIST's if the path in name says "fashion", in any case,
+// and there are no more than ten classes, and "class 0", "class 1", ...
+// otherwise. Name also stands for fsys in errors.
+func OpenFS(fsys fs.FS, name string) (*Data, error) {
+	dir, err := findFolder(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	names, err := readNames(fsys, path.Join(dir, labelsFile))
+	if err != nil {
+		return nil, err
+	}
+	var (
+		test    *Set
+		testErr error
+		done    = make(chan struct{})
+		d       = &Data{Names: names}
+		limits  = Limits{Classes: len(names)}
+	)
+	go func() {
+		defer close(done)
+		test, testErr = openPair(fsys, dir, testImages, testLabels, limits)
+	}()
+	d.Train, err = openPair(fsys, dir, trainImages, trainLabels, limits)
+	<-done
+	if err != nil {
+		return nil, fmt.Errorf("data in %s: %w", name, err)
+	}
+	if testErr != nil {
+		return nil, fmt.Errorf("data in %s: %w", name, testErr)
+	}
+	d.Test = test
+	classes := d.Train.Classes
+	if d.Test != nil {
+		if d.Test.Rows != d.Train.Rows || d.Test.Cols != d.Train.Cols {
+			return nil, fmt.Errorf("data in %s: %w", name, &model.FormatError{Format: "idx", Member: path.Join(dir, testImages), Offset: 8,
+				Reason: fmt.Sprintf("test images of %d x %d pixels, training images of %d x %d", d.Test.Rows, d.Test.Cols, d.Train.Rows, d.Train.Cols)})
+		}
+		classes = max(classes, d.Test.Classes)
+	}
+	if d.Names == nil {
+		where := strings.ToLower(path.Join(filepath.ToSlash(name), dir))
+		if classes <= len(fashionNames) && strings.Contains(where, "fashion") {
+			d.Names = slices.Clone(fashionNames)
+		} else {
+			d.Names = numberedNames(classes)
+		}
+	}
+	d.Train.Classes = len(d.Names)
+	if d.Test != nil {
+		d.Test.Classes = len(d.Names)
+	}
+	return d, nil
+}
+
+// findFolder returns the one folder of fsys that holds training images.
+func findFolder(fsys fs.FS, name string) (string, error) {
+	if has(fsys, trainImages) {
+		return ".", nil
+	}
+	found := []string{}
+	nested, err := fs.Glob(fsys, "*/raw")
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range append([]string{"raw"}, nested...) {
+		if has(fsys, path.Join(dir, trainImages)) {
+			found = append(found, dir)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("no data in %s: looked for %s and %s.gz there, in raw and in */raw: %w", name, trainImages, trainImages, fs.ErrNotExist)
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("%s holds several data sets: %s; give the folder of one", name, strings.Join(found, ", "))
+}
+
+func has(fsys fs.FS, file string) bool {
+	f, _, err := openEither(fsys, file)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+// openEither opens a file, or else its compressed form, and returns its name.
+func openEither(fsys fs.FS, file string) (fs.File, string, error) {
+	f, err := fsys.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if z, zerr := fsys.Open(file + ".gz"); !errors.Is(zerr, fs.ErrNotExist) {
+			return z, file + ".gz", zerr
+		}
+	}
+	return f, file, err
+}
+
+// openPair reads a pair of files. Neither of the test pair is no error but
+// nil; a half of a pair always is one.
+func openPair(fsys fs.FS, dir, imagesFile, labelsFile string, limits Limits) (*Set, error) {
+	images, imagesName, err := openEither(fsys, path.Join(dir, imagesFile))
+	none := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !none {
+		return nil, err
+	}
+	if !none {
+		defer images.Close()
+	}
+	labels, labelsName, err := openEither(fsys, path.Join(dir, labelsFile))
+	switch {
+	case err == nil:
+		defer labels.Close()
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case none && imagesFile == testImages:
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("no %s or %s.gz for the images: %w", labelsName, labelsName, err)
+	}
+	if none {
+		return nil, fmt.Errorf("no %s or %s.gz for the labels: %w", imagesName, imagesName, fs.ErrNotExist)
+	}
+	return readPair(images, labels, imagesName, labelsName, limits)
+}
+
+// readNames returns the lines of a file of label names, or nil without it.
+func readNames(fsys fs.FS, file string) ([]string, error) {
+	f, err := fsys.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// 256 names, since a label is a byte, of a generous length.
+	const most = 256 * 256
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", file, err)
+	}
+	if len(text) > most {
+		return nil, &model.LimitError{What: "size of " + file + " in bytes", Got: uint64(len(text)), Limit: most}
+	}
+	var names []string
+	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimSpace(text)))
+	for lines.Scan() {
+		name := strings.TrimSpace(lines.Text())
+		broken := func(reason string) error {
+			return &model.FormatError{Format: "label names", Member: file, Offset: -1,
+				Reason: fmt.Sprintf("line %d %s; want one name a line, in the order of the classes", len(names)+1, reason)}
+		}
+		if name == "" {
+			return nil, broken("is empty")
+		}
+		for c, other := range names {
+			if strings.EqualFold(name, other) {
+				return nil, broken(fmt.Sprintf("repeats %q of line %d", other, c+1))
+			}
+		}
+		if len(names) == 256 {
+			return nil, broken("is one more than the 256 classes of a byte")
+		}
+		names = append(names, name)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", file, err)
+	}
+	if len(names) == 0 {
+		return nil, &model.FormatError{Format: "label names", Member: file, Offset: -1, Reason: "the file is empty; want one name a line"}
+	}
+	return names, nil
+}
