@@ -1,0 +1,546 @@
+// Command asm generates the assembly of package kernel with avo. Run it
+// through `go generate ./internal/kernel`.
+//
+// Every function here has a twin in generic.go that defines its result to the
+// bit; the comments there say what is computed.
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+const (
+	rows  = 6  // rows of A in a panel
+	cols  = 4  // vectors of B that an AVX-512 tile holds at once
+	lane  = 64 // bytes in a vector of 16 lanes
+	tapSz = 8  // bytes of a Tap
+)
+
+func main() {
+	ConstraintExpr("amd64")
+	tile512()
+	tile256()
+	dot512()
+	dot256()
+	sumLanes()
+	affine()
+	affineGrad()
+	relu()
+	reluGrad()
+	maxTaps()
+	maxTapsGrad()
+	addTo()
+	adam()
+	Generate()
+}
+
+// at addresses base + index*scale.
+func at(base, index reg.Register, scale uint8) Mem {
+	return Mem{Base: base, Index: index, Scale: scale}
+}
+
+// loop emits body with a counter that runs from n down to 1 and skips it if n
+// is 0.
+func loop(name string, n reg.Register, body func()) {
+	TESTQ(n, n)
+	JZ(LabelRef(name + "_end"))
+	Label(name)
+	body()
+	DECQ(n)
+	JNZ(LabelRef(name))
+	Label(name + "_end")
+}
+
+// next loads the offsets of the tap at p, advances p and returns the
+// addresses that they give from a and b.
+func next(p, a, b reg.Register) (pa, pb reg.GPVirtual) {
+	pa, pb = GP64(), GP64()
+	MOVLQSX(Mem{Base: p}, pa)
+	MOVLQSX(Mem{Base: p, Disp: 4}, pb)
+	LEAQ(at(a, pa, 4), pa)
+	LEAQ(at(b, pb, 4), pb)
+	ADDQ(Imm(tapSz), p)
+	return pa, pb
+}
+
+// store writes rows of registers to c, c+ci, ... as far as rowsParam says.
+// perRow lists the registers of row i and their displacement from the row.
+func store(label string, c reg.Register, perRow func(i int, row reg.Register)) {
+	ci, n, row := GP64(), GP64(), GP64()
+	Load(Param("ci"), ci)
+	Load(Param("rows"), n)
+	MOVQ(c, row)
+	for i := range rows {
+		if i > 0 {
+			CMPQ(n, Imm(uint64(i)))
+			JLE(LabelRef(label))
+		}
+		perRow(i, row)
+		if i < rows-1 {
+			LEAQ(at(row, ci, 4), row)
+		}
+	}
+	Label(label)
+}
+
+func tile512() {
+	TEXT("tile512", NOSPLIT, "func(c, a, b, bias *float32, taps *int32, ntaps, ci, cj, bj, rows, n int)")
+	Doc("tile512 is tile with AVX-512: four positions at once, then single ones.")
+	a, b, c := Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("c"), GP64())
+	n := Load(Param("n"), GP64())
+	bj := Load(Param("bj"), GP64())
+	SHLQ(Imm(2), bj)
+	acc := make([]reg.VecVirtual, rows*cols)
+	for i := range acc {
+		acc[i] = ZMM()
+	}
+	block := func(w int) {
+		label := fmt.Sprintf("x%d", w)
+		Label(label)
+		CMPQ(n, Imm(uint64(w)))
+		JLT(LabelRef(label + "_done"))
+		bias := Load(Param("bias"), GP64())
+		for i := range rows {
+			VBROADCASTSS(Mem{Base: bias, Disp: 4 * i}, acc[i*cols])
+			for j := 1; j < w; j++ {
+				VMOVAPS(acc[i*cols], acc[i*cols+j])
+			}
+		}
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		bj3 := GP64()
+		LEAQ(at(bj, bj, 2), bj3)
+		loop(label+"_taps", cnt, func() {
+			pa, pb := next(p, a, b)
+			v := make([]reg.VecVirtual, w)
+			for j := range v {
+				v[j] = ZMM()
+				m := Mem{Base: pb}
+				switch j {
+				case 1:
+					m = at(pb, bj, 1)
+				case 2:
+					m = at(pb, bj, 2)
+				case 3:
+					m = at(pb, bj3, 1)
+				}
+				VMOVUPS(m, v[j])
+			}
+			x := ZMM()
+			for i := range rows {
+				if w == 1 {
+					VFMADD231PS_BCST(Mem{Base: pa, Disp: 4 * i}, v[0], acc[i*cols])
+					continue
+				}
+				VBROADCASTSS(Mem{Base: pa, Disp: 4 * i}, x)
+				for j := range v {
+					VFMADD231PS(x, v[j], acc[i*cols+j])
+				}
+			}
+		})
+		cj := Load(Param("cj"), GP64())
+		cj3 := GP64()
+		SHLQ(Imm(2), cj)
+		LEAQ(at(cj, cj, 2), cj3)
+		store(label+"_stored", c, func(i int, row reg.Register) {
+			for j := range w {
+				m := Mem{Base: row}
+				switch j {
+				case 1:
+					m = at(row, cj, 1)
+				case 2:
+					m = at(row, cj, 2)
+				case 3:
+					m = at(row, cj3, 1)
+				}
+				VMOVUPS(acc[i*cols+j], m)
+			}
+		})
+		step := func(p reg.Register, by reg.Register) { LEAQ(at(p, by, uint8(w)), p) }
+		step(b, bj)
+		step(c, cj)
+		SUBQ(Imm(uint64(w)), n)
+		JMP(LabelRef(label))
+		Label(label + "_done")
+	}
+	block(4)
+	block(1)
+	VZEROUPPER()
+	RET()
+}
+
+func tile256() {
+	TEXT("tile256", NOSPLIT, "func(c, a, b, bias *float32, taps *int32, ntaps, ci, cj, bj, rows, n int)")
+	Doc("tile256 is tile with AVX2 and FMA: one position at a time.")
+	a, b, c := Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("c"), GP64())
+	n := Load(Param("n"), GP64())
+	acc := make([]reg.VecVirtual, rows*2)
+	for i := range acc {
+		acc[i] = YMM()
+	}
+	loop("positions", n, func() {
+		bias := Load(Param("bias"), GP64())
+		for i := range rows {
+			VBROADCASTSS(Mem{Base: bias, Disp: 4 * i}, acc[2*i])
+			VMOVAPS(acc[2*i], acc[2*i+1])
+		}
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		loop("taps", cnt, func() {
+			pa, pb := next(p, a, b)
+			lo, hi, x := YMM(), YMM(), YMM()
+			VMOVUPS(Mem{Base: pb}, lo)
+			VMOVUPS(Mem{Base: pb, Disp: 32}, hi)
+			for i := range rows {
+				VBROADCASTSS(Mem{Base: pa, Disp: 4 * i}, x)
+				VFMADD231PS(x, lo, acc[2*i])
+				VFMADD231PS(x, hi, acc[2*i+1])
+			}
+		})
+		store("stored", c, func(i int, row reg.Register) {
+			VMOVUPS(acc[2*i], Mem{Base: row})
+			VMOVUPS(acc[2*i+1], Mem{Base: row, Disp: 32})
+		})
+		by := Load(Param("bj"), GP64())
+		LEAQ(at(b, by, 4), b)
+		by = Load(Param("cj"), GP64())
+		LEAQ(at(c, by, 4), c)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// rowAddress returns the address of row i of six that are ai bytes apart.
+func rowAddress(base, ai, ai3, ai5 reg.Register, i int) Mem {
+	switch i {
+	case 0:
+		return Mem{Base: base}
+	case 1, 2, 4:
+		return at(base, ai, uint8(i))
+	case 3:
+		return at(base, ai3, 1)
+	}
+	return at(base, ai5, 1)
+}
+
+func rowStrides() (ai, ai3, ai5 reg.Register) {
+	ai, ai3, ai5 = Load(Param("ai"), GP64()), GP64(), GP64()
+	SHLQ(Imm(2), ai)
+	LEAQ(at(ai, ai, 2), ai3)
+	LEAQ(at(ai, ai, 4), ai5)
+	return ai, ai3, ai5
+}
+
+func dot512() {
+	TEXT("dot512", NOSPLIT, "func(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int)")
+	Doc("dot512 is dot with AVX-512.")
+	a, b := Load(Param("a"), GP64()), Load(Param("b"), GP64())
+	ai, ai3, ai5 := rowStrides()
+	off := Load(Param("boff"), GP64())
+	bo := make([]reg.GPVirtual, cols)
+	for j := range bo {
+		bo[j] = GP64()
+		MOVLQSX(Mem{Base: off, Disp: 4 * j}, bo[j])
+	}
+	out := Load(Param("acc"), GP64())
+	acc := make([]reg.VecVirtual, rows*cols)
+	for i := range acc {
+		acc[i] = ZMM()
+		VMOVUPS(Mem{Base: out, Disp: lane * i}, acc[i])
+	}
+	p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+	loop("taps", cnt, func() {
+		pa, pb := next(p, a, b)
+		v := make([]reg.VecVirtual, cols)
+		for j := range v {
+			v[j] = ZMM()
+			VMOVUPS(at(pb, bo[j], 4), v[j])
+		}
+		x := ZMM()
+		for i := range rows {
+			VMOVUPS(rowAddress(pa, ai, ai3, ai5, i), x)
+			for j := range v {
+				VFMADD231PS(x, v[j], acc[j*rows+i])
+			}
+		}
+	})
+	out = Load(Param("acc"), GP64())
+	for i := range acc {
+		VMOVUPS(acc[i], Mem{Base: out, Disp: lane * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func dot256() {
+	TEXT("dot256", NOSPLIT, "func(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int)")
+	Doc("dot256 is dot with AVX2 and FMA: one vector of B at a time.")
+	a := Load(Param("a"), GP64())
+	ai, ai3, ai5 := rowStrides()
+	off, out := Load(Param("boff"), GP64()), Load(Param("acc"), GP64())
+	j := GP64()
+	MOVQ(U32(cols), j)
+	acc := make([]reg.VecVirtual, rows*2)
+	for i := range acc {
+		acc[i] = YMM()
+	}
+	loop("columns", j, func() {
+		for i := range acc {
+			VMOVUPS(Mem{Base: out, Disp: 32 * i}, acc[i])
+		}
+		b, shift := Load(Param("b"), GP64()), GP64()
+		MOVLQSX(Mem{Base: off}, shift)
+		LEAQ(at(b, shift, 4), b)
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		loop("taps", cnt, func() {
+			pa, pb := next(p, a, b)
+			lo, hi := YMM(), YMM()
+			VMOVUPS(Mem{Base: pb}, lo)
+			VMOVUPS(Mem{Base: pb, Disp: 32}, hi)
+			for i := range rows {
+				m := rowAddress(pa, ai, ai3, ai5, i)
+				VFMADD231PS(m, lo, acc[2*i])
+				m.Disp = 32
+				VFMADD231PS(m, hi, acc[2*i+1])
+			}
+		})
+		for i := range acc {
+			VMOVUPS(acc[i], Mem{Base: out, Disp: 32 * i})
+		}
+		ADDQ(U32(rows*lane), out)
+		ADDQ(Imm(4), off)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func sumLanes() {
+	TEXT("sumLanes256", NOSPLIT, "func(dst, src *float32, n int)")
+	Doc("sumLanes256 is sumLanes with AVX.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	loop("vectors", n, func() {
+		v := YMM()
+		VMOVUPS(Mem{Base: src}, v)
+		VADDPS(Mem{Base: src, Disp: 32}, v, v)
+		hi := XMM()
+		VEXTRACTF128(Imm(1), v, hi)
+		lo := v.AsX()
+		VADDPS(hi, lo, lo)
+		VPERMILPD(Imm(1), lo, hi)
+		VADDPS(hi, lo, lo)
+		VPERMILPS(Imm(1), lo, hi)
+		VADDSS(hi, lo, lo)
+		VMOVSS(lo, Mem{Base: dst})
+		ADDQ(Imm(4), dst)
+		ADDQ(Imm(lane), src)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// each emits a loop over vectors of 8 lanes: the parameters named in ptrs are
+// pointers that advance together.
+func each(ptrs []string, body func(p []reg.Register)) {
+	p := make([]reg.Register, len(ptrs))
+	for i, name := range ptrs {
+		p[i] = Load(Param(name), GP64())
+	}
+	n := Load(Param("n"), GP64())
+	loop("vectors", n, func() {
+		body(p)
+		for _, r := range p {
+			ADDQ(Imm(32), r)
+		}
+	})
+}
+
+func broadcast(name string) reg.VecVirtual {
+	v := YMM()
+	m, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(m.Addr, v)
+	return v
+}
+
+func affine() {
+	TEXT("affine256", NOSPLIT, "func(dst, src *float32, scale, shift float32, n int)")
+	Doc("affine256 is affine with AVX2 and FMA.")
+	scale, shift := broadcast("scale"), broadcast("shift")
+	each([]string{"dst", "src"}, func(p []reg.Register) {
+		v := YMM()
+		VMOVUPS(Mem{Base: p[1]}, v)
+		VFMADD213PS(shift, scale, v)
+		VMOVUPS(v, Mem{Base: p[0]})
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func affineGrad() {
+	TEXT("affineGrad256", NOSPLIT, "func(dx, x, dy *float32, scale, mean float32, sums *[32]float32, n int)")
+	Doc("affineGrad256 is affineGrad with AVX2 and FMA; n counts vectors of 16 lanes.")
+	scale, mean := broadcast("scale"), broadcast("mean")
+	dx, x, dy := Load(Param("dx"), GP64()), Load(Param("x"), GP64()), Load(Param("dy"), GP64())
+	sums, n := Load(Param("sums"), GP64()), Load(Param("n"), GP64())
+	acc := make([]reg.VecVirtual, 4)
+	for i := range acc {
+		acc[i] = YMM()
+		VMOVUPS(Mem{Base: sums, Disp: 32 * i}, acc[i])
+	}
+	loop("vectors", n, func() {
+		for h := range 2 {
+			g, v := YMM(), YMM()
+			VMOVUPS(Mem{Base: dy, Disp: 32 * h}, g)
+			VMOVUPS(Mem{Base: x, Disp: 32 * h}, v)
+			VADDPS(g, acc[h], acc[h])
+			VSUBPS(mean, v, v)
+			VFMADD231PS(g, v, acc[2+h])
+			VMULPS(scale, g, g)
+			VMOVUPS(g, Mem{Base: dx, Disp: 32 * h})
+		}
+		for _, p := range []reg.Register{dx, x, dy} {
+			ADDQ(Imm(lane), p)
+		}
+	})
+	for i := range acc {
+		VMOVUPS(acc[i], Mem{Base: sums, Disp: 32 * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func relu() {
+	TEXT("relu256", NOSPLIT, "func(dst, src *float32, n int)")
+	Doc("relu256 is relu with AVX.")
+	zero := YMM()
+	VXORPS(zero, zero, zero)
+	each([]string{"dst", "src"}, func(p []reg.Register) {
+		v := YMM()
+		VMAXPS(Mem{Base: p[1]}, zero, v)
+		VMOVUPS(v, Mem{Base: p[0]})
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func reluGrad() {
+	TEXT("reluGrad256", NOSPLIT, "func(dx, y, dy *float32, n int)")
+	Doc("reluGrad256 is reluGrad with AVX.")
+	zero := YMM()
+	VXORPS(zero, zero, zero)
+	each([]string{"dx", "y", "dy"}, func(p []reg.Register) {
+		v := YMM()
+		VCMPPS(Imm(1), Mem{Base: p[1]}, zero, v) // 0 < y
+		VANDPS(Mem{Base: p[2]}, v, v)
+		VMOVUPS(v, Mem{Base: p[0]})
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func maxTaps() {
+	TEXT("maxTaps256", NOSPLIT, "func(dst, src *float32, taps *int32, ntaps, step, n int)")
+	Doc("maxTaps256 is maxTaps with AVX.")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	step, n := Load(Param("step"), GP64()), Load(Param("n"), GP64())
+	loop("positions", n, func() {
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		lo, hi, v := YMM(), YMM(), YMM()
+		_, first := next(p, src, src)
+		VMOVUPS(Mem{Base: first}, lo)
+		VMOVUPS(Mem{Base: first, Disp: 32}, hi)
+		DECQ(cnt)
+		loop("taps", cnt, func() {
+			_, s := next(p, src, src)
+			VMOVUPS(Mem{Base: s}, v)
+			VMAXPS(v, lo, lo)
+			VMOVUPS(Mem{Base: s, Disp: 32}, v)
+			VMAXPS(v, hi, hi)
+		})
+		VMOVUPS(lo, Mem{Base: dst})
+		VMOVUPS(hi, Mem{Base: dst, Disp: 32})
+		ADDQ(Imm(lane), dst)
+		LEAQ(at(src, step, 4), src)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func maxTapsGrad() {
+	TEXT("maxTapsGrad256", NOSPLIT, "func(dx, x, y, dy *float32, taps *int32, ntaps, step, n int)")
+	Doc("maxTapsGrad256 is maxTapsGrad with AVX.")
+	dx, x := Load(Param("dx"), GP64()), Load(Param("x"), GP64())
+	y, dy := Load(Param("y"), GP64()), Load(Param("dy"), GP64())
+	step, n := Load(Param("step"), GP64()), Load(Param("n"), GP64())
+	loop("positions", n, func() {
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		max, left := [2]reg.VecVirtual{YMM(), YMM()}, [2]reg.VecVirtual{YMM(), YMM()}
+		for h := range 2 {
+			VMOVUPS(Mem{Base: y, Disp: 32 * h}, max[h])
+			VMOVUPS(Mem{Base: dy, Disp: 32 * h}, left[h])
+		}
+		loop("taps", cnt, func() {
+			px, pd := next(p, x, dx)
+			// Both offsets of the tap are the same, one for each base.
+			for h := range 2 {
+				hit, v := YMM(), YMM()
+				VCMPPS(Imm(0), Mem{Base: px, Disp: 32 * h}, max[h], hit)
+				VANDPS(left[h], hit, v)
+				VANDNPS(left[h], hit, left[h])
+				VADDPS(Mem{Base: pd, Disp: 32 * h}, v, v)
+				VMOVUPS(v, Mem{Base: pd, Disp: 32 * h})
+			}
+		})
+		ADDQ(Imm(lane), y)
+		ADDQ(Imm(lane), dy)
+		LEAQ(at(x, step, 4), x)
+		LEAQ(at(dx, step, 4), dx)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func addTo() {
+	TEXT("addTo256", NOSPLIT, "func(dst, src *float32, n int)")
+	Doc("addTo256 is addTo with AVX.")
+	each([]string{"dst", "src"}, func(p []reg.Register) {
+		v := YMM()
+		VMOVUPS(Mem{Base: p[0]}, v)
+		VADDPS(Mem{Base: p[1]}, v, v)
+		VMOVUPS(v, Mem{Base: p[0]})
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func adam() {
+	TEXT("adam256", NOSPLIT, "func(theta, m, v, grad *float32, rate, beta1, beta2, root, eps float32, n int)")
+	Doc("adam256 is adam with AVX2 and FMA.")
+	rate, b1, b2 := broadcast("rate"), broadcast("beta1"), broadcast("beta2")
+	root, eps := broadcast("root"), broadcast("eps")
+	each([]string{"theta", "m", "v", "grad"}, func(p []reg.Register) {
+		g, m, v, t := YMM(), YMM(), YMM(), YMM()
+		VMOVUPS(Mem{Base: p[3]}, g)
+		VMOVUPS(Mem{Base: p[1]}, m)
+		VSUBPS(g, m, m)
+		VFMADD213PS(g, b1, m)
+		VMOVUPS(m, Mem{Base: p[1]})
+		VMULPS(g, g, g)
+		VMOVUPS(Mem{Base: p[2]}, v)
+		VSUBPS(g, v, v)
+		VFMADD213PS(g, b2, v)
+		VMOVUPS(v, Mem{Base: p[2]})
+		VSQRTPS(v, v)
+		VFMADD213PS(eps, root, v)
+		VDIVPS(v, m, m)
+		VMOVUPS(Mem{Base: p[0]}, t)
+		VFNMADD231PS(rate, m, t)
+		VMOVUPS(t, Mem{Base: p[0]})
+	})
+	VZEROUPPER()
+	RET()
+}

@@ -1,0 +1,145 @@
+package kernel
+
+import (
+	"os"
+	"strings"
+
+	"golang.org/x/sys/cpu"
+)
+
+type level int
+
+const (
+	portable level = iota
+	avx2
+	avx512
+)
+
+var levelNames = [...]string{portable: "portable", avx2: "avx2", avx512: "avx512"}
+
+// use is the best level that the processor has, or a lower one that the
+// environment variable LETHE_CPU names. It is set once at start (and by tests):
+// the results do not depend on it.
+var use = detect(os.Getenv("LETHE_CPU"))
+
+func detect(wanted string) level {
+	best := portable
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		best = avx2
+		if cpu.X86.HasAVX512F {
+			best = avx512
+		}
+	}
+	for l, name := range levelNames {
+		if strings.EqualFold(wanted, name) {
+			return min(best, level(l))
+		}
+	}
+	return best
+}
+
+// CPU names the instruction set in use: "avx512", "avx2" or "portable".
+func CPU() string { return levelNames[use] }
+
+func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
+	if use == portable || len(taps) == 0 {
+		tileGo(c, a, b, bias, taps, ci, cj, bj, rows, n)
+		return
+	}
+	f := tile256
+	if use == avx512 {
+		f = tile512
+	}
+	f(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n)
+}
+
+func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int) {
+	switch use {
+	case avx512:
+		dot512(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai)
+	case avx2:
+		dot256(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai)
+	default:
+		dotGo(acc, a, b, boff, taps, ai)
+	}
+}
+
+func sumLanes(dst, src []float32) {
+	if use == portable || len(dst) == 0 {
+		sumLanesGo(dst, src)
+		return
+	}
+	sumLanes256(&dst[0], &src[0], len(dst))
+}
+
+func affine(dst, src []float32, scale, shift float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		affine256(&dst[0], &src[0], scale, shift, n/8)
+	}
+	affineGo(dst[n:], src[n:], scale, shift)
+}
+
+func affineGrad(dx, x, dy []float32, scale, mean float32, sums *[2 * Lanes]float32) {
+	n := whole(len(dx)) / Lanes * Lanes
+	if n > 0 {
+		affineGrad256(&dx[0], &x[0], &dy[0], scale, mean, sums, n/Lanes)
+	}
+	affineGradGo(dx[n:], x[n:], dy[n:], scale, mean, sums)
+}
+
+func relu(dst, src []float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		relu256(&dst[0], &src[0], n/8)
+	}
+	reluGo(dst[n:], src[n:])
+}
+
+func reluGrad(dx, y, dy []float32) {
+	n := whole(len(dx))
+	if n > 0 {
+		reluGrad256(&dx[0], &y[0], &dy[0], n/8)
+	}
+	reluGradGo(dx[n:], y[n:], dy[n:])
+}
+
+func maxTaps(dst, src []float32, taps []Tap, step, n int) {
+	if use == portable {
+		maxTapsGo(dst, src, taps, step, n)
+		return
+	}
+	maxTaps256(&dst[0], &src[0], &taps[0].A, len(taps), step, n)
+}
+
+func maxTapsGrad(dx, x, y, dy []float32, taps []Tap, step, n int) {
+	if use == portable {
+		maxTapsGradGo(dx, x, y, dy, taps, step, n)
+		return
+	}
+	maxTapsGrad256(&dx[0], &x[0], &y[0], &dy[0], &taps[0].A, len(taps), step, n)
+}
+
+func addTo(dst, src []float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		addTo256(&dst[0], &src[0], n/8)
+	}
+	addToGo(dst[n:], src[n:])
+}
+
+func adam(theta, m, v, g []float32, r AdamRates) {
+	n := whole(len(theta))
+	if n > 0 {
+		adam256(&theta[0], &m[0], &v[0], &g[0], r.Rate, r.Beta1, r.Beta2, r.Root, r.Eps, n/8)
+	}
+	adamGo(theta[n:], m[n:], v[n:], g[n:], r)
+}
+
+// whole returns how many of n elements the assembly takes: a multiple of 8.
+func whole(n int) int {
+	if use == portable {
+		return 0
+	}
+	return n &^ 7
+}

@@ -1,0 +1,29 @@
+//go:build !amd64
+
+package kernel
+
+// CPU names the instruction set in use.
+func CPU() string { return "portable" }
+
+func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
+	tileGo(c, a, b, bias, taps, ci, cj, bj, rows, n)
+}
+
+func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int) {
+	dotGo(acc, a, b, boff, taps, ai)
+}
+
+func sumLanes(dst, src []float32)                         { sumLanesGo(dst, src) }
+func affine(dst, src []float32, scale, shift float32)     { affineGo(dst, src, scale, shift) }
+func relu(dst, src []float32)                             { reluGo(dst, src) }
+func reluGrad(dx, y, dy []float32)                        { reluGradGo(dx, y, dy) }
+func maxTaps(dst, src []float32, taps []Tap, step, n int) { maxTapsGo(dst, src, taps, step, n) }
+func addTo(dst, src []float32)                            { addToGo(dst, src) }
+func adam(theta, m, v, g []float32, r AdamRates)          { adamGo(theta, m, v, g, r) }
+func affineGrad(dx, x, dy []float32, scale, mean float32, sums *[2 * Lanes]float32) {
+	affineGradGo(dx, x, dy, scale, mean, sums)
+}
+
+func maxTapsGrad(dx, x, y, dy []float32, taps []Tap, step, n int) {
+	maxTapsGradGo(dx, x, y, dy, taps, step, n)
+}

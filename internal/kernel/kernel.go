@@ -1,0 +1,215 @@
+// Package kernel is the arithmetic under internal/nn: single-precision loops
+// over slices, in assembly where the processor has AVX2 or AVX-512 and in Go
+// everywhere else, with the same bits from each.
+//
+// # Lanes
+//
+// Sixteen samples travel together: the innermost dimension of every activation
+// is [Lanes] samples, so one AVX-512 register or two AVX2 registers hold one
+// feature of sixteen images. No value of one lane depends on another lane
+// before [SumLanes], so the result for a sample does not depend on its
+// neighbours, on the batch, or on the width of the registers.
+//
+// # Rounding
+//
+// Products are added with one rounding (fused multiply-add), one after the
+// other in the order of the taps, from the bias on. That order is part of the
+// definition of each function. It is the same for every register width, tile
+// and number of threads, which makes the bytes of an edit reproducible.
+//
+// Every function checks its slices against the offsets that it will touch, and
+// panics as an index expression would if one is too short.
+package kernel
+
+//go:generate go run ./asm -out kernel_amd64.s -stubs stubs_amd64.go -pkg kernel
+
+import "fmt"
+
+const (
+	// Lanes is the number of samples in a vector.
+	Lanes = 16
+	// Rows is the number of rows of A that [Tile] and [Dot] take at once.
+	Rows = 6
+	// Cols is the number of columns of B that [Dot] takes at once.
+	Cols = 4
+)
+
+// Tap is one product of a sum: the offsets, in elements, of its two factors.
+type Tap struct{ A, B int32 }
+
+// Taps is a list of products in the order in which they are added.
+type Taps struct {
+	list []Tap
+	maxA int
+	maxB int
+}
+
+// NewTaps returns the list. Offsets must not be negative.
+func NewTaps(list []Tap) *Taps {
+	t := &Taps{list: list}
+	for _, tap := range list {
+		if tap.A < 0 || tap.B < 0 {
+			panic(fmt.Sprintf("kernel: negative offset in tap %v", tap))
+		}
+		t.maxA, t.maxB = max(t.maxA, int(tap.A)), max(t.maxB, int(tap.B))
+	}
+	return t
+}
+
+// Len returns the number of taps.
+func (t *Taps) Len() int { return len(t.list) }
+
+// need panics unless s has at least n elements.
+func need(what string, s []float32, n int) {
+	if len(s) < n {
+		panic(fmt.Sprintf("kernel: %s has %d elements, needs %d", what, len(s), n))
+	}
+}
+
+// Tile computes rows (at most [Rows]) by n vectors of a matrix product or a
+// convolution:
+//
+//	c[i*ci + j*cj + l] = bias[i] + sum over taps t of a[t.A+i] * b[t.B + j*bj + l]
+//
+// for every row i, position j < n and lane l. a is packed so that the rows of a
+// tap are adjacent (see [Pack]); it and bias always have all [Rows] of them.
+func Tile(c, a, b, bias []float32, taps *Taps, ci, cj, bj, rows, n int) {
+	if n <= 0 || rows <= 0 {
+		return
+	}
+	need("c", c, (rows-1)*ci+(n-1)*cj+Lanes)
+	need("bias", bias, Rows)
+	if len(taps.list) > 0 {
+		need("a", a, taps.maxA+Rows)
+		need("b", b, taps.maxB+(n-1)*bj+Lanes)
+	}
+	tile(c, a, b, bias, taps.list, ci, cj, bj, min(rows, Rows), n)
+}
+
+// Dot adds products to 24 accumulators, column by column:
+//
+//	acc[(j*Rows+i)*Lanes + l] += sum over taps t of a[t.A + i*ai + l] * b[t.B + boff[j] + l]
+//
+// for [Rows] rows i, [Cols] columns j and every lane l.
+func Dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps *Taps, ai int) {
+	if len(taps.list) == 0 {
+		return
+	}
+	need("a", a, taps.maxA+(Rows-1)*ai+Lanes)
+	need("b", b, taps.maxB+int(max(boff[0], boff[1], boff[2], boff[3]))+Lanes)
+	if min(boff[0], boff[1], boff[2], boff[3]) < 0 || ai < 0 {
+		panic("kernel: negative offset")
+	}
+	dot(acc, a, b, boff, taps.list, ai)
+}
+
+// SumLanes sets dst[i] to the sum of the 16 lanes of vector i of src: lanes 8
+// apart first, then 4, 2 and 1.
+func SumLanes(dst, src []float32) {
+	need("src", src, len(dst)*Lanes)
+	sumLanes(dst, src)
+}
+
+// Affine sets dst = scale*src + shift. The length is a multiple of [Lanes].
+func Affine(dst, src []float32, scale, shift float32) {
+	need("src", src, len(dst))
+	affine(dst, src, scale, shift)
+}
+
+// AffineGrad is the backward pass of y = scale'*(x-mean) + shift' for one
+// feature: it sets dx = scale*dy and adds dy to sums[l] and dy*(x-mean) to
+// sums[Lanes+l], lane by lane. The length is a multiple of [Lanes].
+func AffineGrad(dx, x, dy []float32, scale, mean float32, sums *[2 * Lanes]float32) {
+	need("x", x, len(dx))
+	need("dy", dy, len(dx))
+	affineGrad(dx, x, dy, scale, mean, sums)
+}
+
+// ReLU sets dst = max(src, 0); NaN stays NaN. The length is a multiple of
+// [Lanes].
+func ReLU(dst, src []float32) {
+	need("src", src, len(dst))
+	relu(dst, src)
+}
+
+// ReLUGrad sets dx = dy where the output y of [ReLU] is positive, 0 elsewhere.
+// The length is a multiple of [Lanes].
+func ReLUGrad(dx, y, dy []float32) {
+	need("y", y, len(dx))
+	need("dy", dy, len(dx))
+	reluGrad(dx, y, dy)
+}
+
+// MaxTaps sets dst[j] to the maximum over the taps of src[t.B + j*step] for n
+// positions, lane by lane.
+func MaxTaps(dst, src []float32, taps *Taps, step, n int) {
+	if n <= 0 {
+		return
+	}
+	need("dst", dst, n*Lanes)
+	need("src", src, taps.maxB+(n-1)*step+Lanes)
+	maxTaps(dst, src, taps.list, step, n)
+}
+
+// MaxTapsGrad adds dy[j] to dx at the first tap whose x equals the maximum
+// y[j], lane by lane. The taps are those of [MaxTaps] with A equal to B.
+func MaxTapsGrad(dx, x, y, dy []float32, taps *Taps, step, n int) {
+	if n <= 0 {
+		return
+	}
+	need("dx", dx, max(taps.maxA, taps.maxB)+(n-1)*step+Lanes)
+	need("x", x, max(taps.maxA, taps.maxB)+(n-1)*step+Lanes)
+	need("y", y, n*Lanes)
+	need("dy", dy, n*Lanes)
+	maxTapsGrad(dx, x, y, dy, taps.list, step, n)
+}
+
+// Add adds src to dst.
+func Add(dst, src []float32) {
+	need("src", src, len(dst))
+	addTo(dst, src)
+}
+
+// AdamRates are the numbers of one step of Adam (Kingma and Ba, 2015,
+// algorithm 1) that do not depend on the parameter.
+type AdamRates struct {
+	Rate  float32 // step size / (1 - Beta1^t)
+	Beta1 float32 // decay of the first moment
+	Beta2 float32 // decay of the second moment
+	Root  float32 // 1 / sqrt(1 - Beta2^t)
+	Eps   float32
+}
+
+// Adam updates theta and its moments m and v with the gradient g:
+//
+//	m = Beta1*(m-g) + g
+//	v = Beta2*(v-g*g) + g*g
+//	theta = theta - Rate * m / (Root*sqrt(v) + Eps)
+func Adam(theta, m, v, g []float32, r AdamRates) {
+	need("m", m, len(theta))
+	need("v", v, len(theta))
+	need("g", g, len(theta))
+	adam(theta, m, v, g, r)
+}
+
+// Pack lays out a matrix of m rows for [Tile]: panels of [Rows] rows, in each
+// panel the rows of column 0, of column 1, and so on, the last panel filled
+// with zeros. at(i, k) is the element of row i and column k. dst has
+// [PackedLen] elements.
+func Pack(dst []float32, m, k int, at func(i, k int) float32) {
+	for p := 0; p < m; p += Rows {
+		for col := range k {
+			for i := p; i < p+Rows; i++ {
+				var v float32
+				if i < m {
+					v = at(i, col)
+				}
+				dst[0] = v
+				dst = dst[1:]
+			}
+		}
+	}
+}
+
+// PackedLen returns the elements that [Pack] writes for an m by k matrix.
+func PackedLen(m, k int) int { return (m + Rows - 1) / Rows * Rows * k }

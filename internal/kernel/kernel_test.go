@@ -1,0 +1,286 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+)
+
+// guarded returns n random values inside a larger slice of NaNs and a check
+// that the NaNs around them are still there.
+func guarded(t *testing.T, r *rand.Rand, n int) ([]float32, func()) {
+	const zone = 64
+	canary := math.Float32frombits(0x7fc0dead)
+	all := make([]float32, n+2*zone)
+	for i := range all {
+		all[i] = canary
+	}
+	v := all[zone : zone+n : zone+n]
+	for i := range v {
+		v[i] = sample(r)
+	}
+	return v, func() {
+		t.Helper()
+		for i := range zone {
+			for _, at := range []int{i, zone + n + i} {
+				if math.Float32bits(all[at]) != math.Float32bits(canary) {
+					t.Fatalf("element %d outside of the slice was overwritten with %v", at-zone, all[at])
+				}
+			}
+		}
+	}
+}
+
+// sample draws mostly ordinary numbers, and now and then a zero, a denormal,
+// or a number whose products are denormal.
+func sample(r *rand.Rand) float32 {
+	switch v := float32(r.NormFloat64()); r.IntN(24) {
+	case 0:
+		return 0
+	case 1:
+		return float32(math.Copysign(0, float64(v)))
+	case 2:
+		return v * 0x1p-130
+	case 3:
+		return v * 0x1p-70
+	case 4:
+		return v * 0x1p20
+	default:
+		return v
+	}
+}
+
+func sameBits(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		g, w := math.Float32bits(got[i]), math.Float32bits(want[i])
+		if g != w && !(got[i] != got[i] && want[i] != want[i]) {
+			t.Fatalf("%s: element %d is %v (%#x), want %v (%#x)", what, i, got[i], g, want[i], w)
+		}
+	}
+}
+
+func clone(v []float32) []float32 { return append([]float32(nil), v...) }
+
+func TestFMAIsRoundedOnce(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	exact := func(a, b, c float32) float32 {
+		p := new(big.Float).SetPrec(1000).SetFloat64(float64(a))
+		p.Mul(p, new(big.Float).SetPrec(1000).SetFloat64(float64(b)))
+		p.Add(p, new(big.Float).SetPrec(1000).SetFloat64(float64(c)))
+		f, _ := p.Float32()
+		return f
+	}
+	check := func(a, b, c float32) {
+		if got, want := fma(a, b, c), exact(a, b, c); got != want {
+			t.Fatalf("fma(%x, %x, %x) = %x, want %x", a, b, c, got, want)
+		}
+	}
+	// Rounding twice gets these wrong: the float64 sum is a tie.
+	check(1+0x1p-23, 0x1p-25, 1)
+	check(1+0x1p-12, (1+0x1p-12)*0x1p-24, 1)
+	check(-(1 + 0x1p-23), 0x1p-25, -1)
+	check(0x1.fffffep-100, 0x1.000002p-50, 0x1p-149)
+	for range 200000 {
+		a, b := sample(r), sample(r)
+		c := sample(r)
+		if r.IntN(2) == 0 { // force exponents near a tie
+			c = a * b * float32(math.Ldexp(1, r.IntN(60)-30))
+		}
+		check(a, b, c)
+		half := math.Float32frombits(math.Float32bits(a)&^0xfff | 0x800)
+		check(half, math.Float32frombits(math.Float32bits(b)&^0xfff|1), c)
+	}
+}
+
+func TestExpAndLogAgreeWithMath(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 200000 {
+		x := r.NormFloat64() * 50
+		if got, want := Exp(x), math.Exp(x); math.Abs(got-want) > 4e-16*want {
+			t.Fatalf("Exp(%v) = %v, want %v", x, got, want)
+		}
+		y := math.Exp(x)
+		if got, want := Log(y), math.Log(y); math.Abs(got-want) > 4e-16*math.Max(math.Abs(want), 0.1) {
+			t.Fatalf("Log(%v) = %v, want %v", y, got, want)
+		}
+	}
+	if Exp(math.Inf(-1)) != 0 || !math.IsInf(Exp(800), 1) || !math.IsNaN(Exp(math.NaN())) || Exp(0) != 1 {
+		t.Error("Exp is wrong at a special value")
+	}
+	if !math.IsInf(Log(0), -1) || !math.IsNaN(Log(-1)) || Log(1) != 0 || !math.IsInf(Log(math.Inf(1)), 1) {
+		t.Error("Log is wrong at a special value")
+	}
+}
+
+func TestTileMatchesTwin(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for n := 0; n <= 9; n++ {
+		for rows := 1; rows <= Rows; rows++ {
+			for _, k := range []int{0, 1, 2, 25} {
+				t.Run(fmt.Sprint(n, rows, k), func(t *testing.T) {
+					list := make([]Tap, k)
+					for i := range list {
+						list[i] = Tap{int32(i * Rows), int32(r.IntN(4) * 8)}
+					}
+					ci, cj, bj := 16*9+3, 16, 32
+					a, _ := guarded(t, r, k*Rows)
+					b, _ := guarded(t, r, 24+8*bj+Lanes)
+					bias, _ := guarded(t, r, Rows)
+					c, intact := guarded(t, r, 5*ci+9*cj)
+					want := clone(c)
+					tileGo(want, a, b, bias, list, ci, cj, bj, rows, n)
+					Tile(c, a, b, bias, NewTaps(list), ci, cj, bj, rows, n)
+					sameBits(t, "c", c, want)
+					intact()
+				})
+			}
+		}
+	}
+}
+
+func TestDotMatchesTwin(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, ai := range []int{0, 16, 48} {
+		for _, k := range []int{0, 1, 3, 64} {
+			list := make([]Tap, k)
+			for i := range list {
+				list[i] = Tap{int32(r.IntN(9) * 16), int32(r.IntN(9) * 16)}
+			}
+			boff := [Cols]int32{0, 16, int32(r.IntN(3) * 16), 5}
+			a, _ := guarded(t, r, 8*16+5*ai+16)
+			b, _ := guarded(t, r, 8*16+48+16)
+			var got, want [Rows * Cols * Lanes]float32
+			for i := range got {
+				got[i] = sample(r)
+			}
+			want = got
+			dotGo(&want, a, b, &boff, list, ai)
+			Dot(&got, a, b, &boff, NewTaps(list), ai)
+			sameBits(t, "acc", got[:], want[:])
+		}
+	}
+}
+
+func TestElementwiseMatchTwins(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for n := 0; n <= 70; n++ {
+		x, _ := guarded(t, r, n)
+		y, _ := guarded(t, r, n)
+		if n > 2 {
+			x[n/2], y[n/3] = float32(math.NaN()), float32(math.Inf(1))
+		}
+		run := func(what string, f, twin func(dst []float32)) {
+			t.Helper()
+			dst, intact := guarded(t, r, n)
+			want := clone(dst)
+			twin(want)
+			f(dst)
+			sameBits(t, fmt.Sprintf("%s of %d", what, n), dst, want)
+			intact()
+		}
+		run("affine", func(d []float32) { Affine(d, x, 1.5, -0.25) }, func(d []float32) { affineGo(d, x, 1.5, -0.25) })
+		run("relu", func(d []float32) { ReLU(d, x) }, func(d []float32) { reluGo(d, x) })
+		run("reluGrad", func(d []float32) { ReLUGrad(d, x, y) }, func(d []float32) { reluGradGo(d, x, y) })
+		run("add", func(d []float32) { Add(d, x) }, func(d []float32) { addToGo(d, x) })
+		var s, w [2 * Lanes]float32
+		run("affineGrad", func(d []float32) { AffineGrad(d, x, y, 0.7, 0.1, &s) }, func(d []float32) { affineGradGo(d, x, y, 0.7, 0.1, &w) })
+		sameBits(t, "sums", s[:], w[:])
+
+		theta, intact := guarded(t, r, n)
+		m, _ := guarded(t, r, n)
+		v, _ := guarded(t, r, n)
+		for i := range v {
+			v[i] = float32(math.Abs(float64(v[i])))
+		}
+		theta2, m2, v2 := clone(theta), clone(m), clone(v)
+		rates := AdamRates{1e-3, 0.9, 0.99, 1.25, 1e-8}
+		adamGo(theta2, m2, v2, x, rates)
+		Adam(theta, m, v, x, rates)
+		sameBits(t, "theta", theta, theta2)
+		sameBits(t, "m", m, m2)
+		sameBits(t, "v", v, v2)
+		intact()
+
+		src, _ := guarded(t, r, n*Lanes)
+		run("sumLanes", func(d []float32) { SumLanes(d, src) }, func(d []float32) { sumLanesGo(d, src) })
+	}
+}
+
+func TestMaxTapsMatchTwins(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	window := []Tap{{0, 0}, {16, 16}, {96, 96}, {112, 112}}
+	for n := 0; n <= 3; n++ {
+		taps := NewTaps(window)
+		x, _ := guarded(t, r, 12*16)
+		for i := range x { // few distinct values, so that ties are common
+			x[i] = float32(math.Round(float64(x[i])))
+		}
+		y, intactY := guarded(t, r, n*Lanes)
+		want := clone(y)
+		maxTapsGo(want, x, window, 32, n)
+		MaxTaps(y, x, taps, 32, n)
+		sameBits(t, "maximum", y, want)
+		intactY()
+		dy, _ := guarded(t, r, n*Lanes)
+		dx, intact := guarded(t, r, 12*16)
+		wantDX := clone(dx)
+		maxTapsGradGo(wantDX, x, y, dy, window, 32, n)
+		MaxTapsGrad(dx, x, y, dy, taps, 32, n)
+		sameBits(t, "gradient", dx, wantDX)
+		intact()
+	}
+}
+
+func TestShortSlicesPanic(t *testing.T) {
+	taps := NewTaps([]Tap{{0, 0}, {6, 16}})
+	long := make([]float32, 1000)
+	for name, f := range map[string]func(){
+		"tile a":   func() { Tile(long, long[:11], long, long, taps, 16, 16, 16, 6, 1) },
+		"tile b":   func() { Tile(long, long, long[:47], long, taps, 16, 16, 16, 6, 2) },
+		"tile c":   func() { Tile(long[:95], long, long, long, taps, 16, 16, 16, 6, 1) },
+		"relu":     func() { ReLU(long[:8], long[:7]) },
+		"sumLanes": func() { SumLanes(long[:2], long[:31]) },
+		"negative": func() { NewTaps([]Tap{{-1, 0}}) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+// BenchmarkTile measures LeNet's shapes on one thread; the metric is
+// multiply-adds counted as two operations.
+func BenchmarkTile(b *testing.B) {
+	for _, s := range []struct {
+		name       string
+		m, k, n, w int
+	}{{"conv1", 6, 25, 576, 24}, {"conv2", 16, 150, 64, 8}, {"fc", 120, 256, 4, 4}} {
+		b.Run(s.name, func(b *testing.B) {
+			list := make([]Tap, s.k)
+			for i := range list {
+				list[i] = Tap{int32(i * Rows), int32(i * Lanes)}
+			}
+			taps := NewTaps(list)
+			a := make([]float32, PackedLen(s.m, s.k))
+			x := make([]float32, (s.k+s.n)*Lanes)
+			c := make([]float32, s.m*s.n*Lanes)
+			bias := make([]float32, Rows)
+			for b.Loop() {
+				for p := 0; p < s.m; p += Rows {
+					for j := 0; j < s.n; j += s.w {
+						Tile(c[(p*s.n+j)*Lanes:], a[p*s.k:], x[j*Lanes:], bias, taps, s.n*Lanes, Lanes, Lanes, min(Rows, s.m-p), s.w)
+					}
+				}
+			}
+			b.ReportMetric(2*float64(s.m*s.k*s.n*Lanes)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+}
