@@ -87,14 +87,7 @@ func NewTensor(dtype DType, shape, strides []int, offset int, storage *Storage) 
 // Float32Tensor returns a C-order float32 tensor that holds a copy of v. It
 // panics if v has not exactly the elements of shape: both come from the caller.
 func Float32Tensor(shape []int, v []float32) *Tensor {
-	b := make([]byte, 4*len(v))
-	for i, x := range v {
-		binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(x))
-	}
-	if n, ok := Elements(shape); !ok || n != len(v) {
-		panic(fmt.Sprintf("model: %d values for shape %v", len(v), shape))
-	}
-	t, err := NewTensor(Float32, shape, nil, 0, BytesStorage(b))
+	t, err := FromFloat32s(Float32, shape, v)
 	if err != nil {
 		panic(err)
 	}
@@ -288,4 +281,55 @@ func SameBits(a, b *Tensor) (bool, error) {
 	}
 	y, err := b.Bytes()
 	return err == nil && bytes.Equal(x, y), err
+}
+
+// FromFloat32s returns a C-order tensor of a floating-point type that holds v,
+// rounded to nearest, ties to even. Other types are an [UnsupportedError]. It
+// panics if v has not exactly the elements of shape.
+func FromFloat32s(dtype DType, shape []int, v []float32) (*Tensor, error) {
+	if n, ok := Elements(shape); !ok || n != len(v) {
+		panic(fmt.Sprintf("model: %d values for shape %v", len(v), shape))
+	}
+	le := binary.LittleEndian
+	b := make([]byte, 0, len(v)*dtype.Size())
+	for _, x := range v {
+		switch dtype {
+		case Float32:
+			b = le.AppendUint32(b, math.Float32bits(x))
+		case Float64:
+			b = le.AppendUint64(b, math.Float64bits(float64(x)))
+		case BFloat16:
+			b = le.AppendUint16(b, bfloat(x))
+		case Float16:
+			b = le.AppendUint16(b, toHalf(x))
+		default:
+			return nil, &UnsupportedError{What: fmt.Sprintf("real numbers cannot become a tensor of %v", dtype)}
+		}
+	}
+	return NewTensor(dtype, shape, nil, 0, BytesStorage(b))
+}
+
+// bfloat rounds to bfloat16; NaN keeps its upper bits and stays NaN.
+func bfloat(x float32) uint16 {
+	u := math.Float32bits(x)
+	if x != x {
+		return uint16(u>>16) | 0x40
+	}
+	return uint16((u + 0x7fff + u>>16&1) >> 16)
+}
+
+// toHalf rounds to IEEE 754 binary16.
+func toHalf(x float32) uint16 {
+	u := math.Float32bits(x)
+	sign, u := uint16(u>>16&0x8000), u&0x7fffffff
+	switch {
+	case u > 0x7f800000: // NaN
+		return sign | 0x7e00 | uint16(u>>13&0x3ff)
+	case u >= 0x477ff000: // rounds to 2^16 or more
+		return sign | 0x7c00
+	case u < 0x38800000: // below 2^-14: a multiple of 2^-24
+		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(u))*0x1p24))
+	}
+	u += 0xfff + u>>13&1
+	return sign | uint16((u-0x38000000)>>13)
 }

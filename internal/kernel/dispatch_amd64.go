@@ -136,6 +136,14 @@ func adam(theta, m, v, g []float32, r AdamRates) {
 	adamGo(theta[n:], m[n:], v[n:], g[n:], r)
 }
 
+func sum(acc *[Lanes]float32, src []float32) {
+	if use == portable || len(src) == 0 {
+		sumGo(acc, src)
+		return
+	}
+	sum256(&acc[0], &src[0], len(src)/Lanes)
+}
+
 // whole returns how many of n elements the assembly takes: a multiple of 8.
 func whole(n int) int {
 	if use == portable {

@@ -27,3 +27,5 @@ func affineGrad(dx, x, dy []float32, scale, mean float32, sums *[2 * Lanes]float
 func maxTapsGrad(dx, x, y, dy []float32, taps []Tap, step, n int) {
 	maxTapsGradGo(dx, x, y, dy, taps, step, n)
 }
+
+func sum(acc *[Lanes]float32, src []float32) { sumGo(acc, src) }

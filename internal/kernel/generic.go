@@ -158,3 +158,9 @@ func adamGo(theta, m, v, g []float32, r AdamRates) {
 		theta[i] = fma(-r.Rate, m[i]/root, theta[i])
 	}
 }
+
+func sumGo(acc *[Lanes]float32, src []float32) {
+	for i, v := range src {
+		acc[i%Lanes] += v
+	}
+}

@@ -56,8 +56,14 @@ func NewTaps(list []Tap) *Taps {
 	return t
 }
 
-// Len returns the number of taps.
-func (t *Taps) Len() int { return len(t.list) }
+// Mirrored returns the taps with each offset B in the place of A too.
+func (t *Taps) Mirrored() *Taps {
+	list := make([]Tap, len(t.list))
+	for i, tap := range t.list {
+		list[i] = Tap{tap.B, tap.B}
+	}
+	return NewTaps(list)
+}
 
 // need panics unless s has at least n elements.
 func need(what string, s []float32, n int) {
@@ -192,24 +198,29 @@ func Adam(theta, m, v, g []float32, r AdamRates) {
 	adam(theta, m, v, g, r)
 }
 
-// Pack lays out a matrix of m rows for [Tile]: panels of [Rows] rows, in each
-// panel the rows of column 0, of column 1, and so on, the last panel filled
-// with zeros. at(i, k) is the element of row i and column k. dst has
-// [PackedLen] elements.
-func Pack(dst []float32, m, k int, at func(i, k int) float32) {
+// Sum adds the vectors of src, one after the other, to acc.
+func Sum(acc *[Lanes]float32, src []float32) {
+	if len(src)%Lanes != 0 {
+		panic(fmt.Sprintf("kernel: %d elements are not whole vectors", len(src)))
+	}
+	sum(acc, src)
+}
+
+// Pack lays out m rows and k columns of a matrix for [Tile]: panels of [Rows]
+// rows that start panel elements apart, in each the rows of column 0, of column
+// 1, and so on. Element (i, j) is src[i*rs + j*cs]. Rows that the last panel
+// lacks are left as they are: zero, in a new slice of [PackedLen] elements.
+func Pack(dst []float32, panel int, src []float32, m, k, rs, cs int) {
 	for p := 0; p < m; p += Rows {
-		for col := range k {
-			for i := p; i < p+Rows; i++ {
-				var v float32
-				if i < m {
-					v = at(i, col)
-				}
-				dst[0] = v
-				dst = dst[1:]
+		for i := range min(Rows, m-p) {
+			row := src[(p+i)*rs:]
+			out := dst[p/Rows*panel+i:]
+			for j := range k {
+				out[j*Rows] = row[j*cs]
 			}
 		}
 	}
 }
 
-// PackedLen returns the elements that [Pack] writes for an m by k matrix.
+// PackedLen returns the elements of a packed m by k matrix.
 func PackedLen(m, k int) int { return (m + Rows - 1) / Rows * Rows * k }

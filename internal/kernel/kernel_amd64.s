@@ -783,6 +783,30 @@ vectors_end:
 	VZEROUPPER
 	RET
 
+// func sum256(acc *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·sum256(SB), NOSPLIT, $0-24
+	MOVQ    acc+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	TESTQ   DX, DX
+	JZ      vectors_end
+
+vectors:
+	VADDPS (CX), Y0, Y0
+	VADDPS 32(CX), Y1, Y1
+	ADDQ   $0x40, CX
+	DECQ   DX
+	JNZ    vectors
+
+vectors_end:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
 // func adam256(theta *float32, m *float32, v *float32, grad *float32, rate float32, beta1 float32, beta2 float32, root float32, eps float32, n int)
 // Requires: AVX, FMA3
 TEXT ·adam256(SB), NOSPLIT, $0-64

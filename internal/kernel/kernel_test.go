@@ -205,6 +205,10 @@ func TestElementwiseMatchTwins(t *testing.T) {
 		intact()
 
 		src, _ := guarded(t, r, n*Lanes)
+		var acc, accTwin [Lanes]float32
+		Sum(&acc, src)
+		sumGo(&accTwin, src)
+		sameBits(t, "sum", acc[:], accTwin[:])
 		run("sumLanes", func(d []float32) { SumLanes(d, src) }, func(d []float32) { sumLanesGo(d, src) })
 	}
 }

@@ -40,5 +40,8 @@ func maxTapsGrad256(dx *float32, x *float32, y *float32, dy *float32, taps *int3
 // addTo256 is addTo with AVX.
 func addTo256(dst *float32, src *float32, n int)
 
+// sum256 is sum with AVX.
+func sum256(acc *float32, src *float32, n int)
+
 // adam256 is adam with AVX2 and FMA.
 func adam256(theta *float32, m *float32, v *float32, grad *float32, rate float32, beta1 float32, beta2 float32, root float32, eps float32, n int)

@@ -34,6 +34,7 @@ func main() {
 	maxTaps()
 	maxTapsGrad()
 	addTo()
+	sum()
 	adam()
 	Generate()
 }
@@ -541,6 +542,24 @@ func adam() {
 		VFNMADD231PS(rate, m, t)
 		VMOVUPS(t, Mem{Base: p[0]})
 	})
+	VZEROUPPER()
+	RET()
+}
+
+func sum() {
+	TEXT("sum256", NOSPLIT, "func(acc, src *float32, n int)")
+	Doc("sum256 is sum with AVX.")
+	acc, src, n := Load(Param("acc"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	lo, hi := YMM(), YMM()
+	VMOVUPS(Mem{Base: acc}, lo)
+	VMOVUPS(Mem{Base: acc, Disp: 32}, hi)
+	loop("vectors", n, func() {
+		VADDPS(Mem{Base: src}, lo, lo)
+		VADDPS(Mem{Base: src, Disp: 32}, hi, hi)
+		ADDQ(Imm(lane), src)
+	})
+	VMOVUPS(lo, Mem{Base: acc})
+	VMOVUPS(hi, Mem{Base: acc, Disp: 32})
 	VZEROUPPER()
 	RET()
 }

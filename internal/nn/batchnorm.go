@@ -1,0 +1,104 @@
+package nn
+
+import (
+	"math"
+
+	"lethe/internal/kernel"
+	"lethe/model"
+)
+
+func inferBatchNorm(n *model.Node, in []int, weights [][]int) ([]int, error) {
+	if len(weights) != 4 {
+		return nil, misfit("BatchNormalization has %d weights, needs scale, bias, mean and variance", len(weights))
+	}
+	for _, w := range weights {
+		if len(w) != 1 || w[0] != in[0] {
+			return nil, misfit("BatchNormalization of %d features has a weight of shape %v", in[0], w)
+		}
+	}
+	if n.Int("training_mode", 0) != 0 {
+		return nil, unsupported("BatchNormalization in training mode is not supported")
+	}
+	return in, only(n, "epsilon", "momentum", "training_mode")
+}
+
+// batchNormLayer is BatchNormalization in evaluation mode: the running
+// statistics are constants.
+type batchNormLayer struct {
+	in, out              *value
+	scale, shift         *param
+	mean, variance       []float32
+	eps                  float64
+	features, positions  int
+	factor, term, invStd []float32 // y = factor*x + term
+	partial              []float32 // [chunks][2*features]: sums of dy and of dy*(x-mean)
+}
+
+func buildBatchNorm(b *builder) layer {
+	features := b.inDims[0]
+	l := &batchNormLayer{
+		in: b.in, out: b.out, scale: b.weights[0], shift: b.weights[1],
+		mean: b.weights[2].w, variance: b.weights[3].w,
+		eps:      float64(b.node.Float("epsilon", 1e-5)),
+		features: features, positions: product(b.inDims[1:]),
+		factor: make([]float32, features), term: make([]float32, features), invStd: make([]float32, features),
+	}
+	l.partial = make([]float32, (b.session.groups+chunk-1)/chunk*2*features)
+	return l
+}
+
+func (l *batchNormLayer) refresh() {
+	for f := range l.factor {
+		inv := 1 / math.Sqrt(float64(l.variance[f])+l.eps)
+		factor := float64(float64(l.scale.w[f]) * inv)
+		l.invStd[f], l.factor[f] = float32(inv), float32(factor)
+		l.term[f] = float32(float64(l.shift.w[f]) - float64(float64(l.mean[f])*factor))
+	}
+}
+
+func (l *batchNormLayer) forward(p part) {
+	x, y := l.in.of(l.in.x, p), l.out.of(l.out.x, p)
+	n := l.positions * Lanes
+	for i := 0; i < len(x); i += n {
+		f := i / n % l.features
+		kernel.Affine(y[i:i+n], x[i:i+n], l.factor[f], l.term[f])
+	}
+}
+
+func (l *batchNormLayer) backward(p part) {
+	x, dy := l.in.of(l.in.x, p), l.out.of(l.out.g, p)
+	dx := dy // of no use to anyone else once this layer has seen it
+	if l.in.grad != nil {
+		dx = l.in.of(l.in.g, p)
+	}
+	n := l.positions * Lanes
+	out := l.partial[p.index*2*l.features:]
+	for f := range l.features {
+		var sums [2 * Lanes]float32
+		for i := f * n; i < len(x); i += l.features * n {
+			kernel.AffineGrad(dx[i:i+n], x[i:i+n], dy[i:i+n], l.factor[f], l.mean[f], &sums)
+		}
+		kernel.SumLanes(out[2*f:2*f+2], sums[:])
+	}
+}
+
+func (l *batchNormLayer) tasks() int {
+	if l.scale.grad == nil && l.shift.grad == nil {
+		return 0
+	}
+	return 1
+}
+
+func (l *batchNormLayer) reduce(_, chunks, _ int) {
+	width := 2 * l.features
+	total := make([]float32, width)
+	sumChunks(total, l.partial, chunks, width)
+	for f := range l.features {
+		if l.shift.grad != nil {
+			l.shift.dw[f] = total[2*f]
+		}
+		if l.scale.grad != nil {
+			l.scale.dw[f] = total[2*f+1] * l.invStd[f]
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package nn
+
+import "lethe/model"
+
+func inferFlatten(n *model.Node, in []int, _ [][]int) ([]int, error) {
+	if axis := n.Int("axis", 1); axis != 1 {
+		return nil, unsupported("Flatten along axis %d is not supported, only along axis 1", axis)
+	}
+	return []int{product(in)}, only(n, "axis")
+}
+
+// flattenLayer copies: the elements already lie in the order that Flatten asks
+// for, but the two values may be kept for different times.
+type flattenLayer struct {
+	stateless
+	in, out *value
+}
+
+func buildFlatten(b *builder) layer { return &flattenLayer{in: b.in, out: b.out} }
+
+func (l *flattenLayer) forward(p part) { copy(l.out.of(l.out.x, p), l.in.of(l.in.x, p)) }
+
+func (l *flattenLayer) backward(p part) {
+	if l.in.grad != nil {
+		copy(l.in.of(l.in.g, p), l.out.of(l.out.g, p))
+	}
+}

@@ -1,0 +1,76 @@
+package nn
+
+import (
+	"lethe/internal/kernel"
+	"lethe/model"
+)
+
+func inferMaxPool(n *model.Node, in []int, _ [][]int) ([]int, error) {
+	if n.Int("ceil_mode", 0) != 0 {
+		return nil, unsupported("MaxPool with ceil_mode is not supported")
+	}
+	if n.Int("storage_order", 0) != 0 {
+		return nil, unsupported("MaxPool with storage_order is not supported")
+	}
+	g, err := inferWindow(n, in, n.Ints("kernel_shape"))
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range []axis{g.y, g.x} {
+		for o := range a.out {
+			if first := o*a.stride - a.pad; first+(a.kernel-1)*a.dilat < 0 || first >= a.in {
+				return nil, misfit("MaxPool has a window that holds nothing but padding")
+			}
+		}
+	}
+	return []int{in[0], g.y.out, g.x.out}, only(n, "auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides")
+}
+
+// maxPoolLayer takes the maximum over windows; the gradient goes to the first
+// of equal elements, as in PyTorch.
+type maxPoolLayer struct {
+	stateless
+	in, out     *value
+	inSz, outSz int
+	strips      []strip
+}
+
+func buildMaxPool(b *builder) layer {
+	g, err := inferWindow(b.node, b.inDims, b.node.Ints("kernel_shape"))
+	if err != nil {
+		panic(err) // Bind has inferred it before
+	}
+	l := &maxPoolLayer{in: b.in, out: b.out, inSz: g.y.in * g.x.in * Lanes, outSz: g.y.out * g.x.out * Lanes}
+	// A tap's two offsets are the same: MaxTapsGrad reads x at one and adds to
+	// dx at the other.
+	for _, st := range strips(g.y.forward(), g.x.forward(), g.x.out, g.x.in, 1, 0, func(int, int, int) int { return 0 }) {
+		st.taps = st.taps.Mirrored()
+		l.strips = append(l.strips, st)
+	}
+	return l
+}
+
+func (l *maxPoolLayer) forward(p part) {
+	x, y := l.in.of(l.in.x, p), l.out.of(l.out.x, p)
+	for ; len(x) > 0; x, y = x[l.inSz:], y[l.outSz:] {
+		for i := range l.strips {
+			st := &l.strips[i]
+			kernel.MaxTaps(y[st.target:], x[st.source:], st.taps, st.sourceStep, st.n)
+		}
+	}
+}
+
+func (l *maxPoolLayer) backward(p part) {
+	if l.in.grad == nil {
+		return
+	}
+	x, y := l.in.of(l.in.x, p), l.out.of(l.out.x, p)
+	dx, dy := l.in.of(l.in.g, p), l.out.of(l.out.g, p)
+	clear(dx)
+	for ; len(x) > 0; x, y, dx, dy = x[l.inSz:], y[l.outSz:], dx[l.inSz:], dy[l.outSz:] {
+		for i := range l.strips {
+			st := &l.strips[i]
+			kernel.MaxTapsGrad(dx[st.source:], x[st.source:], y[st.target:], dy[st.target:], st.taps, st.sourceStep, st.n)
+		}
+	}
+}

@@ -1,0 +1,23 @@
+package nn
+
+import (
+	"lethe/internal/kernel"
+	"lethe/model"
+)
+
+func inferRelu(n *model.Node, in []int, _ [][]int) ([]int, error) { return in, only(n) }
+
+type reluLayer struct {
+	stateless
+	in, out *value
+}
+
+func buildRelu(b *builder) layer { return &reluLayer{in: b.in, out: b.out} }
+
+func (l *reluLayer) forward(p part) { kernel.ReLU(l.out.of(l.out.x, p), l.in.of(l.in.x, p)) }
+
+func (l *reluLayer) backward(p part) {
+	if l.in.grad != nil {
+		kernel.ReLUGrad(l.in.of(l.in.g, p), l.out.of(l.out.x, p), l.out.of(l.out.g, p))
+	}
+}

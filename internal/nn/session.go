@@ -1,0 +1,375 @@
+package nn
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"gorgonia.org/tensor"
+
+	"lethe/internal/kernel"
+	"lethe/model"
+)
+
+// chunk is the number of groups that are computed together. It is part of the
+// definition of a gradient: sums over the batch are made of sums over chunks.
+const chunk = 4
+
+// Session holds the tensors that running a [Net] needs, and a copy of its
+// parameters that may be trained. It is not safe for concurrent use; inside, it
+// runs on several goroutines.
+type Session struct {
+	net     *Net
+	groups  int // capacity
+	threads int
+	values  []*value // of the input and of the output of every node
+	layers  []layer
+	params  []*param
+	theta   []float32
+	grad    []float32
+}
+
+// value is a tensor that flows between nodes, and its gradient.
+type value struct {
+	size int  // elements of one group
+	kept bool // held for the whole batch, not only for the chunk at hand
+	data *tensor.Dense
+	grad *tensor.Dense // nil where no gradient flows
+	x, g []float32     // their elements
+}
+
+// param is a parameter or buffer of the session.
+type param struct {
+	name  string
+	data  *tensor.Dense
+	grad  *tensor.Dense // nil if it is not trained
+	w, dw []float32     // their elements
+}
+
+// part is the work at hand: groups lo to hi of the batch, chunk number index,
+// on a worker.
+type part struct {
+	lo, hi, index, worker int
+}
+
+// of returns the elements of the groups of p, of the data or the gradient.
+func (v *value) of(s []float32, p part) []float32 {
+	at := p.lo
+	if !v.kept {
+		at = p.worker * chunk
+	}
+	return s[at*v.size : (at+p.hi-p.lo)*v.size]
+}
+
+// layer is a node that is ready to run.
+type layer interface {
+	// refresh prepares for new values of the parameters.
+	refresh()
+	// forward computes the output of a chunk.
+	forward(p part)
+	// backward computes the gradient of the input of a chunk, if it has one,
+	// and the chunk's share of the gradients of the parameters.
+	backward(p part)
+	// tasks returns how many independent pieces the gradients of the parameters
+	// take once every chunk went backward; reduce computes one.
+	tasks() int
+	reduce(task, chunks, groups int)
+}
+
+// stateless is for layers without parameters.
+type stateless struct{}
+
+func (stateless) refresh()                   {}
+func (stateless) tasks() int                 { return 0 }
+func (stateless) reduce(task, chunks, n int) {}
+
+// builder is what an operator needs to make its layer.
+type builder struct {
+	node    *model.Node
+	session *Session
+	in, out *value
+	inDims  []int    // shape of the input, without the batch
+	outDims []int    // shape of the output
+	weights []*param // inputs 1 and up; nil where one is left out
+	dims    [][]int  // their shapes
+}
+
+// NewSession returns a session for batches of up to batch samples on up to
+// threads goroutines (0: one for each processor). train names the parameters
+// whose gradients are wanted; every other weight stays as it is.
+func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	groups := (batch + Lanes - 1) / Lanes
+	threads = max(1, min(threads, (groups+chunk-1)/chunk))
+	s := &Session{net: n, groups: groups, threads: threads}
+	byName, err := s.parameters(train)
+	if err != nil {
+		return nil, err
+	}
+	// A gradient flows through a value if something before it is trained.
+	in := n.graph.Inputs[0]
+	last := &value{size: product(in.Shape[1:]) * Lanes}
+	dims := in.Shape[1:]
+	s.values = append(s.values, last)
+	flows := false
+	var builders []*builder
+	for i := range n.graph.Nodes {
+		node := &n.graph.Nodes[i]
+		b := &builder{node: node, session: s, in: last, inDims: dims, outDims: n.shapes[node.Outputs[0]]}
+		for _, w := range node.Inputs[1:] {
+			b.weights = append(b.weights, byName[w])
+			b.dims = append(b.dims, n.dims[w])
+			flows = flows || byName[w] != nil && byName[w].grad != nil
+		}
+		b.out = &value{size: product(b.outDims) * Lanes}
+		// The gradient of a Gemm's weights is made after the last chunk.
+		if node.Op == "Gemm" && b.weights[0].grad != nil {
+			b.in.kept, b.out.kept = true, true
+		}
+		if flows {
+			b.out.g = []float32{}
+		}
+		builders = append(builders, b)
+		s.values = append(s.values, b.out)
+		last, dims = b.out, b.outDims
+	}
+	last.kept = true // the logits are what the caller wants
+	for i, v := range s.values {
+		shape := n.graph.Inputs[0].Shape[1:]
+		if i > 0 {
+			shape = builders[i-1].outDims
+		}
+		s.allocate(v, shape)
+	}
+	for _, b := range builders {
+		s.layers = append(s.layers, operators[b.node.Op].build(b))
+	}
+	s.Refresh()
+	return s, nil
+}
+
+// parameters copies the weights: the trained ones side by side in theta.
+func (s *Session) parameters(train []string) (map[string]*param, error) {
+	all := append(s.net.graph.Parameters(), s.net.graph.Buffers()...)
+	size := 0
+	for _, name := range train {
+		if !slices.Contains(s.net.graph.Parameters(), name) {
+			return nil, fmt.Errorf("nn: %q is not a parameter of the graph", name)
+		}
+		size += len(s.net.weights[name])
+	}
+	s.theta, s.grad = make([]float32, size), make([]float32, size)
+	byName := map[string]*param{}
+	at := 0
+	for _, name := range all {
+		p := &param{name: name}
+		w := s.net.weights[name]
+		if slices.Contains(train, name) {
+			end := at + len(w)
+			p.w, p.dw = s.theta[at:end:end], s.grad[at:end:end]
+			p.grad = dense(s.net.dims[name], p.dw)
+			at = end
+		} else {
+			p.w = make([]float32, len(w))
+		}
+		copy(p.w, w)
+		p.data = dense(s.net.dims[name], p.w)
+		byName[name] = p
+		s.params = append(s.params, p)
+	}
+	return byName, nil
+}
+
+func (s *Session) allocate(v *value, shape []int) {
+	groups := s.groups
+	if !v.kept {
+		groups = s.threads * chunk
+	}
+	dims := append(append([]int{groups}, shape...), Lanes)
+	v.x = make([]float32, groups*v.size)
+	v.data = dense(dims, v.x)
+	if v.g != nil {
+		v.g = make([]float32, groups*v.size)
+		v.grad = dense(dims, v.g)
+	}
+}
+
+func dense(shape []int, backing []float32) *tensor.Dense {
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(backing))
+}
+
+// Theta returns the trained parameters, in the order of the graph, as one
+// vector. After changing it, call [Session.Refresh].
+func (s *Session) Theta() []float32 { return s.theta }
+
+// Grad returns the gradient of the last [Session.Step], laid out as
+// [Session.Theta].
+func (s *Session) Grad() []float32 { return s.grad }
+
+// Trained calls f with the name of every trained parameter and its range in
+// [Session.Theta].
+func (s *Session) Trained(f func(name string, lo, hi int)) {
+	at := 0
+	for _, p := range s.params {
+		if p.grad != nil {
+			f(p.name, at, at+len(p.w))
+			at += len(p.w)
+		}
+	}
+}
+
+// StateDict returns sd with the trained parameters of the session in it, in
+// the element type that each has there.
+func (s *Session) StateDict(sd *model.StateDict) (*model.StateDict, error) {
+	for _, p := range s.params {
+		if p.grad == nil {
+			continue
+		}
+		t, err := model.FromFloat32s(sd.Get(p.name).DType(), sd.Get(p.name).Shape(), p.w)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", p.name, err)
+		}
+		sd = sd.With(p.name, t)
+	}
+	return sd, nil
+}
+
+// Refresh makes the layers see new values of the parameters.
+func (s *Session) Refresh() {
+	s.parallel(len(s.layers), func(task, _ int) { s.layers[task].refresh() })
+}
+
+// Fill writes the samples of group g: element i of lane l is dst[i*Lanes+l].
+// Lanes without a sample must be filled too.
+type Fill func(g int, dst []float32)
+
+// Loss is called with the logits of group g, [classes][Lanes], and sets the
+// gradient of the loss with respect to them: 0 in lanes without a sample.
+type Loss func(g int, logits, grad []float32)
+
+// Forward computes the logits of groups groups and calls done with those of
+// each, [classes][Lanes]. fill and done are called on several goroutines, for
+// different groups.
+func (s *Session) Forward(groups int, fill Fill, done func(g int, logits []float32)) {
+	s.chunks(groups, func(p part) {
+		s.forward(p, fill)
+		out := s.values[len(s.values)-1]
+		for g := p.lo; g < p.hi; g++ {
+			done(g, out.x[g*out.size:(g+1)*out.size])
+		}
+	})
+}
+
+// Step computes the gradient of a loss that is a sum over samples, see
+// [Session.Grad]. fill and loss are called on several goroutines, for
+// different groups.
+func (s *Session) Step(groups int, fill Fill, loss Loss) {
+	s.chunks(groups, func(p part) {
+		s.forward(p, fill)
+		out := s.values[len(s.values)-1]
+		for g := p.lo; g < p.hi; g++ {
+			loss(g, out.x[g*out.size:(g+1)*out.size], out.g[g*out.size:(g+1)*out.size])
+		}
+		for i := len(s.layers) - 1; i >= 0 && s.values[i+1].grad != nil; i-- {
+			s.layers[i].backward(p)
+		}
+	})
+	total := 0
+	for _, l := range s.layers {
+		total += l.tasks()
+	}
+	s.parallel(total, func(task, _ int) {
+		for _, l := range s.layers {
+			if n := l.tasks(); task >= n {
+				task -= n
+				continue
+			}
+			l.reduce(task, (groups+chunk-1)/chunk, groups)
+			return
+		}
+	})
+}
+
+func (s *Session) forward(p part, fill Fill) {
+	in := s.values[0]
+	x := in.of(in.x, p)
+	for g := p.lo; g < p.hi; g++ {
+		fill(g, x[(g-p.lo)*in.size:(g-p.lo+1)*in.size])
+	}
+	for _, l := range s.layers {
+		l.forward(p)
+	}
+}
+
+func (s *Session) chunks(groups int, f func(part)) {
+	if groups > s.groups {
+		panic(fmt.Sprintf("nn: %d groups in a session for %d", groups, s.groups))
+	}
+	s.parallel((groups+chunk-1)/chunk, func(task, worker int) {
+		f(part{task * chunk, min((task+1)*chunk, groups), task, worker})
+	})
+}
+
+// parallel runs tasks 0 to n-1 on the threads of the session. Which worker gets
+// which task is left to chance: no result may depend on it.
+func (s *Session) parallel(n int, f func(task, worker int)) {
+	var next atomic.Int64
+	work := func(worker int) {
+		for {
+			task := int(next.Add(1)) - 1
+			if task >= n {
+				return
+			}
+			f(task, worker)
+		}
+	}
+	var wg sync.WaitGroup
+	for w := 1; w < min(s.threads, n); w++ {
+		wg.Go(func() { work(w) })
+	}
+	work(0)
+	wg.Wait()
+}
+
+// Logits evaluates the net on n samples and returns the logits, [n][classes].
+// samples holds one sample after the other in C order.
+func (n *Net) Logits(samples []float32, threads int) ([]float32, error) {
+	size := product(n.InputShape())
+	if len(samples)%size != 0 {
+		return nil, fmt.Errorf("nn: %d values are not whole samples of %d", len(samples), size)
+	}
+	count := len(samples) / size
+	s, err := n.NewSession(max(count, 1), threads, nil)
+	if err != nil {
+		return nil, err
+	}
+	classes := n.Classes()
+	out := make([]float32, count*classes)
+	s.Forward((count+Lanes-1)/Lanes, func(g int, dst []float32) {
+		clear(dst)
+		for l := range min(Lanes, count-g*Lanes) {
+			for i, v := range samples[(g*Lanes+l)*size : (g*Lanes+l+1)*size] {
+				dst[i*Lanes+l] = v
+			}
+		}
+	}, func(g int, logits []float32) {
+		for l := range min(Lanes, count-g*Lanes) {
+			for c := range classes {
+				out[(g*Lanes+l)*classes+c] = logits[c*Lanes+l]
+			}
+		}
+	})
+	return out, nil
+}
+
+// sumChunks adds up n rows of partial sums that are width elements long.
+func sumChunks(dst, partial []float32, n, width int) {
+	copy(dst, partial[:width])
+	for c := 1; c < n; c++ {
+		kernel.Add(dst, partial[c*width:(c+1)*width])
+	}
+}
