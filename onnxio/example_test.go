@@ -1,0 +1,71 @@
+package onnxio_test
+
+import (
+	"bytes"
+	"fmt"
+
+	"lethe/model"
+	"lethe/onnxio"
+)
+
+// classifier returns one linear layer with two inputs and two classes.
+func classifier() (*model.Graph, *model.StateDict) {
+	sd, err := model.NewStateDict(
+		model.Entry{Name: "fc.weight", Tensor: model.Float32Tensor([]int{2, 2}, []float32{1, 2, 3, 4})},
+		model.Entry{Name: "fc.bias", Tensor: model.Float32Tensor([]int{2}, []float32{5, 6})},
+	)
+	if err != nil {
+		panic(err)
+	}
+	return &model.Graph{
+		Name:    "classifier",
+		Inputs:  []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 2}}},
+		Outputs: []model.Value{{Name: "logits", DType: model.Float32, Shape: []int{model.Dynamic, 2}}},
+		Nodes: []model.Node{{
+			Name: "fc", Op: "Gemm",
+			Inputs: []string{"input", "fc.weight", "fc.bias"}, Outputs: []string{"logits"},
+			Attrs: map[string]any{"transB": int64(1)},
+		}},
+	}, sd
+}
+
+func ExampleEncode() {
+	g, sd := classifier()
+	var file bytes.Buffer
+	if err := onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{Opset: 13, DocString: "two classes"}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(file.Len() > 0)
+
+	err := onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{Opset: 9})
+	fmt.Println(err)
+	// Output:
+	// true
+	// onnx opset 9; opsets 13 to 21 are supported
+}
+
+func ExampleDecode() {
+	g, sd := classifier()
+	var file bytes.Buffer
+	if err := onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	g, sd, meta, err := onnxio.Decode(bytes.NewReader(file.Bytes()), int64(file.Len()), onnxio.DecodeOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s by %s, opset %d\n", g.Name, meta.Producer, meta.Opset)
+	for _, n := range g.Nodes {
+		fmt.Println(n.Op, n.Inputs, n.Outputs)
+	}
+	weight, err := sd.Get("fc.weight").Float32s()
+	fmt.Println(weight, err)
+	// Output:
+	// classifier by lethe, opset 17
+	// Gemm [input fc.weight fc.bias] [logits]
+	// [1 2 3 4] <nil>
+}
