@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A disk that is full while the second output is staged.
+func TestOutputsFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("lethe-test", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("cannot mount a small file system: %v", err)
+	}
+	defer func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	small, big := dir+"/out.pt", dir+"/out.onnx"
+	o, err := NewOutputs(io.Discard, false, nil, small, big)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Stage(context.Background(), small, write("weights"), nil); err != nil {
+		t.Fatal(err)
+	}
+	err = o.Stage(context.Background(), big, write(strings.Repeat("x", 1<<20)), nil)
+	if want := "cannot write " + big + ": no space left on device"; !errors.Is(err, syscall.ENOSPC) || err.Error() != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+	o.Discard()
+	empty(t, dir)
+}

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/term"
+
+	"lethe/model"
+)
+
+// maxSpool bounds what is copied to the temporary folder from a pipe: 16 GiB,
+// more than any checkpoint that this runs on in memory.
+const maxSpool = 16 << 30
+
+// Input is a file that can be read at any place.
+type Input struct {
+	io.ReaderAt
+	Size int64
+	Name string // for messages
+
+	file *os.File
+	temp string // to remove on Close; "" if there is nothing to remove
+}
+
+// OpenInput opens the file at path, or stdin if path is "-". What is no
+// regular file, such as a pipe, is first copied to a temporary file, which
+// Close removes.
+func OpenInput(ctx context.Context, path string, stdin io.Reader) (*Input, error) {
+	return openInput(ctx, path, stdin, maxSpool)
+}
+
+func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (*Input, error) {
+	if path == "-" {
+		if isTerminal(stdin) {
+			return nil, Usagef("standard input is a terminal; send a file into it or give a file name instead of -")
+		}
+		return spool(ctx, "standard input", stdin, limit)
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no file %s: %w", path, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s: %w", path, cause(err))
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		f.Close()
+		return nil, fmt.Errorf("cannot open %s: %w", path, cause(err))
+	case info.IsDir():
+		f.Close()
+		return nil, fmt.Errorf("%s is a folder; give a file", path)
+	case !info.Mode().IsRegular():
+		defer f.Close()
+		return spool(ctx, path, f, limit)
+	}
+	return &Input{ReaderAt: f, Size: info.Size(), Name: path, file: f}, nil
+}
+
+// spool copies r to a temporary file. Reading may block for ever, so it is
+// left behind if ctx ends first.
+func spool(ctx context.Context, name string, r io.Reader, limit int64) (*Input, error) {
+	f, err := os.CreateTemp("", "lethe-*")
+	if err != nil {
+		return nil, fmt.Errorf("cannot keep %s in the temporary folder: %w", name, cause(err))
+	}
+	in := &Input{ReaderAt: f, Name: name, file: f}
+	// Where an open file may be removed, even a kill leaves nothing behind.
+	if os.Remove(f.Name()) != nil {
+		in.temp = f.Name()
+	}
+	done := make(chan error, 1)
+	var size int64
+	go func() {
+		var err error
+		size, err = io.Copy(f, io.LimitReader(r, limit+1))
+		done <- err
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		in.Close()
+		return nil, ctx.Err()
+	}
+	if err == nil && size > limit {
+		err = &model.LimitError{What: "size of " + name + " in bytes", Got: uint64(size), Limit: uint64(limit)}
+	}
+	if err != nil {
+		in.Close()
+		return nil, fmt.Errorf("cannot read %s: %w", name, cause(err))
+	}
+	in.Size = size
+	return in, nil
+}
+
+// Close closes the file and removes it if it is a temporary one.
+func (in *Input) Close() error {
+	err := in.file.Close()
+	if in.temp != "" {
+		err = errors.Join(err, os.Remove(in.temp))
+		in.temp = ""
+	}
+	return err
+}
+
+// isTerminal tells whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// cause strips the operation and the path from an error of package os: the
+// path may be a temporary one, and the message names the person's file.
+func cause(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		return p.Err
+	case errors.As(err, &l):
+		return l.Err
+	}
+	return err
+}

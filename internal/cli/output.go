@@ -1,0 +1,359 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Outputs are the files that a command writes, as a group: all of them appear,
+// complete and checked, or none does.
+//
+//	outs, err := cli.NewOutputs(stdout, force, []string{in}, out, onnx)
+//	defer outs.Discard()
+//	// ... the work ...
+//	err = outs.Stage(ctx, out, write, check)
+//	err = outs.Stage(ctx, onnx, writeONNX, checkONNX)
+//	err = outs.Commit(ctx)
+type Outputs struct {
+	stdout io.Writer
+	force  bool
+	files  []*output
+	link   func(old, name string) error // os.Link; some file systems have none
+}
+
+type output struct {
+	path   string      // as the person wrote it
+	final  string      // with symbolic links resolved; "" for standard output
+	old    fs.FileInfo // what it replaces, or nil
+	temp   string      // path of the staged file until it gets its place
+	file   *os.File    // the staged file, open
+	backup string      // second name of the replaced file during Commit
+	placed bool        // the new file is at final
+}
+
+// NewOutputs announces the outputs at paths, of which "-" is stdout and "" is
+// none. Before the work begins, it refuses what cannot succeed or would harm:
+// an output that exists (unless force), that is one of the inputs, that is
+// another of the outputs, that is no regular file, or whose folder cannot be
+// written to.
+func NewOutputs(stdout io.Writer, force bool, inputs []string, paths ...string) (*Outputs, error) {
+	o := &Outputs{stdout: stdout, force: force, link: os.Link}
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		f := &output{path: path}
+		if path != "-" {
+			if err := f.resolve(); err != nil {
+				return nil, err
+			}
+		}
+		for _, other := range o.files {
+			if f.final == other.final || f.old != nil && other.old != nil && os.SameFile(f.old, other.old) {
+				return nil, Usagef("two outputs go to %s; give each its own name", path)
+			}
+		}
+		if f.old != nil {
+			for _, in := range inputs {
+				if info, err := os.Stat(in); in != "-" && err == nil && os.SameFile(info, f.old) {
+					return nil, Usagef("the output %s is the input %s, which is never changed; give another name", path, in)
+				}
+			}
+			if !force {
+				return nil, fmt.Errorf("%s exists; use --force to replace it, or give another name", path)
+			}
+		}
+		o.files = append(o.files, f)
+	}
+	for _, f := range o.files {
+		// Trying is the only test of permission that holds everywhere.
+		if err := f.create(); err != nil {
+			return nil, err
+		}
+		f.discard()
+	}
+	return o, nil
+}
+
+// resolve finds where path leads and what is there.
+func (f *output) resolve() error {
+	if os.IsPathSeparator(f.path[len(f.path)-1]) {
+		return Usagef("the output %s is a folder; give a file name", f.path)
+	}
+	_, err := os.Lstat(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir := filepath.Dir(f.path)
+		info, err := os.Stat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("no folder %s for the output %s: %w", dir, f.path, fs.ErrNotExist)
+		case err != nil:
+			return fmt.Errorf("cannot write %s: %w", f.path, cause(err))
+		case !info.IsDir():
+			return fmt.Errorf("%s, in which the output %s is to be, is not a folder", dir, f.path)
+		}
+		if dir, err = filepath.EvalSymlinks(dir); err == nil {
+			dir, err = filepath.Abs(dir)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot write %s: %w", f.path, cause(err))
+		}
+		f.final = filepath.Join(dir, filepath.Base(f.path))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", f.path, cause(err))
+	}
+	// Replacing the link itself would leave its target as it was.
+	if f.final, err = filepath.EvalSymlinks(f.path); err == nil {
+		f.final, err = filepath.Abs(f.final)
+	}
+	if err != nil {
+		return fmt.Errorf("the output %s is a symbolic link that leads nowhere: %w", f.path, cause(err))
+	}
+	f.old, err = os.Stat(f.final)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot write %s: %w", f.path, cause(err))
+	case f.old.IsDir():
+		return Usagef("the output %s is a folder; give a file name", f.path)
+	case !f.old.Mode().IsRegular():
+		return Usagef("the output %s is a device or a pipe, not a file; use - for standard output", f.path)
+	}
+	return nil
+}
+
+// create makes the temporary file, in the folder of the final one so that it
+// can be renamed.
+func (f *output) create() error {
+	dir, mode := os.TempDir(), fs.FileMode(0o600)
+	if f.final != "" {
+		dir = filepath.Dir(f.final)
+		// The umask applies to a new file here. One that replaces another
+		// takes over its mode later and is nobody else's until then.
+		if f.old == nil {
+			mode = 0o666
+		}
+	}
+	path := beside(dir)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return fmt.Errorf("cannot write %s: cannot make a file in the folder %s: %w", f.path, dir, cause(err))
+	}
+	f.file, f.temp = file, path
+	return nil
+}
+
+// beside returns the name of a file in dir that does not exist.
+func beside(dir string) string {
+	return filepath.Join(dir, ".lethe-"+strings.ToLower(rand.Text())+".tmp")
+}
+
+// discard removes what is not in its final place.
+func (f *output) discard() {
+	if f.file != nil {
+		f.file.Close()
+		f.file = nil
+	}
+	for _, path := range []*string{&f.temp, &f.backup} {
+		if *path != "" {
+			os.Remove(*path)
+			*path = ""
+		}
+	}
+}
+
+// Stage writes the output that was announced as path to a temporary file,
+// flushes it to the disk and hands it, read back, to check, which may be nil.
+// Its error is the one of write or of check, or says which output could not be
+// written. Staging a path that was not announced, or twice, panics.
+func (o *Outputs) Stage(ctx context.Context, path string, write func(w io.Writer) error, check func(r io.ReaderAt, size int64) error) (err error) {
+	var f *output
+	for _, other := range o.files {
+		if other.path == path {
+			f = other
+		}
+	}
+	if f == nil || f.file != nil {
+		panic(fmt.Sprintf("cli: output %q is not announced or staged twice", path))
+	}
+	if err := f.create(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.discard()
+		}
+	}()
+	sink := &sink{ctx: ctx, w: f.file, path: path}
+	buffer := bufio.NewWriterSize(sink, 1<<16)
+	if err := write(buffer); err != nil {
+		return err
+	}
+	if err := buffer.Flush(); err != nil {
+		return err
+	}
+	if err := f.file.Sync(); err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, cause(err))
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if check == nil {
+		return nil
+	}
+	if err := check(f.file, sink.n); err != nil {
+		return fmt.Errorf("%s, read back: %w", path, err)
+	}
+	return ctx.Err()
+}
+
+// sink writes until ctx ends and names the output in errors.
+type sink struct {
+	ctx  context.Context
+	w    io.Writer
+	path string
+	n    int64
+}
+
+func (s *sink) Write(b []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := s.w.Write(b)
+	s.n += int64(n)
+	if err != nil {
+		err = fmt.Errorf("cannot write %s: %w", s.path, cause(err))
+	}
+	return n, err
+}
+
+// Commit puts every announced output in its place; each must have been staged.
+// Without force it never replaces a file, even one that appeared since. If one
+// output fails, those that have their place already are taken back, and the
+// files that they replaced return (where the file system has hard links).
+// Only standard output, which comes last, cannot be taken back.
+func (o *Outputs) Commit(ctx context.Context) (err error) {
+	defer o.Discard()
+	defer func() {
+		if err != nil {
+			for _, f := range o.files {
+				f.takeBack()
+			}
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, f := range o.files {
+		if f.file == nil {
+			panic(fmt.Sprintf("cli: output %q is announced but not staged", f.path))
+		}
+	}
+	for _, f := range o.files {
+		if f.final == "" {
+			continue
+		}
+		if err := f.place(o.force, o.link); err != nil {
+			return fmt.Errorf("cannot write %s: %w", f.path, cause(err))
+		}
+	}
+	for _, f := range o.files {
+		if f.final != "" {
+			continue
+		}
+		if _, err := f.file.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("cannot read back standard output's file: %w", cause(err))
+		}
+		// Hide the file's own ways of copying, which do not look at ctx.
+		from := struct{ io.Reader }{f.file}
+		if _, err := io.Copy(&sink{ctx: ctx, w: o.stdout, path: "standard output"}, from); err != nil {
+			return err
+		}
+	}
+	for _, f := range o.files {
+		if f.final == "" {
+			continue
+		}
+		// The files are complete and in place; a file system that cannot
+		// flush a folder is no reason to call that a failure.
+		if dir, err := os.Open(filepath.Dir(f.final)); err == nil {
+			dir.Sync()
+			dir.Close()
+		}
+	}
+	return nil
+}
+
+// place gives the staged file its final name.
+func (f *output) place(force bool, link func(old, name string) error) error {
+	if f.old != nil {
+		if err := f.file.Chmod(f.old.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	// An open file cannot be renamed everywhere.
+	if err := f.file.Close(); err != nil {
+		return err
+	}
+	if force {
+		if backup := beside(filepath.Dir(f.final)); link(f.final, backup) == nil {
+			f.backup = backup
+		}
+	} else {
+		// A second name for the staged file fails if the first is taken, at
+		// any moment; renaming would replace the file that has it.
+		err := link(f.temp, f.final)
+		if err == nil {
+			f.placed = true
+			return nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			// No hard links here: take the name with an empty file of ours.
+			var own *os.File
+			if own, err = os.OpenFile(f.final, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+				f.placed = true
+				own.Close()
+			}
+		}
+		if errors.Is(err, fs.ErrExist) {
+			return errors.New("a file of that name appeared meanwhile; use --force to replace it, or give another name")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(f.temp, f.final); err != nil {
+		return err
+	}
+	f.placed, f.temp = true, ""
+	return nil
+}
+
+// takeBack undoes place.
+func (f *output) takeBack() {
+	switch {
+	case f.backup != "" && f.placed:
+		if os.Rename(f.backup, f.final) == nil {
+			f.backup = ""
+		}
+	case f.placed && f.old == nil:
+		os.Remove(f.final)
+	}
+	f.placed = false
+}
+
+// Discard removes every temporary file. After Commit it does nothing.
+func (o *Outputs) Discard() {
+	for _, f := range o.files {
+		f.discard()
+	}
+}

@@ -1,0 +1,190 @@
+// Package cli is what Lethe's commands share: arguments whose flags may stand
+// anywhere, exit codes by the type of an error, input and output that appears
+// whole or not at all, progress, and the signals that end a run.
+//
+// Nothing here prints in colour, so there is nothing for NO_COLOR to turn off.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/model"
+)
+
+// Exit codes of every command.
+const (
+	ExitOK          = 0
+	ExitError       = 1 // broken input, no permission, interrupted, ...
+	ExitUsage       = 2 // the command line asks for something impossible
+	ExitCheck       = 3 // a check failed; no output was written
+	ExitUnsupported = 4 // the input is valid, but Lethe does not handle it
+)
+
+// UsageError reports a command line that makes no sense.
+type UsageError struct{ Reason string }
+
+func (e *UsageError) Error() string { return e.Reason }
+
+// Usagef returns a [UsageError] with a formatted reason.
+func Usagef(format string, args ...any) error {
+	return &UsageError{Reason: fmt.Sprintf(format, args...)}
+}
+
+// CheckFailure is an error of a check that ran and found the result wanting,
+// as opposed to one that could not run.
+type CheckFailure interface {
+	error
+	CheckFailed() bool
+}
+
+// ExitCode returns the exit code of what a command returned.
+func ExitCode(err error) int {
+	var (
+		usage       *UsageError
+		check       CheckFailure
+		unsupported *model.UnsupportedError
+	)
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &usage):
+		return ExitUsage
+	case errors.As(err, &check) && check.CheckFailed():
+		return ExitCheck
+	case errors.As(err, &unsupported):
+		return ExitUnsupported
+	}
+	return ExitError
+}
+
+// Main runs a command on the process's arguments and standard streams and
+// returns the exit code for os.Exit. An interrupt or a request to terminate
+// cancels the context, so that the command can remove what it began; a second
+// one ends the process at once.
+func Main(run func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int) int {
+	// A reader that goes away must be an error that we clean up after, not
+	// the end of the process.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+}
+
+// Run runs app, which has an Action and no sub-commands, on the arguments
+// after the command's name, and returns the exit code. Flags may stand before
+// and after file names, "--" ends them, and --help and --version are added.
+// An error is printed on stderr as one line that begins with the command's
+// name.
+func Run(ctx context.Context, app *urfave.App, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app.Reader, app.Writer, app.ErrWriter = stdin, stdout, stderr
+	err := run(ctx, app, args)
+	if err == nil {
+		return ExitOK
+	}
+	code, message := ExitCode(err), oneLine(err.Error())
+	switch {
+	case code == ExitUsage:
+		message += "; see " + app.Name + " --help"
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		message = "interrupted; nothing was written"
+	}
+	fmt.Fprintf(stderr, "%s: %s\n", app.Name, message)
+	return code
+}
+
+// helpTemplate is urfave's without the sections for sub-commands.
+const helpTemplate = `{{.Name}} - {{.Usage}}
+
+Usage: {{.Name}} [flags] {{.ArgsUsage}}
+{{if .Description}}
+{{.Description}}
+{{end}}
+Flags:
+{{range .VisibleFlags}}   {{.}}
+{{end}}`
+
+func run(ctx context.Context, app *urfave.App, args []string) error {
+	// urfave's own help and version flags are global variables that two
+	// commands in one process (tests) would race for.
+	app.HideHelp, app.HideVersion = true, true
+	app.Flags = append(app.Flags[:len(app.Flags):len(app.Flags)],
+		&urfave.BoolFlag{Name: helpFlag, Aliases: []string{"h"}, Usage: "print this help"},
+		&urfave.BoolFlag{Name: versionFlag, Usage: "print the version"})
+	app.CustomAppHelpTemplate = helpTemplate
+	// Left to itself urfave calls os.Exit, and prints usage errors on stdout.
+	app.ExitErrHandler = func(*urfave.Context, error) {}
+	app.OnUsageError = func(_ *urfave.Context, err error, _ bool) error {
+		return &UsageError{Reason: strings.Replace(err.Error(), " for flag -", " for --", 1)}
+	}
+	app.Setup()
+
+	sorted, err := permute(app.Flags, args)
+	if err != nil {
+		return err
+	}
+	switch sorted.special {
+	case helpFlag:
+		return urfave.ShowAppHelp(urfave.NewContext(app, nil, nil))
+	case versionFlag:
+		_, err := fmt.Fprintf(app.Writer, "%s %s (%s %s/%s)\n", app.Name, Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return err
+	}
+	return app.RunContext(ctx, append([]string{app.Name}, sorted.args...))
+}
+
+// Version returns the version of the module that the binary was built from, or
+// "devel" with the commit if there is none.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	return version(info)
+}
+
+func version(info *debug.BuildInfo) string {
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	revision, dirty := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = "-" + s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "-dirty"
+		}
+	}
+	return "devel" + revision + dirty
+}
+
+var lineBreak = regexp.MustCompile(`\s*[\r\n]+\s*`)
+
+// oneLine makes a message safe to print: names in it may come from a file
+// that wants to move the terminal's cursor.
+func oneLine(s string) string {
+	var b strings.Builder
+	for _, r := range lineBreak.ReplaceAllString(strings.TrimSpace(s), " ") {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+	}
+	return b.String()
+}
