@@ -108,6 +108,21 @@ func (n Norm) table() *[256]float32 {
 	return &t
 }
 
+// Lanes writes the images at idx to dst side by side: pixel i of the image at
+// idx[l] is dst[i*lanes+l]. Lanes beyond the images are 0. dst has
+// lanes x Rows x Cols elements, and there are at most lanes images.
+func (s *Set) Lanes(dst []float32, lanes int, idx []int, norm Norm) {
+	t := norm.table()
+	if len(idx) < lanes {
+		clear(dst)
+	}
+	for l, at := range idx {
+		for i, p := range s.Image(at) {
+			dst[i*lanes+l] = t[p]
+		}
+	}
+}
+
 // Float32 writes the images at idx to dst one after the other: a tensor of
 // shape (len(idx), 1, Rows, Cols) in C order. It panics if dst is shorter.
 func (s *Set) Float32(dst []float32, idx []int, norm Norm) {

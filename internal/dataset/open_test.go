@@ -169,6 +169,9 @@ func TestSample(t *testing.T) {
 
 // The sample must be the stratified beginning of the full data set.
 func TestFullDataSet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads the full data set")
+	}
 	const dir = "/usr/share/datasets/fashion-mnist"
 	if _, err := os.Stat(dir); err != nil {
 		if os.Getenv("REQUIRE_ORACLE") == "1" {
