@@ -1,0 +1,123 @@
+package pickle
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lethe/model"
+)
+
+// fuzzLimits keep one input to some milliseconds.
+var fuzzLimits = Limits{Members: 100, PickleBytes: 1 << 16, Opcodes: 1 << 14, Elements: 1 << 12}
+
+// roundTrip checks that a checkpoint survives encoding.
+func roundTrip(t testing.TB, c *Checkpoint) {
+	t.Helper()
+	out := mustEncode(t, c)
+	again := mustDecode(t, out)
+	if got, want := strings.Join(again.StateDict().Names(), "\n"), strings.Join(c.StateDict().Names(), "\n"); got != want {
+		t.Fatalf("names %q, want %q", got, want)
+	}
+	for name, x := range c.StateDict().All() {
+		if same, err := model.SameBits(x, again.StateDict().Get(name)); err != nil || !same {
+			t.Fatalf("%q has other values (%v)", name, err)
+		}
+	}
+	if !bytes.Equal(mustEncode(t, again), out) {
+		t.Fatal("a second encoding differs from the first")
+	}
+}
+
+// FuzzDecode: any bytes give a typed error or a checkpoint that survives a
+// round trip.
+func FuzzDecode(f *testing.F) {
+	for _, pattern := range []string{"testdata/*.pt", vectorDir + "/*.pt"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatal("no seeds in", pattern, err)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits})
+		if got := outcome(err); got == "untyped error" || strings.Contains(errorText(err), "gives up") {
+			t.Fatal(err)
+		}
+		if err == nil {
+			roundTrip(t, c)
+		}
+	})
+}
+
+// FuzzScan: a pickle that the scan accepts runs without a panic in the virtual
+// machine, and its state dict survives an edit of everything in it.
+func FuzzScan(f *testing.F) {
+	// Storage 0 is that of the vectors, the others have one dtype each.
+	records := unpack(f, readTestdata(f, "dtypes.pt"))
+	records[1] = unpack(f, readTestdata(f, "one.pt"))[1]
+	for _, pattern := range []string{"testdata/*.pt", vectorDir + "/*.pt"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatal("no seeds in", pattern, err)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			if a, err := readArchive(bytes.NewReader(b), int64(len(b)), fuzzLimits.orDefaults()); err == nil {
+				code, err := a.read(a.find("data.pkl"))
+				if err == nil {
+					f.Add(code)
+				}
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, code []byte) {
+		if scan(code, "data.pkl", fuzzLimits.orDefaults()) != nil {
+			return
+		}
+		records := append([]record{{"data.pkl", code}}, records[1:]...)
+		b := pack(t, "fuzz", records...)
+		c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits})
+		if got := outcome(err); got == "untyped error" || strings.Contains(errorText(err), "gives up") {
+			t.Fatal(err)
+		}
+		if err != nil {
+			return
+		}
+		sd := c.StateDict()
+		for name, x := range sd.All() {
+			sd = sd.With(name, flipped(t, x))
+		}
+		with, err := c.With(sd)
+		if err != nil {
+			if outcome(err) == "untyped error" {
+				t.Fatal(err)
+			}
+			return
+		}
+		again := mustDecode(t, mustEncode(t, with))
+		for name, x := range sd.All() {
+			if same, err := model.SameBits(x, again.StateDict().Get(name)); err != nil || !same {
+				t.Fatalf("%q has other values (%v)", name, err)
+			}
+		}
+	})
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -1,0 +1,133 @@
+package pickle
+
+import (
+	"fmt"
+	"strings"
+
+	"lethe/model"
+)
+
+// use is what a pickle may do with a global.
+type use uint8
+
+const (
+	named    use = iota // an argument only, never called: a class, a layout
+	ordered             // a call makes an OrderedDict
+	mapping             // a call makes a dict
+	inert               // a call, or a new instance, makes a value without behaviour
+	rebuilds            // a call makes a tensor
+	storages            // part of a persistent id: the class of a storage
+	dtypes              // an argument: the type of a tensor
+	refused             // part of PyTorch that makes tensors that model cannot hold
+)
+
+// global is one entry of the closed list of what a pickle may refer to.
+type global struct {
+	module, name string
+	use          use
+	dtype        model.DType // of a storage class or a dtype; Invalid if model has none
+}
+
+func (g *global) String() string { return g.module + "." + g.name }
+
+// untyped is the storage class that counts bytes instead of elements.
+func (g *global) untyped() bool { return g.use == storages && g.name == "UntypedStorage" }
+
+// lookup returns the entry of a global, or nil if it is not in the list.
+func lookup(module, name string) *global { return globals[[2]string{module, name}] }
+
+// globals is the list that torch.load has for weights_only=True, with the
+// inert values that training scripts like to put beside a state dict, and
+// without what builds tensors other than strided views.
+var globals = list(
+	entries("collections", ordered, "OrderedDict"),
+	entries("collections", mapping, "Counter", "defaultdict"),
+	entries("__builtin__", inert, "bytearray", "set", "complex"),
+	entries("builtins", inert, "bytearray", "set", "complex"),
+	entries("__builtin__", named, "bool", "dict", "float", "int", "list", "str", "tuple"),
+	entries("builtins", named, "bool", "dict", "float", "int", "list", "str", "tuple"),
+	entries("_codecs", inert, "encode"),
+	entries("argparse", inert, "Namespace"),
+	entries("pathlib", inert, "Path", "PosixPath", "WindowsPath"),
+	entries("datetime", inert, "date", "datetime", "timedelta"),
+	entries("numpy", inert, "dtype"),
+	entries("numpy", named, "ndarray"),
+	entries("numpy.core.multiarray", inert, "scalar", "_reconstruct"),
+	entries("numpy._core.multiarray", inert, "scalar", "_reconstruct"),
+	entries("torch", inert, "Size", "device"),
+	entries("torch", named, "Tensor"),
+	entries("torch.nn.parameter", named, "Parameter", "Buffer"),
+	entries("torch.serialization", inert, "_get_layout"),
+
+	entries("torch._utils", rebuilds, "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3",
+		"_rebuild_parameter", "_rebuild_parameter_with_state"),
+	entries("torch._tensor", rebuilds, "_rebuild_from_type_v2"),
+	entries("torch._utils", refused, "_rebuild_qtensor", "_rebuild_sparse_tensor", "_rebuild_sparse_csr_tensor",
+		"_rebuild_nested_tensor", "_rebuild_meta_tensor_no_storage", "_rebuild_wrapper_subclass",
+		"_rebuild_device_tensor_from_numpy", "_rebuild_device_tensor_from_cpu_tensor",
+		"_rebuild_xla_tensor", "_rebuild_mlc_tensor", "_rebuild_ort_tensor"),
+
+	typed(storages, "BoolStorage", model.Bool, "ByteStorage", model.Uint8, "CharStorage", model.Int8,
+		"ShortStorage", model.Int16, "IntStorage", model.Int32, "LongStorage", model.Int64,
+		"HalfStorage", model.Float16, "BFloat16Storage", model.BFloat16, "FloatStorage", model.Float32,
+		"DoubleStorage", model.Float64, "ComplexFloatStorage", model.Complex64, "ComplexDoubleStorage", model.Complex128),
+	entries("torch", storages, "QInt8Storage", "QInt32Storage", "QUInt8Storage", "QUInt4x2Storage", "QUInt2x4Storage"),
+	entries("torch.storage", storages, "UntypedStorage"),
+
+	typed(dtypes, "bool", model.Bool, "uint8", model.Uint8, "int8", model.Int8, "int16", model.Int16,
+		"int32", model.Int32, "int64", model.Int64, "float16", model.Float16, "bfloat16", model.BFloat16,
+		"float32", model.Float32, "float64", model.Float64, "complex64", model.Complex64, "complex128", model.Complex128),
+	entries("torch", dtypes, "uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e4m3fnuz",
+		"float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2",
+		"qint8", "qint32", "quint8", "quint4x2", "quint2x4"),
+)
+
+func list(parts ...[]*global) map[[2]string]*global {
+	m := map[[2]string]*global{}
+	for _, part := range parts {
+		for _, g := range part {
+			m[[2]string{g.module, g.name}] = g
+		}
+	}
+	return m
+}
+
+func entries(module string, u use, names ...string) []*global {
+	var gs []*global
+	for _, name := range names {
+		gs = append(gs, &global{module: module, name: name, use: u})
+	}
+	return gs
+}
+
+// typed lists members of torch as pairs of a name and its [model.DType].
+func typed(u use, pairs ...any) []*global {
+	var gs []*global
+	for i := 0; i < len(pairs); i += 2 {
+		gs = append(gs, &global{module: "torch", name: pairs[i].(string), use: u, dtype: pairs[i+1].(model.DType)})
+	}
+	return gs
+}
+
+// codeRunning are the top-level modules of Python whose functions a malicious
+// pickle calls. The list only chooses the words and the type of an error:
+// nothing outside of globals is ever accepted.
+const codeRunning = " __builtin__ builtins _operator _pickle asyncio bdb cProfile cPickle code codeop codecs commands " +
+	"ctypes distutils doctest functools http httplib idlelib imp importlib inspect io lib2to3 linecache marshal " +
+	"multiprocessing nt operator os pdb pickle pip platform popen2 posix profile pty pydoc requests runpy shutil " +
+	"smtplib socket ssl subprocess sys tempfile threading timeit trace types urllib urllib2 venv webbrowser "
+
+// unknown returns the error for a global that is not in the list. A module of
+// the user or of PyTorch is what a whole pickled model refers to: valid, but
+// to load it would mean to run its code. A function that runs commands has no
+// place in a checkpoint at all.
+func unknown(module, name, member string, at int64) error {
+	top, _, _ := strings.Cut(module, ".")
+	if strings.Contains(codeRunning, " "+top+" ") {
+		return broken(member, at, fmt.Sprintf("pickle refers to %q, which could run code; the file is malicious or not a state dict", module+"."+name))
+	}
+	return &model.UnsupportedError{
+		What:   fmt.Sprintf("pickle refers to %q at byte %d of %s, which is no part of a state dict (a whole pickled model?)", module+"."+name, at, member),
+		Advice: "load it where that class is known and save the weights alone: torch.save(model.state_dict(), path)",
+	}
+}

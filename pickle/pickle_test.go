@@ -1,0 +1,530 @@
+package pickle
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"lethe/model"
+)
+
+var update = flag.Bool("update", false, "write fixtures/vectors/pickle again")
+
+func readTestdata(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func decode(b []byte) (*Checkpoint, error) {
+	return Decode(bytes.NewReader(b), int64(len(b)), Options{})
+}
+
+func mustDecode(t testing.TB, b []byte) *Checkpoint {
+	t.Helper()
+	c, err := decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func mustEncode(t testing.TB, c *Checkpoint) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Encode(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func mustWith(t testing.TB, c *Checkpoint, sd *model.StateDict) *Checkpoint {
+	t.Helper()
+	with, err := c.With(sd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return with
+}
+
+// listing describes a state dict as testdata/make.py does.
+func listing(t testing.TB, sd *model.StateDict) string {
+	t.Helper()
+	var out strings.Builder
+	for name, x := range sd.All() {
+		b, err := x.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := func(v []int) string { return strings.ReplaceAll(fmt.Sprint(v), " ", ",") }
+		fmt.Fprintf(&out, "%s %v %s %s %d %08x\n", name, x.DType(), list(x.Shape()), list(x.Strides()), x.Offset(), crc32.ChecksumIEEE(b))
+	}
+	return out.String()
+}
+
+// outcome names an error as the manifests do.
+func outcome(err error) string {
+	var f *model.FormatError
+	var u *model.UnsupportedError
+	var l *model.LimitError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &f):
+		return "malformed"
+	case errors.As(err, &u):
+		return "unsupported"
+	case errors.As(err, &l):
+		return "limit"
+	}
+	return "untyped error"
+}
+
+// goldens returns the names of the files in testdata that have the outcome.
+func goldens(t testing.TB, expect string) (names []string) {
+	t.Helper()
+	all, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(all) == 0 {
+		t.Fatal("no golden files", err)
+	}
+	for _, path := range all {
+		name := strings.TrimSuffix(filepath.Base(path), ".txt")
+		if strings.Contains(string(readTestdata(t, name+".txt")), "\nexpect: "+expect+"\n") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// torch's own reading of its files must be ours, and an unedited checkpoint
+// must come out byte for byte.
+func TestGolden(t *testing.T) {
+	for _, name := range goldens(t, "ok") {
+		t.Run(name, func(t *testing.T) {
+			b := readTestdata(t, name+".pt")
+			c := mustDecode(t, b)
+			_, want, _ := strings.Cut(string(readTestdata(t, name+".txt")), "\nexpect: ok\n")
+			if got := listing(t, c.StateDict()); got != want {
+				t.Errorf("got\n%swant\n%s", got, want)
+			}
+			if !bytes.Equal(mustEncode(t, c), b) {
+				t.Error("encoding the unedited checkpoint changes its bytes")
+			}
+			if !bytes.Equal(mustEncode(t, mustWith(t, c, c.StateDict())), b) {
+				t.Error("an edit that changes nothing changes bytes")
+			}
+		})
+	}
+	for _, name := range goldens(t, "unsupported") {
+		t.Run(name, func(t *testing.T) {
+			_, err := decode(readTestdata(t, name+".pt"))
+			if got := outcome(err); got != "unsupported" {
+				t.Errorf("got %s: %v", got, err)
+			}
+			t.Log(err)
+		})
+	}
+}
+
+// The models of the project, wherever they are among the fixtures.
+func TestFixtures(t *testing.T) {
+	files, err := filepath.Glob("../fixtures/*.pt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Skip("no checkpoints in ../fixtures")
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(mustEncode(t, mustDecode(t, b)), b) {
+			t.Errorf("%s: encoding the unedited checkpoint changes its bytes", f)
+		}
+	}
+}
+
+// flipped returns a tensor in C order with every bit of t's elements inverted.
+func flipped(t testing.TB, x *model.Tensor) *model.Tensor {
+	t.Helper()
+	b, err := x.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range b {
+		b[i] = ^b[i]
+	}
+	y, err := model.NewTensor(x.DType(), x.Shape(), nil, 0, model.BytesStorage(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return y
+}
+
+// Every entry in turn is edited together with everything that it is tied to.
+// Nothing but the record of its storage may change.
+func TestEditOne(t *testing.T) {
+	for _, file := range goldens(t, "ok") {
+		if file == "views" || file == "many" { // see TestEditViews
+			continue
+		}
+		in := readTestdata(t, file+".pt")
+		c := mustDecode(t, in)
+		for i, e := range c.entries {
+			if e.Len() == 0 {
+				continue
+			}
+			with := mustWith(t, c, c.StateDict().With(e.name, flipped(t, e.Tensor)))
+			out := mustEncode(t, with)
+			again := mustDecode(t, out)
+			for _, f := range c.entries {
+				want := f.Tensor
+				if f.name == e.name {
+					want = flipped(t, f.Tensor)
+				}
+				if same, err := model.SameBits(again.StateDict().Get(f.name), want); err != nil || !same {
+					t.Errorf("%s: %s after an edit of %s: wrong values (%v)", file, f.name, e.name, err)
+				}
+			}
+			if len(out) != len(in) {
+				t.Fatalf("%s: %d bytes, %d before", file, len(out), len(in))
+			}
+			for _, m := range c.a.members {
+				was, is := in[m.data:m.data+m.size], out[m.data:m.data+m.size]
+				if bytes.Equal(was, is) == (m == c.entries[i].storage.member) {
+					t.Errorf("%s: member %s after an edit of %s: the wrong one changed", file, m.name, e.name)
+				}
+			}
+		}
+	}
+}
+
+func TestEditViews(t *testing.T) {
+	c := mustDecode(t, readTestdata(t, "views.pt"))
+	sd := c.StateDict()
+	// All views of the storage, edited alike, through their own strides.
+	all := sd
+	for _, name := range []string{"base", "tied", "row", "column", "transposed", "inner"} {
+		all = all.With(name, flipped(t, sd.Get(name)))
+	}
+	again := mustDecode(t, mustEncode(t, mustWith(t, c, all)))
+	for name := range sd.All() {
+		if same, err := model.SameBits(again.StateDict().Get(name), all.Get(name)); err != nil || !same {
+			t.Errorf("%s: wrong values (%v)", name, err)
+		}
+	}
+	if got, want := again.StateDict().Get("base").Storage(), again.StateDict().Get("column").Storage(); got != want {
+		t.Error("the tie is gone")
+	}
+	// An expanded tensor has one value for a row of equal elements.
+	ok := sd.With("expanded", flipped(t, sd.Get("expanded")))
+	mustWith(t, c, ok)
+	b, err := sd.Get("expanded").Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 1
+	bent, err := model.NewTensor(model.Float32, []int{3, 4}, nil, 0, model.BytesStorage(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []*model.StateDict{
+		sd.With("base", flipped(t, sd.Get("base"))), // alone
+		sd.With("row", flipped(t, sd.Get("row"))),
+		all.With("column", sd.Get("column")), // all but one
+		sd.With("expanded", bent),
+	} {
+		if _, err := c.With(wrong); outcome(err) != "malformed" {
+			t.Errorf("inconsistent edit of a tie: %v", err)
+		}
+	}
+}
+
+func TestWithRefuses(t *testing.T) {
+	c := mustDecode(t, readTestdata(t, "one.pt"))
+	w := model.Float32Tensor([]int{2}, []float32{1, 2})
+	dict := func(entries ...model.Entry) *model.StateDict {
+		sd, err := model.NewStateDict(entries...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sd
+	}
+	half, err := model.NewTensor(model.Float16, []int{2}, nil, 0, model.BytesStorage(make([]byte, 4)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, sd := range map[string]*model.StateDict{
+		`names differ from the checkpoint's from entry 0 on: [], not ["w"]`:    dict(),
+		`names differ from the checkpoint's from entry 0 on: ["v"], not ["w"]`: dict(model.Entry{Name: "v", Tensor: w}),
+		`names differ from the checkpoint's from entry 1 on: ["x"], not []`:    dict(model.Entry{Name: "w", Tensor: w}, model.Entry{Name: "x", Tensor: w}),
+		`"w" is float16 [2], in the checkpoint float32 [2]`:                    dict(model.Entry{Name: "w", Tensor: half}),
+		`"w" is float32 [1 2], in the checkpoint float32 [2]`:                  dict(model.Entry{Name: "w", Tensor: model.Float32Tensor([]int{1, 2}, []float32{1, 2})}),
+	} {
+		_, err := c.With(sd)
+		if outcome(err) != "malformed" || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// The elements of an edited tensor that something else in the file uses too.
+func TestEditSharedWithOutside(t *testing.T) {
+	w := tensorCode(storageCode("FloatStorage", "0", 2), "K\x00", "K\x02\x85", "K\x01\x85")
+	b := withPickle(t, "}("+text("sd")+"}"+text("w")+w+"s"+text("other")+"]"+w+"a"+"u.")
+	c := mustDecode(t, b)
+	sd := c.StateDict()
+	if _, err := c.With(sd.With("w", flipped(t, sd.Get("w")))); outcome(err) != "unsupported" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Both byte orders hold the same values, and an edit keeps the order.
+func TestByteOrder(t *testing.T) {
+	little, big := mustDecode(t, readTestdata(t, "little.pt")), mustDecode(t, readTestdata(t, "big.pt"))
+	var records [2][][]byte
+	for i, c := range []*Checkpoint{little, big} {
+		sd := c.StateDict()
+		for _, e := range c.entries {
+			sd = sd.With(e.name, flipped(t, e.Tensor))
+		}
+		with := mustDecode(t, mustEncode(t, mustWith(t, c, sd)))
+		for _, e := range with.entries {
+			if same, err := model.SameBits(e.Tensor, sd.Get(e.name)); err != nil || !same {
+				t.Errorf("%s: wrong values (%v)", e.name, err)
+			}
+			raw, err := io.ReadAll(with.a.open(e.storage.member))
+			if err != nil {
+				t.Fatal(err)
+			}
+			records[i] = append(records[i], raw)
+		}
+	}
+	for i, e := range little.entries {
+		swap(records[1][i], swapUnit(e.DType()))
+		if !bytes.Equal(records[0][i], records[1][i]) {
+			t.Errorf("%s: % x and swapped % x", e.name, records[0][i], records[1][i])
+		}
+	}
+}
+
+func TestSwappedReader(t *testing.T) {
+	raw := []byte{3, 2, 1, 0, 7, 6, 5, 4}
+	s := &swapped{bytes.NewReader(raw), 8, 4}
+	for off := range 8 {
+		for n := range 10 {
+			b := make([]byte, n)
+			got, err := s.ReadAt(b, int64(off))
+			if want := min(n, 8-off); got != want || (err == io.EOF) != (n > want) {
+				t.Fatalf("%d bytes at %d: %d, %v", n, off, got, err)
+			}
+			for i := range got {
+				if int(b[i]) != off+i {
+					t.Fatalf("%d bytes at %d: % x", n, off, b)
+				}
+			}
+		}
+	}
+	if _, err := s.ReadAt(make([]byte, 1), 8); err != io.EOF {
+		t.Error(err)
+	}
+}
+
+// torch >= 2.1 ends a file with a hash of names and CRCs. An edit renews the
+// second half, and only if the first file had it right.
+func TestSerializationID(t *testing.T) {
+	records := unpack(t, readTestdata(t, "one.pt"))
+	var hash uint64
+	for _, r := range records {
+		hash = combine(hash, crc32.ChecksumIEEE(r.data))
+	}
+	const names = "12345678901234567890"
+	id := func(hash uint64) record {
+		return record{".data/serialization_id", fmt.Appendf(nil, "%s%020d", names, hash)}
+	}
+	for _, known := range []bool{true, false} {
+		if !known {
+			hash++
+		}
+		c := mustDecode(t, pack(t, "one", append(slices.Clone(records), id(hash))...))
+		sd := c.StateDict()
+		with := unpack(t, mustEncode(t, mustWith(t, c, sd.With("w", flipped(t, sd.Get("w"))))))
+		var now uint64
+		for _, r := range with[:len(with)-1] {
+			now = combine(now, crc32.ChecksumIEEE(r.data))
+		}
+		if !known {
+			now = hash
+		}
+		if got, want := with[len(with)-1], id(now); !bytes.Equal(got.data, want.data) {
+			t.Errorf("got %s, want %s", got.data, want.data)
+		}
+	}
+}
+
+func TestInspect(t *testing.T) {
+	b := readTestdata(t, "wrapped.pt")
+	info, err := Inspect(bytes.NewReader(b), int64(len(b)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Root != "wrapped" || !slices.Equal(info.Path, []string{"state_dict"}) || info.Protocol != 2 || info.BigEndian {
+		t.Errorf("%+v", info)
+	}
+	if e := info.Entries[0]; e.Name != "module.conv.weight" || e.DType != model.Float32 || e.Bytes != 72 || e.Location != "cpu" || e.Sharing != 1 {
+		t.Errorf("%+v", e)
+	}
+	if m := info.Members[0]; m.Name != "wrapped/data.pkl" || m.Offset != 64 {
+		t.Errorf("%+v", m)
+	}
+	b = readTestdata(t, "views.pt")
+	if info, err = Inspect(bytes.NewReader(b), int64(len(b)), Options{}); err != nil || info.Entries[0].Sharing != 6 {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+// Inspect must not read tensor data, and Decode must not hold it.
+func TestLaziness(t *testing.T) {
+	b := readTestdata(t, "plain.pt")
+	c := mustDecode(t, b)
+	data := map[int64]bool{}
+	for _, e := range c.entries {
+		data[e.storage.member.data] = true
+	}
+	spy := readerFunc(func(p []byte, off int64) (int, error) {
+		if data[off] {
+			return 0, errors.New("tensor data is read")
+		}
+		return bytes.NewReader(b).ReadAt(p, off)
+	})
+	if _, err := Inspect(spy, int64(len(b)), Options{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := Decode(spy, int64(len(b)), Options{}); err == nil {
+		t.Error("Decode did not check the CRC of tensor data")
+	}
+}
+
+type readerFunc func(p []byte, off int64) (int, error)
+
+func (f readerFunc) ReadAt(p []byte, off int64) (int, error) { return f(p, off) }
+
+func TestLimits(t *testing.T) {
+	b := readTestdata(t, "wrapped.pt")
+	for what, lim := range map[string]Limits{
+		"members of the archive":     {Members: 5},
+		"bytes of the pickle":        {PickleBytes: 100},
+		"instructions of the pickle": {Opcodes: 50},
+		"pickle nesting depth":       {Depth: 2},
+		"pickle memo":                {Memo: 20},
+		"pickle stack":               {Stack: 5},
+	} {
+		_, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: lim})
+		var l *model.LimitError
+		if !errors.As(err, &l) || l.What != what {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+}
+
+// A file that changes under a checkpoint must not be copied silently.
+func TestChangedUnderneath(t *testing.T) {
+	b := readTestdata(t, "one.pt")
+	c := mustDecode(t, b)
+	b[c.entries[0].storage.member.data] ^= 1
+	if err := Encode(io.Discard, c); outcome(err) != "malformed" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSniff(t *testing.T) {
+	tar := append(append(make([]byte, 257), "ustar\x0000"...), make([]byte, 300)...)
+	for _, c := range []struct{ file, expect, words string }{
+		{"", "malformed", "empty"},
+		{"PK\x05\x06" + strings.Repeat("\x00", 18), "malformed", "without members"},
+		{"PK\x03\x04 and so on", "malformed", "cut short"},
+		{"hello world\n", "malformed", "plain text"},
+		{"\x00\x01\x02\x03", "malformed", "00 01 02 03"},
+		{legacyMagic + "...", "unsupported", "before PyTorch 1.6"},
+		{"\x80\x04.", "unsupported", "bare pickle"},
+		{string(tar), "unsupported", "tar archive"},
+		{"PYTORCH1....", "unsupported", "PYTORCH1"},
+		{"\x1f\x8b\x08", "unsupported", "gunzip"},
+		{"version https://git-lfs.github.com/spec/v1\noid sha256:00", "unsupported", "git lfs pull"},
+		{"\n<!DOCTYPE html><html>", "unsupported", "web page"},
+		{"\x02\x00\x00\x00\x00\x00\x00\x00{}", "unsupported", "safetensors"},
+	} {
+		_, err := decode([]byte(c.file))
+		if outcome(err) != c.expect || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%.20q: got %v, want %s with %q", c.file, err, c.expect, c.words)
+		}
+	}
+}
+
+// python returns an interpreter that has torch. Without one the test is
+// skipped, or fails if REQUIRE_ORACLE=1.
+func python(t *testing.T) string {
+	t.Helper()
+	for _, p := range []string{"/usr/bin/python3", "python3"} {
+		if exec.Command(p, "-c", "import torch").Run() == nil {
+			return p
+		}
+	}
+	if os.Getenv("REQUIRE_ORACLE") == "1" {
+		t.Fatal("REQUIRE_ORACLE=1, and no Python with PyTorch")
+	}
+	t.Skip("no Python with PyTorch")
+	return ""
+}
+
+// PyTorch loads what Encode wrote after an edit, and sees the same values.
+func TestOracle(t *testing.T) {
+	py := python(t)
+	dir := t.TempDir()
+	args := []string{"testdata/oracle.py"}
+	var want strings.Builder
+	for _, c := range []struct{ file, key, mode string }{
+		{"plain", "", "safe"}, {"dtypes", "", "safe"}, {"little", "", "safe"}, {"views", "", "safe"},
+		{"many", "", "safe"}, {"one", "", "safe"},
+		{"parameters", "", ""}, {"wrapped", "state_dict", ""}, // weights_only knows no attributes and no argparse
+	} {
+		cp := mustDecode(t, readTestdata(t, c.file+".pt"))
+		sd := cp.StateDict()
+		for _, e := range cp.entries {
+			if e.DType() != model.Bool && e.Len() > 0 {
+				sd = sd.With(e.name, flipped(t, e.Tensor))
+			}
+		}
+		path := filepath.Join(dir, c.file+".pt")
+		out := mustEncode(t, mustWith(t, cp, sd))
+		if err := os.WriteFile(path, out, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, path+":"+c.key+":"+c.mode)
+		want.WriteString(listing(t, mustDecode(t, out).StateDict()) + "\n")
+	}
+	cmd := exec.Command(py, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	got, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.Bytes())
+	}
+	if string(got) != want.String() {
+		t.Errorf("torch sees\n%swe see\n%s", got, &want)
+	}
+}

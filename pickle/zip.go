@@ -1,0 +1,385 @@
+package pickle
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"lethe/model"
+)
+
+// The parts of a zip archive, from PKWARE's APPNOTE.TXT 6.3, sections 4.3.6 to
+// 4.3.16.
+const (
+	localSig      = 0x04034b50
+	centralSig    = 0x02014b50
+	descriptorSig = 0x08074b50
+	end64Sig      = 0x06064b50
+	locatorSig    = 0x07064b50
+	endSig        = 0x06054b50
+
+	localLen   = 30
+	centralLen = 46
+	end64Len   = 56
+	locatorLen = 20
+	endLen     = 22
+
+	flagDescriptor = 0x0008 // sizes and CRC follow the data
+	flagUTF8       = 0x0800
+
+	zip64Extra = 0x0001
+	nameMax    = 1024 // torch's longest names have some 30 bytes
+)
+
+var le = binary.LittleEndian
+
+// member is one record of the archive; all of them are stored, not compressed.
+type member struct {
+	name string // with the root
+	size int64
+	crc  uint32
+	data int64 // offset of the first byte in the file
+
+	flags  uint16
+	header int64 // offset of the local header
+}
+
+// archive is the container, checked to have exactly one reading: its members
+// and their headers cover the file without gap or overlap, so that no two zip
+// readers can see different contents.
+type archive struct {
+	r       io.ReaderAt
+	root    string // the folder that all members are in, without slash
+	members []*member
+	index   map[string]*member // by name without the root
+	noCRC   bool               // written with CRCs switched off: all of them are 0
+}
+
+func (a *archive) open(m *member) *io.SectionReader {
+	return io.NewSectionReader(a.r, m.data, m.size)
+}
+
+// find returns the member of a name that does not include the root, or nil.
+func (a *archive) find(name string) *member { return a.index[name] }
+
+// read returns a whole member, after a check of its CRC. Only for the small
+// ones: the caller has compared m.size with a limit.
+func (a *archive) read(m *member) ([]byte, error) {
+	b := make([]byte, m.size)
+	if _, err := readFull(a.r, b, m.data); err != nil {
+		return nil, err
+	}
+	return b, a.compareCRC(m, crc32.ChecksumIEEE(b))
+}
+
+// verify compares the CRC of a member with its data, in constant memory.
+func (a *archive) verify(m *member) error {
+	if a.noCRC {
+		return nil
+	}
+	h := crc32.NewIEEE()
+	if _, err := io.Copy(h, a.open(m)); err != nil {
+		return fmt.Errorf("read %s: %w", m.name, err)
+	}
+	return a.compareCRC(m, h.Sum32())
+}
+
+func (a *archive) compareCRC(m *member, got uint32) error {
+	if got != m.crc && !a.noCRC {
+		return broken(m.name, -1, fmt.Sprintf("the CRC of the data is %08x, the archive records %08x", got, m.crc))
+	}
+	return nil
+}
+
+// readArchive reads the directory of a file that starts as a zip archive and
+// checks it against every local header.
+func readArchive(r io.ReaderAt, size int64, lim Limits) (*archive, error) {
+	dir, dirSize, n, err := readEnd(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := within("members of the archive", n, lim.Members); err != nil {
+		return nil, err
+	}
+	a := &archive{r: r, index: map[string]*member{}}
+	methods, err := a.readCentral(dir, dirSize, int(n))
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(a.members))
+	for i, m := range a.members {
+		names[i] = m.name
+	}
+	if err := foreign(names); err != nil {
+		return nil, err
+	}
+	for i, m := range a.members {
+		if methods[i] != 0 {
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("member %q is compressed (zip method %d), which torch.save never does", m.name, methods[i]),
+				Advice: resave}
+		}
+		if m.flags&^(flagDescriptor|flagUTF8) != 0 {
+			return nil, broken(m.name, -1, fmt.Sprintf("flags %#04x, only %#04x and %#04x are allowed", m.flags, flagDescriptor, flagUTF8))
+		}
+	}
+	if err := a.indexNames(); err != nil {
+		return nil, err
+	}
+	a.noCRC = !slices.ContainsFunc(a.members, func(m *member) bool { return m.crc != 0 })
+	at := int64(0)
+	for i, m := range a.members {
+		if m.header != at {
+			return nil, broken(m.name, -1, fmt.Sprintf("the member starts at byte %d of the file, what comes before it ends at byte %d", m.header, at))
+		}
+		at = dir
+		if i+1 < len(a.members) {
+			at = a.members[i+1].header
+		}
+		if err := a.readLocal(m, at); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// readEnd returns where the central directory is and its number of members.
+// There is no search: the end records are the last bytes of the file.
+func readEnd(r io.ReaderAt, size int64) (dir, dirSize int64, n uint64, err error) {
+	tail := make([]byte, min(size, end64Len+locatorLen+endLen))
+	if _, err := readFull(r, tail, size-int64(len(tail))); err != nil {
+		return 0, 0, 0, err
+	}
+	if len(tail) < endLen || le.Uint32(tail[len(tail)-endLen:]) != endSig {
+		return 0, 0, 0, noEnd(r, size)
+	}
+	end := tail[len(tail)-endLen:]
+	tail = tail[:len(tail)-endLen]
+	if c := le.Uint16(end[20:]); c != 0 {
+		return 0, 0, 0, broken("", size-2, fmt.Sprintf("the archive ends with a comment of %d bytes, torch.save writes none", c))
+	}
+	n, dirBytes, dirOffset := uint64(le.Uint16(end[10:])), uint64(le.Uint32(end[12:])), uint64(le.Uint32(end[16:]))
+	disks := le.Uint32(end[4:]) == 0 && le.Uint16(end[8:]) == le.Uint16(end[10:])
+	limit := uint64(size - endLen) // where the directory must end
+	if len(tail) == end64Len+locatorLen && le.Uint32(tail[end64Len:]) == locatorSig {
+		e, l := tail, tail[end64Len:]
+		limit = uint64(size - endLen - locatorLen - end64Len)
+		if at := le.Uint64(l[8:]); le.Uint32(e) != end64Sig || le.Uint64(e[4:]) != end64Len-12 || at != limit {
+			return 0, 0, 0, broken("", int64(limit), fmt.Sprintf("the zip64 end record is not of %d bytes at byte %d, its locator points to byte %d", end64Len, limit, at))
+		}
+		n64, size64, offset64 := le.Uint64(e[32:]), le.Uint64(e[40:]), le.Uint64(e[48:])
+		if min(n64, math.MaxUint16) != n || min(size64, math.MaxUint32) != dirBytes || min(offset64, math.MaxUint32) != dirOffset {
+			return 0, 0, 0, broken("", int64(limit), fmt.Sprintf("the end records disagree: %d members in %d bytes at byte %d, and %d in %d at byte %d",
+				n64, size64, offset64, n, dirBytes, dirOffset))
+		}
+		disks = disks && le.Uint64(e[16:]) == 0 && le.Uint64(e[24:]) == n64 && le.Uint32(l[4:]) == 0 && le.Uint32(l[16:]) == 1
+		n, dirBytes, dirOffset = n64, size64, offset64
+	}
+	if !disks {
+		return 0, 0, 0, broken("", size-endLen, "the archive is one of several volumes")
+	}
+	if dirOffset > limit || dirBytes != limit-dirOffset {
+		return 0, 0, 0, broken("", size-endLen, fmt.Sprintf("the directory is said to be %d bytes at byte %d, it must end at byte %d", dirBytes, dirOffset, limit))
+	}
+	if n > dirBytes/centralLen {
+		return 0, 0, 0, broken("", int64(dirOffset), fmt.Sprintf("%d members do not fit a directory of %d bytes", n, dirBytes))
+	}
+	return int64(dirOffset), int64(dirBytes), n, nil
+}
+
+// noEnd tells a file with something after the archive from one that was cut,
+// which is what an interrupted download looks like.
+func noEnd(r io.ReaderAt, size int64) error {
+	tail := make([]byte, min(size, 1<<16))
+	if _, err := readFull(r, tail, size-int64(len(tail))); err != nil {
+		return err
+	}
+	if i := bytes.LastIndex(tail, []byte("PK\x05\x06")); i >= 0 && len(tail)-i > endLen {
+		return broken("", size-int64(len(tail)-i-endLen), fmt.Sprintf("%d bytes follow the end of the archive", len(tail)-i-endLen))
+	}
+	return broken("", size, fmt.Sprintf("the file is cut short: the zip archive has no end record within its %d bytes; download or copy it again", size))
+}
+
+// readCentral reads the central directory into a.members and returns the
+// compression method of each, which is judged only after the archive is known
+// to be a checkpoint.
+func (a *archive) readCentral(dir, size int64, n int) (methods []uint16, err error) {
+	in := bufio.NewReader(io.NewSectionReader(a.r, dir, size))
+	at := dir
+	var head [centralLen]byte
+	for range n {
+		if _, err := io.ReadFull(in, head[:]); err != nil {
+			return nil, cut(at, err)
+		}
+		if sig := le.Uint32(head[:]); sig != centralSig {
+			return nil, broken("", at, fmt.Sprintf("the directory has %#08x where an entry starts with %#08x", sig, uint32(centralSig)))
+		}
+		nameLen, extraLen, comment := le.Uint16(head[28:]), le.Uint16(head[30:]), le.Uint16(head[32:])
+		if nameLen == 0 || nameLen > nameMax || comment != 0 {
+			return nil, broken("", at, fmt.Sprintf("a member has a name of %d bytes and a comment of %d, allowed are 1 to %d and 0", nameLen, comment, nameMax))
+		}
+		text := make([]byte, int(nameLen)+int(extraLen))
+		if _, err := io.ReadFull(in, text); err != nil {
+			return nil, cut(at, err)
+		}
+		m := &member{name: string(text[:nameLen]), crc: le.Uint32(head[16:]), flags: le.Uint16(head[8:])}
+		methods = append(methods, le.Uint16(head[10:]))
+		packed, unpacked, header := uint64(le.Uint32(head[20:])), uint64(le.Uint32(head[24:])), uint64(le.Uint32(head[42:]))
+		extra, err := extraField(text[nameLen:], zip64Extra)
+		if err != nil {
+			return nil, broken(m.name, -1, err.Error())
+		}
+		for _, v := range []*uint64{&unpacked, &packed, &header} {
+			if *v == math.MaxUint32 && len(extra) >= 8 {
+				*v, extra = le.Uint64(extra), extra[8:]
+			}
+		}
+		if packed != unpacked && methods[len(methods)-1] == 0 || le.Uint16(head[34:]) != 0 {
+			return nil, broken(m.name, -1, fmt.Sprintf("%d bytes are stored in %d, on volume %d", unpacked, packed, le.Uint16(head[34:])))
+		}
+		if header > uint64(dir) || unpacked > uint64(dir) && methods[len(methods)-1] == 0 {
+			return nil, broken(m.name, -1, fmt.Sprintf("%d bytes at byte %d of the file, the directory starts at byte %d", unpacked, header, dir))
+		}
+		m.size, m.header = int64(unpacked), int64(header)
+		a.members = append(a.members, m)
+		at += int64(centralLen + len(text))
+	}
+	if at != dir+size {
+		return nil, broken("", at, fmt.Sprintf("the directory has %d bytes after its last entry", dir+size-at))
+	}
+	return methods, nil
+}
+
+// cut explains a failed read inside the directory.
+func cut(at int64, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return broken("", at, "the directory ends within an entry")
+	}
+	return fmt.Errorf("read checkpoint: %w", err)
+}
+
+// extraField returns the body of one extra field of a header, or nil.
+func extraField(b []byte, id uint16) ([]byte, error) {
+	var body []byte
+	for len(b) > 0 {
+		if len(b) < 4 || int(le.Uint16(b[2:])) > len(b)-4 {
+			return nil, fmt.Errorf("an extra field runs over the end of its header by more than %d bytes", len(b))
+		}
+		n := 4 + int(le.Uint16(b[2:]))
+		if le.Uint16(b) == id {
+			if body != nil {
+				return nil, fmt.Errorf("extra field %#04x occurs twice", id)
+			}
+			body = b[4:n]
+		}
+		b = b[n:]
+	}
+	return body, nil
+}
+
+// indexNames checks the names and fills a.root and a.index. Names that differ
+// only in case are one file on half of the world's disks, so they count as
+// duplicates.
+func (a *archive) indexNames() error {
+	folded := make(map[string]bool, len(a.members))
+	for _, m := range a.members {
+		root, rest, ok := strings.Cut(m.name, "/")
+		if !ok || !utf8.ValidString(m.name) || strings.ContainsAny(m.name, "\\\x00") {
+			return broken(m.name, -1, "the name is not a path of the form root/record")
+		}
+		for part := range strings.SplitSeq(m.name, "/") {
+			if part == "" || part == "." || part == ".." {
+				return broken(m.name, -1, fmt.Sprintf("the name has the part %q", part))
+			}
+		}
+		if a.root == "" {
+			a.root = root
+		}
+		if root != a.root {
+			return broken(m.name, -1, fmt.Sprintf("the member is in folder %q, the first one in %q", root, a.root))
+		}
+		fold := strings.ToLower(m.name)
+		if folded[fold] {
+			return broken(m.name, -1, "the name occurs twice (upper and lower case count as equal)")
+		}
+		folded[fold] = true
+		a.index[rest] = m
+	}
+	return nil
+}
+
+// readLocal checks a local header and what follows the data, up to the byte
+// next where the following part of the file starts, and sets m.data.
+func (a *archive) readLocal(m *member, next int64) error {
+	bad := func(format string, args ...any) error {
+		return broken(m.name, -1, fmt.Sprintf("local header at byte %d of the file: ", m.header)+fmt.Sprintf(format, args...))
+	}
+	if next-m.header < localLen {
+		return bad("it needs %d bytes, the next part of the file starts after %d", localLen, next-m.header)
+	}
+	head := make([]byte, localLen, localLen+nameMax)
+	if _, err := readFull(a.r, head, m.header); err != nil {
+		return err
+	}
+	nameLen, extraLen := int64(le.Uint16(head[26:])), int64(le.Uint16(head[28:]))
+	m.data = m.header + localLen + nameLen + extraLen
+	if sig := le.Uint32(head); sig != localSig {
+		return bad("it starts with %#08x, not with %#08x", sig, uint32(localSig))
+	}
+	if m.data > next || m.size > next-m.data {
+		return bad("a name of %d bytes and data of %d do not fit in before byte %d", nameLen, m.size, next)
+	}
+	text := make([]byte, nameLen+extraLen)
+	if _, err := readFull(a.r, text, m.header+localLen); err != nil {
+		return err
+	}
+	if name := string(text[:nameLen]); name != m.name {
+		return bad("it calls the member %q", name)
+	}
+	if _, err := extraField(text[nameLen:], zip64Extra); err != nil {
+		return bad("%v", err)
+	}
+	if flags, method := le.Uint16(head[6:]), le.Uint16(head[8:]); flags != m.flags || method != 0 {
+		return bad("flags %#04x and method %d, in the directory %#04x and 0", flags, method, m.flags)
+	}
+	crc, packed, unpacked := le.Uint32(head[14:]), le.Uint32(head[18:]), le.Uint32(head[22:])
+	want := uint32(min(uint64(m.size), math.MaxUint32))
+	blank := m.flags&flagDescriptor != 0 && crc == 0 && packed == 0 && unpacked == 0
+	if !blank && (crc != m.crc || packed != want || unpacked != want) {
+		return bad("CRC %08x and sizes %d and %d, in the directory %08x and %d", crc, packed, unpacked, m.crc, m.size)
+	}
+	return a.readDescriptor(m, next)
+}
+
+// readDescriptor checks the bytes between the data of a member and the byte
+// next. The width of its sizes follows from how many bytes there are.
+func (a *archive) readDescriptor(m *member, next int64) error {
+	end := m.data + m.size
+	d := make([]byte, 24)
+	switch gap := next - end; {
+	case gap == 0 && m.flags&flagDescriptor == 0:
+		return nil
+	case (gap == 16 || gap == 24) && m.flags&flagDescriptor != 0:
+		d = d[:gap]
+	default:
+		return broken(m.name, m.size, fmt.Sprintf("%d bytes follow the data, with flags %#04x", gap, m.flags))
+	}
+	if _, err := readFull(a.r, d, end); err != nil {
+		return err
+	}
+	packed, unpacked := uint64(le.Uint32(d[8:])), uint64(le.Uint32(d[12:]))
+	if len(d) == 24 {
+		packed, unpacked = le.Uint64(d[8:]), le.Uint64(d[16:])
+	}
+	if sig, crc := le.Uint32(d), le.Uint32(d[4:]); sig != descriptorSig || crc != m.crc || packed != uint64(m.size) || unpacked != uint64(m.size) {
+		return broken(m.name, m.size, fmt.Sprintf("CRC %08x and sizes %d and %d after the data, %08x and %d in the directory", crc, packed, unpacked, m.crc, m.size))
+	}
+	return nil
+}
