@@ -162,6 +162,8 @@ func encodeAttribute(name string, value any) *pb.Attribute {
 		a.S = []byte(v)
 	case []int64:
 		a.Ints = v
+	case []float32:
+		a.Floats = v
 	}
 	return a
 }

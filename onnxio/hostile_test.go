@@ -3,6 +3,7 @@ package onnxio_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"runtime"
@@ -207,6 +208,7 @@ var patches = []struct {
 	{"a terabyte declared", malformed, "but there are 4 bytes", func(m *pb.Model) { m.Graph.Initializer[1].Dims = []int64{1 << 38} }},
 	{"too little data", malformed, "but there are 3 bytes", func(m *pb.Model) { m.Graph.Initializer[1].RawData = make([]byte, 3) }},
 	{"too much data", malformed, "but there are 8 bytes", func(m *pb.Model) { m.Graph.Initializer[1].RawData = make([]byte, 8) }},
+	{"half an element too much", malformed, "but there are 6 bytes", func(m *pb.Model) { m.Graph.Initializer[1].RawData = make([]byte, 6) }},
 	{"no data", malformed, "but there are 0 bytes", func(m *pb.Model) { m.Graph.Initializer[1].RawData = nil }},
 	{"typed data", ok, "", func(m *pb.Model) {
 		m.Graph.Initializer[1].RawData, m.Graph.Initializer[1].FloatData = nil, []float32{1}
@@ -377,9 +379,12 @@ func TestDecodeReader(t *testing.T) {
 	if _, _, _, err := onnxio.Decode(brokenReader{}, 10, onnxio.DecodeOptions{}); !errors.Is(err, errFull) {
 		t.Errorf("error %v, want the reader's", err)
 	}
-	for _, size := range []int64{-1, 10, math.MaxInt32} {
-		if _, _, _, err := onnxio.Decode(strings.NewReader("short"), size, onnxio.DecodeOptions{}); class(err) != malformed {
-			t.Errorf("%d bytes announced, 5 there: %v", size, err)
+	g, sd := lenet(tiny)
+	good := encode(t, g, sd, onnxio.EncodeOptions{})
+	for _, size := range []int64{-1, int64(len(good)) + 1, math.MaxInt32} {
+		_, _, _, err := onnxio.Decode(bytes.NewReader(good), size, onnxio.DecodeOptions{})
+		if class(err) != malformed || !strings.Contains(err.Error(), fmt.Sprintf("of %d bytes", size)) {
+			t.Errorf("%d bytes announced, %d there: %v", size, len(good), err)
 		}
 	}
 }

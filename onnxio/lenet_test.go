@@ -19,6 +19,9 @@ var (
 	tiny   = sizes{1, 1, 1, 1, 1, 1, 2}      // 16x16
 )
 
+// irVersions is ONNX's table of which file format came with which opset.
+var irVersions = map[int]int{13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
+
 // lenet returns a LeNet with weights of the usual magnitudes, the same ones on
 // every machine.
 func lenet(s sizes) (*model.Graph, *model.StateDict) {

@@ -106,7 +106,6 @@ func as(t *testing.T, sd *model.StateDict, dtype model.DType) *model.StateDict {
 // Every opset, with batch normalization and with it folded, must pass ONNX's
 // checker and compute in ONNX Runtime what numpy computes from the state dict.
 func TestOracleRuns(t *testing.T) {
-	irs := map[int]int{13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 	for _, c := range []struct {
 		name  string
 		sizes sizes
@@ -162,8 +161,8 @@ func TestOracleRuns(t *testing.T) {
 				if err := verdicts.Decode(&got); err != nil {
 					t.Fatal(err)
 				}
-				if (variant{got.Opset, got.Weights, got.SameWeights}) != v || got.IR != irs[v.opset] {
-					t.Errorf("opset %d: %+v, want %+v with IR %d", v.opset, got, v, irs[v.opset])
+				if (variant{got.Opset, got.Weights, got.SameWeights}) != v || got.IR != irVersions[v.opset] {
+					t.Errorf("opset %d: %+v, want %+v with IR %d", v.opset, got, v, irVersions[v.opset])
 				}
 				// The logits are of the order of 1; float32 sums of 256 terms come closer than this.
 				if !(got.MaxDiff < 5e-6) {

@@ -33,7 +33,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("opset %d: %d weights, want %d", opset, weights.Len(), sd.Len())
 			}
 			sameBits(t, weights, sd, sd.Names())
-			want := &onnxio.Metadata{IRVersion: meta.IRVersion, Opset: opset, Producer: "lethe", ProducerVersion: "1.2", DocString: "doc", Props: props}
+			want := &onnxio.Metadata{IRVersion: irVersions[opset], Opset: opset, Producer: "lethe", ProducerVersion: "1.2", DocString: "doc", Props: props}
 			if !reflect.DeepEqual(meta, want) {
 				t.Errorf("metadata %+v, want %+v", meta, want)
 			}
