@@ -135,12 +135,12 @@ func checkName(member, name string) error {
 // checkValue checks the type of an input or output of the graph.
 func checkValue(v *model.Value, member string) error {
 	if v.DType != model.Float32 {
-		return &model.UnsupportedError{What: fmt.Sprintf("%s of type %v", member, v.DType), Advice: "networks compute in float32"}
+		return &model.UnsupportedError{What: fmt.Sprintf("%q of type %v", member, v.DType), Advice: "networks compute in float32"}
 	}
 	for i, d := range v.Shape {
 		if d == model.Dynamic && i > 0 {
 			return &model.UnsupportedError{
-				What:   fmt.Sprintf("%s, whose axis %d has no fixed size", member, i),
+				What:   fmt.Sprintf("%q, whose axis %d has no fixed size", member, i),
 				Advice: "export the model with no dynamic axis but the batch",
 			}
 		}

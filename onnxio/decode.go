@@ -253,7 +253,7 @@ func decodeValue(v *pb.ValueInfo, member string) (model.Value, error) {
 	tensor := v.GetType().GetTensorType()
 	if tensor == nil || tensor.Shape == nil {
 		return model.Value{}, &model.UnsupportedError{
-			What:   member + " is no tensor of a known shape",
+			What:   fmt.Sprintf("%q is no tensor of a known shape", member),
 			Advice: "onnx.shape_inference can add a shape that is missing",
 		}
 	}
@@ -303,7 +303,7 @@ func decodeNode(n *pb.Node) (model.Node, error) {
 		case pb.Attribute_UNDEFINED:
 			return out, broken(nodeName(&out), "attribute %q has no type", a.Name)
 		default:
-			return out, &model.UnsupportedError{What: fmt.Sprintf("attribute %q of %s %q of type %v", a.Name, n.OpType, n.Name, a.Type)}
+			return out, &model.UnsupportedError{What: fmt.Sprintf("attribute %q of %q %q of type %v", a.Name, n.OpType, n.Name, a.Type)}
 		}
 		if out.Attrs == nil {
 			out.Attrs = map[string]any{}

@@ -81,7 +81,7 @@ var patches = []struct {
 
 	// Inputs and outputs.
 	{"graph without a name", malformed, "the graph", func(m *pb.Model) { m.Graph.Name = "" }},
-	{"input without a type", unsupported, "input input is no tensor", func(m *pb.Model) { m.Graph.Input[0].Type = nil }},
+	{"input without a type", unsupported, `"input input" is no tensor`, func(m *pb.Model) { m.Graph.Input[0].Type = nil }},
 	{"input that is no tensor", unsupported, "no tensor", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType = nil }},
 	{"input without a shape", unsupported, "of a known shape", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.Shape = nil }},
 	{"input without an element type", malformed, "no element type", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = 0 }},
@@ -103,8 +103,8 @@ var patches = []struct {
 	{"output that nothing makes", malformed, "no node makes it", func(m *pb.Model) { m.Graph.Output[0].Name = "x" }},
 	{"output that is the input", malformed, "no node makes it", func(m *pb.Model) { m.Graph.Output[0].Name = "input" }},
 	{"output twice", malformed, "listed twice", func(m *pb.Model) { m.Graph.Output = append(m.Graph.Output, m.Graph.Output[0]) }},
-	{"output without a type", unsupported, "output logits is no tensor", func(m *pb.Model) { m.Graph.Output[0].Type = nil }},
-	{"output in half precision", unsupported, "output logits of type float16", func(m *pb.Model) {
+	{"output without a type", unsupported, `"output logits" is no tensor`, func(m *pb.Model) { m.Graph.Output[0].Type = nil }},
+	{"output in half precision", unsupported, `"output logits" of type float16`, func(m *pb.Model) {
 		m.Graph.Output[0].Type.TensorType.ElemType = pb.Tensor_FLOAT16
 	}},
 
@@ -135,6 +135,22 @@ var patches = []struct {
 		m.Graph.Node[3].Output = append(m.Graph.Node[3].Output, "indices")
 	}},
 
+	// Names that would speak to a terminal.
+	{"control characters in an input", unsupported, `"input \x1b[2J" is no tensor`, func(m *pb.Model) {
+		m.Graph.Input = append(m.Graph.Input, &pb.ValueInfo{Name: "\x1b[2J"})
+	}},
+	{"control characters in an operator", unsupported, `"\x1b[2J"`, func(m *pb.Model) {
+		m.Graph.Node[2].OpType = "\x1b[2J"
+		set(m, 2, &pb.Attribute{Name: "body", Type: pb.Attribute_GRAPH})
+	}},
+	{"control characters in a value", malformed, `\x1b[2J`, func(m *pb.Model) { m.Graph.Node[2].Input[0] = "\x1b[2J" }},
+	{"control characters in a weight", unsupported, `\x1b[2J`, func(m *pb.Model) {
+		m.Graph.Initializer[1].Name, m.Graph.Initializer[1].DataType = "\x1b[2J", pb.Tensor_STRING
+	}},
+	{"control characters in an attribute", unsupported, `auto_pad "\x1b[2J"`, func(m *pb.Model) {
+		set(m, 0, &pb.Attribute{Name: "auto_pad", Type: pb.Attribute_STRING, S: []byte("\x1b[2J")})
+	}},
+
 	// Attributes; nodes 0, 1, 3 and 8 are Conv, BatchNormalization, MaxPool and Flatten.
 	{"attribute", unsupported, `attribute "x" of Conv "block1.0"`, func(m *pb.Model) { set(m, 0, &pb.Attribute{Name: "x", Type: pb.Attribute_INT}) }},
 	{"attribute twice", malformed, `"pads" occurs twice`, func(m *pb.Model) {
@@ -157,7 +173,7 @@ var patches = []struct {
 	{"zero that is not spelled out", ok, "", func(m *pb.Model) { set(m, 3, &pb.Attribute{Name: "ceil_mode", Type: pb.Attribute_INT}) }},
 	{"rounding up", ok, "", func(m *pb.Model) { set(m, 3, intAttr("ceil_mode", 1)) }},
 	{"ceil_mode 2", malformed, "ceil_mode holds 2, outside 0 to 1", func(m *pb.Model) { set(m, 3, intAttr("ceil_mode", 2)) }},
-	{"automatic padding", unsupported, "auto_pad SAME_UPPER of Conv", func(m *pb.Model) {
+	{"automatic padding", unsupported, `auto_pad "SAME_UPPER" of Conv`, func(m *pb.Model) {
 		set(m, 0, &pb.Attribute{Name: "auto_pad", Type: pb.Attribute_STRING, S: []byte("SAME_UPPER")})
 	}},
 	{"training mode", unsupported, "training_mode 1 of BatchNormalization", func(m *pb.Model) { set(m, 1, intAttr("training_mode", 1)) }},
@@ -285,6 +301,9 @@ func TestDecodePatched(t *testing.T) {
 		_, _, _, err := decode(patched(t, good, p.patch))
 		if class(err) != p.expect || err != nil && !strings.Contains(err.Error(), p.text) {
 			t.Errorf("%s: %s, %v; want %s, %q", p.name, class(err), err, p.expect, p.text)
+		}
+		if err != nil && strings.ContainsRune(err.Error(), 0x1b) {
+			t.Errorf("%s: the error %q holds a control character", p.name, err)
 		}
 	}
 }

@@ -172,7 +172,7 @@ func (a *attribute) check(n *model.Node, value any, axes int) error {
 		}
 	}
 	if a.fixed && value != a.def {
-		return &model.UnsupportedError{What: fmt.Sprintf("%s %v of %s %q (supported: %v)", a.name, value, n.Op, n.Name, a.def)}
+		return &model.UnsupportedError{What: fmt.Sprintf("%s %#v of %s %q (supported: %#v)", a.name, value, n.Op, n.Name, a.def)}
 	}
 	return nil
 }

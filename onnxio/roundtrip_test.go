@@ -203,7 +203,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"half precision", 0, unsupported, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
 			g.Outputs[0].DType = model.Float16
 			return sd
-		}, "output logits of type float16"},
+		}, `"output logits" of type float16`},
 		{"no name", 0, malformed, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
 			g.Name = ""
 			return sd

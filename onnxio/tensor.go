@@ -31,7 +31,7 @@ func decodeDType(t pb.Tensor_DataType, member string) (model.DType, error) {
 	}
 	dtype, ok := dtypes[t]
 	if !ok {
-		return model.Invalid, &model.UnsupportedError{What: fmt.Sprintf("%s of onnx element type %v", member, t)}
+		return model.Invalid, &model.UnsupportedError{What: fmt.Sprintf("%q of onnx element type %v", member, t)}
 	}
 	return dtype, nil
 }
