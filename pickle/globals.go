@@ -48,7 +48,7 @@ var globals = list(
 	entries("builtins", named, "bool", "dict", "float", "int", "list", "str", "tuple"),
 	entries("_codecs", inert, "encode"),
 	entries("argparse", inert, "Namespace"),
-	entries("pathlib", inert, "Path", "PosixPath", "WindowsPath"),
+	entries("pathlib", inert, "Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"),
 	entries("datetime", inert, "date", "datetime", "timedelta"),
 	entries("numpy", inert, "dtype"),
 	entries("numpy", named, "ndarray"),

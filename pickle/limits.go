@@ -14,8 +14,8 @@ type Options struct {
 
 // Limits bound what a file can make its reader do. They count things that cost
 // memory beyond the size of the file; tensor data stays in the file and needs
-// no limit. A zero means the default, and what exceeds a limit is a
-// [model.LimitError].
+// no limit. A zero means the default, a negative number that there is none. What
+// exceeds a limit is a [model.LimitError].
 type Limits struct {
 	Members     int // records of the archive; default 131,072
 	PickleBytes int // size of the pickle; default 64 MiB
@@ -44,7 +44,7 @@ func (l Limits) orDefaults() Limits {
 
 // within reports got beyond limit.
 func within(what string, got uint64, limit int) error {
-	if got > uint64(limit) {
+	if limit >= 0 && got > uint64(limit) {
 		return &model.LimitError{What: what, Got: got, Limit: uint64(limit)}
 	}
 	return nil

@@ -13,11 +13,14 @@ positions.
 
 import argparse
 import collections
+import datetime
 import os
+import pathlib
 import sys
 import zipfile
 import zlib
 
+import numpy
 import torch
 
 HERE = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
@@ -101,7 +104,9 @@ def main():
          {"epoch": 3, "best": 0.5, "args": argparse.Namespace(lr=1e-3, layers=[1, 2], big=1 << 40, huge=-(1 << 80)),
           "classes": {"cat", "dog"}, "blob": b"\x00\xff", "rng": torch.arange(4, dtype=torch.uint8),
           "device": torch.device("cpu"), "counts": collections.Counter([1, 1]), "dtype": torch.float16,
-          "size": torch.Size([1, 2]), "state_dict": before, "optimizer": opt.state_dict()}, before)
+          "size": torch.Size([1, 2]), "accuracy": numpy.float64(0.75), "loss": numpy.arange(3.0),
+          "path": pathlib.PurePosixPath("runs") / "1", "started": datetime.datetime(2023, 1, 1),
+          "hist": collections.defaultdict(list, a=[1]), "state_dict": before, "optimizer": opt.state_dict()}, before)
 
     many = collections.OrderedDict(("t%d" % i, t) for i, t in enumerate(ramp(120).unbind()))
     save("many", "120 scalars over one storage: memo indices beyond 255, SETITEMS in one batch", many, many)
