@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,5 +34,22 @@ func TestOutputsFullDisk(t *testing.T) {
 		t.Errorf("got %v, want %q", err, want)
 	}
 	o.Discard()
+	empty(t, dir)
+
+	// So full that not even what waits in a buffer has room.
+	full := dir + "/full"
+	if err := os.WriteFile(full, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("a megabyte in 256 KiB: got %v", err)
+	}
+	o, err = NewOutputs(io.Discard, false, nil, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Stage(context.Background(), small, write("weights"), nil); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a few bytes: got %v, want %v", err, syscall.ENOSPC)
+	}
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
 	empty(t, dir)
 }

@@ -193,6 +193,7 @@ func TestNewOutputsRefuses(t *testing.T) {
 		{"same twice", false, []string{"a.pt", "./a.pt"}, 2, "two outputs go to ./a.pt"},
 		{"same by a linked folder", false, []string{"d/a.pt", "e/a.pt"}, 2, "two outputs go to e/a.pt"},
 		{"same by a link", true, []string{"old.pt", "old-link"}, 2, "two outputs go to old-link"},
+		{"same by a hard link", true, []string{"old-hard", "old-hard2"}, 2, "two outputs go to old-hard2"},
 		{"stdout twice", false, []string{"-", "-"}, 2, "two outputs go to -"},
 		{"folder", true, []string{"d"}, 2, "the output d is a folder"},
 		{"folder to be", false, []string{"new/"}, 2, "the output new/ is a folder"},
@@ -203,8 +204,10 @@ func TestNewOutputsRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, _ := inFolder(t, files)
-			if err := os.Link("in.pt", "in-hard"); err != nil {
-				t.Skip(err)
+			for _, link := range [][2]string{{"in.pt", "in-hard"}, {"old.pt", "old-hard"}, {"old.pt", "old-hard2"}} {
+				if err := os.Link(link[0], link[1]); err != nil {
+					t.Skip(err)
+				}
 			}
 			before := tree(t, dir)
 			_, err := NewOutputs(io.Discard, c.force, []string{"in.pt", "missing.pt", "-"}, c.paths...)

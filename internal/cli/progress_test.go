@@ -49,6 +49,19 @@ func TestProgressShort(t *testing.T) {
 	}
 }
 
+// The last state is printed once.
+func TestProgressShown(t *testing.T) {
+	var b bytes.Buffer
+	p, pass := clock(&b, 0)
+	p.Update(1, 2, "a")
+	pass(report)
+	p.Update(2, 2, "b")
+	p.Done()
+	if want := "2/2 steps, 2s  b\n"; b.String() != want {
+		t.Errorf("got %q, want %q", &b, want)
+	}
+}
+
 func TestProgressTerminal(t *testing.T) {
 	var b bytes.Buffer
 	p, pass := clock(&b, 60)
@@ -58,6 +71,7 @@ func TestProgressTerminal(t *testing.T) {
 	p.Update(2, 4, "too early")
 	pass(time.Second)
 	p.Update(9, 4, strings.Repeat("ü", 80))
+	p.Update(9, 4, "too early")
 	p.Done()
 	want := "\r[======                  ]  25% 1s  KL 0.5\x1b[K" +
 		"\r[" + strings.Repeat("=", 24) + "] 100% 2s  " + strings.Repeat("ü", 59-36) + "\x1b[K" +

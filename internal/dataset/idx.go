@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 	"strings"
 
@@ -32,6 +33,7 @@ func (l Limits) orDefault() Limits {
 	if l.Bytes == 0 {
 		l.Bytes = 1 << 30
 	}
+	l.Bytes = min(l.Bytes, math.MaxInt) // of a 32-bit machine
 	if l.Classes == 0 {
 		l.Classes = 256
 	}
