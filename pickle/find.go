@@ -22,7 +22,7 @@ func (c *candidate) String() string {
 	var b strings.Builder
 	b.WriteString("checkpoint")
 	for _, key := range c.path {
-		fmt.Fprintf(&b, "[%q]", key)
+		fmt.Fprintf(&b, "[%.100q]", key)
 	}
 	return b.String()
 }

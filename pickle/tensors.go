@@ -131,7 +131,7 @@ func (b *builder) view(g *global, args, metadata []any) (any, error) {
 		return nil, b.badArgs(g)
 	}
 	if len(metadata) == 1 {
-		if items, ok := dictItems(metadata[0]); metadata[0] != nil && (!ok || len(items) > 0) {
+		if n, ok := dictLen(metadata[0]); metadata[0] != nil && (!ok || n > 0) {
 			return nil, &model.UnsupportedError{What: fmt.Sprintf("a tensor over storage %s is a lazy conjugate or negative", s.key),
 				Advice: "call resolve_conj() and resolve_neg() before saving it"}
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // This is the only file that knows gopickle. The rest of the package sees its
-// values through dictItems and sequence.
+// values through dictItems, dictLen and sequence.
 
 // handlers are what a running pickle can reach: the storages of its archive
 // and the tensors over them.
@@ -114,6 +114,18 @@ func dictItems(v any) (items []item, ok bool) {
 		return items, true
 	}
 	return nil, false
+}
+
+// dictLen returns the number of items that were put into a dict or an
+// OrderedDict; ok is false for anything else.
+func dictLen(v any) (n int, ok bool) {
+	switch d := v.(type) {
+	case *types.Dict:
+		return d.Len(), true
+	case *types.OrderedDict:
+		return d.Len(), true
+	}
+	return 0, false
 }
 
 // sequence returns the elements of a tuple or a list; ok is false for anything
