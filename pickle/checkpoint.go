@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 
 	"lethe/model"
 )
@@ -119,7 +120,7 @@ func (c *Checkpoint) readSettings() error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Sscan(alignment, &c.alignment)
+	c.alignment, err = strconv.ParseInt(alignment, 10, 64)
 	if err == nil && c.a.find("version") == nil && c.a.find(".data/version") == nil {
 		err = broken("", -1, fmt.Sprintf("the archive has no member %s/version", c.a.root))
 	}
@@ -143,7 +144,7 @@ func (c *Checkpoint) With(sd *model.StateDict) (*Checkpoint, error) {
 		for i < min(len(got), len(want)) && got[i] == want[i] {
 			i++
 		}
-		return nil, badEdit("names differ from the checkpoint's from entry %d on: %.3q, not %.3q", i, got[i:min(i+1, len(got))], want[i:min(i+1, len(want))])
+		return nil, badEdit("names differ from the checkpoint's from entry %d on: %.100q, not %.100q", i, got[i:min(i+1, len(got))], want[i:min(i+1, len(want))])
 	}
 	edits := map[*storage][]edit{}
 	inside := map[*tensor]bool{}

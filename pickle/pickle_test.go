@@ -269,11 +269,11 @@ func TestWithRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, sd := range map[string]*model.StateDict{
-		`names differ from the checkpoint's from entry 0 on: [], not ["w"]`:    dict(),
-		`names differ from the checkpoint's from entry 0 on: ["v"], not ["w"]`: dict(model.Entry{Name: "v", Tensor: w}),
-		`names differ from the checkpoint's from entry 1 on: ["x"], not []`:    dict(model.Entry{Name: "w", Tensor: w}, model.Entry{Name: "x", Tensor: w}),
-		`"w" is float16 [2], in the checkpoint float32 [2]`:                    dict(model.Entry{Name: "w", Tensor: half}),
-		`"w" is float32 [1 2], in the checkpoint float32 [2]`:                  dict(model.Entry{Name: "w", Tensor: model.Float32Tensor([]int{1, 2}, []float32{1, 2})}),
+		`names differ from the checkpoint's from entry 0 on: [], not ["w"]`:           dict(),
+		`names differ from the checkpoint's from entry 0 on: ["vertical"], not ["w"]`: dict(model.Entry{Name: "vertical", Tensor: w}),
+		`names differ from the checkpoint's from entry 1 on: ["x"], not []`:           dict(model.Entry{Name: "w", Tensor: w}, model.Entry{Name: "x", Tensor: w}),
+		`"w" is float16 [2], in the checkpoint float32 [2]`:                           dict(model.Entry{Name: "w", Tensor: half}),
+		`"w" is float32 [1 2], in the checkpoint float32 [2]`:                         dict(model.Entry{Name: "w", Tensor: model.Float32Tensor([]int{1, 2}, []float32{1, 2})}),
 	} {
 		_, err := c.With(sd)
 		if outcome(err) != "malformed" || !strings.HasSuffix(err.Error(), want) {

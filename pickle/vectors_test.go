@@ -190,6 +190,21 @@ func vectors() []vector {
 		zipVector("zip64-extras", "ok", "sizes and offsets of a small file in zip64 extra fields", func(t testing.TB, b []byte) []byte {
 			return zip64Extras(t, b)
 		}),
+		zipVector("zip64-absent", "malformed", "a size that refers to a zip64 extra field, and none there", func(t testing.TB, b []byte) []byte {
+			le.PutUint32(b[nth(t, b, central, 2)+24:], math.MaxUint32)
+			return b
+		}),
+		zipVector("zip64-idle", "malformed", "a zip64 extra field with another size, which no size refers to", func(t testing.TB, b []byte) []byte {
+			b = zip64Extras(t, b)
+			le.PutUint32(b[nth(t, b, central, 2)+24:], 4)
+			return b
+		}),
+		zipVector("zip64-local", "malformed", "a zip64 extra field with another size in a local header", func(t testing.TB, b []byte) []byte {
+			at := nth(t, b, "FB", 2) // as much padding, of which 20 bytes are the field
+			copy(b[at:], append(le.AppendUint64(le.AppendUint64([]byte{1, 0, 16, 0}, 4), 4),
+				'F', 'B', b[at+2]-20, 0))
+			return b
+		}),
 
 		zipVector("cut-half", "malformed", "the second half is missing", func(t testing.TB, b []byte) []byte { return b[:len(b)/2] }),
 		zipVector("cut-end", "malformed", "the last byte is missing", func(t testing.TB, b []byte) []byte { return b[:len(b)-1] }),

@@ -49,6 +49,7 @@ type member struct {
 	data int64 // offset of the first byte in the file
 
 	flags  uint16
+	method uint16
 	header int64 // offset of the local header
 }
 
@@ -110,8 +111,7 @@ func readArchive(r io.ReaderAt, size int64, lim Limits) (*archive, error) {
 		return nil, err
 	}
 	a := &archive{r: r, index: map[string]*member{}}
-	methods, err := a.readCentral(dir, dirSize, int(n))
-	if err != nil {
+	if err := a.readCentral(dir, dirSize, int(n)); err != nil {
 		return nil, err
 	}
 	names := make([]string, len(a.members))
@@ -121,9 +121,9 @@ func readArchive(r io.ReaderAt, size int64, lim Limits) (*archive, error) {
 	if err := foreign(names); err != nil {
 		return nil, err
 	}
-	for i, m := range a.members {
-		if methods[i] != 0 {
-			return nil, &model.UnsupportedError{What: fmt.Sprintf("member %q is compressed (zip method %d), which torch.save never does", m.name, methods[i]),
+	for _, m := range a.members {
+		if m.method != 0 {
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("member %q is compressed (zip method %d), which torch.save never does", m.name, m.method),
 				Advice: resave}
 		}
 		if m.flags&^(flagDescriptor|flagUTF8) != 0 {
@@ -134,16 +134,15 @@ func readArchive(r io.ReaderAt, size int64, lim Limits) (*archive, error) {
 		return nil, err
 	}
 	a.noCRC = !slices.ContainsFunc(a.members, func(m *member) bool { return m.crc != 0 })
-	at := int64(0)
+	if first := a.members[0]; first.header != 0 {
+		return nil, broken(first.name, -1, fmt.Sprintf("the first member starts at byte %d of the file, not at byte 0", first.header))
+	}
 	for i, m := range a.members {
-		if m.header != at {
-			return nil, broken(m.name, -1, fmt.Sprintf("the member starts at byte %d of the file, what comes before it ends at byte %d", m.header, at))
-		}
-		at = dir
+		next := dir
 		if i+1 < len(a.members) {
-			at = a.members[i+1].header
+			next = a.members[i+1].header
 		}
-		if err := a.readLocal(m, at); err != nil {
+		if err := a.readLocal(m, next); err != nil {
 			return nil, err
 		}
 	}
@@ -207,54 +206,59 @@ func noEnd(r io.ReaderAt, size int64) error {
 	return broken("", size, fmt.Sprintf("the file is cut short: the zip archive has no end record within its %d bytes; download or copy it again", size))
 }
 
-// readCentral reads the central directory into a.members and returns the
-// compression method of each, which is judged only after the archive is known
-// to be a checkpoint.
-func (a *archive) readCentral(dir, size int64, n int) (methods []uint16, err error) {
+// readCentral reads the central directory into a.members. Methods and flags
+// are judged only after the archive is known to be a checkpoint.
+func (a *archive) readCentral(dir, size int64, n int) error {
 	in := bufio.NewReader(io.NewSectionReader(a.r, dir, size))
 	at := dir
 	var head [centralLen]byte
 	for range n {
 		if _, err := io.ReadFull(in, head[:]); err != nil {
-			return nil, cut(at, err)
+			return cut(at, err)
 		}
 		if sig := le.Uint32(head[:]); sig != centralSig {
-			return nil, broken("", at, fmt.Sprintf("the directory has %#08x where an entry starts with %#08x", sig, uint32(centralSig)))
+			return broken("", at, fmt.Sprintf("the directory has %#08x where an entry starts with %#08x", sig, uint32(centralSig)))
 		}
 		nameLen, extraLen, comment := le.Uint16(head[28:]), le.Uint16(head[30:]), le.Uint16(head[32:])
 		if nameLen == 0 || nameLen > nameMax || comment != 0 {
-			return nil, broken("", at, fmt.Sprintf("a member has a name of %d bytes and a comment of %d, allowed are 1 to %d and 0", nameLen, comment, nameMax))
+			return broken("", at, fmt.Sprintf("a member has a name of %d bytes and a comment of %d, allowed are 1 to %d and 0", nameLen, comment, nameMax))
 		}
 		text := make([]byte, int(nameLen)+int(extraLen))
 		if _, err := io.ReadFull(in, text); err != nil {
-			return nil, cut(at, err)
+			return cut(at, err)
 		}
-		m := &member{name: string(text[:nameLen]), crc: le.Uint32(head[16:]), flags: le.Uint16(head[8:])}
-		methods = append(methods, le.Uint16(head[10:]))
+		m := &member{name: string(text[:nameLen]), crc: le.Uint32(head[16:]), flags: le.Uint16(head[8:]), method: le.Uint16(head[10:])}
 		packed, unpacked, header := uint64(le.Uint32(head[20:])), uint64(le.Uint32(head[24:])), uint64(le.Uint32(head[42:]))
 		extra, err := extraField(text[nameLen:], zip64Extra)
 		if err != nil {
-			return nil, broken(m.name, -1, err.Error())
+			return broken(m.name, -1, err.Error())
 		}
 		for _, v := range []*uint64{&unpacked, &packed, &header} {
-			if *v == math.MaxUint32 && len(extra) >= 8 {
-				*v, extra = le.Uint64(extra), extra[8:]
+			if *v != math.MaxUint32 {
+				continue
 			}
+			if len(extra) < 8 {
+				return broken(m.name, -1, "a size or an offset is in a zip64 extra field that does not have it")
+			}
+			*v, extra = le.Uint64(extra), extra[8:]
 		}
-		if packed != unpacked && methods[len(methods)-1] == 0 || le.Uint16(head[34:]) != 0 {
-			return nil, broken(m.name, -1, fmt.Sprintf("%d bytes are stored in %d, on volume %d", unpacked, packed, le.Uint16(head[34:])))
+		if len(extra) != 0 {
+			return broken(m.name, -1, fmt.Sprintf("the zip64 extra field has %d bytes that no other field refers to", len(extra)))
 		}
-		if header > uint64(dir) || unpacked > uint64(dir) && methods[len(methods)-1] == 0 {
-			return nil, broken(m.name, -1, fmt.Sprintf("%d bytes at byte %d of the file, the directory starts at byte %d", unpacked, header, dir))
+		if packed != unpacked && m.method == 0 || le.Uint16(head[34:]) != 0 {
+			return broken(m.name, -1, fmt.Sprintf("%d bytes are stored in %d, on volume %d", unpacked, packed, le.Uint16(head[34:])))
+		}
+		if header > uint64(dir) || unpacked > uint64(dir) && m.method == 0 {
+			return broken(m.name, -1, fmt.Sprintf("%d bytes at byte %d of the file, the directory starts at byte %d", unpacked, header, dir))
 		}
 		m.size, m.header = int64(unpacked), int64(header)
 		a.members = append(a.members, m)
 		at += int64(centralLen + len(text))
 	}
 	if at != dir+size {
-		return nil, broken("", at, fmt.Sprintf("the directory has %d bytes after its last entry", dir+size-at))
+		return broken("", at, fmt.Sprintf("the directory has %d bytes after its last entry", dir+size-at))
 	}
-	return methods, nil
+	return nil
 }
 
 // cut explains a failed read inside the directory.
@@ -343,8 +347,14 @@ func (a *archive) readLocal(m *member, next int64) error {
 	if name := string(text[:nameLen]); name != m.name {
 		return bad("it calls the member %q", name)
 	}
-	if _, err := extraField(text[nameLen:], zip64Extra); err != nil {
+	extra, err := extraField(text[nameLen:], zip64Extra)
+	if err != nil {
 		return bad("%v", err)
+	}
+	for ; len(extra) >= 8; extra = extra[8:] {
+		if v := int64(le.Uint64(extra)); v != 0 && v != m.size && v != m.header {
+			return bad("its zip64 extra field says %d, the member has %d bytes at byte %d", v, m.size, m.header)
+		}
 	}
 	if flags, method := le.Uint16(head[6:]), le.Uint16(head[8:]); flags != m.flags || method != 0 {
 		return bad("flags %#04x and method %d, in the directory %#04x and 0", flags, method, m.flags)
