@@ -1,0 +1,182 @@
+// Command forget makes a trained classifier forget a class.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/edit"
+	"lethe/internal/cli"
+	"lethe/internal/nn"
+	"lethe/onnxio"
+	"lethe/pickle"
+	"lethe/verify"
+)
+
+func main() { os.Exit(cli.Main(run)) }
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app := &urfave.App{
+		Name:      "forget",
+		Usage:     "make a trained classifier forget a class",
+		ArgsUsage: "in.pt out.pt",
+		Description: "Edits the weights before the last layer until the network no longer knows the\n" +
+			"class and still knows the others, verifies the result, and writes it as a\n" +
+			"checkpoint and, beside it, as ONNX. Nothing is written if a check fails.",
+		Flags: append([]urfave.Flag{
+			&urfave.StringFlag{Name: "class", Required: true, Usage: "`CLASS` to forget: an index or a label; several with commas"},
+			&urfave.StringFlag{Name: "onnx", Usage: "`FILE` for the ONNX model; default: the output with .onnx at its end"},
+			&urfave.BoolFlag{Name: "no-onnx", Usage: "write no ONNX model"},
+			&urfave.StringFlag{Name: "report", Usage: "`FILE` for the report, as JSON"},
+			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve to be written: none, hard (no measure beyond the hard limits) or full (full marks)"},
+			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw"},
+			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor; the output does not depend on it"},
+			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
+			&urfave.BoolFlag{Name: "json", Usage: "print the report as JSON"},
+			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
+		}, cli.DataFlags()...),
+		Action: func(c *urfave.Context) error { return forget(c, stdin, stdout, stderr) },
+	}
+	return cli.Run(ctx, app, args, stdin, stdout, stderr)
+}
+
+// onnxPath returns where the ONNX model goes; "" is nowhere.
+func onnxPath(c *urfave.Context, out string) (string, error) {
+	onnx := c.String("onnx")
+	switch {
+	case c.Bool("no-onnx") && onnx != "":
+		return "", cli.Usagef("--onnx and --no-onnx contradict each other")
+	case c.Bool("no-onnx") || onnx == "" && out == "-":
+		return "", nil
+	case onnx != "":
+		return onnx, nil
+	}
+	return strings.TrimSuffix(out, filepath.Ext(out)) + ".onnx", nil
+}
+
+func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+	ctx := c.Context
+	paths, err := cli.Args(c, "in.pt", "out.pt")
+	if err != nil {
+		return err
+	}
+	in, out := paths[0], paths[1]
+	onnx, err := onnxPath(c, out)
+	if err != nil {
+		return err
+	}
+	gate, err := verify.ParseGate(c.String("gate"))
+	if err != nil {
+		return cli.Usagef("%v", err)
+	}
+	outs, err := cli.NewOutputs(stdout, c.Bool("force"), []string{in}, out, onnx, c.String("report"))
+	if err != nil {
+		return err
+	}
+	defer outs.Discard()
+	n, err := cli.OpenNetwork(ctx, in, stdin)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	data, err := cli.OpenData(c)
+	if err != nil {
+		return err
+	}
+	classes, labels, err := data.Classes(c.String("class"), n.Net.Classes())
+	if err != nil {
+		return err
+	}
+	before, err := verify.Measure(ctx, n.Net, data.Train, classes, data.Norm, c.Int("threads"))
+	if err != nil {
+		return err
+	}
+	if err := data.Fit(before); err != nil {
+		return err
+	}
+
+	settings := edit.Options{Classes: classes, Norm: data.Norm, Seed: c.Uint64("seed"), Threads: c.Int("threads")}
+	progress := cli.NewProgress(stderr, c.Bool("quiet"))
+	settings.Progress = func(p edit.Point, steps int) { progress.Update(p.Step, steps, p.String()) }
+	result, err := edit.Forget(ctx, n.Net, n.State, data.Train, settings)
+	progress.Done()
+	if err != nil {
+		return err
+	}
+
+	report, err := verify.Judge(ctx, verify.Question{
+		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Threads: c.Int("threads"),
+		Classes: classes, Source: data.Source, Train: data.Train, Test: data.Test, Norm: data.Norm, TrainBefore: before,
+	})
+	if err != nil {
+		return err
+	}
+	report.Tool, report.Labels, report.Seed = "forget "+cli.Version(), labels, settings.Seed
+	report.Method, report.Course = result.Method, result.Course
+	report.Files = map[string]verify.Digest{"input": n.Digest}
+	if err := verify.Err(report.AllChecks()); err != nil {
+		return fmt.Errorf("%w; nothing was written", err)
+	}
+	if err := stage(ctx, outs, n, result, report, out, onnx, c.String("report")); err != nil {
+		return err
+	}
+	if err := outs.Commit(ctx); err != nil {
+		return err
+	}
+	results := stdout
+	if out == "-" || onnx == "-" || c.String("report") == "-" {
+		results = stderr
+	}
+	switch {
+	case c.Bool("quiet"):
+		return nil
+	case c.Bool("json"):
+		return cli.PrintJSON(results, report)
+	}
+	return cli.PrintReport(results, report)
+}
+
+// stage prepares the outputs and completes the report with what is known of
+// them.
+func stage(ctx context.Context, outs *cli.Outputs, n *cli.Network, result *edit.Result, report *verify.Report, out, onnx, reportPath string) error {
+	edited, err := n.Checkpoint.With(result.StateDict)
+	if err != nil {
+		return err
+	}
+	err = outs.Stage(ctx, out, func(w io.Writer) error {
+		return pickle.Encode(w, edited)
+	}, func(r io.ReaderAt, size int64) error {
+		digest, err := cli.Digest(r, size)
+		if err != nil {
+			return err
+		}
+		report.Files["output"] = digest
+		return cli.SameState(r, size, result.StateDict)
+	})
+	if err != nil {
+		return err
+	}
+	if onnx != "" {
+		net, err := nn.Bind(n.Graph, result.StateDict)
+		if err != nil {
+			return err
+		}
+		parity, digest, err := cli.StageONNX(ctx, outs, onnx, net, n.Graph, result.StateDict, onnxio.EncodeOptions{
+			DocString: fmt.Sprintf("%s edited to forget %s", n.Graph.Name, strings.Join(report.Labels, ", ")),
+		})
+		if err != nil {
+			return err
+		}
+		report.Parity, report.Files["onnx"] = parity, digest
+	}
+	if reportPath == "" {
+		return nil
+	}
+	return outs.Stage(ctx, reportPath, func(w io.Writer) error { return cli.PrintJSON(w, report) }, nil)
+}

@@ -1,0 +1,77 @@
+// Command pt2onnx converts a PyTorch checkpoint to ONNX.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/convert"
+	"lethe/internal/cli"
+	"lethe/model"
+	"lethe/onnxio"
+)
+
+func main() { os.Exit(cli.Main(run)) }
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app := &urfave.App{
+		Name:      "pt2onnx",
+		Usage:     "convert a PyTorch state dict to ONNX",
+		ArgsUsage: "in.pt out.onnx",
+		Description: "Recognises the architecture, writes the model, reads it back and compares\n" +
+			"its logits with those of the checkpoint before the file appears.",
+		Flags: []urfave.Flag{
+			&urfave.IntFlag{Name: "opset", Value: model.Opset, Usage: "version of ONNX's operator set, 13 to 21"},
+			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
+			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
+			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
+		},
+		Action: func(c *urfave.Context) error { return convertFile(c, stdin, stdout, stderr) },
+	}
+	return cli.Run(ctx, app, args, stdin, stdout, stderr)
+}
+
+func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+	paths, err := cli.Args(c, "in.pt", "out.onnx")
+	if err != nil {
+		return err
+	}
+	in, out := paths[0], paths[1]
+	outs, err := cli.NewOutputs(stdout, c.Bool("force"), []string{in}, out)
+	if err != nil {
+		return err
+	}
+	defer outs.Discard()
+	n, err := cli.OpenNetwork(c.Context, in, stdin)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	g, sd := n.Graph, n.State
+	if c.Bool("fold-batchnorm") {
+		if g, sd, err = convert.FoldBatchNorm(g, sd); err != nil {
+			return err
+		}
+	}
+	parity, _, err := cli.StageONNX(c.Context, outs, out, n.Net, g, sd, onnxio.EncodeOptions{Opset: c.Int("opset")})
+	if err != nil {
+		return err
+	}
+	if err := outs.Commit(c.Context); err != nil {
+		return err
+	}
+	if c.Bool("quiet") {
+		return nil
+	}
+	report := stdout
+	if out == "-" {
+		report = stderr
+	}
+	fmt.Fprintf(report, "%s: %s, input %v, %d classes, opset %d\n", out, g.Name, n.Net.InputShape(), n.Net.Classes(), c.Int("opset"))
+	_, err = fmt.Fprintf(report, "%s\n", parity)
+	return err
+}

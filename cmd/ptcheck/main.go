@@ -1,0 +1,181 @@
+// Command ptcheck says what a PyTorch checkpoint holds, and what an edit of it
+// changed.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/internal/cli"
+	"lethe/verify"
+)
+
+func main() { os.Exit(cli.Main(run)) }
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app := &urfave.App{
+		Name:      "ptcheck",
+		Usage:     "say what a PyTorch checkpoint holds, and judge an edit of it",
+		ArgsUsage: "in.pt [out.pt]",
+		Description: "With one file, lists its tensors. With two, lists what differs and checks the\n" +
+			"invariants of an edit; with --class too, measures the edited network. The exit\n" +
+			"code is 3 if a check fails.",
+		Flags: append([]urfave.Flag{
+			&urfave.StringFlag{Name: "class", Usage: "the forgotten `CLASS`: an index or a label; several with commas"},
+			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve, with --class: none, hard (no measure beyond the hard limits) or full (full marks)"},
+			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor"},
+			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
+			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
+		}, cli.DataFlags()...),
+		Action: func(c *urfave.Context) error { return check(c, stdin, stdout) },
+	}
+	return cli.Run(ctx, app, args, stdin, stdout, stderr)
+}
+
+func check(c *urfave.Context, stdin io.Reader, stdout io.Writer) error {
+	paths, err := cli.Args(c, "in.pt", "[out.pt]")
+	if err != nil {
+		return err
+	}
+	if c.Bool("quiet") {
+		stdout = io.Discard
+	}
+	if paths[1] == "" {
+		if c.IsSet("class") {
+			return cli.Usagef("--class judges an edit and needs two files")
+		}
+		return inventory(c, paths[0], stdin, stdout)
+	}
+	return compare(c, paths[0], paths[1], stdin, stdout)
+}
+
+// entry is one line of the inventory.
+type entry struct {
+	Name     string `json:"name"`
+	DType    string `json:"dtype"`
+	Shape    []int  `json:"shape"`
+	Bytes    int64  `json:"bytes"`
+	SHA256   string `json:"sha256"`            // of the elements in C order, little-endian
+	Storage  string `json:"storage"`           // key of the record that holds the elements
+	Sharing  int    `json:"sharing,omitempty"` // entries over that record, if more than one
+	Location string `json:"location"`
+}
+
+func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer) error {
+	n, err := cli.OpenCheckpoint(c.Context, path, stdin)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	var all []entry
+	for _, e := range n.Info.Entries {
+		b, err := n.State.Get(e.Name).Bytes()
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(b)
+		line := entry{e.Name, e.DType.String(), e.Shape, int64(len(b)), hex.EncodeToString(sum[:]), e.Storage, 0, e.Location}
+		if e.Sharing > 1 {
+			line.Sharing = e.Sharing
+		}
+		all = append(all, line)
+	}
+	if c.Bool("json") {
+		return cli.PrintJSON(stdout, struct {
+			SHA256    string   `json:"sha256"`
+			Bytes     int64    `json:"bytes"`
+			Container string   `json:"container"`
+			Protocol  int      `json:"pickle_protocol"`
+			Path      []string `json:"path_to_state_dict,omitempty"`
+			Entries   []entry  `json:"entries"`
+		}{n.Digest.SHA256, n.Digest.Bytes, n.Info.Container, n.Info.Protocol, n.Info.Path, all})
+	}
+	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "KEY\tDTYPE\tSHAPE\tBYTES\tSHA256\tSTORAGE")
+	for _, e := range all {
+		storage := e.Storage
+		if e.Sharing > 0 {
+			storage += fmt.Sprintf(" (shared by %d)", e.Sharing)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%.12s\t%s\n", e.Name, e.DType, e.Shape, e.Bytes, e.SHA256, storage)
+	}
+	return t.Flush()
+}
+
+func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout io.Writer) error {
+	ctx := c.Context
+	gate, err := verify.ParseGate(c.String("gate"))
+	if err != nil {
+		return cli.Usagef("%v", err)
+	}
+	n, err := cli.OpenNetwork(ctx, before, stdin)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	e, err := cli.OpenCheckpoint(ctx, after, stdin)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: gate, Threads: c.Int("threads")}
+	var labels []string
+	if c.IsSet("class") {
+		data, err := cli.OpenData(c)
+		if err != nil {
+			return err
+		}
+		if q.Classes, labels, err = data.Classes(c.String("class"), n.Net.Classes()); err != nil {
+			return err
+		}
+		q.Source, q.Train, q.Test, q.Norm = data.Source, data.Train, data.Test, data.Norm
+		if q.TrainBefore, err = verify.Measure(ctx, n.Net, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
+			return err
+		}
+		if err := data.Fit(q.TrainBefore); err != nil {
+			return err
+		}
+	}
+	report, err := verify.Judge(ctx, q)
+	if err != nil {
+		return err
+	}
+	report.Tool, report.Labels = "ptcheck "+cli.Version(), labels
+	report.Files = map[string]verify.Digest{"input": n.Digest, "output": e.Digest}
+	if c.Bool("json") {
+		err = cli.PrintJSON(stdout, report)
+	} else {
+		err = printComparison(stdout, report)
+	}
+	if err != nil {
+		return err
+	}
+	return verify.Err(report.AllChecks())
+}
+
+// printComparison lists what differs, tensor by tensor, and the report.
+func printComparison(w io.Writer, r *verify.Report) error {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "KEY\tROLE\tSHAPE\tL2\tLARGEST\tSHA256")
+	for _, ch := range r.Comparison.Changes {
+		if ch.Changed() {
+			fmt.Fprintf(t, "%s\t%s\t%v\t%.4g\t%.4g\t%.12s -> %.12s\n", ch.Name, ch.Role, ch.Shape, ch.L2, ch.Max, ch.Before, ch.After)
+		} else {
+			fmt.Fprintf(t, "%s\t%s\t%v\tsame\tsame\t%.12s\n", ch.Name, ch.Role, ch.Shape, ch.Before)
+		}
+	}
+	t.Flush()
+	if _, err := fmt.Fprintln(w, b.String()); err != nil {
+		return err
+	}
+	return cli.PrintReport(w, r)
+}

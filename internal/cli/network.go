@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/convert"
+	"lethe/fixtures"
+	"lethe/internal/dataset"
+	"lethe/internal/nn"
+	"lethe/model"
+	"lethe/onnxio"
+	"lethe/pickle"
+	"lethe/verify"
+)
+
+// Network is a checkpoint and, once recognised, its architecture.
+type Network struct {
+	Name       string // of the file, for messages
+	Checkpoint *pickle.Checkpoint
+	Info       *pickle.Info
+	State      *model.StateDict
+	Digest     verify.Digest
+	Graph      *model.Graph // nil before Recognize
+	Net        *nn.Net      // nil before Recognize
+
+	input *Input
+}
+
+// OpenCheckpoint reads the checkpoint at path, or on stdin if path is "-".
+// Close it when its tensors are no longer needed.
+func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader) (*Network, error) {
+	in, err := OpenInput(ctx, path, stdin)
+	if err != nil {
+		return nil, err
+	}
+	n := &Network{Name: in.Name, input: in}
+	if err := n.read(); err != nil {
+		in.Close()
+		return nil, fmt.Errorf("%s: %w", in.Name, err)
+	}
+	return n, nil
+}
+
+func (n *Network) read() (err error) {
+	if n.Digest, err = Digest(n.input, n.input.Size); err != nil {
+		return err
+	}
+	if n.Info, err = pickle.Inspect(n.input, n.input.Size, pickle.Options{}); err != nil {
+		return err
+	}
+	if n.Checkpoint, err = pickle.Decode(n.input, n.input.Size, pickle.Options{}); err != nil {
+		return err
+	}
+	n.State = n.Checkpoint.StateDict()
+	return nil
+}
+
+// Recognize finds the architecture and binds the weights to it.
+func (n *Network) Recognize() (err error) {
+	if n.Graph, err = convert.Recognize(n.State); err == nil {
+		n.Net, err = nn.Bind(n.Graph, n.State)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// OpenNetwork is [OpenCheckpoint] and [Network.Recognize].
+func OpenNetwork(ctx context.Context, path string, stdin io.Reader) (*Network, error) {
+	n, err := OpenCheckpoint(ctx, path, stdin)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Recognize(); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// Close closes the file under the checkpoint.
+func (n *Network) Close() error { return n.input.Close() }
+
+// StageONNX stages the graph and its weights as the ONNX output at path, and
+// checks the file against the network nn that it must agree with.
+func StageONNX(ctx context.Context, outs *Outputs, path string, net *nn.Net, g *model.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *verify.Parity, digest verify.Digest, err error) {
+	opts.ProducerVersion = Version()
+	if opts.DocString == "" {
+		opts.DocString = g.Name + " converted from a PyTorch state dict"
+	}
+	err = outs.Stage(ctx, path, func(w io.Writer) error {
+		return onnxio.Encode(w, g, sd, opts)
+	}, func(r io.ReaderAt, size int64) (err error) {
+		if digest, err = Digest(r, size); err != nil {
+			return err
+		}
+		b := make([]byte, size)
+		if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), b); err != nil {
+			return err
+		}
+		parity, err = verify.ONNX(b, net)
+		return err
+	})
+	return parity, digest, err
+}
+
+// SameState reads a checkpoint back and compares it with what it must hold.
+func SameState(r io.ReaderAt, size int64, want *model.StateDict) error {
+	c, err := pickle.Decode(r, size, pickle.Options{})
+	if err != nil {
+		return fmt.Errorf("reading back the checkpoint: %w", err)
+	}
+	got := c.StateDict()
+	if !slices.Equal(got.Names(), want.Names()) {
+		return errors.New("reading back the checkpoint: the names of its entries differ")
+	}
+	for name, t := range want.All() {
+		if same, err := model.SameBits(got.Get(name), t); err != nil || !same {
+			return errors.Join(fmt.Errorf("reading back the checkpoint: %q differs", name), err)
+		}
+	}
+	return nil
+}
+
+// Digest returns the SHA-256 and the size of a file.
+func Digest(r io.ReaderAt, size int64) (verify.Digest, error) {
+	h := sha256.New()
+	_, err := io.Copy(h, io.NewSectionReader(r, 0, size))
+	return verify.Digest{SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: size}, err
+}
+
+// DataFlags are the flags that say which images to use.
+func DataFlags() []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.StringFlag{Name: "data", Usage: "`DIR` with IDX files (train-images-idx3-ubyte[.gz], ...); default: a sample of Fashion-MNIST in this binary"},
+		&urfave.Float64Flag{Name: "mean", Value: float64(dataset.FashionNorm.Mean), Usage: "mean of the pixels / 255 that the network was trained with"},
+		&urfave.Float64Flag{Name: "std", Value: float64(dataset.FashionNorm.Std), Usage: "standard deviation of the pixels / 255 that the network was trained with"},
+	}
+}
+
+// Data is labelled images and how the network wants them.
+type Data struct {
+	*dataset.Data
+	Norm   dataset.Norm
+	Source string // for messages and the report
+}
+
+// OpenData reads the images that [DataFlags] ask for.
+func OpenData(c *urfave.Context) (*Data, error) {
+	d := &Data{Norm: dataset.Norm{Mean: float32(c.Float64("mean")), Std: float32(c.Float64("std"))}, Source: "files"}
+	if !(d.Norm.Std > 0) {
+		return nil, Usagef("--std %v is not positive", c.Float64("std"))
+	}
+	var err error
+	if dir := c.String("data"); dir != "" {
+		d.Data, err = dataset.Open(dir)
+	} else {
+		d.Source = "embedded sample of Fashion-MNIST"
+		d.Data, err = dataset.OpenFS(fixtures.FashionMNIST(), d.Source)
+	}
+	return d, err
+}
+
+// Classes returns the indices and the labels of the classes that a person asked
+// for: indices or labels, several with commas.
+func (d *Data) Classes(list string, classes int) (indices []int, labels []string, err error) {
+	for _, word := range strings.Split(list, ",") {
+		i, err := dataset.ParseClass(strings.TrimSpace(word), d.Names)
+		if err != nil {
+			return nil, nil, &UsageError{err.Error()}
+		}
+		if i >= classes {
+			return nil, nil, Usagef("class %d does not exist: the network has classes 0 to %d", i, classes-1)
+		}
+		if !slices.Contains(indices, i) {
+			indices, labels = append(indices, i), append(labels, d.Names[i])
+		}
+	}
+	if len(indices) >= classes {
+		return nil, nil, Usagef("all %d classes cannot be forgotten: at least one must remain", classes)
+	}
+	return indices, labels, nil
+}
+
+// fitting is the least accuracy at which a network counts as trained on the
+// images at hand: with wrong labels or another normalization it falls far below.
+const fitting = 0.5
+
+// Fit refuses images that the network was not trained on. It is given what the
+// unedited network measures on them.
+func (d *Data) Fit(before *verify.Measures) error {
+	if before.Accuracy >= fitting {
+		return nil
+	}
+	return fmt.Errorf("the network gets only %.1f %% of the images right (%s), so it was not trained on such images or not with mean %g and standard deviation %g: give its training data with --data, and --mean and --std if they differ",
+		100*before.Accuracy, d.Source, d.Norm.Mean, d.Norm.Std)
+}

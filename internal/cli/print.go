@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"lethe/verify"
+)
+
+// PrintJSON writes v as indented JSON and a newline.
+func PrintJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// PrintReport writes a report for a person.
+func PrintReport(w io.Writer, r *verify.Report) error {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	if r.Data != nil {
+		fmt.Fprintf(t, "score %.2f of 100 for forgetting %s\n\n", r.Score.Total, strings.Join(r.Labels, ", "))
+		fmt.Fprintln(t, "\tbefore\tafter\tfull marks")
+		before, after := r.Data.TrainBefore, r.Data.TrainAfter
+		fmt.Fprintf(t, "accuracy on the forgotten (target)\t%.4f\t%.4f\t<= 0.09\n", before.Target, after.Target)
+		fmt.Fprintf(t, "accuracy on the others (remain)\t%.4f\t%.4f\t>= 0.90\n", before.Remain, after.Remain)
+		fmt.Fprintf(t, "divergence from uniform (KL, nats)\t%.4f\t%.4f\t<= 0.2\n", before.KL, after.KL)
+		fmt.Fprintf(t, "distance of the parameters (L2)\t\t%.4f\t<= 1.3\n", r.Comparison.L2)
+		if test := r.Data.TestAfter; test != nil {
+			fmt.Fprintf(t, "on %d unseen images: target\t%.4f\t%.4f\t\n", test.Images, r.Data.TestBefore.Target, test.Target)
+			fmt.Fprintf(t, "on %d unseen images: remain\t%.4f\t%.4f\t\n", test.Images, r.Data.TestBefore.Remain, test.Remain)
+		}
+		fmt.Fprintf(t, "\nmeasured on %d training images (%s)\n", after.Images, r.Data.Source)
+	} else {
+		fmt.Fprintf(t, "distance of the parameters (L2)\t%.6g\n", r.Comparison.L2)
+	}
+	for _, c := range r.AllChecks() {
+		verdict := "holds"
+		if !c.OK {
+			verdict = "FAILS: " + c.Detail
+		}
+		fmt.Fprintf(t, "%s\t%s\n", c.Name, verdict)
+	}
+	if r.Parity != nil {
+		fmt.Fprintf(t, "ONNX\t%v\n", r.Parity)
+	}
+	t.Flush()
+	_, err := io.WriteString(w, trimLines(b.String()))
+	return err
+}
+
+// trimLines removes the blanks that a table leaves at the ends of lines.
+func trimLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,34 @@
+package nn
+
+import "lethe/internal/kernel"
+
+// LogSoftmax sets logp[c] to the natural logarithm of the probability that the
+// logits of a group, [len(logp)][Lanes], give to class c in one lane, with the
+// same bits on every machine.
+func LogSoftmax(logp []float64, logits []float32, lane int) {
+	top := logits[lane]
+	for c := range logp {
+		top = max(top, logits[c*Lanes+lane])
+	}
+	sum := 0.0
+	for c := range logp {
+		logp[c] = float64(logits[c*Lanes+lane]) - float64(top)
+		sum += kernel.Exp(logp[c])
+	}
+	sum = kernel.Log(sum)
+	for c := range logp {
+		logp[c] -= sum
+	}
+}
+
+// Best returns the class with the largest logit in one lane of a group, the
+// first of equals.
+func Best(logits []float32, classes, lane int) int {
+	best := 0
+	for c := 1; c < classes; c++ {
+		if logits[c*Lanes+lane] > logits[best*Lanes+lane] {
+			best = c
+		}
+	}
+	return best
+}

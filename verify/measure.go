@@ -1,0 +1,115 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"lethe/internal/dataset"
+	"lethe/internal/kernel"
+	"lethe/internal/nn"
+)
+
+// Measures is what a network does on labelled images, seen from the classes
+// that it is to forget.
+type Measures struct {
+	Images    int     `json:"images"`
+	Forgotten int     `json:"forgotten_images"` // images of the forgotten classes
+	Target    float64 `json:"target"`           // accuracy on the forgotten classes, 0 to 1
+	Remain    float64 `json:"remain"`           // accuracy on all other images together, 0 to 1
+	KL        float64 `json:"kl"`               // mean divergence from uniform on forgotten images, nats
+	Accuracy  float64 `json:"accuracy"`         // on all images
+	Confusion [][]int `json:"confusion"`        // [label][prediction]
+}
+
+// Measure evaluates a network on a set. The divergence of an image is
+//
+//	sum over classes c of p(c) log(p(c) K)
+//
+// for K classes. Without images of a kind, the figures of that kind are 0.
+func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, norm dataset.Norm, threads int) (*Measures, error) {
+	if err := fits(net, set); err != nil {
+		return nil, err
+	}
+	const batch = 1024
+	s, err := net.NewSession(min(batch, set.Len()), threads, nil)
+	if err != nil {
+		return nil, err
+	}
+	k := net.Classes()
+	m := &Measures{Images: set.Len(), Confusion: make([][]int, k)}
+	for i := range m.Confusion {
+		m.Confusion[i] = make([]int, k)
+	}
+	forgotten := make([]bool, k)
+	for _, c := range classes {
+		if c < 0 || c >= k {
+			return nil, fmt.Errorf("class %d does not exist: the network has classes 0 to %d", c, k-1)
+		}
+		forgotten[c] = true
+	}
+	index, best, kl := make([]int, batch), make([]int, batch), make([]float64, batch)
+	for at := 0; at < set.Len(); at += batch {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n := min(batch, set.Len()-at)
+		for i := range n {
+			index[i] = at + i
+		}
+		s.Forward((n+nn.Lanes-1)/nn.Lanes, func(g int, dst []float32) {
+			set.Lanes(dst, nn.Lanes, index[g*nn.Lanes:min(n, (g+1)*nn.Lanes)], norm)
+		}, func(g int, logits []float32) {
+			logp := make([]float64, k)
+			for l := range min(nn.Lanes, n-g*nn.Lanes) {
+				i := g*nn.Lanes + l
+				best[i] = nn.Best(logits, k, l)
+				if forgotten[set.Labels[at+i]] {
+					nn.LogSoftmax(logp, logits, l)
+					kl[i] = math.Log(float64(k))
+					for _, lp := range logp {
+						kl[i] += float64(kernel.Exp(lp) * lp)
+					}
+				}
+			}
+		})
+		for i := range n {
+			label := set.Labels[at+i]
+			m.Confusion[label][best[i]]++
+			if forgotten[label] {
+				m.Forgotten++
+				m.KL += kl[i]
+			}
+		}
+	}
+	hits := map[bool]int{}
+	for c := range k {
+		hits[forgotten[c]] += m.Confusion[c][c]
+	}
+	m.Target = ratio(float64(hits[true]), m.Forgotten)
+	m.Remain = ratio(float64(hits[false]), m.Images-m.Forgotten)
+	m.Accuracy = ratio(float64(hits[true]+hits[false]), m.Images)
+	m.KL = ratio(m.KL, m.Forgotten)
+	return m, nil
+}
+
+func ratio(sum float64, n int) float64 {
+	if n == 0 {
+		return 0
+	}
+	return sum / float64(n)
+}
+
+// fits refuses images that the network cannot take.
+func fits(net *nn.Net, set *dataset.Set) error {
+	in := net.InputShape()
+	if len(in) != 3 || in[0] != 1 || in[1] != set.Rows || in[2] != set.Cols {
+		return fmt.Errorf("the network takes inputs of shape %v, the images are grey and of %d x %d pixels: give the data that it was trained on", in, set.Rows, set.Cols)
+	}
+	for _, l := range set.Labels {
+		if int(l) >= net.Classes() {
+			return fmt.Errorf("the data has label %d, the network has classes 0 to %d: give the data that it was trained on", l, net.Classes()-1)
+		}
+	}
+	return nil
+}

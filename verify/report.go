@@ -1,0 +1,142 @@
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+
+	"lethe/internal/dataset"
+	"lethe/internal/nn"
+	"lethe/model"
+)
+
+// ReportSchema names the form of a [Report]; it changes with any change that a
+// reader could stumble over.
+const ReportSchema = "lethe/report/v1"
+
+// Report is the evidence of an edit: what was asked, what changed, what was
+// measured and what was not. Equal edits give equal reports: it holds no time
+// and no path of the machine.
+type Report struct {
+	Schema       string            `json:"schema"`
+	Tool         string            `json:"tool"` // name and version
+	Architecture string            `json:"architecture"`
+	Classes      []int             `json:"classes"`
+	Labels       []string          `json:"labels"` // of Classes
+	Seed         uint64            `json:"seed"`
+	Gate         Gate              `json:"gate"`
+	Passed       bool              `json:"passed"`
+	Score        *Score            `json:"score,omitempty"` // on the training images
+	Files        map[string]Digest `json:"files"`           // "input", "output", "onnx"
+	Data         *Data             `json:"data,omitempty"`
+	Comparison   *Comparison       `json:"comparison"`
+	Checks       []Check           `json:"checks"` // the gate's; the invariants are in Comparison
+	Parity       *Parity           `json:"onnx_parity,omitempty"`
+	Method       any               `json:"method,omitempty"` // settings of the edit
+	Course       any               `json:"course,omitempty"` // its measures as it ran
+	NotMeasured  []string          `json:"not_measured"`
+}
+
+// Digest identifies the bytes of a file.
+type Digest struct {
+	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// Data is what was measured on which images.
+type Data struct {
+	Source      string    `json:"source"`
+	TrainSHA256 string    `json:"train_sha256"` // of all pixels, then all labels
+	Mean        float64   `json:"mean"`         // of the normalization, pixels / 255
+	Std         float64   `json:"std"`
+	TrainBefore *Measures `json:"train_before"`
+	TrainAfter  *Measures `json:"train_after"`
+	TestBefore  *Measures `json:"test_before,omitempty"` // images that the edit never saw
+	TestAfter   *Measures `json:"test_after,omitempty"`
+}
+
+// Question is what [Judge] is asked.
+type Question struct {
+	Net           *nn.Net // before the edit
+	Before, After *model.StateDict
+	Gate          Gate
+	Threads       int // 0: one for each processor
+
+	// The forgotten classes and the images to measure on. Without classes only
+	// the invariants are checked.
+	Classes     []int
+	Source      string
+	Train, Test *dataset.Set // Test may be nil
+	Norm        dataset.Norm
+	TrainBefore *Measures // of Net on Train, if it is already known
+}
+
+// Judge compares two state dicts, measures the edited network and applies the
+// gate. What does not hold is in the checks of the report, not in the error.
+func Judge(ctx context.Context, q Question) (*Report, error) {
+	g := q.Net.Graph()
+	r := &Report{Schema: ReportSchema, Architecture: g.Name, Classes: q.Classes, Gate: q.Gate, NotMeasured: NotAudited}
+	var err error
+	if r.Comparison, err = Compare(g, q.Before, q.After); err != nil {
+		return nil, err
+	}
+	if len(q.Classes) > 0 && Err(r.Comparison.Checks) == nil {
+		if err := r.measure(ctx, q, g); err != nil {
+			return nil, err
+		}
+		score := Grade(r.Data.TrainAfter, r.Comparison.L2)
+		r.Score = &score
+		r.Checks = append(r.Checks, q.Gate.Check(r.Data.TrainAfter, r.Comparison.L2))
+	}
+	r.Passed = Err(r.AllChecks()) == nil
+	return r, nil
+}
+
+func (r *Report) measure(ctx context.Context, q Question, g *model.Graph) error {
+	after, err := nn.Bind(g, q.After)
+	if err != nil {
+		return err
+	}
+	h := sha256.New()
+	h.Write(q.Train.Pixels)
+	h.Write(q.Train.Labels)
+	r.Data = &Data{
+		Source: q.Source, TrainSHA256: hex.EncodeToString(h.Sum(nil)),
+		Mean: float64(q.Norm.Mean), Std: float64(q.Norm.Std), TrainBefore: q.TrainBefore,
+	}
+	for _, m := range []struct {
+		to  **Measures
+		net *nn.Net
+		set *dataset.Set
+	}{
+		{&r.Data.TrainBefore, q.Net, q.Train},
+		{&r.Data.TrainAfter, after, q.Train},
+		{&r.Data.TestBefore, q.Net, q.Test},
+		{&r.Data.TestAfter, after, q.Test},
+	} {
+		if m.set == nil || *m.to != nil {
+			continue
+		}
+		if *m.to, err = Measure(ctx, m.net, m.set, q.Classes, q.Norm, q.Threads); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AllChecks returns the invariants and the gate's checks.
+func (r *Report) AllChecks() []Check {
+	return slices.Concat(r.Comparison.Checks, r.Checks)
+}
+
+// NotAudited lists what an honest reader of a report must know was not
+// looked at: a class that a network only hides passes every check of this
+// package.
+var NotAudited = []string{
+	"linear probe on the penultimate features",
+	"few-shot retuning of the last layer and relearning time",
+	"membership inference",
+	"effect of rounding to int8",
+	"copies of the weights elsewhere: optimizer state, averages, older versions",
+}

@@ -1,0 +1,123 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Score is the mark of an edit out of 100, and that of each measure, by the
+// rules of the Fashion-MNIST class-forgetting task.
+type Score struct {
+	Total  float64 `json:"total"` // mean of the four; 0 if a hard limit is broken
+	Target float64 `json:"target"`
+	Remain float64 `json:"remain"`
+	L2     float64 `json:"l2"`
+	KL     float64 `json:"kl"`
+}
+
+// limits are the rules of the task: each measure has full marks up to full,
+// none from none on, and breaks the edit beyond hard.
+var limits = []struct {
+	name             string
+	full, none, hard float64
+	value            func(m *Measures, l2 float64) float64
+	mark             func(s *Score) *float64
+}{
+	{"target", 0.09, 0.30, 0.5, func(m *Measures, _ float64) float64 { return m.Target }, func(s *Score) *float64 { return &s.Target }},
+	{"remain", 0.90, 0.87, 0.75, func(m *Measures, _ float64) float64 { return m.Remain }, func(s *Score) *float64 { return &s.Remain }},
+	{"L2", 1.3, 3, 8, func(_ *Measures, l2 float64) float64 { return l2 }, func(s *Score) *float64 { return &s.L2 }},
+	{"KL", 0.2, 0.5, 1.75, func(m *Measures, _ float64) float64 { return m.KL }, func(s *Score) *float64 { return &s.KL }},
+}
+
+// Grade returns the score of an edit that moved the parameters by l2.
+func Grade(m *Measures, l2 float64) Score {
+	var s Score
+	for _, l := range limits {
+		mark := 100 * math.Min(1, math.Max(0, (l.none-l.value(m, l2))/(l.none-l.full)))
+		*l.mark(&s) = mark
+		s.Total += mark / float64(len(limits))
+	}
+	if len(beyond(m, l2, false)) > 0 {
+		s.Total = 0
+	}
+	return s
+}
+
+// beyond lists the measures outside of the limits for full marks, or outside of
+// the hard ones.
+func beyond(m *Measures, l2 float64, full bool) []string {
+	var broken []string
+	for _, l := range limits {
+		limit := l.hard
+		if full {
+			limit = l.full
+		}
+		v := l.value(m, l2)
+		relation := "over"
+		bad := !(v <= limit)
+		if l.none < l.full { // more is better
+			relation, bad = "under", !(v >= limit)
+		}
+		if bad {
+			broken = append(broken, fmt.Sprintf("%s %.4f is %s %g", l.name, v, relation, limit))
+		}
+	}
+	return broken
+}
+
+// Gate is how much an edit must achieve to be written.
+type Gate string
+
+// The gates. Each includes the one before.
+const (
+	GateNone Gate = "none" // the invariants alone
+	GateHard Gate = "hard" // and no measure beyond a hard limit
+	GateFull Gate = "full" // and full marks in every measure
+)
+
+// ParseGate returns the gate of a name.
+func ParseGate(s string) (Gate, error) {
+	switch g := Gate(s); g {
+	case GateNone, GateHard, GateFull:
+		return g, nil
+	}
+	return "", fmt.Errorf("unknown gate %q: the gates are none, hard and full", s)
+}
+
+// Check applies the gate to what was measured.
+func (g Gate) Check(m *Measures, l2 float64) Check {
+	var broken []string
+	if g != GateNone {
+		broken = beyond(m, l2, g == GateFull)
+	}
+	return Check{Name: "gate " + string(g), OK: len(broken) == 0, Detail: strings.Join(broken, ", ")}
+}
+
+// FailedError reports checks that do not hold.
+type FailedError struct{ Failed []Check }
+
+func (e *FailedError) Error() string {
+	var all []string
+	for _, c := range e.Failed {
+		all = append(all, fmt.Sprintf("%s (%s)", c.Name, c.Detail))
+	}
+	return "check failed: " + strings.Join(all, "; ")
+}
+
+// CheckFailed marks the error for the exit code.
+func (e *FailedError) CheckFailed() bool { return true }
+
+// Err returns a [FailedError] with the checks that do not hold, or nil.
+func Err(checks []Check) error {
+	var failed []Check
+	for _, c := range checks {
+		if !c.OK {
+			failed = append(failed, c)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return &FailedError{failed}
+}
