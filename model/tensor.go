@@ -61,7 +61,7 @@ func NewTensor(dtype DType, shape, strides []int, offset int, storage *Storage) 
 	if len(strides) != len(shape) {
 		return bad("%d strides for %d dimensions", len(strides), len(shape))
 	}
-	if offset < 0 || offset > math.MaxInt64/16 {
+	if offset < 0 || uint64(offset) > math.MaxInt64/16 {
 		return bad("offset %d is negative or overflows a count of bytes", offset)
 	}
 	last := uint64(offset)
