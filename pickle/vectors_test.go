@@ -231,6 +231,10 @@ func vectors() []vector {
 			copy(b[nth(t, b, "one/data.pkl", 1):], "one/data.pkz")
 			return b
 		}),
+		zipVector("name-unicode", "malformed", "a Unicode path extra field in place of the padding", func(t testing.TB, b []byte) []byte {
+			copy(b[nth(t, b, "FB", 1):], "\x75\x70")
+			return b
+		}),
 		zipVector("flags-encrypted", "malformed", "bit 0 of the flags: encrypted (CVE-2025-1945)", func(t testing.TB, b []byte) []byte {
 			b[6] |= 1
 			b[nth(t, b, central, 1)+8] |= 1

@@ -35,7 +35,8 @@ const (
 	flagDescriptor = 0x0008 // sizes and CRC follow the data
 	flagUTF8       = 0x0800
 
-	zip64Extra = 0x0001
+	zip64Extra       = 0x0001
+	unicodePathExtra = 0x7075
 	nameMax    = 1024 // torch's longest names have some 30 bytes
 )
 
@@ -269,7 +270,9 @@ func cut(at int64, err error) error {
 	return fmt.Errorf("read checkpoint: %w", err)
 }
 
-// extraField returns the body of one extra field of a header, or nil.
+// extraField returns the body of one extra field of a header, or nil. The field
+// that gives the member a second name, which only some readers heed, is an
+// error.
 func extraField(b []byte, id uint16) ([]byte, error) {
 	var body []byte
 	for len(b) > 0 {
@@ -277,7 +280,10 @@ func extraField(b []byte, id uint16) ([]byte, error) {
 			return nil, fmt.Errorf("an extra field runs over the end of its header by more than %d bytes", len(b))
 		}
 		n := 4 + int(le.Uint16(b[2:]))
-		if le.Uint16(b) == id {
+		switch le.Uint16(b) {
+		case unicodePathExtra:
+			return nil, fmt.Errorf("extra field %#04x gives the member another name", unicodePathExtra)
+		case id:
 			if body != nil {
 				return nil, fmt.Errorf("extra field %#04x occurs twice", id)
 			}
