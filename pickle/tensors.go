@@ -108,7 +108,7 @@ func (b *builder) rebuild(g *global, args []any) (any, error) {
 	case "_rebuild_from_type_v2": // func, type, args, state
 		if len(args) == 4 {
 			f, isClass := args[0].(*class)
-			inner, isTuple := sequence(args[2])
+			inner, isTuple := tupleItems(args[2])
 			if isClass && isTuple && f.use == rebuilds {
 				return b.rebuild(f.global, inner)
 			}
@@ -172,7 +172,7 @@ func (b *builder) view(g *global, args, metadata []any) (any, error) {
 const dimsMax = 64
 
 func ints(v any) ([]int, bool) {
-	elements, ok := sequence(v)
+	elements, ok := tupleItems(v)
 	if !ok || len(elements) > dimsMax {
 		return nil, false
 	}

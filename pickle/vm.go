@@ -12,7 +12,7 @@ import (
 )
 
 // This is the only file that knows gopickle. The rest of the package sees its
-// values through dictItems, dictLen and sequence.
+// values through dictItems, dictLen and tupleItems.
 
 // handlers are what a running pickle can reach: the storages of its archive
 // and the tensors over them.
@@ -41,7 +41,7 @@ func run(b []byte, member string, h handlers) (root any, err error) {
 		return &class{g, h}, nil
 	}
 	u.PersistentLoad = func(id any) (any, error) {
-		items, _ := sequence(id)
+		items, _ := tupleItems(id)
 		return h.storage(items)
 	}
 	root, err = u.Load()
@@ -128,14 +128,11 @@ func dictLen(v any) (n int, ok bool) {
 	return 0, false
 }
 
-// sequence returns the elements of a tuple or a list; ok is false for anything
-// else.
-func sequence(v any) (elements []any, ok bool) {
-	switch s := v.(type) {
-	case *types.Tuple:
-		return *s, true
-	case *types.List:
-		return *s, true
+// tupleItems returns the elements of a tuple; ok is false for anything else.
+func tupleItems(v any) (elements []any, ok bool) {
+	t, ok := v.(*types.Tuple)
+	if !ok {
+		return nil, false
 	}
-	return nil, false
+	return *t, true
 }

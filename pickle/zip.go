@@ -37,7 +37,7 @@ const (
 
 	zip64Extra       = 0x0001
 	unicodePathExtra = 0x7075
-	nameMax    = 1024 // torch's longest names have some 30 bytes
+	nameMax          = 1024 // torch's longest names have some 30 bytes
 )
 
 var le = binary.LittleEndian
@@ -230,7 +230,7 @@ func (a *archive) readCentral(dir, size int64, n int) error {
 		}
 		m := &member{name: string(text[:nameLen]), crc: le.Uint32(head[16:]), flags: le.Uint16(head[8:]), method: le.Uint16(head[10:])}
 		packed, unpacked, header := uint64(le.Uint32(head[20:])), uint64(le.Uint32(head[24:])), uint64(le.Uint32(head[42:]))
-		extra, err := extraField(text[nameLen:], zip64Extra)
+		extra, err := zip64Field(text[nameLen:])
 		if err != nil {
 			return broken(m.name, -1, err.Error())
 		}
@@ -270,22 +270,22 @@ func cut(at int64, err error) error {
 	return fmt.Errorf("read checkpoint: %w", err)
 }
 
-// extraField returns the body of one extra field of a header, or nil. The field
-// that gives the member a second name, which only some readers heed, is an
-// error.
-func extraField(b []byte, id uint16) ([]byte, error) {
+// zip64Field returns the body of a zip64 field among the extra fields of a
+// header, or nil. A field that gives the member a second name, which only some
+// readers heed, is an error.
+func zip64Field(b []byte) ([]byte, error) {
 	var body []byte
 	for len(b) > 0 {
 		if len(b) < 4 || int(le.Uint16(b[2:])) > len(b)-4 {
-			return nil, fmt.Errorf("an extra field runs over the end of its header by more than %d bytes", len(b))
+			return nil, fmt.Errorf("an extra field is longer than the %d bytes that are left of its header", len(b))
 		}
 		n := 4 + int(le.Uint16(b[2:]))
 		switch le.Uint16(b) {
 		case unicodePathExtra:
 			return nil, fmt.Errorf("extra field %#04x gives the member another name", unicodePathExtra)
-		case id:
+		case zip64Extra:
 			if body != nil {
-				return nil, fmt.Errorf("extra field %#04x occurs twice", id)
+				return nil, fmt.Errorf("extra field %#04x occurs twice", zip64Extra)
 			}
 			body = b[4:n]
 		}
@@ -353,7 +353,7 @@ func (a *archive) readLocal(m *member, next int64) error {
 	if name := string(text[:nameLen]); name != m.name {
 		return bad("it calls the member %q", name)
 	}
-	extra, err := extraField(text[nameLen:], zip64Extra)
+	extra, err := zip64Field(text[nameLen:])
 	if err != nil {
 		return bad("%v", err)
 	}
