@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"lethe/model"
@@ -67,16 +68,20 @@ var globals = list(
 		"_rebuild_device_tensor_from_numpy", "_rebuild_device_tensor_from_cpu_tensor",
 		"_rebuild_xla_tensor", "_rebuild_mlc_tensor", "_rebuild_ort_tensor"),
 
-	typed(storages, "BoolStorage", model.Bool, "ByteStorage", model.Uint8, "CharStorage", model.Int8,
-		"ShortStorage", model.Int16, "IntStorage", model.Int32, "LongStorage", model.Int64,
-		"HalfStorage", model.Float16, "BFloat16Storage", model.BFloat16, "FloatStorage", model.Float32,
-		"DoubleStorage", model.Float64, "ComplexFloatStorage", model.Complex64, "ComplexDoubleStorage", model.Complex128),
+	typed(storages, map[string]model.DType{
+		"BoolStorage": model.Bool, "ByteStorage": model.Uint8, "CharStorage": model.Int8,
+		"ShortStorage": model.Int16, "IntStorage": model.Int32, "LongStorage": model.Int64,
+		"HalfStorage": model.Float16, "BFloat16Storage": model.BFloat16, "FloatStorage": model.Float32,
+		"DoubleStorage": model.Float64, "ComplexFloatStorage": model.Complex64, "ComplexDoubleStorage": model.Complex128,
+	}),
 	entries("torch", storages, "QInt8Storage", "QInt32Storage", "QUInt8Storage", "QUInt4x2Storage", "QUInt2x4Storage"),
 	entries("torch.storage", storages, "UntypedStorage"),
 
-	typed(dtypes, "bool", model.Bool, "uint8", model.Uint8, "int8", model.Int8, "int16", model.Int16,
-		"int32", model.Int32, "int64", model.Int64, "float16", model.Float16, "bfloat16", model.BFloat16,
-		"float32", model.Float32, "float64", model.Float64, "complex64", model.Complex64, "complex128", model.Complex128),
+	typed(dtypes, map[string]model.DType{
+		"bool": model.Bool, "uint8": model.Uint8, "int8": model.Int8, "int16": model.Int16,
+		"int32": model.Int32, "int64": model.Int64, "float16": model.Float16, "bfloat16": model.BFloat16,
+		"float32": model.Float32, "float64": model.Float64, "complex64": model.Complex64, "complex128": model.Complex128,
+	}),
 	entries("torch", dtypes, "uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e4m3fnuz",
 		"float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2",
 		"qint8", "qint32", "quint8", "quint4x2", "quint2x4"),
@@ -100,11 +105,11 @@ func entries(module string, u use, names ...string) []*global {
 	return gs
 }
 
-// typed lists members of torch as pairs of a name and its [model.DType].
-func typed(u use, pairs ...any) []*global {
+// typed lists members of torch that stand for an element type.
+func typed(u use, names map[string]model.DType) []*global {
 	var gs []*global
-	for i := 0; i < len(pairs); i += 2 {
-		gs = append(gs, &global{module: "torch", name: pairs[i].(string), use: u, dtype: pairs[i+1].(model.DType)})
+	for name, d := range names {
+		gs = append(gs, &global{module: "torch", name: name, use: u, dtype: d})
 	}
 	return gs
 }
@@ -112,10 +117,10 @@ func typed(u use, pairs ...any) []*global {
 // codeRunning are the top-level modules of Python whose functions a malicious
 // pickle calls. The list only chooses the words and the type of an error:
 // nothing outside of globals is ever accepted.
-const codeRunning = " __builtin__ builtins _operator _pickle asyncio bdb cProfile cPickle code codeop codecs commands " +
+const codeRunning = "__builtin__ builtins _operator _pickle asyncio bdb cProfile cPickle code codeop codecs commands " +
 	"ctypes distutils doctest functools http httplib idlelib imp importlib inspect io lib2to3 linecache marshal " +
 	"multiprocessing nt operator os pdb pickle pip platform popen2 posix profile pty pydoc requests runpy shutil " +
-	"smtplib socket ssl subprocess sys tempfile threading timeit trace types urllib urllib2 venv webbrowser "
+	"smtplib socket ssl subprocess sys tempfile threading timeit trace types urllib urllib2 venv webbrowser"
 
 // unknown returns the error for a global that is not in the list. A module of
 // the user or of PyTorch is what a whole pickled model refers to: valid, but
@@ -123,7 +128,7 @@ const codeRunning = " __builtin__ builtins _operator _pickle asyncio bdb cProfil
 // place in a checkpoint at all.
 func unknown(module, name, member string, at int64) error {
 	top, _, _ := strings.Cut(module, ".")
-	if strings.Contains(codeRunning, " "+top+" ") {
+	if slices.Contains(strings.Fields(codeRunning), top) {
 		return broken(member, at, fmt.Sprintf("pickle refers to %q, which could run code; the file is malicious or not a state dict", module+"."+name))
 	}
 	return &model.UnsupportedError{
