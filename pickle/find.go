@@ -70,11 +70,11 @@ func findStateDict(root any) (*candidate, error) {
 // search appends v and the dictionaries under its string keys to found, except
 // the state of optimizers, which has tensors too and is told by param_groups.
 func search(v any, path []string, seen map[any]bool, found *[]*candidate) {
-	items, ok := dictItems(v)
-	if !ok || seen[v] || len(path) > wrapping {
+	if _, ok := dictLen(v); !ok || seen[v] || len(path) > wrapping {
 		return
 	}
-	seen[v] = true
+	seen[v] = true // before the items are listed: a file can name one dictionary a million times
+	items, _ := dictItems(v)
 	c := &candidate{path: path, items: items, pure: true}
 	tensors := 0
 	for _, it := range items {
