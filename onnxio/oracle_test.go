@@ -6,38 +6,21 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"testing"
 
 	"lethe/convert"
+	"lethe/internal/oracle"
 	"lethe/model"
 	"lethe/onnxio"
 )
 
-// oracle runs testdata/oracle.py with the Python that LETHE_PYTHON names, or
-// python3. Without its modules the test is skipped, or fails if
-// REQUIRE_ORACLE=1.
-func oracle(t *testing.T, args ...string) []byte {
+// ask runs testdata/oracle.py.
+func ask(t *testing.T, args ...string) []byte {
 	t.Helper()
-	python := os.Getenv("LETHE_PYTHON")
-	if python == "" {
-		python = "python3"
-	}
-	if out, err := exec.Command(python, "-c", "import numpy, onnx, onnxruntime").CombinedOutput(); err != nil {
-		if os.Getenv("REQUIRE_ORACLE") == "1" {
-			t.Fatalf("%s has no onnx and onnxruntime: %v\n%s", python, err, out)
-		}
-		t.Skipf("%s has no onnx and onnxruntime: %v", python, err)
-	}
-	cmd := exec.Command(python, append([]string{filepath.Join("testdata", "oracle.py")}, args...)...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("oracle.py %s: %v\n%s", args[0], err, out)
-	}
-	return out
+	python := oracle.Python(t, "numpy", "onnx", "onnxruntime")
+	return oracle.Run(t, python, append([]string{filepath.Join("testdata", "oracle.py")}, args...)...)
 }
 
 // writeCase writes what oracle.py reads: the weights, and three images.
@@ -151,7 +134,7 @@ func TestOracleRuns(t *testing.T) {
 				}
 			}
 
-			verdicts := json.NewDecoder(bytes.NewReader(oracle(t, args...)))
+			verdicts := json.NewDecoder(bytes.NewReader(ask(t, args...)))
 			for _, v := range variants {
 				var got struct {
 					IR, Opset, Weights int
@@ -180,7 +163,7 @@ func TestOracleWrites(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "model.onnx")
 	writeCase(t, filepath.Join(dir, "case.json"), g, sd)
-	oracle(t, "write", filepath.Join(dir, "case.json"), path)
+	ask(t, "write", filepath.Join(dir, "case.json"), path)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
