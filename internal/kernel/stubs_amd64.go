@@ -5,43 +5,71 @@
 package kernel
 
 // tile512 is tile with AVX-512: four positions at once, then single ones.
+//
+//go:noescape
 func tile512(c *float32, a *float32, b *float32, bias *float32, taps *int32, ntaps int, ci int, cj int, bj int, rows int, n int)
 
 // tile256 is tile with AVX2 and FMA: one position at a time.
+//
+//go:noescape
 func tile256(c *float32, a *float32, b *float32, bias *float32, taps *int32, ntaps int, ci int, cj int, bj int, rows int, n int)
 
 // dot512 is dot with AVX-512.
+//
+//go:noescape
 func dot512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int)
 
 // dot256 is dot with AVX2 and FMA: one vector of B at a time.
+//
+//go:noescape
 func dot256(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int)
 
 // sumLanes256 is sumLanes with AVX.
+//
+//go:noescape
 func sumLanes256(dst *float32, src *float32, n int)
 
 // affine256 is affine with AVX2 and FMA.
+//
+//go:noescape
 func affine256(dst *float32, src *float32, scale float32, shift float32, n int)
 
 // affineGrad256 is affineGrad with AVX2 and FMA; n counts vectors of 16 lanes.
+//
+//go:noescape
 func affineGrad256(dx *float32, x *float32, dy *float32, scale float32, mean float32, sums *[32]float32, n int)
 
 // relu256 is relu with AVX.
+//
+//go:noescape
 func relu256(dst *float32, src *float32, n int)
 
 // reluGrad256 is reluGrad with AVX.
+//
+//go:noescape
 func reluGrad256(dx *float32, y *float32, dy *float32, n int)
 
 // maxTaps256 is maxTaps with AVX.
+//
+//go:noescape
 func maxTaps256(dst *float32, src *float32, taps *int32, ntaps int, step int, n int)
 
 // maxTapsGrad256 is maxTapsGrad with AVX.
+//
+//go:noescape
 func maxTapsGrad256(dx *float32, x *float32, y *float32, dy *float32, taps *int32, ntaps int, step int, n int)
 
 // addTo256 is addTo with AVX.
+//
+//go:noescape
 func addTo256(dst *float32, src *float32, n int)
 
 // sum256 is sum with AVX.
+//
+//go:noescape
 func sum256(acc *float32, src *float32, n int)
 
 // adam256 is adam with AVX2 and FMA.
+//
+//go:noescape
 func adam256(theta *float32, m *float32, v *float32, grad *float32, rate float32, beta1 float32, beta2 float32, root float32, eps float32, n int)

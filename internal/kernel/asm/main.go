@@ -90,6 +90,7 @@ func store(label string, c reg.Register, perRow func(i int, row reg.Register)) {
 
 func tile512() {
 	TEXT("tile512", NOSPLIT, "func(c, a, b, bias *float32, taps *int32, ntaps, ci, cj, bj, rows, n int)")
+	Pragma("noescape")
 	Doc("tile512 is tile with AVX-512: four positions at once, then single ones.")
 	a, b, c := Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("c"), GP64())
 	n := Load(Param("n"), GP64())
@@ -175,6 +176,7 @@ func tile512() {
 
 func tile256() {
 	TEXT("tile256", NOSPLIT, "func(c, a, b, bias *float32, taps *int32, ntaps, ci, cj, bj, rows, n int)")
+	Pragma("noescape")
 	Doc("tile256 is tile with AVX2 and FMA: one position at a time.")
 	a, b, c := Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("c"), GP64())
 	n := Load(Param("n"), GP64())
@@ -236,6 +238,7 @@ func rowStrides() (ai, ai3, ai5 reg.Register) {
 
 func dot512() {
 	TEXT("dot512", NOSPLIT, "func(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int)")
+	Pragma("noescape")
 	Doc("dot512 is dot with AVX-512.")
 	a, b := Load(Param("a"), GP64()), Load(Param("b"), GP64())
 	ai, ai3, ai5 := rowStrides()
@@ -277,6 +280,7 @@ func dot512() {
 
 func dot256() {
 	TEXT("dot256", NOSPLIT, "func(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int)")
+	Pragma("noescape")
 	Doc("dot256 is dot with AVX2 and FMA: one vector of B at a time.")
 	a := Load(Param("a"), GP64())
 	ai, ai3, ai5 := rowStrides()
@@ -319,6 +323,7 @@ func dot256() {
 
 func sumLanes() {
 	TEXT("sumLanes256", NOSPLIT, "func(dst, src *float32, n int)")
+	Pragma("noescape")
 	Doc("sumLanes256 is sumLanes with AVX.")
 	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
 	loop("vectors", n, func() {
@@ -369,6 +374,7 @@ func broadcast(name string) reg.VecVirtual {
 
 func affine() {
 	TEXT("affine256", NOSPLIT, "func(dst, src *float32, scale, shift float32, n int)")
+	Pragma("noescape")
 	Doc("affine256 is affine with AVX2 and FMA.")
 	scale, shift := broadcast("scale"), broadcast("shift")
 	each([]string{"dst", "src"}, func(p []reg.Register) {
@@ -383,6 +389,7 @@ func affine() {
 
 func affineGrad() {
 	TEXT("affineGrad256", NOSPLIT, "func(dx, x, dy *float32, scale, mean float32, sums *[32]float32, n int)")
+	Pragma("noescape")
 	Doc("affineGrad256 is affineGrad with AVX2 and FMA; n counts vectors of 16 lanes.")
 	scale, mean := broadcast("scale"), broadcast("mean")
 	dx, x, dy := Load(Param("dx"), GP64()), Load(Param("x"), GP64()), Load(Param("dy"), GP64())
@@ -416,6 +423,7 @@ func affineGrad() {
 
 func relu() {
 	TEXT("relu256", NOSPLIT, "func(dst, src *float32, n int)")
+	Pragma("noescape")
 	Doc("relu256 is relu with AVX.")
 	zero := YMM()
 	VXORPS(zero, zero, zero)
@@ -430,6 +438,7 @@ func relu() {
 
 func reluGrad() {
 	TEXT("reluGrad256", NOSPLIT, "func(dx, y, dy *float32, n int)")
+	Pragma("noescape")
 	Doc("reluGrad256 is reluGrad with AVX.")
 	zero := YMM()
 	VXORPS(zero, zero, zero)
@@ -445,6 +454,7 @@ func reluGrad() {
 
 func maxTaps() {
 	TEXT("maxTaps256", NOSPLIT, "func(dst, src *float32, taps *int32, ntaps, step, n int)")
+	Pragma("noescape")
 	Doc("maxTaps256 is maxTaps with AVX.")
 	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
 	step, n := Load(Param("step"), GP64()), Load(Param("n"), GP64())
@@ -473,6 +483,7 @@ func maxTaps() {
 
 func maxTapsGrad() {
 	TEXT("maxTapsGrad256", NOSPLIT, "func(dx, x, y, dy *float32, taps *int32, ntaps, step, n int)")
+	Pragma("noescape")
 	Doc("maxTapsGrad256 is maxTapsGrad with AVX.")
 	dx, x := Load(Param("dx"), GP64()), Load(Param("x"), GP64())
 	y, dy := Load(Param("y"), GP64()), Load(Param("dy"), GP64())
@@ -507,6 +518,7 @@ func maxTapsGrad() {
 
 func addTo() {
 	TEXT("addTo256", NOSPLIT, "func(dst, src *float32, n int)")
+	Pragma("noescape")
 	Doc("addTo256 is addTo with AVX.")
 	each([]string{"dst", "src"}, func(p []reg.Register) {
 		v := YMM()
@@ -520,6 +532,7 @@ func addTo() {
 
 func adam() {
 	TEXT("adam256", NOSPLIT, "func(theta, m, v, grad *float32, rate, beta1, beta2, root, eps float32, n int)")
+	Pragma("noescape")
 	Doc("adam256 is adam with AVX2 and FMA.")
 	rate, b1, b2 := broadcast("rate"), broadcast("beta1"), broadcast("beta2")
 	root, eps := broadcast("root"), broadcast("eps")
@@ -548,6 +561,7 @@ func adam() {
 
 func sum() {
 	TEXT("sum256", NOSPLIT, "func(acc, src *float32, n int)")
+	Pragma("noescape")
 	Doc("sum256 is sum with AVX.")
 	acc, src, n := Load(Param("acc"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
 	lo, hi := YMM(), YMM()
