@@ -85,12 +85,12 @@ const (
 	aimL2     = 1.22
 	largestL2 = 1.29
 
-	memory      = 0.03  // of the running means: the last 1/memory steps
-	settle      = 100   // steps before the controllers start
-	freeze      = 0.9   // part of the run after which the weights stay
-	retainGain  = 0.005 // change of log(weight) a step for a ratio of e
-	pullGain    = 0.02
-	coursePoint = steps / 50
+	memory       = 0.03  // of the running means: the last 1/memory steps
+	settle       = 100   // steps before the controllers start
+	freeze       = 0.9   // part of the run after which the weights stay
+	retainGain   = 0.005 // change of log(weight) a step for a ratio of e
+	pullGain     = 0.02
+	coursePoints = 50
 )
 
 // Forget returns a state dict in which the classes are forgotten. It learns from
@@ -110,7 +110,11 @@ const (
 // below what is aimed for, so that forgetting takes no more than it must, and
 // pull grows while L2 is above.
 func Forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.Set, opts Options) (*Result, error) {
-	r := &run{opts: opts, net: net, set: set, k: net.Classes(), retain: 1.4, pull: 0.11}
+	return forget(ctx, net, sd, set, opts, steps)
+}
+
+func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.Set, opts Options, steps int) (*Result, error) {
+	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: steps, retain: 1.4, pull: 0.11}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -120,7 +124,7 @@ func Forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 			return nil, err
 		}
 		p := r.step(step)
-		if (step+1)%coursePoint == 0 {
+		if (step+1)%max(steps/coursePoints, 1) == 0 {
 			res.Course = append(res.Course, p)
 		}
 		if opts.Progress != nil {
@@ -140,6 +144,7 @@ type run struct {
 	session *nn.Session
 	method  Method
 	k       int // classes
+	steps   int
 
 	logq          []float64 // what forgotten images are to get
 	batch         []int     // image in every lane of every group
@@ -209,7 +214,7 @@ func (r *run) prepare() error {
 	}
 	r.method = Method{
 		Name: "KL to near-uniform, cross-entropy and distance, with adaptive weights", Trained: train, Frozen: last,
-		Steps: steps, Forgotten: forgetGroups * nn.Lanes, Others: otherGroups * nn.Lanes, Rate: rate, Residual: residual,
+		Steps: r.steps, Forgotten: forgetGroups * nn.Lanes, Others: otherGroups * nn.Lanes, Rate: rate, Residual: residual,
 		AimKL: aimKL, AimL2: aimL2, AimTarget: aimTarget, LargestL2: largestL2, Parameters: n,
 	}
 	return nil
@@ -225,7 +230,7 @@ func (r *run) step(step int) Point {
 	r.observe()
 
 	theta, grad := r.session.Theta(), r.session.Grad()
-	x := float64(step) / steps
+	x := float64(step) / float64(r.steps)
 	for i, t := range theta {
 		d := t - r.theta0[i]
 		grad[i] += float32(float32(2*r.pull) * d)

@@ -1,0 +1,210 @@
+package edit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"lethe/convert"
+	"lethe/fixtures"
+	"lethe/internal/dataset"
+	"lethe/internal/nn"
+	"lethe/model"
+	"lethe/pickle"
+)
+
+func base(t testing.TB) (*nn.Net, *model.StateDict, *dataset.Set) {
+	t.Helper()
+	b, err := os.ReadFile("../fixtures/lenet-fashion.pt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := pickle.Decode(bytes.NewReader(b), int64(len(b)), pickle.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := convert.Recognize(c.StateDict())
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, err := nn.Bind(g, c.StateDict())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dataset.OpenFS(fixtures.FashionMNIST(), "fashion")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net, c.StateDict(), d.Train
+}
+
+var options = Options{Classes: []int{3}, Norm: dataset.FashionNorm}
+
+func TestForgetMovesWhatItShould(t *testing.T) {
+	net, sd, set := base(t)
+	res, err := forget(context.Background(), net, sd, set, options, 150)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, before := range sd.All() {
+		same, err := model.SameBits(before, res.StateDict.Get(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if moves := slices.Contains(res.Method.Trained, name); same == moves {
+			t.Errorf("%s: moved is %v, want %v", name, !same, moves)
+		}
+	}
+	if want := []string{"fc2.weight", "fc2.bias"}; !slices.Equal(res.Method.Frozen, want) {
+		t.Errorf("frozen are %v, want %v", res.Method.Frozen, want)
+	}
+	if len(res.Method.Trained) != 12 {
+		t.Errorf("%d parameters were trained, want 12", len(res.Method.Trained))
+	}
+	end := res.Course[len(res.Course)-1]
+	if end.Step != 150 || end.Target > 0.5 || end.Remain < 0.8 || end.KL > 1 {
+		t.Errorf("after a short edit: step %d, %v", end.Step, end)
+	}
+}
+
+// The distance that the edit reports is that of the state dicts, and what it
+// aims for holds whatever the controllers did before.
+func TestForgetKeepsTheDistance(t *testing.T) {
+	net, sd, set := base(t)
+	res, err := forget(context.Background(), net, sd, set, options, 400)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for name, before := range sd.All() {
+		if !before.DType().IsFloat() {
+			continue
+		}
+		x, err := before.Float32s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := res.StateDict.Get(name).Float32s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range x {
+			sum += (float64(x[i]) - float64(y[i])) * (float64(x[i]) - float64(y[i]))
+		}
+	}
+	end := res.Course[len(res.Course)-1]
+	if got := math.Sqrt(sum); math.Abs(got-end.L2) > 1e-6 || got > largestL2+1e-6 {
+		t.Errorf("the distance is %v, reported is %v, allowed %v", got, end.L2, largestL2)
+	}
+}
+
+func TestForgetIsReproducible(t *testing.T) {
+	net, sd, set := base(t)
+	weights := func(opts Options) []byte {
+		res, err := forget(context.Background(), net, sd, set, opts, 25)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []byte
+		for _, tensor := range res.StateDict.All() {
+			b, err := tensor.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, b...)
+		}
+		return all
+	}
+	opts := options
+	opts.Threads = 1
+	want := weights(opts)
+	for _, opts.Threads = range []int{0, 2, 3, 8} {
+		if !bytes.Equal(weights(opts), want) {
+			t.Errorf("%d threads give other weights than one", opts.Threads)
+		}
+	}
+	opts.Seed = 1
+	if bytes.Equal(weights(opts), want) {
+		t.Error("another seed gives the same weights")
+	}
+}
+
+func TestForgetSeveralClasses(t *testing.T) {
+	net, sd, set := base(t)
+	opts := options
+	opts.Classes = []int{0, 8}
+	res, err := forget(context.Background(), net, sd, set, opts, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end := res.Course[len(res.Course)-1]; end.Target > 0.4 || end.Remain < 0.8 {
+		t.Errorf("after a short edit: %v", end)
+	}
+}
+
+func TestForgetStopsWhenItIsCancelled(t *testing.T) {
+	net, sd, set := base(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	opts := options
+	calls := 0
+	opts.Progress = func(p Point, total int) {
+		if calls++; p.Step == 5 {
+			cancel()
+		}
+	}
+	res, err := Forget(ctx, net, sd, set, opts)
+	if !errors.Is(err, context.Canceled) || res != nil || calls != 5 {
+		t.Errorf("after %d steps: got %v and %v, want nothing and a cancellation after 5", calls, res, err)
+	}
+}
+
+func TestForgetRefuses(t *testing.T) {
+	net, sd, set := base(t)
+	one := set.Subset(set.ByClass()[3])
+	for name, c := range map[string]struct {
+		set     *dataset.Set
+		classes []int
+	}{
+		"no class":            {set, nil},
+		"unknown class":       {set, []int{10}},
+		"negative class":      {set, []int{-1}},
+		"no other images":     {one, []int{3}},
+		"no images to forget": {one, []int{4}},
+		"other size":          {&dataset.Set{Pixels: make([]uint8, 20), Labels: []uint8{3, 4}, Rows: 5, Cols: 2, Classes: 10}, []int{3}},
+	} {
+		opts := options
+		opts.Classes = c.classes
+		if _, err := Forget(context.Background(), net, sd, c.set, opts); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// A sampler gives every image once before it gives one twice.
+func TestSamplerCoversThePool(t *testing.T) {
+	net, _, set := base(t)
+	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
+	if err := r.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	n := len(r.forget.pool)
+	drawn := make([]int, 2*n)
+	for at := 0; at < 2*n; at += 7 {
+		r.forget.draw(drawn[at:min(at+7, 2*n)])
+	}
+	for _, half := range [][]int{drawn[:n], drawn[n:]} {
+		half = slices.Clone(half)
+		slices.Sort(half)
+		want := slices.Sorted(slices.Values(r.forget.pool))
+		if !slices.Equal(half, want) {
+			t.Error("an image was drawn twice before the others")
+		}
+	}
+	if slices.Equal(drawn[:n], drawn[n:]) {
+		t.Error("both rounds have the same order")
+	}
+}
