@@ -6,12 +6,13 @@
 package verify
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lethe/model"
@@ -24,7 +25,9 @@ type Check struct {
 	Detail string `json:"detail,omitempty"` // what was found, if it does not hold
 }
 
-// Change is what happened to one entry of a state dict.
+// Change is what happened to one entry of a state dict. Differences are those
+// of the values as float32, which is what a network computes in; pairs in which
+// a value is NaN or infinite have none and count as 0 apart.
 type Change struct {
 	Name   string  `json:"name"`
 	Role   string  `json:"role"` // "parameter", "last layer", "buffer", or "other" if the graph does not use it
@@ -33,7 +36,7 @@ type Change struct {
 	L2     float64 `json:"l2"`      // Euclidean norm of the difference
 	Max    float64 `json:"max_abs"` // largest absolute difference
 	Before string  `json:"sha256_before"`
-	After  string  `json:"sha256_after"`
+	After  string  `json:"sha256_after"` // both of the little-endian elements in C order
 }
 
 // Changed tells whether any bit differs.
@@ -42,8 +45,8 @@ func (c *Change) Changed() bool { return c.Before != c.After }
 // Comparison is what differs between a network before and after an edit.
 type Comparison struct {
 	Checks  []Check  `json:"checks"`
-	Changes []Change `json:"changes"` // in the order of the state dict before
-	L2      float64  `json:"l2"`      // over the parameters of the graph, buffers not counted
+	Changes []Change `json:"changes"` // of what both have in one shape and type, in the order before
+	L2      float64  `json:"l2"`      // over the parameters in Changes, last layer included, buffers not
 }
 
 // moved says by how much, where a number can say it.
@@ -65,70 +68,104 @@ const (
 	AllFinite     = "all weights finite"
 )
 
+// invariants lists them in the order of a [Comparison].
+var invariants = []string{SameNames, SameShapes, SameDTypes, SameLastLayer, SameBuffers, SameOthers, AllFinite}
+
+// keeps says which invariant keeps the entries of a role bit-identical. Only
+// parameters may move.
+var keeps = map[string]string{"last layer": SameLastLayer, "buffer": SameBuffers, "other": SameOthers}
+
 // Compare compares two state dicts and applies the invariants of an edit: the
 // same names in the same order, shapes and dtypes; the last layer, the buffers
 // (running statistics) and whatever the graph does not use bit-identical; and no
-// weight that is NaN or infinite. g is the graph of both. A broken invariant is
-// not an error here: see [Comparison.Err].
+// weight of the graph that is NaN or infinite as a float32. An entry of these
+// that is missing or has another shape or type is not bit-identical either.
+//
+// g is the graph of both. A broken invariant is not an error here: [Err] makes
+// one of it. An error is a graph whose last layer is not a fully connected one
+// ([model.UnsupportedError]) or a tensor that cannot be read. Two tensors are
+// held in memory at a time.
 func Compare(g *model.Graph, before, after *model.StateDict) (*Comparison, error) {
-	last, err := g.LastLayer()
+	roles, err := roles(g)
 	if err != nil {
 		return nil, err
 	}
+	broken := map[string][]string{SameNames: names(before, after)}
 	c := &Comparison{}
-	check := func(name string, broken []string) {
-		c.Checks = append(c.Checks, Check{Name: name, OK: len(broken) == 0, Detail: list(broken)})
-	}
-	check(SameNames, names(before, after))
-	params, buffers := g.Parameters(), g.Buffers()
-	var shapes, dtypes, lasts, bufs, others, infinite []string
 	sum := 0.0
 	for name, b := range before.All() {
+		ch := Change{Name: name, Role: "other", DType: b.DType().String(), Shape: append([]int{}, b.Shape()...)}
+		if role, ok := roles[name]; ok {
+			ch.Role = role
+		}
+		breaks := func(what string, checks ...string) {
+			for _, check := range checks {
+				if check != "" {
+					broken[check] = append(broken[check], printable(name)+what)
+				}
+			}
+		}
 		a := after.Get(name)
 		if a == nil {
+			breaks(" is missing", keeps[ch.Role])
 			continue
 		}
+		y, err := a.Bytes()
+		if err != nil {
+			return nil, fmt.Errorf("%q after the edit: %w", name, err)
+		}
+		if ch.Role != "other" && !finite(a.DType(), y) {
+			breaks("", AllFinite)
+		}
+		fits := true
 		if !slices.Equal(a.Shape(), b.Shape()) {
-			shapes = append(shapes, fmt.Sprintf("%s is %v, was %v", name, a.Shape(), b.Shape()))
-			continue
+			breaks(fmt.Sprintf(" is %v, was %v", a.Shape(), b.Shape()), SameShapes, keeps[ch.Role])
+			fits = false
 		}
 		if a.DType() != b.DType() {
-			dtypes = append(dtypes, fmt.Sprintf("%s is %v, was %v", name, a.DType(), b.DType()))
+			breaks(fmt.Sprintf(" is %v, was %v", a.DType(), b.DType()), SameDTypes, keeps[ch.Role])
+			fits = false
+		}
+		if !fits {
 			continue
 		}
-		ch := Change{Name: name, Role: "other", DType: b.DType().String(), Shape: b.Shape()}
-		broken := &others
-		switch {
-		case slices.Contains(last, name):
-			ch.Role, broken = "last layer", &lasts
-		case slices.Contains(buffers, name):
-			ch.Role, broken = "buffer", &bufs
-		case slices.Contains(params, name):
-			ch.Role, broken = "parameter", nil
-		}
-		squares, finite, err := ch.measure(b, a)
+		x, err := b.Bytes()
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", name, err)
+			return nil, fmt.Errorf("%q before the edit: %w", name, err)
 		}
-		if !finite {
-			infinite = append(infinite, name)
+		squares := ch.measure(b.DType(), x, y)
+		if ch.Changed() {
+			breaks(" "+ch.moved(), keeps[ch.Role])
 		}
-		if broken != nil && ch.Changed() {
-			*broken = append(*broken, name+" "+ch.moved())
-		}
-		if slices.Contains(params, name) {
+		if ch.Role == "parameter" || ch.Role == "last layer" {
 			sum += squares
 		}
 		c.Changes = append(c.Changes, ch)
 	}
 	c.L2 = math.Sqrt(sum)
-	check(SameShapes, shapes)
-	check(SameDTypes, dtypes)
-	check(SameLastLayer, lasts)
-	check(SameBuffers, bufs)
-	check(SameOthers, others)
-	check(AllFinite, infinite)
+	for _, name := range invariants {
+		c.Checks = append(c.Checks, Check{Name: name, OK: len(broken[name]) == 0, Detail: list(broken[name])})
+	}
 	return c, nil
+}
+
+// roles returns the role of every entry that the graph uses.
+func roles(g *model.Graph) (map[string]string, error) {
+	last, err := g.LastLayer()
+	if err != nil {
+		return nil, err
+	}
+	roles := map[string]string{}
+	for _, name := range g.Parameters() {
+		roles[name] = "parameter"
+	}
+	for _, name := range g.Buffers() {
+		roles[name] = "buffer"
+	}
+	for _, name := range last {
+		roles[name] = "last layer"
+	}
+	return roles, nil
 }
 
 // names lists how the names of two state dicts differ.
@@ -136,18 +173,27 @@ func names(before, after *model.StateDict) []string {
 	var diff []string
 	for name := range before.All() {
 		if after.Get(name) == nil {
-			diff = append(diff, name+" is missing")
+			diff = append(diff, printable(name)+" is missing")
 		}
 	}
 	for name := range after.All() {
 		if before.Get(name) == nil {
-			diff = append(diff, name+" is new")
+			diff = append(diff, printable(name)+" is new")
 		}
 	}
 	if len(diff) == 0 && !slices.Equal(before.Names(), after.Names()) {
 		diff = append(diff, "the order differs")
 	}
 	return diff
+}
+
+// printable returns a name as it is, or quoted if it holds what a terminal could
+// take for an order: it comes from a file.
+func printable(name string) string {
+	if q := strconv.Quote(name); q != `"`+name+`"` {
+		return q
+	}
+	return name
 }
 
 // list joins what is wrong, in a form that stays short.
@@ -159,44 +205,68 @@ func list(broken []string) string {
 	return strings.Join(broken, ", ")
 }
 
-// measure fills in the differences and digests of a change, and returns the sum
-// of the squared differences. Numbers that are not real have no L2: they count
-// as 0 apart.
-func (c *Change) measure(before, after *model.Tensor) (squares float64, finite bool, err error) {
-	x, err := before.Bytes()
-	if err != nil {
-		return 0, false, err
-	}
-	y, err := after.Bytes()
-	if err != nil {
-		return 0, false, err
-	}
+// measure fills in the differences and digests of a change between the elements
+// x and y, and returns the sum of the squared differences.
+func (c *Change) measure(dtype model.DType, x, y []byte) (squares float64) {
 	c.Before, c.After = digest(x), digest(y)
-	if !before.DType().IsFloat() {
-		return 0, true, nil
+	if !c.Changed() || !dtype.IsFloat() {
+		return 0
 	}
-	p, err := after.Float32s()
-	if err != nil {
-		return 0, false, err
-	}
-	finite = true
-	for _, v := range p {
-		finite = finite && !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0)
-	}
-	if bytes.Equal(x, y) {
-		return 0, finite, nil
-	}
-	q, err := before.Float32s()
-	if err != nil {
-		return 0, false, err
-	}
-	for i := range p {
-		d := math.Abs(float64(p[i]) - float64(q[i]))
-		squares += float64(d * d)
-		c.Max = math.Max(c.Max, d)
+	for lo, hi := range blocks(dtype, x) {
+		p, q := floats(dtype, x[lo:hi]), floats(dtype, y[lo:hi])
+		for i := range p {
+			if !isFinite(p[i]) || !isFinite(q[i]) {
+				continue
+			}
+			d := math.Abs(float64(p[i]) - float64(q[i]))
+			squares += float64(d * d)
+			c.Max = math.Max(c.Max, d)
+		}
 	}
 	c.L2 = math.Sqrt(squares)
-	return squares, finite, nil
+	return squares
+}
+
+// finite tells whether no element is NaN or infinite; only floating-point types
+// have such elements that matter to a network.
+func finite(dtype model.DType, b []byte) bool {
+	if !dtype.IsFloat() {
+		return true
+	}
+	for lo, hi := range blocks(dtype, b) {
+		for _, v := range floats(dtype, b[lo:hi]) {
+			if !isFinite(v) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isFinite(v float32) bool { return v-v == 0 }
+
+// blocks cuts elements into ranges of bytes that are small beside a tensor, so
+// that no second copy of one is made to do arithmetic on it.
+func blocks(dtype model.DType, b []byte) iter.Seq2[int, int] {
+	size := dtype.Size() << 14
+	return func(yield func(lo, hi int) bool) {
+		for lo := 0; lo < len(b) && yield(lo, min(lo+size, len(b))); lo += size {
+		}
+	}
+}
+
+// floats converts little-endian elements of a floating-point type. They are in
+// memory and of the right type, so it cannot fail.
+func floats(dtype model.DType, b []byte) []float32 {
+	t, err := model.NewTensor(dtype, []int{len(b) / dtype.Size()}, nil, 0, model.BytesStorage(b))
+	if err != nil {
+		panic(err)
+	}
+	v, err := t.Float32s()
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 func digest(b []byte) string {
