@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"lethe/internal/dataset"
 	"lethe/internal/kernel"
@@ -22,16 +21,23 @@ type Measures struct {
 	Confusion [][]int `json:"confusion"`        // [label][prediction]
 }
 
-// Measure evaluates a network on a set. The divergence of an image is
+// Measure evaluates a network on a set, on up to threads goroutines (0: one for
+// each processor); the result does not depend on their number. norm is the
+// normalization that the network was trained with. The divergence of an image is
 //
 //	sum over classes c of p(c) log(p(c) K)
 //
-// for K classes. Without images of a kind, the figures of that kind are 0.
+// for K classes and the softmax p of the logits. Without images of a kind, the
+// figures of that kind are 0. It is an error if the images or a class do not fit
+// the network, if a logit is NaN or infinite, or if ctx is done.
 func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, norm dataset.Norm, threads int) (*Measures, error) {
 	if err := fits(net, set); err != nil {
 		return nil, err
 	}
-	const batch = 1024
+	const (
+		batch = 1024
+		none  = -1 // no class, because the logits are not finite
+	)
 	s, err := net.NewSession(min(batch, set.Len()), threads, nil)
 	if err != nil {
 		return nil, err
@@ -63,17 +69,25 @@ func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, 
 			logp := make([]float64, k)
 			for l := range min(nn.Lanes, n-g*nn.Lanes) {
 				i := g*nn.Lanes + l
+				best[i] = none
+				if !finiteLogits(logits, k, l) {
+					continue
+				}
 				best[i] = nn.Best(logits, k, l)
 				if forgotten[set.Labels[at+i]] {
 					nn.LogSoftmax(logp, logits, l)
-					kl[i] = math.Log(float64(k))
+					kl[i] = kernel.Log(float64(k))
 					for _, lp := range logp {
 						kl[i] += float64(kernel.Exp(lp) * lp)
 					}
+					kl[i] = max(0, kl[i]) // rounding can take it below
 				}
 			}
 		})
 		for i := range n {
+			if best[i] == none {
+				return nil, fmt.Errorf("the network gives logits that are NaN or infinite for image %d: its weights or the normalization (mean %v, standard deviation %v) are out of all proportion", at+i, norm.Mean, norm.Std)
+			}
 			label := set.Labels[at+i]
 			m.Confusion[label][best[i]]++
 			if forgotten[label] {
@@ -93,6 +107,18 @@ func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, 
 	return m, nil
 }
 
+// finiteLogits tells whether the logits of a lane are numbers, without which
+// they have no largest.
+func finiteLogits(logits []float32, classes, lane int) bool {
+	for c := range classes {
+		if !isFinite(logits[c*nn.Lanes+lane]) {
+			return false
+		}
+	}
+	return true
+}
+
+// ratio returns sum / n, or 0 of nothing.
 func ratio(sum float64, n int) float64 {
 	if n == 0 {
 		return 0
