@@ -208,3 +208,69 @@ func TestSamplerCoversThePool(t *testing.T) {
 		t.Error("both rounds have the same order")
 	}
 }
+
+// Held-out images steer the edit, so no step may learn from them.
+func TestHeldOutImagesAreNotLearnedFrom(t *testing.T) {
+	net, _, set := base(t)
+	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
+	if err := r.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.heldOut) != 120 || len(r.forget.pool) != 480 {
+		t.Fatalf("%d images are held out and %d learned from, want 120 and 480", len(r.heldOut), len(r.forget.pool))
+	}
+	all := slices.Sorted(slices.Values(slices.Concat(r.heldOut, r.forget.pool)))
+	if !slices.Equal(all, set.ByClass()[3]) {
+		t.Error("the held-out images and the others are not the images of the class")
+	}
+}
+
+// look agrees with a computation from the logits of the public evaluator.
+func TestLookMeasures(t *testing.T) {
+	net, _, set := base(t)
+	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
+	if err := r.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	r.heldOut = r.forget.pool[:300] // more than a batch, and not whole groups
+	n := len(r.heldOut)
+	images := make([]float32, n*28*28)
+	set.Float32(images, r.heldOut, options.Norm)
+	logits, err := net.Logits(images, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum, squares, hits float64
+	for i := range n {
+		row := logits[i*10 : (i+1)*10]
+		total, kl := 0.0, math.Log(10)
+		for _, v := range row {
+			total += math.Exp(float64(v))
+		}
+		for _, v := range row {
+			p := math.Exp(float64(v)) / total
+			kl += p * math.Log(p)
+		}
+		sum += kl
+		squares += kl * kl
+		if slices.Index(row, slices.Max(row)) == 3 {
+			hits++
+		}
+	}
+	mean := sum / float64(n)
+	kl, target, deviation := r.look()
+	if math.Abs(kl-mean) > 1e-6 || target != hits/float64(n) || math.Abs(deviation-math.Sqrt(squares/float64(n)-mean*mean)) > 1e-6 {
+		t.Errorf("look measures %v, %v, %v; want %v, %v", kl, target, deviation, mean, hits/float64(n))
+	}
+}
+
+func TestFewImagesHoldNoneOut(t *testing.T) {
+	net, sd, set := base(t)
+	res, err := forget(context.Background(), net, sd, set.Stratified(5, 0), options, 130)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Method.HeldOut != 0 || len(res.Course) == 0 {
+		t.Errorf("%d of 5 images are held out, want none", res.Method.HeldOut)
+	}
+}

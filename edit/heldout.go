@@ -1,0 +1,81 @@
+package edit
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"lethe/internal/kernel"
+	"lethe/internal/nn"
+)
+
+// holdOut takes a fifth of the images, 1000 at the most, out of what is learned
+// from. Fewer than four would measure nothing: then it takes none.
+func holdOut(rng *rand.Rand, images []int) (heldOut, rest []int) {
+	n := min(len(images)/5, 1000)
+	if n < 4 {
+		return nil, images
+	}
+	rng.Shuffle(len(images), func(a, b int) { images[a], images[b] = images[b], images[a] })
+	return images[:n], images[n:]
+}
+
+// excess returns by how much forgetting falls short, as the logarithm of a
+// ratio: above 0 where KL or target is larger than what is aimed for.
+func (r *run) excess() float64 {
+	n := float64(len(r.heldOut))
+	kl, target, deviation := r.now.KL, r.now.Target, math.Inf(1)
+	if n > 0 {
+		kl, target, deviation = r.look()
+	}
+	// One more hit than was seen keeps the error of a share from being 0.
+	share := (target*n + 1) / (n + 2)
+	aim := lowered(aimKL, deviation/math.Sqrt(max(n, 1)))
+	aimShare := lowered(aimTarget, math.Sqrt(float64(share*(1-share))/max(n, 1)))
+	return max(kernel.Log(kl/aim), kernel.Log(max(target, 1e-3)/aimShare))
+}
+
+// lowered returns a limit less the standard error of what is compared with it,
+// but no less than half of it.
+func lowered(limit, stdErr float64) float64 { return max(limit-stdErr, limit/2) }
+
+// look measures the held-out images: the mean divergence from uniform, the
+// accuracy, and the standard deviation of the divergence.
+func (r *run) look() (kl, target, deviation float64) {
+	n := len(r.heldOut)
+	divergence, hits := make([]float64, n), make([]bool, n)
+	for at := 0; at < n; at += len(r.batch) {
+		batch := r.heldOut[at:min(at+len(r.batch), n)]
+		images := func(g int) []int { return batch[g*nn.Lanes : min((g+1)*nn.Lanes, len(batch))] }
+		r.session.Forward((len(batch)+nn.Lanes-1)/nn.Lanes, func(g int, dst []float32) {
+			r.set.Lanes(dst, nn.Lanes, images(g), r.opts.Norm)
+		}, func(g int, logits []float32) {
+			logp := r.scratch[g]
+			for l, image := range images(g) {
+				i := at + g*nn.Lanes + l
+				nn.LogSoftmax(logp, logits, l)
+				divergence[i] = fromUniform(logp)
+				hits[i] = nn.Best(logits, r.k, l) == int(r.set.Labels[image])
+			}
+		})
+	}
+	var squares, hit float64
+	for i, d := range divergence {
+		kl += d
+		squares += float64(d * d)
+		if hits[i] {
+			hit++
+		}
+	}
+	kl /= float64(n)
+	return kl, hit / float64(n), math.Sqrt(max(squares/float64(n)-float64(kl*kl), 0))
+}
+
+// fromUniform returns the Kullback-Leibler divergence of a distribution, given
+// by its logarithms, from the uniform one, in nats.
+func fromUniform(logp []float64) float64 {
+	kl := kernel.Log(float64(len(logp)))
+	for _, lp := range logp {
+		kl += float64(kernel.Exp(lp) * lp)
+	}
+	return kl
+}
