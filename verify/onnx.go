@@ -6,19 +6,23 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	onnx "github.com/owulveryck/onnx-go"
 	"github.com/owulveryck/onnx-go/backend/x/gorgonnx"
+	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"lethe/internal/nn"
-	"lethe/model"
 	"lethe/onnxio"
 )
 
 // Tolerance is the largest difference between two evaluations of the same
 // network, relative to the largest logit.
 const Tolerance = 1e-4
+
+// parity is the name of the check.
+const parity = "ONNX parity"
 
 // Parity is how closely an ONNX file computes what the weights compute.
 type Parity struct {
@@ -39,8 +43,10 @@ func (p *Parity) String() string {
 
 // ONNX reads the bytes of an ONNX file and runs a batch of random samples
 // through it, by our own evaluator and by onnx-go as a second opinion, and
-// compares the logits with those of net. More than [Tolerance] apart is a
-// [FailedError].
+// compares the logits with those of net. More than [Tolerance] apart, or another
+// shape of inputs or outputs, is a [FailedError]. Bytes that are not ONNX, or an
+// ONNX model that Lethe cannot evaluate, are an error of packages onnxio or nn.
+// That onnx-go cannot run a model is no error: see [Parity].Skipped.
 func ONNX(b []byte, net *nn.Net) (*Parity, error) {
 	g, sd, _, err := onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.DecodeOptions{})
 	if err != nil {
@@ -49,6 +55,10 @@ func ONNX(b []byte, net *nn.Net) (*Parity, error) {
 	again, err := nn.Bind(g, sd)
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
+	}
+	if !slices.Equal(again.InputShape(), net.InputShape()) || again.Classes() != net.Classes() {
+		return nil, Err([]Check{{Name: parity, Detail: fmt.Sprintf("the file takes inputs of shape %v to %d classes, the network %v to %d",
+			again.InputShape(), again.Classes(), net.InputShape(), net.Classes())}})
 	}
 	// onnx-go is wrong at batch 1, and one group is enough for us.
 	p := &Parity{Samples: nn.Lanes}
@@ -71,7 +81,7 @@ func ONNX(b []byte, net *nn.Net) (*Parity, error) {
 		return nil, err
 	}
 	p.Evaluator = apart(got, want)
-	second, err := onnxGo(b, g, x, append([]int{p.Samples}, shape...))
+	second, err := onnxGo(b, x, append([]int{p.Samples}, shape...))
 	if err == nil && len(second) != len(want) {
 		err = fmt.Errorf("it returned %d numbers, not %d", len(second), len(want))
 	}
@@ -81,19 +91,19 @@ func ONNX(b []byte, net *nn.Net) (*Parity, error) {
 		p.OnnxGo = apart(second, want)
 	}
 	return p, Err([]Check{{
-		Name:   "ONNX parity",
+		Name:   parity,
 		OK:     p.Evaluator <= Tolerance && p.OnnxGo <= Tolerance,
 		Detail: fmt.Sprintf("%v; %.0e is allowed", p, Tolerance),
 	}})
 }
 
-// apart returns the largest difference, relative to the largest magnitude in b;
-// infinite if a number is not finite.
+// apart returns the largest difference between lists of one length, relative to
+// the largest magnitude in b; infinite if a number is not finite.
 func apart(a, b []float32) float64 {
 	var diff, top float64
 	for i := range b {
 		d := math.Abs(float64(a[i]) - float64(b[i]))
-		if math.IsNaN(d) {
+		if !isFinite(a[i]) || !isFinite(b[i]) {
 			return math.Inf(1)
 		}
 		diff, top = math.Max(diff, d), math.Max(top, math.Abs(float64(b[i])))
@@ -105,8 +115,10 @@ func apart(a, b []float32) float64 {
 }
 
 // onnxGo runs a model that our own reader has accepted. onnx-go panics on what
-// it does not expect; that counts as not running.
-func onnxGo(b []byte, g *model.Graph, x []float32, shape []int) (out []float32, err error) {
+// it does not expect; that counts as not running. So that the panic arrives
+// here, the operators run one by one on this goroutine: the machine that
+// backend.Run makes has its own.
+func onnxGo(b []byte, x []float32, shape []int) (out []float32, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			out, err = nil, fmt.Errorf("onnx-go panicked: %v", r)
@@ -115,31 +127,47 @@ func onnxGo(b []byte, g *model.Graph, x []float32, shape []int) (out []float32, 
 	backend := gorgonnx.NewGraph()
 	m := onnx.NewModel(backend)
 	if err := m.UnmarshalBinary(b); err != nil {
-		return nil, whyNot(err, g)
+		return nil, whyNot(err)
 	}
 	in := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(append([]float32(nil), x...)))
 	if err := m.SetInput(0, in); err != nil {
-		return nil, fmt.Errorf("onnx-go: %w", err)
+		return nil, whyNot(err)
 	}
-	if err := backend.Run(); err != nil {
-		return nil, whyNot(err, g)
-	}
-	ts, err := m.GetOutputTensors()
+	g, err := backend.GetExprGraph()
 	if err != nil {
-		return nil, fmt.Errorf("onnx-go: %w", err)
+		return nil, whyNot(err)
 	}
-	if len(ts) != 1 {
-		return nil, fmt.Errorf("onnx-go returned %d outputs", len(ts))
+	order, err := gorgonia.Sort(g) // from the output to the inputs
+	if err != nil {
+		return nil, whyNot(err)
 	}
-	v, ok := ts[0].Data().([]float32)
+	values := map[int64]gorgonia.Value{}
+	for _, n := range slices.Backward(order) {
+		if n.Op() == nil {
+			values[n.ID()] = n.Value()
+			continue
+		}
+		var inputs []gorgonia.Value
+		for in := g.From(n.ID()); in.Next(); {
+			inputs = append(inputs, values[in.Node().ID()])
+		}
+		if values[n.ID()], err = n.Op().Do(inputs...); err != nil {
+			return nil, whyNot(err)
+		}
+	}
+	roots := g.Roots()
+	if len(roots) != 1 {
+		return nil, fmt.Errorf("onnx-go made %d outputs", len(roots))
+	}
+	v, ok := values[roots[0].ID()].Data().([]float32)
 	if !ok {
-		return nil, fmt.Errorf("onnx-go returned elements of %v", ts[0].Dtype())
+		return nil, errors.New("onnx-go returned elements that are not float32")
 	}
 	return v, nil
 }
 
 // whyNot names the operator that onnx-go cannot run, where it says so.
-func whyNot(err error, g *model.Graph) error {
+func whyNot(err error) error {
 	var missing *onnx.ErrNotImplemented
 	if errors.As(err, &missing) {
 		return fmt.Errorf("onnx-go cannot run operator %s: %w", missing.Operator, err)
