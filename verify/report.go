@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"slices"
 
 	"lethe/internal/dataset"
@@ -47,9 +49,10 @@ type Digest struct {
 // Data is what was measured on which images.
 type Data struct {
 	Source      string    `json:"source"`
-	TrainSHA256 string    `json:"train_sha256"` // of all pixels, then all labels
-	Mean        float64   `json:"mean"`         // of the normalization, pixels / 255
-	Std         float64   `json:"std"`
+	TrainSHA256 string    `json:"train_sha256"`          // of all pixels, then all labels
+	TestSHA256  string    `json:"test_sha256,omitempty"` // likewise
+	Mean        float32   `json:"mean"`                  // of the normalization, pixels / 255
+	Std         float32   `json:"std"`
 	TrainBefore *Measures `json:"train_before"`
 	TrainAfter  *Measures `json:"train_after"`
 	TestBefore  *Measures `json:"test_before,omitempty"` // images that the edit never saw
@@ -73,10 +76,19 @@ type Question struct {
 }
 
 // Judge compares two state dicts, measures the edited network and applies the
-// gate. What does not hold is in the checks of the report, not in the error.
+// gate. What does not hold is in the checks of the report, not in the error; if
+// an invariant does not hold, nothing is measured. The caller fills in what
+// Judge cannot know: Tool, Labels, Seed, Files, Parity, Method and Course.
+//
+// Errors are those of [Compare] and [Measure], weights that the graph cannot
+// take, and training images without one of every forgotten class, which any
+// network would pass.
 func Judge(ctx context.Context, q Question) (*Report, error) {
 	g := q.Net.Graph()
-	r := &Report{Schema: ReportSchema, Architecture: g.Name, Classes: q.Classes, Gate: q.Gate, NotMeasured: NotAudited}
+	r := &Report{
+		Schema: ReportSchema, Architecture: g.Name, Classes: append([]int{}, q.Classes...), Gate: q.Gate,
+		Checks: []Check{}, NotMeasured: slices.Clone(NotAudited), // lists, never null in JSON
+	}
 	var err error
 	if r.Comparison, err = Compare(g, q.Before, q.After); err != nil {
 		return nil, err
@@ -94,16 +106,19 @@ func Judge(ctx context.Context, q Question) (*Report, error) {
 }
 
 func (r *Report) measure(ctx context.Context, q Question, g *model.Graph) error {
+	if q.Train == nil {
+		return errors.New("verify: there are classes and no training images to measure on")
+	}
 	after, err := nn.Bind(g, q.After)
 	if err != nil {
 		return err
 	}
-	h := sha256.New()
-	h.Write(q.Train.Pixels)
-	h.Write(q.Train.Labels)
 	r.Data = &Data{
-		Source: q.Source, TrainSHA256: hex.EncodeToString(h.Sum(nil)),
-		Mean: float64(q.Norm.Mean), Std: float64(q.Norm.Std), TrainBefore: q.TrainBefore,
+		Source: q.Source, TrainSHA256: setDigest(q.Train),
+		Mean: q.Norm.Mean, Std: q.Norm.Std, TrainBefore: q.TrainBefore,
+	}
+	if q.Test != nil {
+		r.Data.TestSHA256 = setDigest(q.Test)
 	}
 	for _, m := range []struct {
 		to  **Measures
@@ -122,7 +137,19 @@ func (r *Report) measure(ctx context.Context, q Question, g *model.Graph) error 
 			return err
 		}
 	}
+	for _, c := range q.Classes {
+		if !slices.Contains(q.Train.Labels, uint8(c)) {
+			return fmt.Errorf("none of the %d training images is of class %d: there is nothing to measure its forgetting on", q.Train.Len(), c)
+		}
+	}
 	return nil
+}
+
+func setDigest(s *dataset.Set) string {
+	h := sha256.New()
+	h.Write(s.Pixels)
+	h.Write(s.Labels)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // AllChecks returns the invariants and the gate's checks.
