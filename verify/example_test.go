@@ -1,0 +1,92 @@
+package verify_test
+
+import (
+	"context"
+	"fmt"
+
+	"lethe/internal/dataset"
+	"lethe/internal/nn"
+	"lethe/model"
+	"lethe/verify"
+)
+
+// tiny returns a network over images of 1 x 2 pixels that tells which of the
+// two is lit: fc passes the pixels on, fc1 makes two classes of them.
+func tiny(fc ...float32) (*nn.Net, *model.StateDict) {
+	gemm := func(name, in string) model.Node {
+		return model.Node{Name: name, Op: "Gemm", Inputs: []string{in, name + ".weight"}, Outputs: []string{name}}
+	}
+	g := &model.Graph{
+		Name:    "tiny",
+		Inputs:  []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 1, 1, 2}}},
+		Outputs: []model.Value{{Name: "fc1", DType: model.Float32, Shape: []int{model.Dynamic, 2}}},
+		Nodes: []model.Node{
+			{Name: "flatten", Op: "Flatten", Inputs: []string{"input"}, Outputs: []string{"flatten"}},
+			gemm("fc", "flatten"), gemm("fc1", "fc"),
+		},
+	}
+	sd, err := model.NewStateDict(
+		model.Entry{Name: "fc.weight", Tensor: model.Float32Tensor([]int{2, 2}, fc)},
+		model.Entry{Name: "fc1.weight", Tensor: model.Float32Tensor([]int{2, 2}, []float32{1, 0, 0, 1})})
+	if err != nil {
+		panic(err)
+	}
+	net, err := nn.Bind(g, sd)
+	if err != nil {
+		panic(err)
+	}
+	return net, sd
+}
+
+func ExampleCompare() {
+	net, before := tiny(1, 0, 0, 1)
+	after := before.
+		With("fc.weight", model.Float32Tensor([]int{2, 2}, []float32{1, 3, 4, 1})).
+		With("fc1.weight", model.Float32Tensor([]int{2, 2}, []float32{1, 0, 0, 2}))
+	c, err := verify.Compare(net.Graph(), before, after)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, ch := range c.Changes {
+		fmt.Printf("%s, %s: L2 %g, largest %g\n", ch.Name, ch.Role, ch.L2, ch.Max)
+	}
+	fmt.Println(verify.Err(c.Checks))
+	// Output:
+	// fc.weight, parameter: L2 5, largest 4
+	// fc1.weight, last layer: L2 1, largest 1
+	// check failed: last layer bit-identical (fc1.weight moved by up to 1)
+}
+
+func ExampleGrade() {
+	m := &verify.Measures{Target: 0.07, Remain: 0.891, KL: 0.14}
+	const l2 = 0.66
+	fmt.Printf("%.1f\n", verify.Grade(m, l2))
+	fmt.Println(verify.Err([]verify.Check{verify.GateHard.Check(m, l2)}))
+	fmt.Println(verify.Err([]verify.Check{verify.GateFull.Check(m, l2)}))
+	// Output:
+	// {92.5 100.0 70.0 100.0 100.0}
+	// <nil>
+	// check failed: gate full (remain 0.8910 is under 0.9)
+}
+
+func ExampleJudge() {
+	net, before := tiny(1, 0, 0, 1)
+	_, after := tiny(1, 0.5, 0, 0) // nothing speaks for class 1 any more
+	r, err := verify.Judge(context.Background(), verify.Question{
+		Net: net, Before: before, After: after, Gate: verify.GateFull, Classes: []int{1},
+		Train: &dataset.Set{Rows: 1, Cols: 2, Classes: 2, Pixels: []uint8{255, 0, 0, 255}, Labels: []uint8{0, 1}},
+		Norm:  dataset.Norm{Mean: 0, Std: 1},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("accuracy on the forgotten: %g, was %g\n", r.Data.TrainAfter.Target, r.Data.TrainBefore.Target)
+	fmt.Printf("accuracy on the others: %g, was %g\n", r.Data.TrainAfter.Remain, r.Data.TrainBefore.Remain)
+	fmt.Printf("passed: %v, %.0f of 100\n", r.Passed, r.Score.Total)
+	// Output:
+	// accuracy on the forgotten: 0, was 1
+	// accuracy on the others: 1, was 1
+	// passed: true, 100 of 100
+}
