@@ -120,6 +120,22 @@ func maxTapsGrad(dx, x, y, dy []float32, taps []Tap, step, n int) {
 	maxTapsGrad256(&dx[0], &x[0], &y[0], &dy[0], &taps[0].A, len(taps), step, n)
 }
 
+func poolAffine(dst, src []float32, scale, shift float32, taps []Tap, step, n int) {
+	if use == portable {
+		poolAffineGo(dst, src, scale, shift, taps, step, n)
+		return
+	}
+	poolAffine256(&dst[0], &src[0], scale, shift, &taps[0].A, len(taps), step, n)
+}
+
+func poolAffineGrad(dx, x, y, dy []float32, scale, shift, mean float32, sums *[2 * Lanes]float32, taps []Tap, step, n int) {
+	if use == portable {
+		poolAffineGradGo(dx, x, y, dy, scale, shift, mean, sums, taps, step, n)
+		return
+	}
+	poolAffineGrad256(&dx[0], &x[0], &y[0], &dy[0], scale, shift, mean, &sums[0], &taps[0].A, len(taps), step, n)
+}
+
 func addTo(dst, src []float32) {
 	n := whole(len(dst))
 	if n > 0 {

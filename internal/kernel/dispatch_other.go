@@ -29,3 +29,11 @@ func maxTapsGrad(dx, x, y, dy []float32, taps []Tap, step, n int) {
 }
 
 func sum(acc *[Lanes]float32, src []float32) { sumGo(acc, src) }
+
+func poolAffine(dst, src []float32, scale, shift float32, taps []Tap, step, n int) {
+	poolAffineGo(dst, src, scale, shift, taps, step, n)
+}
+
+func poolAffineGrad(dx, x, y, dy []float32, scale, shift, mean float32, sums *[2 * Lanes]float32, taps []Tap, step, n int) {
+	poolAffineGradGo(dx, x, y, dy, scale, shift, mean, sums, taps, step, n)
+}

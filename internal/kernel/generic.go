@@ -142,6 +142,46 @@ func maxTapsGradGo(dx, x, y, dy []float32, taps []Tap, step, n int) {
 	}
 }
 
+func poolAffineGo(dst, src []float32, scale, shift float32, taps []Tap, step, n int) {
+	for j := range n {
+		for l := range Lanes {
+			at := j*step + l
+			m := fma(scale, src[at+int(taps[0].B)], shift)
+			for _, t := range taps[1:] {
+				if v := fma(scale, src[at+int(t.B)], shift); !(m > v) {
+					m = v
+				}
+			}
+			if m < 0 {
+				m = 0
+			}
+			dst[j*Lanes+l] = m
+		}
+	}
+}
+
+func poolAffineGradGo(dx, x, y, dy []float32, scale, shift, mean float32, sums *[2 * Lanes]float32, taps []Tap, step, n int) {
+	for j := range n {
+		for l := range Lanes {
+			at, out := j*step+l, j*Lanes+l
+			var g, hit float32
+			left := y[out] > 0
+			if left {
+				g = dy[out]
+			}
+			for _, t := range taps {
+				v := x[at+int(t.A)]
+				dx[at+int(t.B)] = 0
+				if left && fma(scale, v, shift) == y[out] {
+					dx[at+int(t.B)], hit, left = float32(scale*g), v, false
+				}
+			}
+			sums[l] += g
+			sums[Lanes+l] = fma(g, hit-mean, sums[Lanes+l])
+		}
+	}
+}
+
 func addToGo(dst, src []float32) {
 	for i := range dst {
 		dst[i] += src[i]

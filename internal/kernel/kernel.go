@@ -170,6 +170,31 @@ func MaxTapsGrad(dx, x, y, dy []float32, taps *Taps, step, n int) {
 	maxTapsGrad(dx, x, y, dy, taps.list, step, n)
 }
 
+// PoolAffine is [Affine], [ReLU] and [MaxTaps] in one pass over src.
+func PoolAffine(dst, src []float32, scale, shift float32, taps *Taps, step, n int) {
+	if n <= 0 {
+		return
+	}
+	need("dst", dst, n*Lanes)
+	need("src", src, taps.maxB+(n-1)*step+Lanes)
+	poolAffine(dst, src, scale, shift, taps.list, step, n)
+}
+
+// PoolAffineGrad is the backward pass of [PoolAffine] with scale and shift made
+// as for [AffineGrad]: it sets dx at every tap and adds to sums what AffineGrad
+// adds, window by window. Windows must not overlap. The taps are those of
+// PoolAffine with A equal to B.
+func PoolAffineGrad(dx, x, y, dy []float32, scale, shift, mean float32, sums *[2 * Lanes]float32, taps *Taps, step, n int) {
+	if n <= 0 {
+		return
+	}
+	need("dx", dx, max(taps.maxA, taps.maxB)+(n-1)*step+Lanes)
+	need("x", x, max(taps.maxA, taps.maxB)+(n-1)*step+Lanes)
+	need("y", y, n*Lanes)
+	need("dy", dy, n*Lanes)
+	poolAffineGrad(dx, x, y, dy, scale, shift, mean, sums, taps.list, step, n)
+}
+
 // Add adds src to dst.
 func Add(dst, src []float32) {
 	need("src", src, len(dst))

@@ -761,6 +761,141 @@ positions_end:
 	VZEROUPPER
 	RET
 
+// func poolAffine256(dst *float32, src *float32, scale float32, shift float32, taps *int32, ntaps int, step int, n int)
+// Requires: AVX, FMA3
+TEXT ·poolAffine256(SB), NOSPLIT, $0-56
+	VBROADCASTSS scale+16(FP), Y0
+	VBROADCASTSS shift+20(FP), Y1
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         step+40(FP), DX
+	MOVQ         n+48(FP), BX
+	VXORPS       Y2, Y2, Y2
+	TESTQ        BX, BX
+	JZ           positions_end
+
+positions:
+	MOVQ        taps+24(FP), SI
+	MOVQ        ntaps+32(FP), DI
+	MOVLQSX     (SI), R8
+	MOVLQSX     4(SI), R9
+	LEAQ        (CX)(R8*4), R8
+	LEAQ        (CX)(R9*4), R9
+	ADDQ        $0x08, SI
+	VMOVUPS     (R9), Y3
+	VFMADD213PS Y1, Y0, Y3
+	VMOVUPS     32(R9), Y4
+	VFMADD213PS Y1, Y0, Y4
+	DECQ        DI
+	TESTQ       DI, DI
+	JZ          taps_end
+
+taps:
+	MOVLQSX     (SI), R8
+	MOVLQSX     4(SI), R9
+	LEAQ        (CX)(R8*4), R8
+	LEAQ        (CX)(R9*4), R9
+	ADDQ        $0x08, SI
+	VMOVUPS     (R9), Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y3, Y3
+	VMOVUPS     32(R9), Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y4, Y4
+	DECQ        DI
+	JNZ         taps
+
+taps_end:
+	VMAXPS  Y3, Y2, Y3
+	VMOVUPS Y3, (AX)
+	VMAXPS  Y4, Y2, Y4
+	VMOVUPS Y4, 32(AX)
+	ADDQ    $0x40, AX
+	LEAQ    (CX)(DX*4), CX
+	DECQ    BX
+	JNZ     positions
+
+positions_end:
+	VZEROUPPER
+	RET
+
+// func poolAffineGrad256(dx *float32, x *float32, y *float32, dy *float32, scale float32, shift float32, mean float32, sums *float32, taps *int32, ntaps int, step int, n int)
+// Requires: AVX, FMA3
+TEXT ·poolAffineGrad256(SB), NOSPLIT, $0-88
+	VBROADCASTSS scale+32(FP), Y0
+	VBROADCASTSS shift+36(FP), Y1
+	VBROADCASTSS mean+40(FP), Y2
+	VXORPS       Y3, Y3, Y3
+	XORQ         AX, AX
+
+half:
+	MOVQ    dx+0(FP), CX
+	MOVQ    x+8(FP), DX
+	MOVQ    y+16(FP), BX
+	MOVQ    dy+24(FP), SI
+	MOVQ    sums+48(FP), DI
+	MOVQ    n+80(FP), R8
+	MOVQ    step+72(FP), R9
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+	ADDQ    AX, SI
+	ADDQ    AX, DI
+	VMOVUPS (DI), Y4
+	VMOVUPS 64(DI), Y5
+	TESTQ   R8, R8
+	JZ      positions_end
+
+positions:
+	MOVQ    taps+56(FP), R10
+	MOVQ    ntaps+64(FP), R11
+	VMOVUPS (BX), Y6
+	VCMPPS  $0x01, Y6, Y3, Y9
+	VANDPS  (SI), Y9, Y7
+	VMULPS  Y0, Y7, Y8
+	VXORPS  Y10, Y10, Y10
+	TESTQ   R11, R11
+	JZ      taps_end
+
+taps:
+	MOVLQSX     (R10), R12
+	MOVLQSX     4(R10), R13
+	LEAQ        (DX)(R12*4), R12
+	LEAQ        (CX)(R13*4), R13
+	ADDQ        $0x08, R10
+	VMOVUPS     (R12), Y11
+	VMOVAPS     Y11, Y12
+	VFMADD213PS Y1, Y0, Y12
+	VCMPPS      $0x00, Y12, Y6, Y13
+	VANDPS      Y9, Y13, Y13
+	VANDNPS     Y9, Y13, Y9
+	VANDPS      Y13, Y8, Y12
+	VMOVUPS     Y12, (R13)
+	VANDPS      Y13, Y11, Y11
+	VORPS       Y11, Y10, Y10
+	DECQ        R11
+	JNZ         taps
+
+taps_end:
+	VADDPS      Y7, Y4, Y4
+	VSUBPS      Y2, Y10, Y10
+	VFMADD231PS Y7, Y10, Y5
+	ADDQ        $0x40, BX
+	ADDQ        $0x40, SI
+	LEAQ        (DX)(R9*4), DX
+	LEAQ        (CX)(R9*4), CX
+	DECQ        R8
+	JNZ         positions
+
+positions_end:
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 64(DI)
+	ADDQ    $0x20, AX
+	CMPQ    AX, $0x20
+	JE      half
+	VZEROUPPER
+	RET
+
 // func addTo256(dst *float32, src *float32, n int)
 // Requires: AVX
 TEXT ·addTo256(SB), NOSPLIT, $0-24

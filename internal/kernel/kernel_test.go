@@ -228,6 +228,23 @@ func TestMaxTapsMatchTwins(t *testing.T) {
 		MaxTaps(y, x, taps, 32, n)
 		sameBits(t, "maximum", y, want)
 		intactY()
+		for _, scale := range []float32{1.5, -0.75} {
+			pooled, intact := guarded(t, r, n*Lanes)
+			want := clone(pooled)
+			poolAffineGo(want, x, scale, 0.125, window, 32, n)
+			PoolAffine(pooled, x, scale, 0.125, taps, 32, n)
+			sameBits(t, "pooled", pooled, want)
+			intact()
+			dy, _ := guarded(t, r, n*Lanes)
+			dx, intact := guarded(t, r, 12*16)
+			wantDX := clone(dx)
+			var s, w [2 * Lanes]float32
+			poolAffineGradGo(wantDX, x, pooled, dy, scale, 0.125, 0.3, &w, window, 32, n)
+			PoolAffineGrad(dx, x, pooled, dy, scale, 0.125, 0.3, &s, taps, 32, n)
+			sameBits(t, "gradient of pooled", dx, wantDX)
+			sameBits(t, "sums of pooled", s[:], w[:])
+			intact()
+		}
 		dy, _ := guarded(t, r, n*Lanes)
 		dx, intact := guarded(t, r, 12*16)
 		wantDX := clone(dx)

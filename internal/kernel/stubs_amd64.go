@@ -59,6 +59,16 @@ func maxTaps256(dst *float32, src *float32, taps *int32, ntaps int, step int, n 
 //go:noescape
 func maxTapsGrad256(dx *float32, x *float32, y *float32, dy *float32, taps *int32, ntaps int, step int, n int)
 
+// poolAffine256 is poolAffine with AVX2 and FMA.
+//
+//go:noescape
+func poolAffine256(dst *float32, src *float32, scale float32, shift float32, taps *int32, ntaps int, step int, n int)
+
+// poolAffineGrad256 is poolAffineGrad with AVX2 and FMA: lanes 0 to 7, then 8 to 15.
+//
+//go:noescape
+func poolAffineGrad256(dx *float32, x *float32, y *float32, dy *float32, scale float32, shift float32, mean float32, sums *float32, taps *int32, ntaps int, step int, n int)
+
 // addTo256 is addTo with AVX.
 //
 //go:noescape

@@ -30,11 +30,14 @@ type batchNormLayer struct {
 	mean, variance       []float32
 	eps                  float64
 	features, positions  int
-	factor, term, invStd []float32 // y = factor*x + term
-	partial              []float32 // [chunks][2*features]: sums of dy and of dy*(x-mean)
+	factor, term, invStd []float32              // y = factor*x + term
+	partial              []float32              // [chunks][2*features]: sums of dy and of dy*(x-mean)
+	sums                 [][][2 * Lanes]float32 // the same in lanes, of each worker
 }
 
-func buildBatchNorm(b *builder) layer {
+func buildBatchNorm(b *builder) layer { return newBatchNorm(b) }
+
+func newBatchNorm(b *builder) *batchNormLayer {
 	features := b.inDims[0]
 	l := &batchNormLayer{
 		in: b.in, out: b.out, scale: b.weights[0], shift: b.weights[1],
@@ -44,6 +47,9 @@ func buildBatchNorm(b *builder) layer {
 		factor: make([]float32, features), term: make([]float32, features), invStd: make([]float32, features),
 	}
 	l.partial = make([]float32, (b.session.groups+chunk-1)/chunk*2*features)
+	for range b.session.threads {
+		l.sums = append(l.sums, make([][2 * Lanes]float32, features))
+	}
 	return l
 }
 
@@ -71,14 +77,21 @@ func (l *batchNormLayer) backward(p part) {
 	if l.in.grad != nil {
 		dx = l.in.of(l.in.g, p)
 	}
+	sums := l.sums[p.worker]
+	clear(sums)
 	n := l.positions * Lanes
+	for i := 0; i < len(x); i += n {
+		f := i / n % l.features
+		kernel.AffineGrad(dx[i:i+n], x[i:i+n], dy[i:i+n], l.factor[f], l.mean[f], &sums[f])
+	}
+	l.addChunk(sums, p)
+}
+
+// addChunk stores the sums of a chunk.
+func (l *batchNormLayer) addChunk(sums [][2 * Lanes]float32, p part) {
 	out := l.partial[p.index*2*l.features:]
-	for f := range l.features {
-		var sums [2 * Lanes]float32
-		for i := f * n; i < len(x); i += l.features * n {
-			kernel.AffineGrad(dx[i:i+n], x[i:i+n], dy[i:i+n], l.factor[f], l.mean[f], &sums)
-		}
-		kernel.SumLanes(out[2*f:2*f+2], sums[:])
+	for f := range sums {
+		kernel.SumLanes(out[2*f:2*f+2], sums[f][:])
 	}
 }
 

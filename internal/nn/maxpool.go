@@ -40,14 +40,20 @@ func buildMaxPool(b *builder) layer {
 	if err != nil {
 		panic(err) // Bind has inferred it before
 	}
-	l := &maxPoolLayer{in: b.in, out: b.out, inSz: g.y.in * g.x.in * Lanes, outSz: g.y.out * g.x.out * Lanes}
-	// A tap's two offsets are the same: MaxTapsGrad reads x at one and adds to
-	// dx at the other.
-	for _, st := range strips(g.y.forward(), g.x.forward(), g.x.out, g.x.in, 1, 0, func(int, int, int) int { return 0 }) {
-		st.taps = st.taps.Mirrored()
-		l.strips = append(l.strips, st)
+	return &maxPoolLayer{
+		in: b.in, out: b.out, strips: poolStrips(g),
+		inSz: g.y.in * g.x.in * Lanes, outSz: g.y.out * g.x.out * Lanes,
 	}
-	return l
+}
+
+// poolStrips returns the strips of one plane of a pooling. A tap's two offsets
+// are the same: the gradient reads x at one and changes dx at the other.
+func poolStrips(w window) []strip {
+	all := strips(w.y.forward(), w.x.forward(), w.x.out, w.x.in, 1, 0, func(int, int, int) int { return 0 })
+	for i := range all {
+		all[i].taps = all[i].taps.Mirrored()
+	}
+	return all
 }
 
 func (l *maxPoolLayer) forward(p part) {

@@ -201,6 +201,25 @@ func networks() map[string]*stack {
 		probe := reference(s.graph, toMap(s.entries), dimsOf(s.entries), make([]float64, 2*9*11), []int{2, 9, 11})
 		all[fmt.Sprint("conv ", a)] = s.add("Flatten", nil).gemm(len(probe), 3)
 	}
+	// Poolings that run as one layer with the normalization before them, and
+	// one that does not: its windows overlap.
+	for i, a := range []map[string]any{
+		{"kernel_shape": ints(2, 2), "strides": ints(2, 2)},
+		{"kernel_shape": ints(2, 1), "strides": ints(3, 2)},
+		{"kernel_shape": ints(2, 3), "strides": ints(2, 3), "pads": ints(1, 1, 0, 2)},
+		{"kernel_shape": ints(2, 2), "strides": ints(1, 2)},
+	} {
+		s := newStack(uint64(30+i), 2, 9, 11)
+		if i > 0 { // the first has no gradient to pass back
+			s.conv(3, 2, 1, 1, nil)
+		} else {
+			s = newStack(uint64(30), 3, 9, 11)
+		}
+		s.norm(3).add("Relu", nil).add("MaxPool", a)
+		in := s.graph.Inputs[0].Shape[1:]
+		probe := reference(s.graph, toMap(s.entries), dimsOf(s.entries), make([]float64, product(in)), in)
+		all[fmt.Sprint("norm and pool ", a)] = s.add("Flatten", nil).gemm(len(probe), 3)
+	}
 	for i, a := range []map[string]any{
 		{"kernel_shape": ints(3, 2), "strides": ints(2, 2), "pads": ints(1, 1, 1, 0)},
 		{"kernel_shape": ints(3, 3)},

@@ -24,7 +24,7 @@ type Session struct {
 	net     *Net
 	groups  int // capacity
 	threads int
-	values  []*value // of the input and of the output of every node
+	values  []*value // of the input and of the output of every layer
 	layers  []layer
 	params  []*param
 	theta   []float32
@@ -88,6 +88,7 @@ func (stateless) reduce(task, chunks, n int) {}
 // builder is what an operator needs to make its layer.
 type builder struct {
 	node    *model.Node
+	pool    *model.Node // the last of the nodes that run as one, or nil; see fusible
 	session *Session
 	in, out *value
 	inDims  []int    // shape of the input, without the batch
@@ -117,9 +118,13 @@ func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
 	s.values = append(s.values, last)
 	flows := false
 	var builders []*builder
-	for i := range n.graph.Nodes {
-		node := &n.graph.Nodes[i]
-		b := &builder{node: node, session: s, in: last, inDims: dims, outDims: n.shapes[node.Outputs[0]]}
+	for nodes := n.graph.Nodes; len(nodes) > 0; {
+		node, span := &nodes[0], fusible(nodes, dims)
+		b := &builder{node: node, session: s, in: last, inDims: dims, outDims: n.shapes[nodes[span-1].Outputs[0]]}
+		if span > 1 {
+			b.pool = &nodes[span-1]
+		}
+		nodes = nodes[span:]
 		for _, w := range node.Inputs[1:] {
 			b.weights = append(b.weights, byName[w])
 			b.dims = append(b.dims, n.dims[w])
@@ -146,7 +151,11 @@ func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
 		s.allocate(v, shape)
 	}
 	for _, b := range builders {
-		s.layers = append(s.layers, operators[b.node.Op].build(b))
+		if b.pool != nil {
+			s.layers = append(s.layers, buildNormPool(b, b.pool))
+		} else {
+			s.layers = append(s.layers, operators[b.node.Op].build(b))
+		}
 	}
 	s.Refresh()
 	return s, nil

@@ -33,6 +33,8 @@ func main() {
 	reluGrad()
 	maxTaps()
 	maxTapsGrad()
+	poolAffine()
+	poolAffineGrad()
 	addTo()
 	sum()
 	adam()
@@ -512,6 +514,103 @@ func maxTapsGrad() {
 		LEAQ(at(x, step, 4), x)
 		LEAQ(at(dx, step, 4), dx)
 	})
+	VZEROUPPER()
+	RET()
+}
+
+func poolAffine() {
+	TEXT("poolAffine256", NOSPLIT, "func(dst, src *float32, scale, shift float32, taps *int32, ntaps, step, n int)")
+	Pragma("noescape")
+	Doc("poolAffine256 is poolAffine with AVX2 and FMA.")
+	scale, shift := broadcast("scale"), broadcast("shift")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	step, n := Load(Param("step"), GP64()), Load(Param("n"), GP64())
+	zero := YMM()
+	VXORPS(zero, zero, zero)
+	loop("positions", n, func() {
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		top := [2]reg.VecVirtual{YMM(), YMM()}
+		_, first := next(p, src, src)
+		for h := range top {
+			VMOVUPS(Mem{Base: first, Disp: 32 * h}, top[h])
+			VFMADD213PS(shift, scale, top[h])
+		}
+		DECQ(cnt)
+		loop("taps", cnt, func() {
+			_, s := next(p, src, src)
+			for h := range top {
+				v := YMM()
+				VMOVUPS(Mem{Base: s, Disp: 32 * h}, v)
+				VFMADD213PS(shift, scale, v)
+				VMAXPS(v, top[h], top[h])
+			}
+		})
+		for h := range top {
+			VMAXPS(top[h], zero, top[h])
+			VMOVUPS(top[h], Mem{Base: dst, Disp: 32 * h})
+		}
+		ADDQ(Imm(lane), dst)
+		LEAQ(at(src, step, 4), src)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func poolAffineGrad() {
+	TEXT("poolAffineGrad256", NOSPLIT, "func(dx, x, y, dy *float32, scale, shift, mean float32, sums *float32, taps *int32, ntaps, step, n int)")
+	Pragma("noescape")
+	Doc("poolAffineGrad256 is poolAffineGrad with AVX2 and FMA: lanes 0 to 7, then 8 to 15.")
+	scale, shift, mean := broadcast("scale"), broadcast("shift"), broadcast("mean")
+	zero := YMM()
+	VXORPS(zero, zero, zero)
+	half := GP64()
+	XORQ(half, half)
+	Label("half")
+	dx, x := Load(Param("dx"), GP64()), Load(Param("x"), GP64())
+	y, dy := Load(Param("y"), GP64()), Load(Param("dy"), GP64())
+	sums, n := Load(Param("sums"), GP64()), Load(Param("n"), GP64())
+	step := Load(Param("step"), GP64())
+	for _, p := range []reg.Register{dx, x, y, dy, sums} {
+		ADDQ(half, p)
+	}
+	sum, moment := YMM(), YMM()
+	VMOVUPS(Mem{Base: sums}, sum)
+	VMOVUPS(Mem{Base: sums, Disp: lane}, moment)
+	loop("positions", n, func() {
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		top, g, scaled, left, at0 := YMM(), YMM(), YMM(), YMM(), YMM()
+		VMOVUPS(Mem{Base: y}, top)
+		VCMPPS(Imm(1), top, zero, left) // 0 < y
+		VANDPS(Mem{Base: dy}, left, g)
+		VMULPS(scale, g, scaled)
+		VXORPS(at0, at0, at0)
+		loop("taps", cnt, func() {
+			px, pd := next(p, x, dx)
+			v, r, hit := YMM(), YMM(), YMM()
+			VMOVUPS(Mem{Base: px}, v)
+			VMOVAPS(v, r)
+			VFMADD213PS(shift, scale, r)
+			VCMPPS(Imm(0), r, top, hit)
+			VANDPS(left, hit, hit)
+			VANDNPS(left, hit, left)
+			VANDPS(hit, scaled, r)
+			VMOVUPS(r, Mem{Base: pd})
+			VANDPS(hit, v, v)
+			VORPS(v, at0, at0)
+		})
+		VADDPS(g, sum, sum)
+		VSUBPS(mean, at0, at0)
+		VFMADD231PS(g, at0, moment)
+		ADDQ(Imm(lane), y)
+		ADDQ(Imm(lane), dy)
+		LEAQ(at(x, step, 4), x)
+		LEAQ(at(dx, step, 4), dx)
+	})
+	VMOVUPS(sum, Mem{Base: sums})
+	VMOVUPS(moment, Mem{Base: sums, Disp: lane})
+	ADDQ(Imm(32), half)
+	CMPQ(half, Imm(32))
+	JE(LabelRef("half"))
 	VZEROUPPER()
 	RET()
 }
