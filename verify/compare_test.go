@@ -173,9 +173,18 @@ func TestCompareMeasuresTheDistance(t *testing.T) {
 		}
 	}
 
-	c, err := Compare(net.Graph(), zero, after)
-	if err != nil {
+	// What a NaN before became has no distance either, and NaN is gone.
+	c, err := Compare(net.Graph(), set(t, zero, "fc.weight", 9, to(math.NaN())), after)
+	if err != nil || c.L2 != 5 || Err(c.Checks) != nil {
+		t.Errorf("NaN before: L2 %v, %v, %v", c.L2, Err(c.Checks), err)
+	}
+
+	if c, err = Compare(net.Graph(), zero, after); err != nil {
 		t.Fatal(err)
+	}
+	c.Changes[0].Shape[0] = -1
+	if zero.Get(c.Changes[0].Name).Shape()[0] == -1 {
+		t.Error("the report shares the shape of the tensor")
 	}
 	if got := len(c.Changes); got != zero.Len() {
 		t.Fatalf("%d changes of %d entries", got, zero.Len())

@@ -126,6 +126,16 @@ func TestMeasureDivergenceIsInRange(t *testing.T) {
 	}
 }
 
+func TestMeasureDivergenceOfUniform(t *testing.T) {
+	for k := 2; k <= 100; k++ {
+		net, _ := flat(t, make([][4]float32, k))
+		m, err := Measure(context.Background(), net, images(1, lit{0, 0}), []int{0}, plain, 0)
+		if err != nil || !(m.KL >= 0 && m.KL < 1e-12) {
+			t.Errorf("%d classes: KL %v, %v", k, m.KL, err)
+		}
+	}
+}
+
 func TestMeasureDoesNotDependOnThreads(t *testing.T) {
 	net, _ := lenet(t)
 	set := images(320*28, lit{0, 0}, lit{3, 1}, lit{9, 2}, lit{4, 3}, lit{9, 0}, lit{5, 0}, lit{5, 1})
@@ -148,12 +158,14 @@ func TestMeasureErrors(t *testing.T) {
 	good := images(1, seven...)
 	wide := images(1, seven...)
 	wide.Rows, wide.Cols = 1, 4
-	grey := *net.Graph()
-	grey.Inputs = []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 4, 1, 1}}}
-	// Pixels 0 and 1 together are beyond float32; the image of both is the last.
+	colour := *net.Graph()
+	colour.Inputs = []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 4, 1, 1}}}
+	// Pixels 0 and 1 together are beyond float32; the image of both is the last one.
 	huge, _ := flat(t, [][4]float32{{3e38, 3e38}, {}, {}})
-	both := images(6, seven...)
-	both.Image(41)[1] = 255
+	both := images(200, seven...)
+	both.Image(1399)[1] = 255 // in the second batch
+	dot := images(1, seven...)
+	dot.Rows, dot.Cols = 1, 1
 	opposed, _ := flat(t, [][4]float32{{3e38, 3e38, -3e38, -3e38}, {}, {}})
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -180,13 +192,13 @@ func TestMeasureErrors(t *testing.T) {
 			return err
 		}, "the network takes inputs of shape [1 2 2], the images are grey and of 1 x 4 pixels: give the data that it was trained on"},
 		{"colours", func() error {
-			_, err := Measure(context.Background(), bind(t, &grey, sd), good, nil, plain, 0)
+			_, err := Measure(context.Background(), bind(t, &colour, sd), dot, nil, plain, 0)
 			return err
-		}, "the network takes inputs of shape [4 1 1], the images are grey and of 2 x 2 pixels"},
+		}, "the network takes inputs of shape [4 1 1], the images are grey and of 1 x 1 pixels"},
 		{"an infinite logit", func() error {
 			_, err := Measure(context.Background(), huge, both, nil, plain, 0)
 			return err
-		}, "the network gives logits that are NaN or infinite for image 41: its weights or the normalization (mean 0, standard deviation 1) are out of all proportion"},
+		}, "the network gives logits that are NaN or infinite for image 1399: its weights or the normalization (mean 0, standard deviation 1) are out of all proportion"},
 		{"a NaN logit", func() error {
 			_, err := Measure(context.Background(), opposed, both, nil, dataset.Norm{Mean: 0, Std: 0}, 0)
 			return err

@@ -132,6 +132,19 @@ func TestONNXSkipsWhatOnnxGoCannotRun(t *testing.T) {
 	}
 }
 
+// Our own evaluator's opinion counts where it is the only one.
+func TestONNXFirstOpinionCounts(t *testing.T) {
+	net, sd := flat(t, weights)
+	g := *net.Graph()
+	g.Nodes = slices.Clone(g.Nodes)
+	g.Nodes[1].Inputs = g.Nodes[1].Inputs[:2] // onnx-go wants C
+	p, err := ONNX(encode(t, &g, set(t, sd, "fc.weight", 0, add(0.01))), bind(t, &g, sd))
+	var failed *FailedError
+	if !errors.As(err, &failed) || p.Evaluator <= Tolerance || p.Skipped == "" {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
 // onnx-go panics while it runs, too, and its own machine would do so where no
 // one can catch it.
 func TestOnnxGoPanics(t *testing.T) {
@@ -148,16 +161,19 @@ func TestOnnxGoPanics(t *testing.T) {
 }
 
 func TestONNXOfAnotherNetwork(t *testing.T) {
-	three, _ := flat(t, weights)
+	three, threeSD := flat(t, weights)
 	two, twoSD := flat(t, weights[:2])
 	four, fourSD := flat(t, append(slices.Clone(weights), [4]float32{}))
 	large, largeSD := lenet(t)
+	wide := *three.Graph()
+	wide.Inputs = []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 1, 1, 4}}}
 	for _, c := range []struct {
 		name, want string
 		b          []byte
 	}{
 		{"fewer classes", "the file takes inputs of shape [1 2 2] to 2 classes, the network [1 2 2] to 3", encode(t, two.Graph(), twoSD)},
 		{"more classes", "the file takes inputs of shape [1 2 2] to 4 classes, the network [1 2 2] to 3", encode(t, four.Graph(), fourSD)},
+		{"wider images", "the file takes inputs of shape [1 1 4] to 3 classes, the network [1 2 2] to 3", encode(t, &wide, threeSD)},
 		{"larger images", "the file takes inputs of shape [1 28 28] to 10 classes, the network [1 2 2] to 3", encode(t, large.Graph(), largeSD)},
 	} {
 		var failed *FailedError
