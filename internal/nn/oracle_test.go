@@ -15,9 +15,9 @@ import (
 	"lethe/pickle"
 )
 
-// inTorch returns the logits of count samples and the gradient of the loss of
-// step, parameter after parameter, as PyTorch computes them in float64.
-func inTorch(t *testing.T, python string, n *Net, sd *model.StateDict, x []float32, count int) (logits, grad []float64) {
+// forTorch writes what PyTorch needs to compute the logits of count samples and
+// the gradient of the loss of step to a new folder.
+func forTorch(t *testing.T, n *Net, sd *model.StateDict, x []float32, count int) (dir string) {
 	t.Helper()
 	g, dir := n.Graph(), t.TempDir()
 	type node struct {
@@ -64,17 +64,21 @@ func inTorch(t *testing.T, python string, n *Net, sd *model.StateDict, x []float
 		binary.Write(&b, binary.LittleEndian, v)
 		write(name, b.Bytes())
 	}
-	oracle.Run(t, python, filepath.Join("testdata", "oracle.py"), dir)
-	read := func(name string) []float64 {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := make([]float64, len(b)/8)
-		binary.Decode(b, binary.LittleEndian, v)
-		return v
+	return dir
+}
+
+// fromTorch reads float64 values that PyTorch left in a folder.
+func fromTorch(t *testing.T, dir, name string) []float64 {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return read("logits.f64"), read("grad.f64")
+	v := make([]float64, len(b)/8)
+	if _, err := binary.Decode(b, binary.LittleEndian, v); err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // apart returns the largest difference, relative to the largest magnitude in
@@ -98,11 +102,9 @@ func apart(t *testing.T, got []float32, want []float64) float64 {
 	return diff / top
 }
 
-func agreeWithTorch(t *testing.T, python string, n *Net, sd *model.StateDict) {
+func agreeWithTorch(t *testing.T, n *Net, x []float32, count int, dir string) {
 	t.Helper()
-	const count = 83 // a full chunk, a part of one, and a part of a group
-	x := samples(count, product(n.InputShape()))
-	logits, grad := inTorch(t, python, n, sd, x, count)
+	logits, grad := fromTorch(t, dir, "logits.f64"), fromTorch(t, dir, "grad.f64")
 	got, err := n.Logits(x, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -125,20 +127,36 @@ func agreeWithTorch(t *testing.T, python string, n *Net, sd *model.StateDict) {
 }
 
 // Every operator and every attribute that nn honours computes what PyTorch
-// computes, forward and backward.
+// computes, forward and backward, and so does the LeNet that PyTorch trained.
 func TestOracle(t *testing.T) {
 	python := oracle.Python(t, "torch")
+	const count = 83 // a full chunk, a part of one, and a part of a group
+	type example struct {
+		net *Net
+		x   []float32
+		dir string
+	}
+	all := map[string]example{}
+	args := []string{filepath.Join("testdata", "oracle.py")}
+	add := func(name string, n *Net, sd *model.StateDict) {
+		x := samples(count, product(n.InputShape()))
+		all[name] = example{n, x, forTorch(t, n, sd, x, count)}
+		args = append(args, all[name].dir)
+	}
 	for name, s := range networks() {
-		t.Run(name, func(t *testing.T) {
-			n, sd := s.bind(t)
-			agreeWithTorch(t, python, n, sd)
-		})
+		n, sd := s.bind(t)
+		add(name, n, sd)
+	}
+	add(trained(t))
+	oracle.Run(t, python, args...)
+	for name, e := range all {
+		t.Run(name, func(t *testing.T) { agreeWithTorch(t, e.net, e.x, count, e.dir) })
 	}
 }
 
-// So does the LeNet that PyTorch trained.
-func TestOracleLeNet(t *testing.T) {
-	python := oracle.Python(t, "torch")
+// trained returns the LeNet of the fixtures.
+func trained(t *testing.T) (string, *Net, *model.StateDict) {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "fixtures", "lenet-fashion.pt"))
 	if err != nil {
 		t.Fatal(err)
@@ -155,5 +173,5 @@ func TestOracleLeNet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	agreeWithTorch(t, python, n, c.StateDict())
+	return "fixture", n, c.StateDict()
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What PyTorch computes for a graph: logits and gradients, in float64. Needs torch >= 1.13.
 
-    oracle.py DIR
+    oracle.py DIR...
 
 DIR/case.json holds "shape" of the input, "nodes" (op, inputs, outputs, attrs by ONNX's names), "weights"
 ([name, shape] in the order of weights.f32) and "params", the names whose gradients are wanted. The other
@@ -53,8 +53,7 @@ def apply(op, attrs, x, *w):
     raise ValueError(op)
 
 
-def main():
-    folder = sys.argv[1]
+def judge(folder):
     with open(os.path.join(folder, "case.json")) as f:
         case = json.load(f)
     flat = read(os.path.join(folder, "weights.f32"), [-1])
@@ -74,4 +73,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    for folder in sys.argv[1:]:
+        judge(folder)
