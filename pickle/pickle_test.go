@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/internal/oracle"
 	"lethe/model"
 )
 
@@ -476,24 +477,9 @@ func TestSniff(t *testing.T) {
 }
 
 // python returns an interpreter that has torch. Without one the test is
-// skipped, or fails if REQUIRE_ORACLE=1.
-func python(t *testing.T) string {
-	t.Helper()
-	for _, p := range []string{"/usr/bin/python3", "python3"} {
-		if exec.Command(p, "-c", "import torch").Run() == nil {
-			return p
-		}
-	}
-	if os.Getenv("REQUIRE_ORACLE") == "1" {
-		t.Fatal("REQUIRE_ORACLE=1, and no Python with PyTorch")
-	}
-	t.Skip("no Python with PyTorch")
-	return ""
-}
-
 // PyTorch loads what Encode wrote after an edit, and sees the same values.
 func TestOracle(t *testing.T) {
-	py := python(t)
+	py := oracle.Python(t, "torch")
 	dir := t.TempDir()
 	args := []string{"testdata/oracle.py"}
 	var want strings.Builder

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -143,9 +144,19 @@ func Digest(r io.ReaderAt, size int64) (verify.Digest, error) {
 func DataFlags() []urfave.Flag {
 	return []urfave.Flag{
 		&urfave.StringFlag{Name: "data", Usage: "`DIR` with IDX files (train-images-idx3-ubyte[.gz], ...); default: a sample of Fashion-MNIST in this binary"},
-		&urfave.Float64Flag{Name: "mean", Value: float64(dataset.FashionNorm.Mean), Usage: "mean of the pixels / 255 that the network was trained with"},
-		&urfave.Float64Flag{Name: "std", Value: float64(dataset.FashionNorm.Std), Usage: "standard deviation of the pixels / 255 that the network was trained with"},
+		&urfave.Float64Flag{Name: "mean", Value: decimal(dataset.FashionNorm.Mean), Usage: "mean of the pixels / 255 that the network was trained with"},
+		&urfave.Float64Flag{Name: "std", Value: decimal(dataset.FashionNorm.Std), Usage: "standard deviation of the pixels / 255 that the network was trained with"},
 	}
+}
+
+// decimal widens x to the number that people write for it: 0.286, not
+// 0.28600001335144043.
+func decimal(x float32) float64 {
+	d, err := strconv.ParseFloat(strconv.FormatFloat(float64(x), 'g', -1, 32), 64)
+	if err != nil {
+		return float64(x)
+	}
+	return d
 }
 
 // Data is labelled images and how the network wants them.

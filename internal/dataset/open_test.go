@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"lethe/fixtures"
+	"lethe/internal/oracle"
 	"lethe/model"
 )
 
@@ -174,10 +175,7 @@ func TestFullDataSet(t *testing.T) {
 	}
 	const dir = "/usr/share/datasets/fashion-mnist"
 	if _, err := os.Stat(dir); err != nil {
-		if os.Getenv("REQUIRE_ORACLE") == "1" {
-			t.Fatalf("REQUIRE_ORACLE=1, but the full data set is not there: %v", err)
-		}
-		t.Skip("needs Debian's package dataset-fashion-mnist")
+		oracle.Missing(t, "the full data set is not there: Debian's package dataset-fashion-mnist has it")
 	}
 	d, err := Open(dir)
 	if err != nil {

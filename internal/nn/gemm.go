@@ -38,8 +38,7 @@ type gemmLayer struct {
 	packed, packedT []float32 // W and its transpose for kernel.Tile
 	biases, zeros   []float32
 	rows, rowsT     *kernel.Taps
-	groups          *kernel.Taps // one tap for each group of the batch
-	groupTaps       []kernel.Tap
+	groupTaps       []kernel.Tap // one for each group of the batch
 }
 
 func buildGemm(b *builder) layer {
