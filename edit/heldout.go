@@ -29,14 +29,16 @@ func (r *run) excess() float64 {
 	}
 	// One more hit than was seen keeps the error of a share from being 0.
 	share := (target*n + 1) / (n + 2)
-	aim := lowered(aimKL, 1.5*deviation/math.Sqrt(max(n, 1)))
+	aim := lowered(aimKL, deviation/math.Sqrt(max(n, 1)))
 	aimShare := lowered(aimTarget, math.Sqrt(float64(share*(1-share))/max(n, 1)))
 	return max(kernel.Log(kl/aim), kernel.Log(max(target, 1e-3)/aimShare))
 }
 
-// lowered returns a limit less the standard error of what is compared with it,
-// but no less than half of it.
-func lowered(limit, stdErr float64) float64 { return max(limit-stdErr, limit/2) }
+// lowered returns a limit less a margin for the standard error of what is
+// compared with it, but no less than half of it.
+func lowered(limit, stdErr float64) float64 {
+	return max(limit-float64(caution*stdErr), limit/2)
+}
 
 // look measures the held-out images: the mean divergence from uniform, the
 // accuracy, and the standard deviation of the divergence.
