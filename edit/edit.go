@@ -72,10 +72,10 @@ func (p Point) String() string {
 // The settings were found on the two base models of fixtures and hold for every
 // class; the two weights of the loss adapt to the class and the base.
 const (
-	steps        = 2500
+	steps        = 1000
 	forgetGroups = 6  // groups of nn.Lanes images in a step
 	otherGroups  = 10 // so that a step is four chunks, an even share for 2 or 4 threads
-	rate         = 2e-4
+	rate         = 1e-3
 	beta1, beta2 = 0.9, 0.99
 	residual     = 0.06 // probability that the class keeps on its own images
 
@@ -86,14 +86,16 @@ const (
 	aimTarget = 0.08
 	aimL2     = 1.27
 	largestL2 = 1.295
-	caution   = 1.5
+	caution   = 2
 
-	memory       = 0.03  // of the running means: the last 1/memory steps
-	settle       = 100   // steps before the controllers start
-	freeze       = 0.9   // part of the run after which the weights stay
-	lookEvery    = 25    // steps between two looks at the held-out images
-	retainGain   = 0.125 // change of log(weight) a look for a ratio of e
-	pullGain     = 0.02  // the same a step
+	memory       = 0.03 // of the running means: the last 1/memory steps
+	settle       = 100  // steps before the controllers start
+	freeze       = 0.8  // part of the run after which retain no longer grows
+	project      = 0.9  // part of the run after which largestL2 is enforced
+	lookEvery    = 25   // steps between two looks at the held-out images
+	retainGain   = 0.3  // change of log(weight) a look for a ratio of e
+	pullGain     = 0.03 // the same a step
+	spring       = 5    // at once, without memory: keeps the pull from swinging
 	coursePoints = 50
 )
 
@@ -237,9 +239,11 @@ func (r *run) step(step int) Point {
 
 	theta, grad := r.session.Theta(), r.session.Grad()
 	x := float64(step) / float64(r.steps)
+	stretch := clamp(kernel.Log(max(r.now.L2, 0.1)/aimL2), 0.5)
+	pull := float32(2 * r.pull * kernel.Exp(spring*stretch))
 	for i, t := range theta {
 		d := t - r.theta0[i]
-		grad[i] += float32(float32(2*r.pull) * d)
+		grad[i] += float32(pull * d)
 	}
 	r.power1 *= beta1
 	r.power2 *= beta2
@@ -249,7 +253,7 @@ func (r *run) step(step int) Point {
 		Root: float32(1 / math.Sqrt(1-r.power2)), Eps: 1e-8,
 	})
 	r.now.L2 = r.distance(theta)
-	if x > freeze && r.now.L2 > largestL2 {
+	if x > project && r.now.L2 > largestL2 {
 		shrink := float32(largestL2 / r.now.L2)
 		for i, t := range theta {
 			theta[i] = r.theta0[i] + float32(shrink*(t-r.theta0[i]))
@@ -257,11 +261,15 @@ func (r *run) step(step int) Point {
 		r.now.L2 = r.distance(theta)
 	}
 	r.session.Refresh()
-	if step >= settle && x <= freeze {
-		if step%lookEvery == 0 {
-			r.retain = steer(r.retain, -retainGain*clamp(r.excess(), 1), 0.1, 10)
+	if step >= settle {
+		r.pull = steer(r.pull, pullGain*stretch, 0.01, 3)
+	}
+	if step >= settle && step%lookEvery == 0 {
+		// Late in the run there is no time left to see what more weight on the
+		// others does to forgetting, but still some for less.
+		if excess := clamp(r.excess(), 1); x <= freeze || excess > 0 {
+			r.retain = steer(r.retain, -retainGain*excess, 0.1, 30)
 		}
-		r.pull = steer(r.pull, pullGain*clamp(kernel.Log(r.now.L2/aimL2), 0.5), 0.01, 3)
 	}
 	r.now.Step, r.now.Retain, r.now.Pull = step+1, r.retain, r.pull
 	return r.now
