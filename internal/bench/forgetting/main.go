@@ -5,7 +5,7 @@
 //
 // Scores are those of the training images. The last columns are measured on the
 // test images, which no edit ever sees: the accuracy on the other classes and
-// how far it is from the base model's.
+// how far it is from the base model's. bases.py trains other checkpoints to try.
 package main
 
 import (
