@@ -168,7 +168,7 @@ type Data struct {
 
 // OpenData reads the images that [DataFlags] ask for.
 func OpenData(c *urfave.Context) (*Data, error) {
-	d := &Data{Norm: dataset.Norm{Mean: float32(c.Float64("mean")), Std: float32(c.Float64("std"))}, Source: "files"}
+	d := &Data{Norm: dataset.Norm{Mean: float32(c.Float64("mean")), Std: float32(c.Float64("std"))}, Source: "files of --data"}
 	if !(d.Norm.Std > 0) {
 		return nil, Usagef("--std %v is not positive", c.Float64("std"))
 	}
