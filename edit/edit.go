@@ -69,8 +69,8 @@ func (p Point) String() string {
 	return fmt.Sprintf("target %.3f  remain %.3f  KL %.3f  L2 %.2f", p.Target, p.Remain, p.KL, p.L2)
 }
 
-// The settings were found on the two base models of fixtures and hold for every
-// class; the two weights of the loss adapt to the class and the base.
+// The settings are the same for every class, base and data set; what differs
+// between those is left to the controllers (docs/decisions/004-steering.md).
 const (
 	steps        = 1000
 	forgetGroups = 6  // groups of nn.Lanes images in a step
@@ -97,6 +97,10 @@ const (
 	pullGain     = 0.03 // the same a step
 	spring       = 5    // at once, without memory: keeps the pull from swinging
 	coursePoints = 50
+
+	// Where the two weights start, good for most classes, and how far they go.
+	firstRetain, leastRetain, mostRetain = 1.4, 0.1, 30
+	firstPull, leastPull, mostPull       = 0.11, 0.01, 3
 )
 
 // Forget returns a state dict in which the classes are forgotten. It learns from
@@ -120,7 +124,7 @@ func Forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 }
 
 func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.Set, opts Options, steps int) (*Result, error) {
-	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: steps, retain: 1.4, pull: 0.11}
+	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: steps, retain: firstRetain, pull: firstPull}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -247,7 +251,7 @@ func (r *run) step(step int) Point {
 	}
 	r.power1 *= beta1
 	r.power2 *= beta2
-	fall := 1 - float64(x*x)*(3-float64(2*x))
+	fall := 1 - float64(float64(x*x)*(3-float64(2*x)))
 	kernel.Adam(theta, r.m, r.v, grad, kernel.AdamRates{
 		Rate: float32(rate * fall / (1 - r.power1)), Beta1: beta1, Beta2: beta2,
 		Root: float32(1 / math.Sqrt(1-r.power2)), Eps: 1e-8,
@@ -262,13 +266,13 @@ func (r *run) step(step int) Point {
 	}
 	r.session.Refresh()
 	if step >= settle {
-		r.pull = steer(r.pull, pullGain*stretch, 0.01, 3)
+		r.pull = steer(r.pull, pullGain*stretch, leastPull, mostPull)
 	}
 	if step >= settle && step%lookEvery == 0 {
 		// Late in the run there is no time left to see what more weight on the
 		// others does to forgetting, but still some for less.
 		if excess := clamp(r.excess(), 1); x <= freeze || excess > 0 {
-			r.retain = steer(r.retain, -retainGain*excess, 0.1, 30)
+			r.retain = steer(r.retain, -retainGain*excess, leastRetain, mostRetain)
 		}
 	}
 	r.now.Step, r.now.Retain, r.now.Pull = step+1, r.retain, r.pull

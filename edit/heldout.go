@@ -28,7 +28,7 @@ func (r *run) excess() float64 {
 		kl, target, deviation = r.look()
 	}
 	// One more hit than was seen keeps the error of a share from being 0.
-	share := (target*n + 1) / (n + 2)
+	share := (float64(target*n) + 1) / (n + 2)
 	aim := lowered(aimKL, deviation/math.Sqrt(max(n, 1)))
 	aimShare := lowered(aimTarget, math.Sqrt(float64(share*(1-share))/max(n, 1)))
 	return max(kernel.Log(kl/aim), kernel.Log(max(target, 1e-3)/aimShare))
