@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -47,7 +48,7 @@ func run(dir string, perClass int, seed uint64, paths []string) error {
 		seen = seen.Stratified(perClass, 0)
 	}
 	fmt.Printf("%-20s %5s %7s %7s %7s %7s %7s %8s %8s %6s\n", "model", "class", "score", "target", "remain", "KL", "L2", "unseen", "change", "time")
-	var scores, changes, worst float64
+	scores, changes, worst := 0.0, 0.0, math.Inf(1)
 	cells := 0
 	for _, path := range paths {
 		for class := range data.Train.Classes {
