@@ -104,7 +104,7 @@ func (l *batchNormLayer) tasks() int {
 
 func (l *batchNormLayer) reduce(_, chunks, _ int) {
 	width := 2 * l.features
-	total := make([]float32, width)
+	total := l.partial[:width]
 	sumChunks(total, l.partial, chunks, width)
 	for f := range l.features {
 		if l.shift.grad != nil {

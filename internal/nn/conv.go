@@ -139,10 +139,7 @@ func (l *convLayer) planGrad(g window, width int) {
 		}
 	}
 	for row := 0; row < l.m; {
-		start, step, done := min(row, l.m-kernel.Rows), l.outSz, min(kernel.Rows, l.m-row)
-		if l.m < kernel.Rows {
-			start, step, done = row, 0, 1
-		}
+		start, step, done := dotRows(row, l.m, l.outSz)
 		for _, grp := range groups {
 			for j := 0; j < len(grp.columns); j += kernel.Cols {
 				t := gradTile{positions: grp.positions, row: start, rowStep: step, source: grp.columns[j].source}
@@ -172,7 +169,7 @@ func meetings(a axis) [][]meeting {
 	all := make([][]meeting, a.kernel)
 	for k := range all {
 		for o := range a.out {
-			if i := o*a.stride - a.pad + k*a.dilat; i >= 0 && i < a.in {
+			if i, ok := a.meets(o, k); ok {
 				all[k] = append(all[k], meeting{o, i})
 			}
 		}

@@ -103,6 +103,18 @@ func (l *gemmLayer) backward(p part) {
 	}
 }
 
+// dotRows returns the panel of [kernel.Rows] rows that [kernel.Dot] takes for row
+// i of m rows that are step elements apart: its first row, the distance of its
+// rows, and how many rows it gives from i on. A panel that would leave the
+// matrix starts earlier; in a matrix with fewer rows than a panel it is one row,
+// six times.
+func dotRows(i, m, step int) (first, distance, done int) {
+	if m < kernel.Rows {
+		return i, 0, 1
+	}
+	return min(i, m-kernel.Rows), step, min(kernel.Rows, m-i)
+}
+
 func (l *gemmLayer) tasks() int {
 	n := 0
 	if l.weight.grad != nil {
@@ -136,13 +148,9 @@ func (l *gemmLayer) reduce(task, _, groups int) {
 }
 
 // weightGrad computes the gradient of up to [kernel.Rows] rows of the weight
-// from row i on, and returns how many. A panel that would leave the matrix
-// starts earlier; in a matrix with fewer rows than a panel it is one row.
+// from row i on, and returns how many.
 func (l *gemmLayer) weightGrad(taps *kernel.Taps, dy []float32, i int) int {
-	start, step, done := min(i, l.m-kernel.Rows), Lanes, min(kernel.Rows, l.m-i)
-	if l.m < kernel.Rows {
-		start, step, done = i, 0, 1
-	}
+	start, step, done := dotRows(i, l.m, Lanes)
 	var boff [kernel.Cols]int32
 	var sums [kernel.Rows * kernel.Cols]float32
 	for j := 0; j < l.k; j += kernel.Cols {

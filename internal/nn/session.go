@@ -17,8 +17,8 @@ import (
 // definition of a gradient: sums over the batch are made of sums over chunks.
 const chunk = 4
 
-// Session holds the tensors that running a [Net] needs, and a copy of its
-// parameters that may be trained. It is not safe for concurrent use; inside, it
+// Session holds the tensors that running a [Net] needs, and a copy of the
+// parameters that it trains. It is not safe for concurrent use; inside, it
 // runs on several goroutines.
 type Session struct {
 	net     *Net
@@ -33,11 +33,12 @@ type Session struct {
 
 // value is a tensor that flows between nodes, and its gradient.
 type value struct {
-	size int  // elements of one group
-	kept bool // held for the whole batch, not only for the chunk at hand
-	data *tensor.Dense
-	grad *tensor.Dense // nil where no gradient flows
-	x, g []float32     // their elements
+	size  int  // elements of one group
+	kept  bool // held for the whole batch, not only for the chunk at hand
+	flows bool // a gradient flows through it
+	data  *tensor.Dense
+	grad  *tensor.Dense // nil where no gradient flows
+	x, g  []float32     // their elements
 }
 
 // param is a parameter or buffer of the session.
@@ -135,9 +136,7 @@ func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
 		if node.Op == "Gemm" && b.weights[0].grad != nil {
 			b.in.kept, b.out.kept = true, true
 		}
-		if flows {
-			b.out.g = []float32{}
-		}
+		b.out.flows = flows
 		builders = append(builders, b)
 		s.values = append(s.values, b.out)
 		last, dims = b.out, b.outDims
@@ -182,10 +181,10 @@ func (s *Session) parameters(train []string) (map[string]*param, error) {
 			p.w, p.dw = s.theta[at:end:end], s.grad[at:end:end]
 			p.grad = dense(s.net.dims[name], p.dw)
 			at = end
+			copy(p.w, w)
 		} else {
-			p.w = make([]float32, len(w))
+			p.w = w // nobody writes it
 		}
-		copy(p.w, w)
 		p.data = dense(s.net.dims[name], p.w)
 		byName[name] = p
 		s.params = append(s.params, p)
@@ -199,11 +198,11 @@ func (s *Session) allocate(v *value, shape []int) {
 		groups = s.threads * chunk
 	}
 	dims := append(append([]int{groups}, shape...), Lanes)
-	v.x = make([]float32, groups*v.size)
-	v.data = dense(dims, v.x)
-	if v.g != nil {
-		v.g = make([]float32, groups*v.size)
-		v.grad = dense(dims, v.g)
+	v.data = tensor.New(tensor.WithShape(dims...), tensor.Of(tensor.Float32))
+	v.x = v.data.Float32s()
+	if v.flows {
+		v.grad = tensor.New(tensor.WithShape(dims...), tensor.Of(tensor.Float32))
+		v.g = v.grad.Float32s()
 	}
 }
 
@@ -218,18 +217,6 @@ func (s *Session) Theta() []float32 { return s.theta }
 // Grad returns the gradient of the last [Session.Step], laid out as
 // [Session.Theta].
 func (s *Session) Grad() []float32 { return s.grad }
-
-// Trained calls f with the name of every trained parameter and its range in
-// [Session.Theta].
-func (s *Session) Trained(f func(name string, lo, hi int)) {
-	at := 0
-	for _, p := range s.params {
-		if p.grad != nil {
-			f(p.name, at, at+len(p.w))
-			at += len(p.w)
-		}
-	}
-}
 
 // StateDict returns sd with the trained parameters of the session in it, in
 // the element type that each has there.

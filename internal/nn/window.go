@@ -55,14 +55,18 @@ type run struct {
 	sourceStep     int
 }
 
+// meets returns the position of the input that element k of the kernel meets at
+// an output position; ok is false if it is padding.
+func (a axis) meets(out, k int) (in int, ok bool) {
+	in = out*a.stride - a.pad + k*a.dilat
+	return in, in >= 0 && in < a.in
+}
+
 // forward returns the runs that cover the output of the axis; backward those
 // that cover its input, as the targets of a gradient. Elements that fall on
 // padding are in no run.
 func (a axis) forward() []run {
-	return runs(a.out, 1, a.stride, func(o, k int) (int, bool) {
-		i := o*a.stride - a.pad + k*a.dilat
-		return i, i >= 0 && i < a.in
-	}, a.kernel)
+	return runs(a.out, 1, a.stride, a.meets, a.kernel)
 }
 
 func (a axis) backward() []run {
