@@ -13,10 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"lethe/convert"
-	"lethe/internal/nn"
+	"lethe/internal/cli"
 	"lethe/internal/oracle"
-	"lethe/pickle"
 	"lethe/verify"
 )
 
@@ -86,23 +84,12 @@ func readFloats(t *testing.T, path string) []float32 {
 // ours returns the logits that our own evaluator computes for a checkpoint.
 func ours(t *testing.T, path string, x []float32) []float32 {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	n, err := cli.OpenNetwork(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := pickle.Decode(bytes.NewReader(b), int64(len(b)), pickle.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := convert.Recognize(c.StateDict())
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := nn.Bind(g, c.StateDict())
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := n.Logits(x, 0)
+	defer n.Close()
+	v, err := n.Net.Logits(x, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,8 +75,12 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 		return err
 	}
 	defer n.Close()
+	info, err := n.Inspect()
+	if err != nil {
+		return err
+	}
 	var all []entry
-	for _, e := range n.Info.Entries {
+	for _, e := range info.Entries {
 		b, err := n.State.Get(e.Name).Bytes()
 		if err != nil {
 			return err
@@ -96,7 +100,7 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 			Protocol  int      `json:"pickle_protocol"`
 			Path      []string `json:"path_to_state_dict,omitempty"`
 			Entries   []entry  `json:"entries"`
-		}{n.Digest.SHA256, n.Digest.Bytes, n.Info.Container, n.Info.Protocol, n.Info.Path, all})
+		}{n.Digest.SHA256, n.Digest.Bytes, info.Container, info.Protocol, info.Path, all})
 	}
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tDTYPE\tSHAPE\tBYTES\tSHA256\tSTORAGE")

@@ -27,7 +27,6 @@ import (
 type Network struct {
 	Name       string // of the file, for messages
 	Checkpoint *pickle.Checkpoint
-	Info       *pickle.Info
 	State      *model.StateDict
 	Digest     verify.Digest
 	Graph      *model.Graph // nil before Recognize
@@ -55,14 +54,16 @@ func (n *Network) read() (err error) {
 	if n.Digest, err = Digest(n.input, n.input.Size); err != nil {
 		return err
 	}
-	if n.Info, err = pickle.Inspect(n.input, n.input.Size, pickle.Options{}); err != nil {
-		return err
-	}
 	if n.Checkpoint, err = pickle.Decode(n.input, n.input.Size, pickle.Options{}); err != nil {
 		return err
 	}
 	n.State = n.Checkpoint.StateDict()
 	return nil
+}
+
+// Inspect returns the structure of the file.
+func (n *Network) Inspect() (*pickle.Info, error) {
+	return pickle.Inspect(n.input, n.input.Size, pickle.Options{})
 }
 
 // Recognize finds the architecture and binds the weights to it.
