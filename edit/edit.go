@@ -181,8 +181,8 @@ func (r *run) prepare() error {
 	if err != nil {
 		return err
 	}
-	if in := r.net.InputShape(); len(in) != 3 || in[0] != 1 || in[1] != r.set.Rows || in[2] != r.set.Cols {
-		return fmt.Errorf("the network takes inputs of shape %v, the images are grey and of %d x %d pixels", in, r.set.Rows, r.set.Cols)
+	if err := r.set.Fits(r.net.InputShape(), r.k); err != nil {
+		return err
 	}
 	for _, c := range r.opts.Classes {
 		if c < 0 || c >= r.k {

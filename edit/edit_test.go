@@ -5,41 +5,28 @@ import (
 	"context"
 	"errors"
 	"math"
-	"os"
 	"slices"
 	"testing"
 
-	"lethe/convert"
 	"lethe/fixtures"
+	"lethe/internal/cli"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
-	"lethe/pickle"
 )
 
 func base(t testing.TB) (*nn.Net, *model.StateDict, *dataset.Set) {
 	t.Helper()
-	b, err := os.ReadFile("../fixtures/lenet-fashion.pt")
+	n, err := cli.OpenNetwork(t.Context(), "../fixtures/lenet-fashion.pt", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := pickle.Decode(bytes.NewReader(b), int64(len(b)), pickle.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := convert.Recognize(c.StateDict())
-	if err != nil {
-		t.Fatal(err)
-	}
-	net, err := nn.Bind(g, c.StateDict())
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { n.Close() })
 	d, err := dataset.OpenFS(fixtures.FashionMNIST(), "fashion")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return net, c.StateDict(), d.Train
+	return n.Net, n.State, d.Train
 }
 
 var options = Options{Classes: []int{3}, Norm: dataset.FashionNorm}
@@ -235,7 +222,9 @@ func TestLookMeasures(t *testing.T) {
 	r.heldOut = r.forget.pool[:300] // more than a batch, and not whole groups
 	n := len(r.heldOut)
 	images := make([]float32, n*28*28)
-	set.Float32(images, r.heldOut, options.Norm)
+	for i, at := range r.heldOut {
+		set.Lanes(images[i*28*28:(i+1)*28*28], 1, []int{at}, options.Norm)
+	}
 	logits, err := net.Logits(images, 1)
 	if err != nil {
 		t.Fatal(err)

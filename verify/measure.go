@@ -31,7 +31,7 @@ type Measures struct {
 // figures of that kind are 0. It is an error if the images or a class do not fit
 // the network, if a logit is NaN or infinite, or if ctx is done.
 func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, norm dataset.Norm, threads int) (*Measures, error) {
-	if err := fits(net, set); err != nil {
+	if err := set.Fits(net.InputShape(), net.Classes()); err != nil {
 		return nil, err
 	}
 	const (
@@ -124,18 +124,4 @@ func ratio(sum float64, n int) float64 {
 		return 0
 	}
 	return sum / float64(n)
-}
-
-// fits refuses images that the network cannot take.
-func fits(net *nn.Net, set *dataset.Set) error {
-	in := net.InputShape()
-	if len(in) != 3 || in[0] != 1 || in[1] != set.Rows || in[2] != set.Cols {
-		return fmt.Errorf("the network takes inputs of shape %v, the images are grey and of %d x %d pixels: give the data that it was trained on", in, set.Rows, set.Cols)
-	}
-	for _, l := range set.Labels {
-		if int(l) >= net.Classes() {
-			return fmt.Errorf("the data has label %d, the network has classes 0 to %d: give the data that it was trained on", l, net.Classes()-1)
-		}
-	}
-	return nil
 }

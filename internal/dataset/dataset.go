@@ -8,6 +8,7 @@ package dataset
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -108,6 +109,20 @@ func (n Norm) table() *[256]float32 {
 	return &t
 }
 
+// Fits refuses a network that cannot take the images: input is the shape of one
+// sample, without the batch, and classes the number of outputs.
+func (s *Set) Fits(input []int, classes int) error {
+	if !slices.Equal(input, []int{1, s.Rows, s.Cols}) {
+		return fmt.Errorf("the network takes inputs of shape %v, the images are grey and of %d x %d pixels: give the data that it was trained on", input, s.Rows, s.Cols)
+	}
+	for _, l := range s.Labels {
+		if int(l) >= classes {
+			return fmt.Errorf("the data has label %d, the network has classes 0 to %d: give the data that it was trained on", l, classes-1)
+		}
+	}
+	return nil
+}
+
 // Lanes writes the images at idx to dst side by side: pixel i of the image at
 // idx[l] is dst[i*lanes+l]. Lanes beyond the images are 0. dst has
 // lanes x Rows x Cols elements, and there are at most lanes images.
@@ -119,18 +134,6 @@ func (s *Set) Lanes(dst []float32, lanes int, idx []int, norm Norm) {
 	for l, at := range idx {
 		for i, p := range s.Image(at) {
 			dst[i*lanes+l] = t[p]
-		}
-	}
-}
-
-// Float32 writes the images at idx to dst one after the other: a tensor of
-// shape (len(idx), 1, Rows, Cols) in C order. It panics if dst is shorter.
-func (s *Set) Float32(dst []float32, idx []int, norm Norm) {
-	size, t := s.Rows*s.Cols, norm.table()
-	for k, i := range idx {
-		out := dst[k*size : (k+1)*size]
-		for j, p := range s.Image(i) {
-			out[j] = t[p]
 		}
 	}
 }

@@ -77,18 +77,25 @@ func TestSubsetCopies(t *testing.T) {
 	}
 }
 
-func TestFloat32(t *testing.T) {
+func TestLanes(t *testing.T) {
 	s := &Set{Pixels: []uint8{0, 255, 73, 128}, Labels: []uint8{0, 0}, Rows: 1, Cols: 2, Classes: 1}
-	dst := []float32{7, 7, 7, 7, 7}
-	s.Float32(dst, []int{1, 0}, FashionNorm)
-	for i, p := range []float64{73, 128, 0, 255} {
-		want := (p/255 - 0.2860) / 0.3530
-		if math.Abs(float64(dst[i])-want) > 3e-7 {
-			t.Errorf("pixel %v: got %v, want %v", p, dst[i], want)
+	for lanes := 2; lanes <= 3; lanes++ {
+		dst := []float32{7, 7, 7, 7, 7, 7, 7}
+		s.Lanes(dst[:2*lanes], lanes, []int{1, 0}, FashionNorm)
+		for lane, image := range [][]float64{{73, 128}, {0, 255}} {
+			for i, p := range image {
+				want := (p/255 - 0.2860) / 0.3530
+				if got := dst[i*lanes+lane]; math.Abs(float64(got)-want) > 3e-7 {
+					t.Errorf("pixel %v in %d lanes: got %v, want %v", p, lanes, got, want)
+				}
+			}
 		}
-	}
-	if dst[4] != 7 {
-		t.Error("wrote beyond the images")
+		if lanes == 3 && (dst[2] != 0 || dst[5] != 0) {
+			t.Error("the lane without an image is not 0")
+		}
+		if dst[2*lanes] != 7 {
+			t.Error("wrote beyond the images")
+		}
 	}
 	// float32 arithmetic throughout; with float64 inside, pixel 1 would be
 	// one unit in the last place away for one of the two steps.

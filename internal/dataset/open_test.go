@@ -204,15 +204,15 @@ func BenchmarkOpenSample(b *testing.B) {
 	}
 }
 
-func BenchmarkFloat32(b *testing.B) {
+func BenchmarkLanes(b *testing.B) {
 	d, err := OpenFS(fixtures.FashionMNIST(), "built-in sample")
 	if err != nil {
 		b.Fatal(err)
 	}
-	idx := make([]int, 256)
-	dst := make([]float32, 256*28*28)
-	b.SetBytes(256 * 28 * 28)
+	idx := make([]int, 16)
+	dst := make([]float32, 16*28*28)
+	b.SetBytes(16 * 28 * 28)
 	for b.Loop() {
-		d.Train.Float32(dst, idx, FashionNorm)
+		d.Train.Lanes(dst, 16, idx, FashionNorm)
 	}
 }
