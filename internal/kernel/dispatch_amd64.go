@@ -65,11 +65,17 @@ func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, t
 }
 
 func sumLanes(dst, src []float32) {
-	if use == portable || len(dst) == 0 {
+	if use == portable {
 		sumLanesGo(dst, src)
 		return
 	}
-	sumLanes256(&dst[0], &src[0], len(dst))
+	if blocks := len(dst) / Lanes; use == avx512 && blocks > 0 {
+		sumLanes512(&dst[0], &src[0], blocks)
+		dst, src = dst[blocks*Lanes:], src[blocks*Lanes*Lanes:]
+	}
+	if len(dst) > 0 {
+		sumLanes256(&dst[0], &src[0], len(dst))
+	}
 }
 
 func affine(dst, src []float32, scale, shift float32) {
@@ -125,7 +131,11 @@ func poolAffine(dst, src []float32, scale, shift float32, taps []Tap, step, n in
 		poolAffineGo(dst, src, scale, shift, taps, step, n)
 		return
 	}
-	poolAffine256(&dst[0], &src[0], scale, shift, &taps[0].A, len(taps), step, n)
+	f := poolAffine256
+	if use == avx512 {
+		f = poolAffine512
+	}
+	f(&dst[0], &src[0], scale, shift, &taps[0].A, len(taps), step, n)
 }
 
 func poolAffineGrad(dx, x, y, dy []float32, scale, shift, mean float32, sums *[2 * Lanes]float32, taps []Tap, step, n int) {
@@ -133,7 +143,11 @@ func poolAffineGrad(dx, x, y, dy []float32, scale, shift, mean float32, sums *[2
 		poolAffineGradGo(dx, x, y, dy, scale, shift, mean, sums, taps, step, n)
 		return
 	}
-	poolAffineGrad256(&dx[0], &x[0], &y[0], &dy[0], scale, shift, mean, &sums[0], &taps[0].A, len(taps), step, n)
+	f := poolAffineGrad256
+	if use == avx512 {
+		f = poolAffineGrad512
+	}
+	f(&dx[0], &x[0], &y[0], &dy[0], scale, shift, mean, &sums[0], &taps[0].A, len(taps), step, n)
 }
 
 func addTo(dst, src []float32) {
@@ -150,6 +164,22 @@ func adam(theta, m, v, g []float32, r AdamRates) {
 		adam256(&theta[0], &m[0], &v[0], &g[0], r.Rate, r.Beta1, r.Beta2, r.Root, r.Eps, n/8)
 	}
 	adamGo(theta[n:], m[n:], v[n:], g[n:], r)
+}
+
+func pull(grad, theta, origin []float32, weight float32) {
+	n := whole(len(grad))
+	if n > 0 {
+		pull256(&grad[0], &theta[0], &origin[0], weight, n/8)
+	}
+	pullGo(grad[n:], theta[n:], origin[n:], weight)
+}
+
+func distance(acc *[Lanes]float64, a, b []float32) {
+	n := whole(len(a)) / Lanes * Lanes
+	if n > 0 {
+		distance256(&acc[0], &a[0], &b[0], n/Lanes)
+	}
+	distanceGo(acc, a[n:], b[n:])
 }
 
 func sum(acc *[Lanes]float32, src []float32) {

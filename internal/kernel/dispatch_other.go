@@ -28,6 +28,9 @@ func maxTapsGrad(dx, x, y, dy []float32, taps []Tap, step, n int) {
 	maxTapsGradGo(dx, x, y, dy, taps, step, n)
 }
 
+func pull(grad, theta, origin []float32, weight float32) { pullGo(grad, theta, origin, weight) }
+func distance(acc *[Lanes]float64, a, b []float32)       { distanceGo(acc, a, b) }
+
 func sum(acc *[Lanes]float32, src []float32) { sumGo(acc, src) }
 
 func poolAffine(dst, src []float32, scale, shift float32, taps []Tap, step, n int) {

@@ -199,6 +199,19 @@ func adamGo(theta, m, v, g []float32, r AdamRates) {
 	}
 }
 
+func pullGo(grad, theta, origin []float32, weight float32) {
+	for i := range grad {
+		grad[i] = fma(weight, theta[i]-origin[i], grad[i])
+	}
+}
+
+func distanceGo(acc *[Lanes]float64, a, b []float32) {
+	for i := range a {
+		d := float64(a[i]) - float64(b[i])
+		acc[i%Lanes] = math.FMA(d, d, acc[i%Lanes])
+	}
+}
+
 func sumGo(acc *[Lanes]float32, src []float32) {
 	for i, v := range src {
 		acc[i%Lanes] += v

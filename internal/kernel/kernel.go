@@ -23,7 +23,10 @@ package kernel
 
 //go:generate go run ./asm -out kernel_amd64.s -stubs stubs_amd64.go -pkg kernel
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 const (
 	// Lanes is the number of samples in a vector.
@@ -55,6 +58,10 @@ func NewTaps(list []Tap) *Taps {
 	}
 	return t
 }
+
+// First returns the first n taps. It takes the bounds of all, so the slices must
+// reach as far as for all of them.
+func (t *Taps) First(n int) Taps { return Taps{t.list[:n], t.maxA, t.maxB} }
 
 // Mirrored returns the taps with each offset B in the place of A too.
 func (t *Taps) Mirrored() *Taps {
@@ -221,6 +228,27 @@ func Adam(theta, m, v, g []float32, r AdamRates) {
 	need("v", v, len(theta))
 	need("g", g, len(theta))
 	adam(theta, m, v, g, r)
+}
+
+// Pull adds the gradient of a spring to grad: weight * (theta - origin).
+func Pull(grad, theta, origin []float32, weight float32) {
+	need("theta", theta, len(grad))
+	need("origin", origin, len(grad))
+	pull(grad, theta, origin, weight)
+}
+
+// Distance returns the Euclidean distance of a and b. The squares are summed in
+// float64: element i in sum i % [Lanes], and those sums as in [SumLanes].
+func Distance(a, b []float32) float64 {
+	need("b", b, len(a))
+	var acc [Lanes]float64
+	distance(&acc, a, b)
+	for w := Lanes / 2; w > 0; w /= 2 {
+		for l := range w {
+			acc[l] += acc[l+w]
+		}
+	}
+	return math.Sqrt(acc[0])
 }
 
 // Sum adds the vectors of src, one after the other, to acc.

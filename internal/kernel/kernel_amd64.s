@@ -542,6 +542,87 @@ vectors_end:
 	VZEROUPPER
 	RET
 
+// func sumLanes512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·sumLanes512(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	TESTQ DX, DX
+	JZ    blocks_end
+
+blocks:
+	VMOVUPS    (CX), Z0
+	VMOVUPS    256(CX), Z1
+	VSHUFF64X2 $0x44, Z1, Z0, Z2
+	VSHUFF64X2 $0xee, Z1, Z0, Z0
+	VADDPS     Z0, Z2, Z2
+	VMOVUPS    512(CX), Z0
+	VMOVUPS    768(CX), Z1
+	VSHUFF64X2 $0x44, Z1, Z0, Z3
+	VSHUFF64X2 $0xee, Z1, Z0, Z0
+	VADDPS     Z0, Z3, Z3
+	VSHUFF64X2 $0x88, Z3, Z2, Z0
+	VSHUFF64X2 $0xdd, Z3, Z2, Z2
+	VADDPS     Z2, Z0, Z0
+	VMOVUPS    64(CX), Z1
+	VMOVUPS    320(CX), Z2
+	VSHUFF64X2 $0x44, Z2, Z1, Z3
+	VSHUFF64X2 $0xee, Z2, Z1, Z1
+	VADDPS     Z1, Z3, Z3
+	VMOVUPS    576(CX), Z1
+	VMOVUPS    832(CX), Z2
+	VSHUFF64X2 $0x44, Z2, Z1, Z4
+	VSHUFF64X2 $0xee, Z2, Z1, Z1
+	VADDPS     Z1, Z4, Z4
+	VSHUFF64X2 $0x88, Z4, Z3, Z1
+	VSHUFF64X2 $0xdd, Z4, Z3, Z3
+	VADDPS     Z3, Z1, Z1
+	VUNPCKLPD  Z1, Z0, Z2
+	VUNPCKHPD  Z1, Z0, Z0
+	VADDPS     Z0, Z2, Z2
+	VMOVUPS    128(CX), Z0
+	VMOVUPS    384(CX), Z1
+	VSHUFF64X2 $0x44, Z1, Z0, Z3
+	VSHUFF64X2 $0xee, Z1, Z0, Z0
+	VADDPS     Z0, Z3, Z3
+	VMOVUPS    640(CX), Z0
+	VMOVUPS    896(CX), Z1
+	VSHUFF64X2 $0x44, Z1, Z0, Z4
+	VSHUFF64X2 $0xee, Z1, Z0, Z0
+	VADDPS     Z0, Z4, Z4
+	VSHUFF64X2 $0x88, Z4, Z3, Z0
+	VSHUFF64X2 $0xdd, Z4, Z3, Z3
+	VADDPS     Z3, Z0, Z0
+	VMOVUPS    192(CX), Z1
+	VMOVUPS    448(CX), Z3
+	VSHUFF64X2 $0x44, Z3, Z1, Z4
+	VSHUFF64X2 $0xee, Z3, Z1, Z1
+	VADDPS     Z1, Z4, Z4
+	VMOVUPS    704(CX), Z1
+	VMOVUPS    960(CX), Z3
+	VSHUFF64X2 $0x44, Z3, Z1, Z5
+	VSHUFF64X2 $0xee, Z3, Z1, Z1
+	VADDPS     Z1, Z5, Z5
+	VSHUFF64X2 $0x88, Z5, Z4, Z1
+	VSHUFF64X2 $0xdd, Z5, Z4, Z4
+	VADDPS     Z4, Z1, Z1
+	VUNPCKLPD  Z1, Z0, Z3
+	VUNPCKHPD  Z1, Z0, Z0
+	VADDPS     Z0, Z3, Z3
+	VSHUFPS    $0x88, Z3, Z2, Z0
+	VSHUFPS    $0xdd, Z3, Z2, Z2
+	VADDPS     Z2, Z0, Z0
+	VMOVUPS    Z0, (AX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000400, CX
+	DECQ       DX
+	JNZ        blocks
+
+blocks_end:
+	VZEROUPPER
+	RET
+
 // func affine256(dst *float32, src *float32, scale float32, shift float32, n int)
 // Requires: AVX, FMA3
 TEXT ·affine256(SB), NOSPLIT, $0-32
@@ -819,6 +900,57 @@ positions_end:
 	VZEROUPPER
 	RET
 
+// func poolAffine512(dst *float32, src *float32, scale float32, shift float32, taps *int32, ntaps int, step int, n int)
+// Requires: AVX, AVX512F
+TEXT ·poolAffine512(SB), NOSPLIT, $0-56
+	VBROADCASTSS scale+16(FP), Z0
+	VBROADCASTSS shift+20(FP), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         step+40(FP), DX
+	MOVQ         n+48(FP), BX
+	VPXORD       Z2, Z2, Z2
+	TESTQ        BX, BX
+	JZ           positions_end
+
+positions:
+	MOVQ        taps+24(FP), SI
+	MOVQ        ntaps+32(FP), DI
+	MOVLQSX     (SI), R8
+	MOVLQSX     4(SI), R9
+	LEAQ        (CX)(R8*4), R8
+	LEAQ        (CX)(R9*4), R9
+	ADDQ        $0x08, SI
+	VMOVUPS     (R9), Z3
+	VFMADD213PS Z1, Z0, Z3
+	DECQ        DI
+	TESTQ       DI, DI
+	JZ          taps_end
+
+taps:
+	MOVLQSX     (SI), R8
+	MOVLQSX     4(SI), R9
+	LEAQ        (CX)(R8*4), R8
+	LEAQ        (CX)(R9*4), R9
+	ADDQ        $0x08, SI
+	VMOVUPS     (R9), Z4
+	VFMADD213PS Z1, Z0, Z4
+	VMAXPS      Z4, Z3, Z3
+	DECQ        DI
+	JNZ         taps
+
+taps_end:
+	VMAXPS  Z3, Z2, Z3
+	VMOVUPS Z3, (AX)
+	ADDQ    $0x40, AX
+	LEAQ    (CX)(DX*4), CX
+	DECQ    BX
+	JNZ     positions
+
+positions_end:
+	VZEROUPPER
+	RET
+
 // func poolAffineGrad256(dx *float32, x *float32, y *float32, dy *float32, scale float32, shift float32, mean float32, sums *float32, taps *int32, ntaps int, step int, n int)
 // Requires: AVX, FMA3
 TEXT ·poolAffineGrad256(SB), NOSPLIT, $0-88
@@ -893,6 +1025,70 @@ positions_end:
 	ADDQ    $0x20, AX
 	CMPQ    AX, $0x20
 	JE      half
+	VZEROUPPER
+	RET
+
+// func poolAffineGrad512(dx *float32, x *float32, y *float32, dy *float32, scale float32, shift float32, mean float32, sums *float32, taps *int32, ntaps int, step int, n int)
+// Requires: AVX, AVX512F
+TEXT ·poolAffineGrad512(SB), NOSPLIT, $0-88
+	VBROADCASTSS scale+32(FP), Z0
+	VBROADCASTSS shift+36(FP), Z1
+	VBROADCASTSS mean+40(FP), Z2
+	VPXORD       Z3, Z3, Z3
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         sums+48(FP), SI
+	MOVQ         n+80(FP), DI
+	MOVQ         step+72(FP), R8
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	TESTQ        DI, DI
+	JZ           positions_end
+
+positions:
+	MOVQ      taps+56(FP), R9
+	MOVQ      ntaps+64(FP), R10
+	VMOVUPS   (DX), Z6
+	VCMPPS    $0x01, Z6, Z3, K1
+	VMOVUPS.Z (BX), K1, Z7
+	VMULPS    Z0, Z7, Z8
+	VPXORD    Z9, Z9, Z9
+	TESTQ     R10, R10
+	JZ        taps_end
+
+taps:
+	MOVLQSX     (R9), R11
+	MOVLQSX     4(R9), R12
+	LEAQ        (CX)(R11*4), R11
+	LEAQ        (AX)(R12*4), R12
+	ADDQ        $0x08, R9
+	VMOVUPS     (R11), Z10
+	VMOVAPS     Z10, Z11
+	VFMADD213PS Z1, Z0, Z11
+	VCMPPS      $0x00, Z11, Z6, K1, K2
+	KANDNW      K1, K2, K1
+	VMOVAPS.Z   Z8, K2, Z11
+	VMOVUPS     Z11, (R12)
+	VMOVAPS     Z10, K2, Z9
+	DECQ        R10
+	JNZ         taps
+
+taps_end:
+	VADDPS      Z7, Z4, Z4
+	VSUBPS      Z2, Z9, Z9
+	VFMADD231PS Z7, Z9, Z5
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, BX
+	LEAQ        (CX)(R8*4), CX
+	LEAQ        (AX)(R8*4), AX
+	DECQ        DI
+	JNZ         positions
+
+positions_end:
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
 	VZEROUPPER
 	RET
 
@@ -983,5 +1179,76 @@ vectors:
 	JNZ          vectors
 
 vectors_end:
+	VZEROUPPER
+	RET
+
+// func pull256(grad *float32, theta *float32, origin *float32, weight float32, n int)
+// Requires: AVX, FMA3
+TEXT ·pull256(SB), NOSPLIT, $0-40
+	VBROADCASTSS weight+24(FP), Y0
+	MOVQ         grad+0(FP), AX
+	MOVQ         theta+8(FP), CX
+	MOVQ         origin+16(FP), DX
+	MOVQ         n+32(FP), BX
+	TESTQ        BX, BX
+	JZ           vectors_end
+
+vectors:
+	VMOVUPS     (AX), Y1
+	VMOVUPS     (CX), Y2
+	VSUBPS      (DX), Y2, Y2
+	VFMADD231PS Y0, Y2, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	DECQ        BX
+	JNZ         vectors
+
+vectors_end:
+	VZEROUPPER
+	RET
+
+// func distance256(acc *float64, a *float32, b *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·distance256(SB), NOSPLIT, $0-32
+	MOVQ    acc+0(FP), AX
+	MOVQ    n+24(FP), CX
+	MOVQ    a+8(FP), DX
+	MOVQ    b+16(FP), BX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	TESTQ   CX, CX
+	JZ      vectors_end
+
+vectors:
+	VCVTPS2PD   (DX), Y4
+	VCVTPS2PD   (BX), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y0
+	VCVTPS2PD   16(DX), Y4
+	VCVTPS2PD   16(BX), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y1
+	VCVTPS2PD   32(DX), Y4
+	VCVTPS2PD   32(BX), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y2
+	VCVTPS2PD   48(DX), Y4
+	VCVTPS2PD   48(BX), Y5
+	VSUBPD      Y5, Y4, Y4
+	VFMADD231PD Y4, Y4, Y3
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, BX
+	DECQ        CX
+	JNZ         vectors
+
+vectors_end:
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
 	VZEROUPPER
 	RET

@@ -185,6 +185,7 @@ func TestElementwiseMatchTwins(t *testing.T) {
 		run("relu", func(d []float32) { ReLU(d, x) }, func(d []float32) { reluGo(d, x) })
 		run("reluGrad", func(d []float32) { ReLUGrad(d, x, y) }, func(d []float32) { reluGradGo(d, x, y) })
 		run("add", func(d []float32) { Add(d, x) }, func(d []float32) { addToGo(d, x) })
+		run("pull", func(d []float32) { Pull(d, x, y, 0.3) }, func(d []float32) { pullGo(d, x, y, 0.3) })
 		var s, w [2 * Lanes]float32
 		run("affineGrad", func(d []float32) { AffineGrad(d, x, y, 0.7, 0.1, &s) }, func(d []float32) { affineGradGo(d, x, y, 0.7, 0.1, &w) })
 		sameBits(t, "sums", s[:], w[:])
@@ -204,12 +205,34 @@ func TestElementwiseMatchTwins(t *testing.T) {
 		sameBits(t, "v", v, v2)
 		intact()
 
+		var squares [Lanes]float64
+		distanceGo(&squares, theta, m)
+		var got [Lanes]float64
+		distance(&got, theta, m)
+		if fmt.Sprint(got) != fmt.Sprint(squares) { // exact, and equal for NaN
+			t.Fatalf("distance of %d: %v, want %v", n, got, squares)
+		}
+
 		src, _ := guarded(t, r, n*Lanes)
 		var acc, accTwin [Lanes]float32
 		Sum(&acc, src)
 		sumGo(&accTwin, src)
 		sameBits(t, "sum", acc[:], accTwin[:])
 		run("sumLanes", func(d []float32) { SumLanes(d, src) }, func(d []float32) { sumLanesGo(d, src) })
+	}
+}
+
+func TestDistance(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	for _, n := range []int{0, 1, 15, 16, 17, 1000} {
+		a, b, want := make([]float32, n), make([]float32, n), 0.0
+		for i := range a {
+			a[i], b[i] = float32(r.NormFloat64()), float32(r.NormFloat64())
+			want += (float64(a[i]) - float64(b[i])) * (float64(a[i]) - float64(b[i]))
+		}
+		if got := Distance(a, b); math.Abs(got-math.Sqrt(want)) > 1e-12*(1+want) {
+			t.Errorf("distance of %d elements is %v, want %v", n, got, math.Sqrt(want))
+		}
 	}
 }
 

@@ -29,6 +29,11 @@ func dot256(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, n
 //go:noescape
 func sumLanes256(dst *float32, src *float32, n int)
 
+// sumLanes512 is sumLanes with AVX-512; n counts blocks of 16 vectors.
+//
+//go:noescape
+func sumLanes512(dst *float32, src *float32, n int)
+
 // affine256 is affine with AVX2 and FMA.
 //
 //go:noescape
@@ -64,10 +69,20 @@ func maxTapsGrad256(dx *float32, x *float32, y *float32, dy *float32, taps *int3
 //go:noescape
 func poolAffine256(dst *float32, src *float32, scale float32, shift float32, taps *int32, ntaps int, step int, n int)
 
+// poolAffine512 is poolAffine with AVX-512.
+//
+//go:noescape
+func poolAffine512(dst *float32, src *float32, scale float32, shift float32, taps *int32, ntaps int, step int, n int)
+
 // poolAffineGrad256 is poolAffineGrad with AVX2 and FMA: lanes 0 to 7, then 8 to 15.
 //
 //go:noescape
 func poolAffineGrad256(dx *float32, x *float32, y *float32, dy *float32, scale float32, shift float32, mean float32, sums *float32, taps *int32, ntaps int, step int, n int)
+
+// poolAffineGrad512 is poolAffineGrad with AVX-512.
+//
+//go:noescape
+func poolAffineGrad512(dx *float32, x *float32, y *float32, dy *float32, scale float32, shift float32, mean float32, sums *float32, taps *int32, ntaps int, step int, n int)
 
 // addTo256 is addTo with AVX.
 //
@@ -83,3 +98,13 @@ func sum256(acc *float32, src *float32, n int)
 //
 //go:noescape
 func adam256(theta *float32, m *float32, v *float32, grad *float32, rate float32, beta1 float32, beta2 float32, root float32, eps float32, n int)
+
+// pull256 is pull with AVX2 and FMA.
+//
+//go:noescape
+func pull256(grad *float32, theta *float32, origin *float32, weight float32, n int)
+
+// distance256 is distance with AVX2 and FMA; n counts vectors of 16 lanes.
+//
+//go:noescape
+func distance256(acc *float64, a *float32, b *float32, n int)

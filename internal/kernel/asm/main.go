@@ -27,6 +27,7 @@ func main() {
 	dot512()
 	dot256()
 	sumLanes()
+	sumLanes512()
 	affine()
 	affineGrad()
 	relu()
@@ -34,10 +35,14 @@ func main() {
 	maxTaps()
 	maxTapsGrad()
 	poolAffine()
+	poolAffine512()
 	poolAffineGrad()
+	poolAffineGrad512()
 	addTo()
 	sum()
 	adam()
+	pull()
+	distance()
 	Generate()
 }
 
@@ -348,6 +353,52 @@ func sumLanes() {
 	RET()
 }
 
+// sumLanes512 sums sixteen vectors at once. At each level two registers become
+// one: what was 8 lanes apart is added first, then 4, 2 and 1, as when each
+// vector is summed alone.
+func sumLanes512() {
+	TEXT("sumLanes512", NOSPLIT, "func(dst, src *float32, n int)")
+	Pragma("noescape")
+	Doc("sumLanes512 is sumLanes with AVX-512; n counts blocks of 16 vectors.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	vector := func(i int) Mem { return Mem{Base: src, Disp: lane * i} }
+	eight := func(i, j int) reg.VecVirtual {
+		a, b, sum := ZMM(), ZMM(), ZMM()
+		VMOVUPS(vector(i), a)
+		VMOVUPS(vector(j), b)
+		VSHUFF64X2(Imm(0x44), b, a, sum)
+		VSHUFF64X2(Imm(0xee), b, a, a)
+		VADDPS(a, sum, sum)
+		return sum
+	}
+	// four leaves the sums of vectors i, i+4, i+8 and i+12 in quarters of a register.
+	four := func(i int) reg.VecVirtual {
+		a, b, sum := eight(i, i+4), eight(i+8, i+12), ZMM()
+		VSHUFF64X2(Imm(0x88), b, a, sum)
+		VSHUFF64X2(Imm(0xdd), b, a, a)
+		VADDPS(a, sum, sum)
+		return sum
+	}
+	two := func(i int) reg.VecVirtual {
+		a, b, sum := four(i), four(i+1), ZMM()
+		VUNPCKLPD(b, a, sum)
+		VUNPCKHPD(b, a, a)
+		VADDPS(a, sum, sum)
+		return sum
+	}
+	loop("blocks", n, func() {
+		a, b, sum := two(0), two(2), ZMM()
+		VSHUFPS(Imm(0x88), b, a, sum)
+		VSHUFPS(Imm(0xdd), b, a, a)
+		VADDPS(a, sum, sum)
+		VMOVUPS(sum, Mem{Base: dst})
+		ADDQ(Imm(lane), dst)
+		ADDQ(U32(16*lane), src)
+	})
+	VZEROUPPER()
+	RET()
+}
+
 // each emits a loop over vectors of 8 lanes: the parameters named in ptrs are
 // pointers that advance together.
 func each(ptrs []string, body func(p []reg.Register)) {
@@ -364,8 +415,9 @@ func each(ptrs []string, body func(p []reg.Register)) {
 	})
 }
 
-func broadcast(name string) reg.VecVirtual {
-	v := YMM()
+func broadcast(name string) reg.VecVirtual { return broadcastTo(YMM(), name) }
+
+func broadcastTo(v reg.VecVirtual, name string) reg.VecVirtual {
 	m, err := Param(name).Resolve()
 	if err != nil {
 		panic(err)
@@ -615,6 +667,87 @@ func poolAffineGrad() {
 	RET()
 }
 
+func poolAffine512() {
+	TEXT("poolAffine512", NOSPLIT, "func(dst, src *float32, scale, shift float32, taps *int32, ntaps, step, n int)")
+	Pragma("noescape")
+	Doc("poolAffine512 is poolAffine with AVX-512.")
+	scale, shift := broadcastTo(ZMM(), "scale"), broadcastTo(ZMM(), "shift")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	step, n := Load(Param("step"), GP64()), Load(Param("n"), GP64())
+	zero := ZMM()
+	VPXORD(zero, zero, zero)
+	loop("positions", n, func() {
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		top := ZMM()
+		_, first := next(p, src, src)
+		VMOVUPS(Mem{Base: first}, top)
+		VFMADD213PS(shift, scale, top)
+		DECQ(cnt)
+		loop("taps", cnt, func() {
+			_, s := next(p, src, src)
+			v := ZMM()
+			VMOVUPS(Mem{Base: s}, v)
+			VFMADD213PS(shift, scale, v)
+			VMAXPS(v, top, top)
+		})
+		VMAXPS(top, zero, top)
+		VMOVUPS(top, Mem{Base: dst})
+		ADDQ(Imm(lane), dst)
+		LEAQ(at(src, step, 4), src)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func poolAffineGrad512() {
+	TEXT("poolAffineGrad512", NOSPLIT, "func(dx, x, y, dy *float32, scale, shift, mean float32, sums *float32, taps *int32, ntaps, step, n int)")
+	Pragma("noescape")
+	Doc("poolAffineGrad512 is poolAffineGrad with AVX-512.")
+	scale, shift, mean := broadcastTo(ZMM(), "scale"), broadcastTo(ZMM(), "shift"), broadcastTo(ZMM(), "mean")
+	zero := ZMM()
+	VPXORD(zero, zero, zero)
+	dx, x := Load(Param("dx"), GP64()), Load(Param("x"), GP64())
+	y, dy := Load(Param("y"), GP64()), Load(Param("dy"), GP64())
+	sums, n := Load(Param("sums"), GP64()), Load(Param("n"), GP64())
+	step := Load(Param("step"), GP64())
+	sum, moment := ZMM(), ZMM()
+	VMOVUPS(Mem{Base: sums}, sum)
+	VMOVUPS(Mem{Base: sums, Disp: lane}, moment)
+	loop("positions", n, func() {
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		top, g, scaled, at0 := ZMM(), ZMM(), ZMM(), ZMM()
+		left, hit := K(), K()
+		VMOVUPS(Mem{Base: y}, top)
+		VCMPPS(Imm(1), top, zero, left) // 0 < y
+		VMOVUPS_Z(Mem{Base: dy}, left, g)
+		VMULPS(scale, g, scaled)
+		VPXORD(at0, at0, at0)
+		loop("taps", cnt, func() {
+			px, pd := next(p, x, dx)
+			v, r := ZMM(), ZMM()
+			VMOVUPS(Mem{Base: px}, v)
+			VMOVAPS(v, r)
+			VFMADD213PS(shift, scale, r)
+			VCMPPS(Imm(0), r, top, left, hit)
+			KANDNW(left, hit, left)
+			VMOVAPS_Z(scaled, hit, r)
+			VMOVUPS(r, Mem{Base: pd})
+			VMOVAPS(v, hit, at0)
+		})
+		VADDPS(g, sum, sum)
+		VSUBPS(mean, at0, at0)
+		VFMADD231PS(g, at0, moment)
+		ADDQ(Imm(lane), y)
+		ADDQ(Imm(lane), dy)
+		LEAQ(at(x, step, 4), x)
+		LEAQ(at(dx, step, 4), dx)
+	})
+	VMOVUPS(sum, Mem{Base: sums})
+	VMOVUPS(moment, Mem{Base: sums, Disp: lane})
+	VZEROUPPER()
+	RET()
+}
+
 func addTo() {
 	TEXT("addTo256", NOSPLIT, "func(dst, src *float32, n int)")
 	Pragma("noescape")
@@ -654,6 +787,52 @@ func adam() {
 		VFNMADD231PS(rate, m, t)
 		VMOVUPS(t, Mem{Base: p[0]})
 	})
+	VZEROUPPER()
+	RET()
+}
+
+func pull() {
+	TEXT("pull256", NOSPLIT, "func(grad, theta, origin *float32, weight float32, n int)")
+	Pragma("noescape")
+	Doc("pull256 is pull with AVX2 and FMA.")
+	weight := broadcast("weight")
+	each([]string{"grad", "theta", "origin"}, func(p []reg.Register) {
+		g, d := YMM(), YMM()
+		VMOVUPS(Mem{Base: p[0]}, g)
+		VMOVUPS(Mem{Base: p[1]}, d)
+		VSUBPS(Mem{Base: p[2]}, d, d)
+		VFMADD231PS(weight, d, g)
+		VMOVUPS(g, Mem{Base: p[0]})
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func distance() {
+	TEXT("distance256", NOSPLIT, "func(acc *float64, a, b *float32, n int)")
+	Pragma("noescape")
+	Doc("distance256 is distance with AVX2 and FMA; n counts vectors of 16 lanes.")
+	out, n := Load(Param("acc"), GP64()), Load(Param("n"), GP64())
+	a, b := Load(Param("a"), GP64()), Load(Param("b"), GP64())
+	acc := make([]reg.VecVirtual, 4)
+	for i := range acc {
+		acc[i] = YMM()
+		VMOVUPD(Mem{Base: out, Disp: 32 * i}, acc[i])
+	}
+	loop("vectors", n, func() {
+		for i := range acc {
+			x, y := YMM(), YMM()
+			VCVTPS2PD(Mem{Base: a, Disp: 16 * i}, x)
+			VCVTPS2PD(Mem{Base: b, Disp: 16 * i}, y)
+			VSUBPD(y, x, x)
+			VFMADD231PD(x, x, acc[i])
+		}
+		ADDQ(Imm(lane), a)
+		ADDQ(Imm(lane), b)
+	})
+	for i := range acc {
+		VMOVUPD(acc[i], Mem{Base: out, Disp: 32 * i})
+	}
 	VZEROUPPER()
 	RET()
 }
