@@ -190,28 +190,45 @@ func (l *convLayer) refresh() {
 	}
 }
 
-// slide applies packed weights along strips: of m target planes and taps from
-// all source planes, with k columns in a panel.
-func slide(dst, src, packed, biases []float32, all []strip, m, k, plane int) {
+// slide applies packed weights along strips, in every group at hand: of m target
+// planes and taps from all source planes, with k columns in a panel. Groups are
+// dstSize and srcSize elements long.
+//
+// A tile takes four positions at once. Where a strip has fewer left, the same
+// position of four groups makes a tile.
+func slide(dst, src, packed, biases []float32, all []strip, m, k, plane, dstSize, srcSize int) {
+	groups := len(dst) / dstSize
 	for i := range all {
 		st := &all[i]
+		whole := st.n &^ 3
+		if groups == 1 {
+			whole = st.n
+		}
 		for p := 0; p < m; p += kernel.Rows {
-			kernel.Tile(dst[p*plane+st.target:], packed[p*k:], src[st.source:], biases[p:], st.taps,
-				plane, st.targetStep, st.sourceStep, min(kernel.Rows, m-p), st.n)
+			rows, target := min(kernel.Rows, m-p), dst[p*plane+st.target:]
+			for g := range groups {
+				if whole > 0 {
+					kernel.Tile(target[g*dstSize:], packed[p*k:], src[st.source+g*srcSize:], biases[p:], st.taps,
+						plane, st.targetStep, st.sourceStep, rows, whole)
+				}
+			}
+			for j := whole; j < st.n; j++ {
+				kernel.Tile(target[j*st.targetStep:], packed[p*k:], src[st.source+j*st.sourceStep:], biases[p:], st.taps,
+					plane, dstSize, srcSize, rows, groups)
+			}
 		}
 	}
 }
 
 func (l *convLayer) forward(p part) {
-	x, y := l.in.of(l.in.x, p), l.out.of(l.out.x, p)
-	for len(x) > 0 {
-		slide(y[:l.out.size], x[:l.in.size], l.packed, l.biases, l.ahead, l.m, l.c*l.kk, l.outSz)
-		x, y = x[l.in.size:], y[l.out.size:]
-	}
+	slide(l.out.of(l.out.x, p), l.in.of(l.in.x, p), l.packed, l.biases, l.ahead, l.m, l.c*l.kk, l.outSz, l.out.size, l.in.size)
 }
 
 func (l *convLayer) backward(p part) {
 	x, dy := l.in.of(l.in.x, p), l.out.of(l.out.g, p)
+	if l.in.grad != nil {
+		slide(l.in.of(l.in.g, p), dy, l.packedT, l.zeros, l.back, l.c, l.m*l.kk, l.inSz, l.in.size, l.out.size)
+	}
 	if l.weight.grad != nil {
 		clear(l.acc[p.worker])
 	}
@@ -220,10 +237,6 @@ func (l *convLayer) backward(p part) {
 	}
 	for g := range p.hi - p.lo {
 		x, dy := x[g*l.in.size:(g+1)*l.in.size], dy[g*l.out.size:(g+1)*l.out.size]
-		if l.in.grad != nil {
-			dx := l.in.of(l.in.g, p)[g*l.in.size : (g+1)*l.in.size]
-			slide(dx, dy, l.packedT, l.zeros, l.back, l.c, l.m*l.kk, l.inSz)
-		}
 		if l.weight.grad != nil {
 			const n = kernel.Rows * kernel.Cols * Lanes
 			for i := range l.tiles {

@@ -38,7 +38,7 @@ type gemmLayer struct {
 	packed, packedT []float32 // W and its transpose for kernel.Tile
 	biases, zeros   []float32
 	rows, rowsT     *kernel.Taps
-	groupTaps       []kernel.Tap // one for each group of the batch
+	groupTaps       *kernel.Taps // one for each group of the batch
 }
 
 func buildGemm(b *builder) layer {
@@ -59,9 +59,11 @@ func buildGemm(b *builder) layer {
 		l.rowsT = column(l.m)
 	}
 	if l.weight.grad != nil {
+		var taps []kernel.Tap
 		for g := range b.session.groups {
-			l.groupTaps = append(l.groupTaps, kernel.Tap{A: int32(g * l.out.size), B: int32(g * l.in.size)})
+			taps = append(taps, kernel.Tap{A: int32(g * l.out.size), B: int32(g * l.in.size)})
 		}
+		l.groupTaps = kernel.NewTaps(taps)
 	}
 	return l
 }
@@ -129,8 +131,8 @@ func (l *gemmLayer) tasks() int {
 // reduce computes the gradient of the weights of one panel of outputs, or of
 // the bias: sums over the groups of the batch, then over the lanes.
 func (l *gemmLayer) reduce(task, _, groups int) {
-	dy := l.out.g[:groups*l.out.size]
 	if task*kernel.Rows >= l.m || l.weight.grad == nil {
+		dy := l.out.g[:groups*l.out.size]
 		for i := range l.m {
 			var acc [Lanes]float32
 			for at := i * Lanes; at < len(dy); at += l.out.size {
@@ -140,16 +142,16 @@ func (l *gemmLayer) reduce(task, _, groups int) {
 		}
 		return
 	}
-	taps := kernel.NewTaps(l.groupTaps[:groups])
+	taps := l.groupTaps.First(groups)
 	first := task * kernel.Rows
 	for i := first; i < min(first+kernel.Rows, l.m); {
-		i += l.weightGrad(taps, dy, i)
+		i += l.weightGrad(&taps, i)
 	}
 }
 
 // weightGrad computes the gradient of up to [kernel.Rows] rows of the weight
 // from row i on, and returns how many.
-func (l *gemmLayer) weightGrad(taps *kernel.Taps, dy []float32, i int) int {
+func (l *gemmLayer) weightGrad(taps *kernel.Taps, i int) int {
 	start, step, done := dotRows(i, l.m, Lanes)
 	var boff [kernel.Cols]int32
 	var sums [kernel.Rows * kernel.Cols]float32
@@ -158,7 +160,7 @@ func (l *gemmLayer) weightGrad(taps *kernel.Taps, dy []float32, i int) int {
 			boff[c] = int32(min(j+c, l.k-1) * Lanes)
 		}
 		var acc [kernel.Rows * kernel.Cols * Lanes]float32
-		kernel.Dot(&acc, dy[start*Lanes:], l.in.x, &boff, taps, step)
+		kernel.Dot(&acc, l.out.g[start*Lanes:], l.in.x, &boff, taps, step)
 		kernel.SumLanes(sums[:], acc[:])
 		for c := range min(kernel.Cols, l.k-j) {
 			for r := range done {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"gorgonia.org/tensor"
 
@@ -29,7 +27,25 @@ type Session struct {
 	params  []*param
 	theta   []float32
 	grad    []float32
+
+	team  *team
+	stale bool // the layers have not seen the parameters' values
+
+	// The work at hand.
+	groupsAt                          int // groups of the batch
+	fill                              Fill
+	done                              func(g int, logits []float32)
+	loss                              Loss
+	forwardTask, stepTask, reduceTask func(task, worker int) // made once, so that a step allocates nothing
 }
+
+// The phases of the work on a batch.
+const (
+	refreshPhase = iota
+	chunkPhase
+	reducePhase
+	phases
+)
 
 // value is a tensor that flows between nodes, and its gradient.
 type value struct {
@@ -156,7 +172,7 @@ func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
 			s.layers = append(s.layers, operators[b.node.Op].build(b))
 		}
 	}
-	s.Refresh()
+	s.prepare()
 	return s, nil
 }
 
@@ -235,9 +251,7 @@ func (s *Session) StateDict(sd *model.StateDict) (*model.StateDict, error) {
 }
 
 // Refresh makes the layers see new values of the parameters.
-func (s *Session) Refresh() {
-	s.parallel(len(s.layers), func(task, _ int) { s.layers[task].refresh() })
-}
+func (s *Session) Refresh() { s.stale = true }
 
 // Fill writes the samples of group g: element i of lane l is dst[i*Lanes+l].
 // Lanes without a sample must be filled too.
@@ -251,84 +265,89 @@ type Loss func(g int, logits, grad []float32)
 // each, [classes][Lanes]. fill and done are called on several goroutines, for
 // different groups.
 func (s *Session) Forward(groups int, fill Fill, done func(g int, logits []float32)) {
-	s.chunks(groups, func(p part) {
-		s.forward(p, fill)
-		out := s.values[len(s.values)-1]
-		for g := p.lo; g < p.hi; g++ {
-			done(g, out.x[g*out.size:(g+1)*out.size])
-		}
-	})
+	s.fill, s.done = fill, done
+	s.run(groups, s.forwardTask, 0)
+	s.fill, s.done = nil, nil
 }
 
 // Step computes the gradient of a loss that is a sum over samples, see
 // [Session.Grad]. fill and loss are called on several goroutines, for
 // different groups.
 func (s *Session) Step(groups int, fill Fill, loss Loss) {
-	s.chunks(groups, func(p part) {
-		s.forward(p, fill)
-		out := s.values[len(s.values)-1]
+	reductions := 0
+	for _, l := range s.layers {
+		reductions += l.tasks()
+	}
+	s.fill, s.loss = fill, loss
+	s.run(groups, s.stepTask, reductions)
+	s.fill, s.loss = nil, nil
+}
+
+func (s *Session) run(groups int, chunkTask func(task, worker int), reductions int) {
+	if groups > s.groups {
+		panic(fmt.Sprintf("nn: %d groups in a session for %d", groups, s.groups))
+	}
+	s.groupsAt = groups
+	s.team.set(chunkPhase, (groups+chunk-1)/chunk, chunkTask)
+	s.team.set(reducePhase, reductions, s.reduceTask)
+	refreshes := 0
+	if s.stale {
+		refreshes = len(s.layers)
+		s.stale = false
+	}
+	s.team.phases[refreshPhase].tasks = refreshes
+	s.team.run()
+}
+
+// prepare makes what workers run.
+func (s *Session) prepare() {
+	s.team = newTeam(s.threads, phases)
+	s.stale = true
+	s.team.set(refreshPhase, 0, func(task, _ int) { s.layers[task].refresh() })
+	out := s.values[len(s.values)-1]
+	s.forwardTask = func(task, worker int) {
+		p := s.part(task, worker)
+		s.forward(p)
 		for g := p.lo; g < p.hi; g++ {
-			loss(g, out.x[g*out.size:(g+1)*out.size], out.g[g*out.size:(g+1)*out.size])
+			s.done(g, out.x[g*out.size:(g+1)*out.size])
+		}
+	}
+	s.stepTask = func(task, worker int) {
+		p := s.part(task, worker)
+		s.forward(p)
+		for g := p.lo; g < p.hi; g++ {
+			s.loss(g, out.x[g*out.size:(g+1)*out.size], out.g[g*out.size:(g+1)*out.size])
 		}
 		for i := len(s.layers) - 1; i >= 0 && s.values[i+1].grad != nil; i-- {
 			s.layers[i].backward(p)
 		}
-	})
-	total := 0
-	for _, l := range s.layers {
-		total += l.tasks()
 	}
-	s.parallel(total, func(task, _ int) {
+	s.reduceTask = func(task, _ int) {
 		for _, l := range s.layers {
 			if n := l.tasks(); task >= n {
 				task -= n
 				continue
 			}
-			l.reduce(task, (groups+chunk-1)/chunk, groups)
+			l.reduce(task, (s.groupsAt+chunk-1)/chunk, s.groupsAt)
 			return
 		}
-	})
+	}
 }
 
-func (s *Session) forward(p part, fill Fill) {
+func (s *Session) forward(p part) {
 	in := s.values[0]
 	x := in.of(in.x, p)
 	for g := p.lo; g < p.hi; g++ {
-		fill(g, x[(g-p.lo)*in.size:(g-p.lo+1)*in.size])
+		s.fill(g, x[(g-p.lo)*in.size:(g-p.lo+1)*in.size])
 	}
 	for _, l := range s.layers {
 		l.forward(p)
 	}
 }
 
-func (s *Session) chunks(groups int, f func(part)) {
-	if groups > s.groups {
-		panic(fmt.Sprintf("nn: %d groups in a session for %d", groups, s.groups))
-	}
-	s.parallel((groups+chunk-1)/chunk, func(task, worker int) {
-		f(part{task * chunk, min((task+1)*chunk, groups), task, worker})
-	})
-}
-
-// parallel runs tasks 0 to n-1 on the threads of the session. Which worker gets
-// which task is left to chance: no result may depend on it.
-func (s *Session) parallel(n int, f func(task, worker int)) {
-	var next atomic.Int64
-	work := func(worker int) {
-		for {
-			task := int(next.Add(1)) - 1
-			if task >= n {
-				return
-			}
-			f(task, worker)
-		}
-	}
-	var wg sync.WaitGroup
-	for w := 1; w < min(s.threads, n); w++ {
-		wg.Go(func() { work(w) })
-	}
-	work(0)
-	wg.Wait()
+// part returns the chunk of the batch that is task number task.
+func (s *Session) part(task, worker int) part {
+	return part{task * chunk, min((task+1)*chunk, s.groupsAt), task, worker}
 }
 
 // Logits evaluates the net on n samples and returns the logits, [n][classes].

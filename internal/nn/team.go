@@ -1,0 +1,108 @@
+package nn
+
+import (
+	"runtime"
+	"sync/atomic"
+)
+
+// A team is the goroutines of a session. They work through phases together: no
+// one begins a phase before all have finished the one before.
+//
+// A phase takes some hundred microseconds, less than it takes to wake a thread
+// that sleeps. So whoever waits, spins: at the end of a phase for the others,
+// and at the end of the work for more of it, for a while. Helpers that find
+// nothing to do end, so that a team needs no closing.
+type team struct {
+	phases  []phase
+	helpers []helper
+	arrived atomic.Uint64 // how often a worker has come to the end of a phase, ever
+	round   atomic.Uint64 // counts the calls of run
+}
+
+// phase is tasks that do not depend on each other. Which worker gets which task
+// is left to chance: no result may depend on it.
+type phase struct {
+	tasks int
+	do    func(task, worker int)
+	next  atomic.Int64
+}
+
+// helper is worker i+1; worker 0 is the caller.
+type helper struct {
+	alive atomic.Bool
+	start func() // made once, so that work allocates nothing
+}
+
+// patience is how often a helper looks for more work before it ends, and how
+// often one who waits looks before it lets other goroutines run: some 100
+// microseconds, longer than what an optimizer does between two passes.
+const patience = 1 << 16
+
+// newTeam returns a team of threads workers for the given number of phases.
+func newTeam(threads, phases int) *team {
+	t := &team{phases: make([]phase, phases), helpers: make([]helper, threads-1)}
+	for i := range t.helpers {
+		t.helpers[i].start = func() { t.help(i) }
+	}
+	return t
+}
+
+// set makes tasks the work of a phase, for every run to come.
+func (t *team) set(i, tasks int, do func(task, worker int)) {
+	t.phases[i].tasks, t.phases[i].do = tasks, do
+}
+
+// run works through the phases and returns when all is done.
+func (t *team) run() {
+	for i := range t.phases {
+		t.phases[i].next.Store(0)
+	}
+	round := t.round.Add(1)
+	for i := range t.helpers {
+		if h := &t.helpers[i]; h.alive.CompareAndSwap(false, true) {
+			go h.start()
+		}
+	}
+	t.work(0, round)
+}
+
+// help works in one run after the other until there is none for a while.
+func (t *team) help(i int) {
+	alive := &t.helpers[i].alive
+	for {
+		round := t.round.Load()
+		t.work(i+1, round)
+		for n := 0; t.round.Load() == round; n++ {
+			if n < patience {
+				continue
+			}
+			alive.Store(false)
+			// A run may have begun before it could see that this helper ends.
+			if t.round.Load() == round || !alive.CompareAndSwap(false, true) {
+				return
+			}
+		}
+	}
+}
+
+func (t *team) work(worker int, round uint64) {
+	members := uint64(len(t.helpers) + 1)
+	target := (round - 1) * uint64(len(t.phases)) * members
+	for i := range t.phases {
+		p := &t.phases[i]
+		for {
+			task := int(p.next.Add(1)) - 1
+			if task >= p.tasks {
+				break
+			}
+			p.do(task, worker)
+		}
+		target += members
+		t.arrived.Add(1)
+		for n := 1; t.arrived.Load() < target; n++ {
+			if n%patience == 0 {
+				runtime.Gosched()
+			}
+		}
+	}
+}
