@@ -244,11 +244,7 @@ func (r *run) step(step int) Point {
 	theta, grad := r.session.Theta(), r.session.Grad()
 	x := float64(step) / float64(r.steps)
 	stretch := clamp(kernel.Log(max(r.now.L2, 0.1)/aimL2), 0.5)
-	pull := float32(2 * r.pull * kernel.Exp(spring*stretch))
-	for i, t := range theta {
-		d := t - r.theta0[i]
-		grad[i] += float32(pull * d)
-	}
+	kernel.Pull(grad, theta, r.theta0, float32(2*r.pull*kernel.Exp(spring*stretch)))
 	r.power1 *= beta1
 	r.power2 *= beta2
 	fall := 1 - float64(float64(x*x)*(3-float64(2*x)))
@@ -256,13 +252,13 @@ func (r *run) step(step int) Point {
 		Rate: float32(rate * fall / (1 - r.power1)), Beta1: beta1, Beta2: beta2,
 		Root: float32(1 / math.Sqrt(1-r.power2)), Eps: 1e-8,
 	})
-	r.now.L2 = r.distance(theta)
+	r.now.L2 = kernel.Distance(theta, r.theta0)
 	if x > project && r.now.L2 > largestL2 {
 		shrink := float32(largestL2 / r.now.L2)
 		for i, t := range theta {
 			theta[i] = r.theta0[i] + float32(shrink*(t-r.theta0[i]))
 		}
-		r.now.L2 = r.distance(theta)
+		r.now.L2 = kernel.Distance(theta, r.theta0)
 	}
 	r.session.Refresh()
 	if step >= settle {
@@ -277,15 +273,6 @@ func (r *run) step(step int) Point {
 	}
 	r.now.Step, r.now.Retain, r.now.Pull = step+1, r.retain, r.pull
 	return r.now
-}
-
-func (r *run) distance(theta []float32) float64 {
-	sum := 0.0
-	for i, t := range theta {
-		d := float64(t) - float64(r.theta0[i])
-		sum += float64(d * d)
-	}
-	return math.Sqrt(sum)
 }
 
 // steer multiplies a weight by e^by within bounds.
