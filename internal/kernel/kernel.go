@@ -264,13 +264,19 @@ func Sum(acc *[Lanes]float32, src []float32) {
 // 1, and so on. Element (i, j) is src[i*rs + j*cs]. Rows that the last panel
 // lacks are left as they are: zero, in a new slice of [PackedLen] elements.
 func Pack(dst []float32, panel int, src []float32, m, k, rs, cs int) {
-	for p := 0; p < m; p += Rows {
-		for i := range min(Rows, m-p) {
-			row := src[(p+i)*rs:]
-			out := dst[p/Rows*panel+i:]
-			for j := range k {
-				out[j*Rows] = row[j*cs]
-			}
+	p := 0
+	for ; p+Rows <= m; p += Rows {
+		out, in := dst[p/Rows*panel:][:k*Rows], src[p*rs:]
+		for j := range k {
+			to, from := out[j*Rows:][:Rows], in[j*cs:]
+			to[5] = from[5*rs] // the last first: one check of the bounds
+			to[0], to[1], to[2], to[3], to[4] = from[0], from[rs], from[2*rs], from[3*rs], from[4*rs]
+		}
+	}
+	for i := range m - p {
+		out, in := dst[p/Rows*panel+i:], src[(p+i)*rs:]
+		for j := range k {
+			out[j*Rows] = in[j*cs]
 		}
 	}
 }

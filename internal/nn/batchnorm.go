@@ -63,7 +63,7 @@ func (l *batchNormLayer) refresh() {
 }
 
 func (l *batchNormLayer) forward(p part) {
-	x, y := l.in.of(l.in.x, p), l.out.of(l.out.x, p)
+	x, y := l.in.data(p), l.out.data(p)
 	n := l.positions * Lanes
 	for i := 0; i < len(x); i += n {
 		f := i / n % l.features
@@ -72,23 +72,34 @@ func (l *batchNormLayer) forward(p part) {
 }
 
 func (l *batchNormLayer) backward(p part) {
-	x, dy := l.in.of(l.in.x, p), l.out.of(l.out.g, p)
+	x, dy := l.in.data(p), l.out.gradient(p)
 	dx := dy // of no use to anyone else once this layer has seen it
 	if l.in.grad != nil {
-		dx = l.in.of(l.in.g, p)
+		dx = l.in.gradient(p)
 	}
-	sums := l.sums[p.worker]
-	clear(sums)
+	sums := l.sumsOf(p)
 	n := l.positions * Lanes
 	for i := 0; i < len(x); i += n {
 		f := i / n % l.features
 		kernel.AffineGrad(dx[i:i+n], x[i:i+n], dy[i:i+n], l.factor[f], l.mean[f], &sums[f])
 	}
-	l.addChunk(sums, p)
+	l.store(sums, p)
 }
 
-// addChunk stores the sums of a chunk.
-func (l *batchNormLayer) addChunk(sums [][2 * Lanes]float32, p part) {
+// sumsOf returns the sums of the chunk of p, as far as they are made.
+func (l *batchNormLayer) sumsOf(p part) [][2 * Lanes]float32 {
+	sums := l.sums[p.worker]
+	if p.opens() {
+		clear(sums)
+	}
+	return sums
+}
+
+// store keeps the sums of a chunk that is done.
+func (l *batchNormLayer) store(sums [][2 * Lanes]float32, p part) {
+	if !p.closes() {
+		return
+	}
 	out := l.partial[p.index*2*l.features:]
 	for f := range sums {
 		kernel.SumLanes(out[2*f:2*f+2], sums[f][:])

@@ -221,18 +221,18 @@ func slide(dst, src, packed, biases []float32, all []strip, m, k, plane, dstSize
 }
 
 func (l *convLayer) forward(p part) {
-	slide(l.out.of(l.out.x, p), l.in.of(l.in.x, p), l.packed, l.biases, l.ahead, l.m, l.c*l.kk, l.outSz, l.out.size, l.in.size)
+	slide(l.out.data(p), l.in.data(p), l.packed, l.biases, l.ahead, l.m, l.c*l.kk, l.outSz, l.out.size, l.in.size)
 }
 
 func (l *convLayer) backward(p part) {
-	x, dy := l.in.of(l.in.x, p), l.out.of(l.out.g, p)
+	x, dy := l.in.data(p), l.out.gradient(p)
 	if l.in.grad != nil {
-		slide(l.in.of(l.in.g, p), dy, l.packedT, l.zeros, l.back, l.c, l.m*l.kk, l.inSz, l.in.size, l.out.size)
+		slide(l.in.gradient(p), dy, l.packedT, l.zeros, l.back, l.c, l.m*l.kk, l.inSz, l.in.size, l.out.size)
 	}
-	if l.weight.grad != nil {
+	if l.weight.grad != nil && p.opens() {
 		clear(l.acc[p.worker])
 	}
-	if l.biasSum != nil {
+	if l.biasSum != nil && p.opens() {
 		clear(l.accBias[p.worker])
 	}
 	for g := range p.hi - p.lo {
@@ -252,11 +252,11 @@ func (l *convLayer) backward(p part) {
 			}
 		}
 	}
-	if l.weight.grad != nil {
+	if l.weight.grad != nil && p.closes() {
 		n := len(l.tiles) * kernel.Rows * kernel.Cols
 		kernel.SumLanes(l.partial[p.index*n:(p.index+1)*n], l.acc[p.worker])
 	}
-	if l.biasSum != nil {
+	if l.biasSum != nil && p.closes() {
 		kernel.SumLanes(l.biasSum[p.index*l.m:(p.index+1)*l.m], l.accBias[p.worker])
 	}
 }

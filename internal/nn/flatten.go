@@ -18,10 +18,10 @@ type flattenLayer struct {
 
 func buildFlatten(b *builder) layer { return &flattenLayer{in: b.in, out: b.out} }
 
-func (l *flattenLayer) forward(p part) { copy(l.out.of(l.out.x, p), l.in.of(l.in.x, p)) }
+func (l *flattenLayer) forward(p part) { copy(l.out.data(p), l.in.data(p)) }
 
 func (l *flattenLayer) backward(p part) {
 	if l.in.grad != nil {
-		copy(l.in.of(l.in.g, p), l.out.of(l.out.g, p))
+		copy(l.in.gradient(p), l.out.gradient(p))
 	}
 }

@@ -57,7 +57,7 @@ func buildNormPool(b *builder, pool *model.Node) layer {
 }
 
 func (l *normPoolLayer) forward(p part) {
-	x, y := l.in.of(l.in.x, p), l.out.of(l.out.x, p)
+	x, y := l.in.data(p), l.out.data(p)
 	for f := 0; len(x) > 0; f, x, y = (f+1)%l.features, x[l.inSz:], y[l.outSz:] {
 		for i := range l.strips {
 			st := &l.strips[i]
@@ -67,18 +67,17 @@ func (l *normPoolLayer) forward(p part) {
 }
 
 func (l *normPoolLayer) backward(p part) {
-	x, y, dy := l.in.of(l.in.x, p), l.out.of(l.out.x, p), l.out.of(l.out.g, p)
+	x, y, dy := l.in.data(p), l.out.data(p), l.out.gradient(p)
 	var dx []float32
 	if l.in.grad != nil {
-		dx = l.in.of(l.in.g, p)
+		dx = l.in.gradient(p)
 	} else {
 		dx = l.spare[p.worker]
 	}
 	if l.holes {
 		clear(dx)
 	}
-	sums := l.sums[p.worker]
-	clear(sums)
+	sums := l.sumsOf(p)
 	for plane := 0; len(x) > 0; plane, x, y, dx, dy = plane+1, x[l.inSz:], y[l.outSz:], dx[l.inSz:], dy[l.outSz:] {
 		f := plane % l.features
 		for i := range l.strips {
@@ -87,5 +86,5 @@ func (l *normPoolLayer) backward(p part) {
 				l.factor[f], l.term[f], l.mean[f], &sums[f], st.taps, st.sourceStep, st.n)
 		}
 	}
-	l.addChunk(sums, p)
+	l.store(sums, p)
 }

@@ -96,12 +96,12 @@ func multiply(out, in, packed, biases []float32, taps *kernel.Taps, m, k int) {
 }
 
 func (l *gemmLayer) forward(p part) {
-	multiply(l.out.of(l.out.x, p), l.in.of(l.in.x, p), l.packed, l.biases, l.rows, l.m, l.k)
+	multiply(l.out.data(p), l.in.data(p), l.packed, l.biases, l.rows, l.m, l.k)
 }
 
 func (l *gemmLayer) backward(p part) {
 	if l.in.grad != nil {
-		multiply(l.in.of(l.in.g, p), l.out.of(l.out.g, p), l.packedT, l.zeros, l.rowsT, l.k, l.m)
+		multiply(l.in.gradient(p), l.out.gradient(p), l.packedT, l.zeros, l.rowsT, l.k, l.m)
 	}
 }
 
@@ -162,9 +162,10 @@ func (l *gemmLayer) weightGrad(taps *kernel.Taps, i int) int {
 		var acc [kernel.Rows * kernel.Cols * Lanes]float32
 		kernel.Dot(&acc, l.out.g[start*Lanes:], l.in.x, &boff, taps, step)
 		kernel.SumLanes(sums[:], acc[:])
-		for c := range min(kernel.Cols, l.k-j) {
-			for r := range done {
-				l.weight.dw[(i+r)*l.rs+(j+c)*l.cs] = sums[c*kernel.Rows+i-start+r]
+		for r := range done {
+			row, sum := l.weight.dw[(i+r)*l.rs+j*l.cs:], sums[i-start+r:]
+			for c := range min(kernel.Cols, l.k-j) {
+				row[c*l.cs] = sum[c*kernel.Rows]
 			}
 		}
 	}

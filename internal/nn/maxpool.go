@@ -57,7 +57,7 @@ func poolStrips(w window) []strip {
 }
 
 func (l *maxPoolLayer) forward(p part) {
-	x, y := l.in.of(l.in.x, p), l.out.of(l.out.x, p)
+	x, y := l.in.data(p), l.out.data(p)
 	for ; len(x) > 0; x, y = x[l.inSz:], y[l.outSz:] {
 		for i := range l.strips {
 			st := &l.strips[i]
@@ -70,8 +70,8 @@ func (l *maxPoolLayer) backward(p part) {
 	if l.in.grad == nil {
 		return
 	}
-	x, y := l.in.of(l.in.x, p), l.out.of(l.out.x, p)
-	dx, dy := l.in.of(l.in.g, p), l.out.of(l.out.g, p)
+	x, y := l.in.data(p), l.out.data(p)
+	dx, dy := l.in.gradient(p), l.out.gradient(p)
 	clear(dx)
 	for ; len(x) > 0; x, y, dx, dy = x[l.inSz:], y[l.outSz:], dx[l.inSz:], dy[l.outSz:] {
 		for i := range l.strips {

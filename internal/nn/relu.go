@@ -14,10 +14,10 @@ type reluLayer struct {
 
 func buildRelu(b *builder) layer { return &reluLayer{in: b.in, out: b.out} }
 
-func (l *reluLayer) forward(p part) { kernel.ReLU(l.out.of(l.out.x, p), l.in.of(l.in.x, p)) }
+func (l *reluLayer) forward(p part) { kernel.ReLU(l.out.data(p), l.in.data(p)) }
 
 func (l *reluLayer) backward(p part) {
 	if l.in.grad != nil {
-		kernel.ReLUGrad(l.in.of(l.in.g, p), l.out.of(l.out.x, p), l.out.of(l.out.g, p))
+		kernel.ReLUGrad(l.in.gradient(p), l.out.data(p), l.out.gradient(p))
 	}
 }

@@ -24,6 +24,7 @@ type Session struct {
 	threads int
 	values  []*value // of the input and of the output of every layer
 	layers  []layer
+	path    []stretch
 	params  []*param
 	theta   []float32
 	grad    []float32
@@ -52,7 +53,8 @@ type value struct {
 	size  int  // elements of one group
 	kept  bool // held for the whole batch, not only for the chunk at hand
 	flows bool // a gradient flows through it
-	data  *tensor.Dense
+	brief bool // the gradient is held for one group at a time
+	value *tensor.Dense
 	grad  *tensor.Dense // nil where no gradient flows
 	x, g  []float32     // their elements
 }
@@ -65,29 +67,90 @@ type param struct {
 	w, dw []float32     // their elements
 }
 
-// part is the work at hand: groups lo to hi of the batch, chunk number index,
-// on a worker.
+// part is the work at hand: groups lo to hi of chunk number index of the batch,
+// which is groups begin to end, on a worker.
 type part struct {
-	lo, hi, index, worker int
+	lo, hi, begin, end int
+	index, worker      int
 }
 
-// of returns the elements of the groups of p, of the data or the gradient.
-func (v *value) of(s []float32, p part) []float32 {
+// opens and closes tell whether the part is the first and the last of its chunk.
+func (p part) opens() bool  { return p.lo == p.begin }
+func (p part) closes() bool { return p.hi == p.end }
+
+// data returns the elements of the groups of p.
+func (v *value) data(p part) []float32 {
 	at := p.lo
 	if !v.kept {
-		at = p.worker * chunk
+		at += p.worker*chunk - p.begin
 	}
-	return s[at*v.size : (at+p.hi-p.lo)*v.size]
+	return v.x[at*v.size : (at+p.hi-p.lo)*v.size]
+}
+
+// gradient returns the elements of the gradient of the groups of p.
+func (v *value) gradient(p part) []float32 {
+	at := p.lo
+	switch {
+	case v.brief:
+		at = p.worker
+	case !v.kept:
+		at += p.worker*chunk - p.begin
+	}
+	return v.g[at*v.size : (at+p.hi-p.lo)*v.size]
+}
+
+// stretch is layers lo to hi, which take a chunk group by group, each group
+// through all of them, if its activations are too large for a processor's cache.
+type stretch struct {
+	lo, hi   int
+	byGroups bool
+}
+
+// cacheSize is what a layer may touch of a chunk at once, in elements: 1 MiB, the
+// second-level cache of a core of most servers.
+const cacheSize = 1 << 20 / 4
+
+// divide returns the layers between values as stretches, as long as possible.
+func divide(values []*value) []stretch {
+	var all []stretch
+	for i := range len(values) - 1 {
+		size := 0
+		for _, v := range values[i : i+2] {
+			size += v.size * chunk
+			if v.flows {
+				size += v.size * chunk
+			}
+		}
+		if n := len(all) - 1; n >= 0 && all[n].byGroups == (size > cacheSize) {
+			all[n].hi = i + 1
+		} else {
+			all = append(all, stretch{i, i + 1, size > cacheSize})
+		}
+	}
+	return all
+}
+
+// parts calls f with p, whole or group by group.
+func (st stretch) parts(p part, f func(part, stretch)) {
+	if !st.byGroups {
+		f(p, st)
+		return
+	}
+	for q := p; q.lo < p.hi; q.lo++ {
+		q.hi = q.lo + 1
+		f(q, st)
+	}
 }
 
 // layer is a node that is ready to run.
 type layer interface {
 	// refresh prepares for new values of the parameters.
 	refresh()
-	// forward computes the output of a chunk.
+	// forward computes the output of a part of a chunk.
 	forward(p part)
-	// backward computes the gradient of the input of a chunk, if it has one,
-	// and the chunk's share of the gradients of the parameters.
+	// backward computes the gradient of the input of a part, if it has one, and
+	// its share of the gradients of the parameters. A worker is given the parts
+	// of a chunk in order, and no others in between.
 	backward(p part)
 	// tasks returns how many independent pieces the gradients of the parameters
 	// take once every chunk went backward; reduce computes one.
@@ -158,6 +221,12 @@ func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
 		last, dims = b.out, b.outDims
 	}
 	last.kept = true // the logits are what the caller wants
+	s.path = divide(s.values)
+	for _, st := range s.path {
+		for _, v := range s.values[st.lo+1 : st.hi] {
+			v.brief = st.byGroups && !v.kept
+		}
+	}
 	for i, v := range s.values {
 		shape := n.graph.Inputs[0].Shape[1:]
 		if i > 0 {
@@ -214,9 +283,12 @@ func (s *Session) allocate(v *value, shape []int) {
 		groups = s.threads * chunk
 	}
 	dims := append(append([]int{groups}, shape...), Lanes)
-	v.data = tensor.New(tensor.WithShape(dims...), tensor.Of(tensor.Float32))
-	v.x = v.data.Float32s()
+	v.value = tensor.New(tensor.WithShape(dims...), tensor.Of(tensor.Float32))
+	v.x = v.value.Float32s()
 	if v.flows {
+		if v.brief {
+			dims[0] = s.threads
+		}
 		v.grad = tensor.New(tensor.WithShape(dims...), tensor.Of(tensor.Float32))
 		v.g = v.grad.Float32s()
 	}
@@ -307,19 +379,23 @@ func (s *Session) prepare() {
 	out := s.values[len(s.values)-1]
 	s.forwardTask = func(task, worker int) {
 		p := s.part(task, worker)
-		s.forward(p)
+		for _, st := range s.path {
+			st.parts(p, s.forward)
+		}
 		for g := p.lo; g < p.hi; g++ {
 			s.done(g, out.x[g*out.size:(g+1)*out.size])
 		}
 	}
 	s.stepTask = func(task, worker int) {
 		p := s.part(task, worker)
-		s.forward(p)
+		for _, st := range s.path {
+			st.parts(p, s.forward)
+		}
 		for g := p.lo; g < p.hi; g++ {
 			s.loss(g, out.x[g*out.size:(g+1)*out.size], out.g[g*out.size:(g+1)*out.size])
 		}
-		for i := len(s.layers) - 1; i >= 0 && s.values[i+1].grad != nil; i-- {
-			s.layers[i].backward(p)
+		for i := len(s.path) - 1; i >= 0; i-- {
+			s.path[i].parts(p, s.backward)
 		}
 	}
 	s.reduceTask = func(task, _ int) {
@@ -334,20 +410,29 @@ func (s *Session) prepare() {
 	}
 }
 
-func (s *Session) forward(p part) {
-	in := s.values[0]
-	x := in.of(in.x, p)
-	for g := p.lo; g < p.hi; g++ {
-		s.fill(g, x[(g-p.lo)*in.size:(g-p.lo+1)*in.size])
+func (s *Session) forward(p part, st stretch) {
+	if st.lo == 0 {
+		in := s.values[0]
+		x := in.data(p)
+		for g := p.lo; g < p.hi; g++ {
+			s.fill(g, x[(g-p.lo)*in.size:(g-p.lo+1)*in.size])
+		}
 	}
-	for _, l := range s.layers {
+	for _, l := range s.layers[st.lo:st.hi] {
 		l.forward(p)
+	}
+}
+
+func (s *Session) backward(p part, st stretch) {
+	for i := st.hi - 1; i >= st.lo && s.values[i+1].grad != nil; i-- {
+		s.layers[i].backward(p)
 	}
 }
 
 // part returns the chunk of the batch that is task number task.
 func (s *Session) part(task, worker int) part {
-	return part{task * chunk, min((task+1)*chunk, s.groupsAt), task, worker}
+	lo, hi := task*chunk, min((task+1)*chunk, s.groupsAt)
+	return part{lo, hi, lo, hi, task, worker}
 }
 
 // Logits evaluates the net on n samples and returns the logits, [n][classes].
