@@ -25,6 +25,7 @@ const (
 	avo      = "github.com/mmcloughlin/avo"
 	cpu      = "golang.org/x/sys/cpu"
 	term     = "golang.org/x/term"
+	compress = "github.com/klauspost/compress"
 )
 
 // all stands for every folder of Lethe that may be imported at all.
@@ -43,7 +44,7 @@ var rooms = map[string][]string{
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},
 	"internal/nn":         {"model", "internal/kernel", gorgonia},
-	"internal/dataset":    {"model"},
+	"internal/dataset":    {"model", compress},
 	// The kernel's exponential is the same on every machine; math.Exp is not.
 	"edit":   {"model", "internal/nn", "internal/dataset", "internal/kernel"},
 	"verify": {"model", "internal/nn", "internal/dataset", "internal/kernel", "onnxio", onnxGo, gorgonia},
@@ -53,7 +54,9 @@ var rooms = map[string][]string{
 	"internal/cli":    {all, urfave, term},
 	"internal/oracle": {}, // for tests
 	"internal/bench/": {all},
-	"cmd/":            {all, urfave},
+
+	"internal/bench/speed/asm": {avo},
+	"cmd/":                     {all, urfave},
 }
 
 // replaceable lists the modules that must be easy to replace: the folders with

@@ -2,15 +2,17 @@ package dataset
 
 import (
 	"bufio"
-	"compress/flate"
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"math/bits"
 	"strings"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
 
 	"lethe/model"
 )
@@ -98,6 +100,12 @@ func readFile(r io.Reader, name string, magic uint32, limit int64) ([]int, []byt
 	broken := func(offset int, format string, args ...any) error {
 		return &model.FormatError{Format: "idx", Member: name, Offset: int64(offset), Reason: fmt.Sprintf(format, args...)}
 	}
+	arrives := int64(0)
+	if f, ok := r.(fs.File); ok {
+		if info, err := f.Stat(); err == nil {
+			arrives = info.Size()
+		}
+	}
 	r, err := expand(r)
 	if err != nil {
 		return nil, nil, readError(err, name, 0)
@@ -137,7 +145,7 @@ func readFile(r io.Reader, name string, magic uint32, limit int64) ([]int, []byt
 		}
 		dims[d], size = int(n), low
 	}
-	data, err := readN(r, int(size))
+	data, err := readN(r, int(size), arrives)
 	at := len(header) + len(data)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, nil, broken(at, "the file ends here, but its header declares %s = %d bytes and %d are there", product(dims), size, len(data))
@@ -170,9 +178,10 @@ func expand(r io.Reader) (io.Reader, error) {
 }
 
 // readN reads n bytes, or those that there are and an error. It never holds
-// more than twice what has arrived, whatever n is.
-func readN(r io.Reader, n int) ([]byte, error) {
-	buf := make([]byte, min(n, 1<<20))
+// more than twice what has arrived, or eight times the size of the file, which is
+// more than images are compressed, whatever n is.
+func readN(r io.Reader, n int, file int64) ([]byte, error) {
+	buf := make([]byte, min(int64(n), max(1<<20, 8*file)))
 	for at := 0; ; {
 		m, err := io.ReadFull(r, buf[at:])
 		at += m

@@ -1,22 +1,25 @@
 package nn
 
 import (
-	"runtime"
+	"sync"
 	"sync/atomic"
 )
 
 // A team is the goroutines of a session. They work through phases together: no
 // one begins a phase before all have finished the one before.
 //
-// A phase takes some hundred microseconds, less than it takes to wake a thread
-// that sleeps. So whoever waits, spins: at the end of a phase for the others,
-// and at the end of the work for more of it, for a while. Helpers that find
-// nothing to do end, so that a team needs no closing.
+// A phase takes some hundred microseconds, not much more than it takes to wake a
+// thread that sleeps. So whoever waits, spins for a while: at the end of a phase
+// for the others, and at the end of the work for more of it. Then it sleeps,
+// since on a busy machine it may stand on the core that the others need. Helpers
+// that find nothing to do end, so that a team needs no closing.
 type team struct {
 	phases  []phase
 	helpers []helper
 	arrived atomic.Uint64 // how often a worker has come to the end of a phase, ever
 	round   atomic.Uint64 // counts the calls of run
+	mu      sync.Mutex
+	here    *sync.Cond // all have arrived
 }
 
 // phase is tasks that do not depend on each other. Which worker gets which task
@@ -33,14 +36,14 @@ type helper struct {
 	start func() // made once, so that work allocates nothing
 }
 
-// patience is how often a helper looks for more work before it ends, and how
-// often one who waits looks before it lets other goroutines run: some 100
-// microseconds, longer than what an optimizer does between two passes.
-const patience = 1 << 16
+// patience is how often one who waits looks before it sleeps or ends: some 50
+// microseconds, about what an optimizer does between two passes.
+const patience = 1 << 17
 
 // newTeam returns a team of threads workers for the given number of phases.
 func newTeam(threads, phases int) *team {
 	t := &team{phases: make([]phase, phases), helpers: make([]helper, threads-1)}
+	t.here = sync.NewCond(&t.mu)
 	for i := range t.helpers {
 		t.helpers[i].start = func() { t.help(i) }
 	}
@@ -98,11 +101,27 @@ func (t *team) work(worker int, round uint64) {
 			p.do(task, worker)
 		}
 		target += members
-		t.arrived.Add(1)
-		for n := 1; t.arrived.Load() < target; n++ {
-			if n%patience == 0 {
-				runtime.Gosched()
-			}
+		t.arrive(target)
+	}
+}
+
+// arrive counts the caller and returns when target have arrived.
+func (t *team) arrive(target uint64) {
+	if t.arrived.Add(1) == target {
+		// Who is about to sleep has the lock from its last look on.
+		t.mu.Lock()
+		t.here.Broadcast()
+		t.mu.Unlock()
+		return
+	}
+	for range patience {
+		if t.arrived.Load() >= target {
+			return
 		}
 	}
+	t.mu.Lock()
+	for t.arrived.Load() < target {
+		t.here.Wait()
+	}
+	t.mu.Unlock()
 }
