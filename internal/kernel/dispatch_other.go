@@ -2,16 +2,7 @@
 
 package kernel
 
-// CPU names the instruction set in use.
-func CPU() string { return "portable" }
-
-func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
-	tileGo(c, a, b, bias, taps, ci, cj, bj, rows, n)
-}
-
-func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int) {
-	dotGo(acc, a, b, boff, taps, ai)
-}
+// Everything but the products is in Go alone here.
 
 func sumLanes(dst, src []float32)                         { sumLanesGo(dst, src) }
 func affine(dst, src []float32, scale, shift float32)     { affineGo(dst, src, scale, shift) }

@@ -1,0 +1,165 @@
+#include "textflag.h"
+
+// Written by hand: avo knows amd64 alone. Each function has a twin in generic.go
+// that defines its result to the bit.
+
+// One row of a tile: acc += x * b, for the four quarters of a vector.
+#define ROW(x, v0, v1, v2, v3) \
+	VFMLA x.S4, V24.S4, v0.S4; \
+	VFMLA x.S4, V25.S4, v1.S4; \
+	VFMLA x.S4, V26.S4, v2.S4; \
+	VFMLA x.S4, V27.S4, v3.S4
+
+// All lanes of a row start from its bias at R7.
+#define START(v0, v1, v2, v3) \
+	VLD1R.P 4(R7), [v0.S4]; \
+	VMOV    v0.B16, v1.B16; \
+	VMOV    v0.B16, v2.B16; \
+	VMOV    v0.B16, v3.B16
+
+// func tileNEON(c, a, b, bias *float32, taps *int32, ntaps, ci, cj, bj, rows, n int)
+//
+// tileNEON is tile with NEON: one position at a time.
+TEXT ·tileNEON(SB), NOSPLIT, $0-88
+	MOVD c+0(FP), R0
+	MOVD a+8(FP), R1
+	MOVD b+16(FP), R2
+	MOVD ci+48(FP), R6
+	LSL  $2, R6
+	MOVD cj+56(FP), R4
+	LSL  $2, R4
+	MOVD bj+64(FP), R5
+	LSL  $2, R5
+	MOVD n+80(FP), R3
+
+position:
+	CBZ  R3, done
+	MOVD bias+24(FP), R7
+	START(V0, V1, V2, V3)
+	START(V4, V5, V6, V7)
+	START(V8, V9, V10, V11)
+	START(V12, V13, V14, V15)
+	START(V16, V17, V18, V19)
+	START(V20, V21, V22, V23)
+	MOVD taps+32(FP), R8
+	MOVD ntaps+40(FP), R9
+
+tap:
+	CBZ     R9, store
+	MOVW    (R8), R10
+	MOVW    4(R8), R11
+	ADD     $8, R8
+	ADD     R10<<2, R1, R12
+	ADD     R11<<2, R2, R13
+	VLD1    (R13), [V24.S4, V25.S4, V26.S4, V27.S4]
+	VLD1R.P 4(R12), [V28.S4]
+	VLD1R.P 4(R12), [V29.S4]
+	VLD1R.P 4(R12), [V30.S4]
+	VLD1R.P 4(R12), [V31.S4]
+	ROW(V28, V0, V1, V2, V3)
+	VLD1R.P 4(R12), [V28.S4]
+	ROW(V29, V4, V5, V6, V7)
+	VLD1R   (R12), [V29.S4]
+	ROW(V30, V8, V9, V10, V11)
+	ROW(V31, V12, V13, V14, V15)
+	ROW(V28, V16, V17, V18, V19)
+	ROW(V29, V20, V21, V22, V23)
+	SUB     $1, R9
+	B       tap
+
+store:
+	MOVD rows+72(FP), R14
+	MOVD R0, R15
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R15)
+	CMP  $1, R14
+	BEQ  next
+	ADD  R6, R15
+	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R15)
+	CMP  $2, R14
+	BEQ  next
+	ADD  R6, R15
+	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R15)
+	CMP  $3, R14
+	BEQ  next
+	ADD  R6, R15
+	VST1 [V12.S4, V13.S4, V14.S4, V15.S4], (R15)
+	CMP  $4, R14
+	BEQ  next
+	ADD  R6, R15
+	VST1 [V16.S4, V17.S4, V18.S4, V19.S4], (R15)
+	CMP  $5, R14
+	BEQ  next
+	ADD  R6, R15
+	VST1 [V20.S4, V21.S4, V22.S4, V23.S4], (R15)
+
+next:
+	ADD R5, R2
+	ADD R4, R0
+	SUB $1, R3
+	B   position
+
+done:
+	RET
+
+// One row of a column: acc += a * b, the row at R12, which moves to the next.
+#define PRODUCT(v0, v1, v2, v3) \
+	VLD1  (R12), [V28.S4, V29.S4, V30.S4, V31.S4]; \
+	VFMLA V28.S4, V24.S4, v0.S4; \
+	VFMLA V29.S4, V25.S4, v1.S4; \
+	VFMLA V30.S4, V26.S4, v2.S4; \
+	VFMLA V31.S4, V27.S4, v3.S4; \
+	ADD   R5, R12
+
+// func dotNEON(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int)
+//
+// dotNEON is dot with NEON: one vector of B at a time.
+TEXT ·dotNEON(SB), NOSPLIT, $0-56
+	MOVD acc+0(FP), R0
+	MOVD a+8(FP), R1
+	MOVD boff+24(FP), R3
+	MOVD ai+48(FP), R5
+	LSL  $2, R5
+	MOVD $4, R4
+
+column:
+	MOVD R0, R6
+	VLD1.P 64(R6), [V0.S4, V1.S4, V2.S4, V3.S4]
+	VLD1.P 64(R6), [V4.S4, V5.S4, V6.S4, V7.S4]
+	VLD1.P 64(R6), [V8.S4, V9.S4, V10.S4, V11.S4]
+	VLD1.P 64(R6), [V12.S4, V13.S4, V14.S4, V15.S4]
+	VLD1.P 64(R6), [V16.S4, V17.S4, V18.S4, V19.S4]
+	VLD1.P 64(R6), [V20.S4, V21.S4, V22.S4, V23.S4]
+	MOVD b+16(FP), R2
+	MOVW (R3), R7
+	ADD  $4, R3
+	ADD  R7<<2, R2, R2
+	MOVD taps+32(FP), R8
+	MOVD ntaps+40(FP), R9
+
+tap:
+	CBZ  R9, store
+	MOVW (R8), R10
+	MOVW 4(R8), R11
+	ADD  $8, R8
+	ADD  R10<<2, R1, R12
+	ADD  R11<<2, R2, R13
+	VLD1 (R13), [V24.S4, V25.S4, V26.S4, V27.S4]
+	PRODUCT(V0, V1, V2, V3)
+	PRODUCT(V4, V5, V6, V7)
+	PRODUCT(V8, V9, V10, V11)
+	PRODUCT(V12, V13, V14, V15)
+	PRODUCT(V16, V17, V18, V19)
+	PRODUCT(V20, V21, V22, V23)
+	SUB  $1, R9
+	B    tap
+
+store:
+	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R0)
+	VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], 64(R0)
+	VST1.P [V8.S4, V9.S4, V10.S4, V11.S4], 64(R0)
+	VST1.P [V12.S4, V13.S4, V14.S4, V15.S4], 64(R0)
+	VST1.P [V16.S4, V17.S4, V18.S4, V19.S4], 64(R0)
+	VST1.P [V20.S4, V21.S4, V22.S4, V23.S4], 64(R0)
+	SUB  $1, R4
+	CBNZ R4, column
+	RET
