@@ -179,11 +179,11 @@ func gemmSection() error {
 // leNet returns the task's network with random weights and scale times its
 // channels, and the floating-point operations of an image, forward and in a
 // whole training step.
-func leNet(scale int) (net *nn.Net, sd *model.StateDict, forward, training float64, err error) {
+func leNet(scale int) (net *nn.Net, forward, training float64, err error) {
 	r := rand.New(rand.NewPCG(1, uint64(scale)))
 	var entries []model.Entry
 	add := func(name string, size float64, shape ...int) {
-		v := make([]float32, product1(shape))
+		v := make([]float32, elements(shape))
 		for i := range v {
 			v[i] = float32(r.NormFloat64() * size)
 		}
@@ -219,18 +219,19 @@ func leNet(scale int) (net *nn.Net, sd *model.StateDict, forward, training float
 		training += 6 * float64(in*out)
 		in = out
 	}
-	if sd, err = model.NewStateDict(entries...); err != nil {
-		return nil, nil, 0, 0, err
+	sd, err := model.NewStateDict(entries...)
+	if err != nil {
+		return nil, 0, 0, err
 	}
 	g, err := convert.Recognize(sd)
 	if err != nil {
-		return nil, nil, 0, 0, err
+		return nil, 0, 0, err
 	}
 	net, err = nn.Bind(g, sd)
-	return net, sd, forward, training, err
+	return net, forward, training, err
 }
 
-func product1(shape []int) int {
+func elements(shape []int) int {
 	n := 1
 	for _, d := range shape {
 		n *= d
@@ -247,7 +248,7 @@ func training(net *nn.Net, batch, threads int) (func(), error) {
 		return nil, err
 	}
 	r := rand.New(rand.NewPCG(2, 3))
-	size := product1(net.InputShape()) * nn.Lanes
+	size := elements(net.InputShape()) * nn.Lanes
 	images := make([]float32, batch/nn.Lanes*size)
 	for i := range images {
 		images[i] = float32(r.NormFloat64())
@@ -278,7 +279,7 @@ func training(net *nn.Net, batch, threads int) (func(), error) {
 
 func stepSection() error {
 	const batch = 256
-	net, _, _, flops, err := leNet(1)
+	net, _, flops, err := leNet(1)
 	if err != nil {
 		return err
 	}

@@ -50,15 +50,10 @@ func forgetSection() error {
 			}
 		}
 	}
-	var answer struct {
-		Torch   string
-		Seconds float64
-	}
 	reference, err := run(ctx, *python, filepath.Join("internal", "bench", "speed", "peers.py"), "reference", *base, c, *data, in("reference.pt"))
 	if err != nil {
 		return err
 	}
-	_ = answer
 	fmt.Println("| whole process | seconds | score on all images |\n|---|---|---|")
 	for _, cmd := range commands {
 		score := ""
