@@ -182,6 +182,14 @@ func distance(acc *[Lanes]float64, a, b []float32) {
 	distanceGo(acc, a[n:], b[n:])
 }
 
+func exps(dst, src []float64) {
+	n := whole(len(dst))
+	if n > 0 {
+		exps256(&dst[0], &src[0], n/4)
+	}
+	expsGo(dst[n:], src[n:])
+}
+
 func sum(acc *[Lanes]float32, src []float32) {
 	if use == portable || len(src) == 0 {
 		sumGo(acc, src)

@@ -22,6 +22,8 @@ func maxTapsGrad(dx, x, y, dy []float32, taps []Tap, step, n int) {
 func pull(grad, theta, origin []float32, weight float32) { pullGo(grad, theta, origin, weight) }
 func distance(acc *[Lanes]float64, a, b []float32)       { distanceGo(acc, a, b) }
 
+func exps(dst, src []float64) { expsGo(dst, src) }
+
 func sum(acc *[Lanes]float32, src []float32) { sumGo(acc, src) }
 
 func poolAffine(dst, src []float32, scale, shift float32, taps []Tap, step, n int) {

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // ln2 in two parts: the first has 21 trailing zero bits, so that k*ln2Hi is
 // exact for every exponent k.
@@ -35,6 +38,20 @@ func Exp(x float64) float64 {
 		p = math.FMA(p, r, c)
 	}
 	return p * math.Float64frombits(uint64(int64(k)+1022)<<52) * 2
+}
+
+// Exps sets dst[i] to [Exp] of src[i]. The slices may be the same.
+func Exps(dst, src []float64) {
+	if len(src) < len(dst) {
+		panic(fmt.Sprintf("kernel: src has %d elements, needs %d", len(src), len(dst)))
+	}
+	exps(dst, src)
+}
+
+func expsGo(dst, src []float64) {
+	for i := range dst {
+		dst[i] = Exp(src[i])
+	}
 }
 
 // Log returns the natural logarithm of a positive normal number with the same

@@ -1252,3 +1252,98 @@ vectors_end:
 	VMOVUPD Y3, 96(AX)
 	VZEROUPPER
 	RET
+
+DATA expConstants<>+0(SB)/8, $0x3ff71547652b82fe
+DATA expConstants<>+8(SB)/8, $0x3fe62e42fee00000
+DATA expConstants<>+16(SB)/8, $0x3dea39ef35793c76
+DATA expConstants<>+24(SB)/8, $0x40862e3d70a3d70a
+DATA expConstants<>+32(SB)/8, $0xc086200000000000
+DATA expConstants<>+40(SB)/8, $0x7ff0000000000000
+DATA expConstants<>+48(SB)/8, $0x43380000000003fe
+DATA expConstants<>+56(SB)/8, $0x4000000000000000
+DATA expConstants<>+64(SB)/8, $0x3de6124613a86d09
+DATA expConstants<>+72(SB)/8, $0x3e21eed8eff8d898
+DATA expConstants<>+80(SB)/8, $0x3e5ae64567f544e4
+DATA expConstants<>+88(SB)/8, $0x3e927e4fb7789f5c
+DATA expConstants<>+96(SB)/8, $0x3ec71de3a556c734
+DATA expConstants<>+104(SB)/8, $0x3efa01a01a01a01a
+DATA expConstants<>+112(SB)/8, $0x3f2a01a01a01a01a
+DATA expConstants<>+120(SB)/8, $0x3f56c16c16c16c17
+DATA expConstants<>+128(SB)/8, $0x3f81111111111111
+DATA expConstants<>+136(SB)/8, $0x3fa5555555555555
+DATA expConstants<>+144(SB)/8, $0x3fc5555555555555
+DATA expConstants<>+152(SB)/8, $0x3fe0000000000000
+DATA expConstants<>+160(SB)/8, $0x3ff0000000000000
+DATA expConstants<>+168(SB)/8, $0x3ff0000000000000
+GLOBL expConstants<>(SB), RODATA|NOPTR, $176
+
+// func exps256(dst *float64, src *float64, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·exps256(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD expConstants<>+48(SB), Y0
+	VBROADCASTSD expConstants<>+56(SB), Y1
+	VBROADCASTSD expConstants<>+32(SB), Y2
+	VBROADCASTSD expConstants<>+24(SB), Y3
+	VBROADCASTSD expConstants<>+40(SB), Y4
+	TESTQ        DX, DX
+	JZ           vectors_end
+
+vectors:
+	VMOVUPD      (CX), Y5
+	VBROADCASTSD expConstants<>+0(SB), Y6
+	VMULPD       Y6, Y5, Y6
+	VROUNDPD     $0x08, Y6, Y6
+	VMOVAPD      Y5, Y7
+	VBROADCASTSD expConstants<>+8(SB), Y8
+	VFNMADD231PD Y8, Y6, Y7
+	VBROADCASTSD expConstants<>+16(SB), Y8
+	VFNMADD231PD Y8, Y6, Y7
+	VBROADCASTSD expConstants<>+64(SB), Y8
+	VBROADCASTSD expConstants<>+72(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+80(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+88(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+96(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+104(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+112(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+120(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+128(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+136(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+144(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+152(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+160(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VBROADCASTSD expConstants<>+168(SB), Y9
+	VFMADD213PD  Y9, Y7, Y8
+	VADDPD       Y0, Y6, Y6
+	VPSLLQ       $0x34, Y6, Y6
+	VMULPD       Y6, Y8, Y8
+	VMULPD       Y1, Y8, Y8
+	VCMPPD       $0x01, Y2, Y5, Y6
+	VANDNPD      Y8, Y6, Y8
+	VCMPPD       $0x0e, Y3, Y5, Y6
+	VBLENDVPD    Y6, Y4, Y8, Y8
+	VCMPPD       $0x03, Y5, Y5, Y6
+	VBLENDVPD    Y6, Y5, Y8, Y8
+	VMOVUPD      Y8, (AX)
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, AX
+	DECQ         DX
+	JNZ          vectors
+
+vectors_end:
+	VZEROUPPER
+	RET

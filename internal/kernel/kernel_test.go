@@ -115,6 +115,32 @@ func TestExpAndLogAgreeWithMath(t *testing.T) {
 	}
 }
 
+func TestExpsMatchExp(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 16))
+	special := []float64{0, math.Copysign(0, -1), 1, -1, 709.78, 709.79, -708, -708.01, -745, 1e-300, 0x1p-1074, 1e300, -1e300,
+		math.Inf(1), math.Inf(-1), math.NaN(), math.Ln2 / 2, 1.5 * math.Ln2}
+	for n := 0; n <= 70; n++ {
+		src, dst := make([]float64, n), make([]float64, n+2)
+		for i := range src {
+			src[i] = r.NormFloat64() * math.Pow(10, r.Float64()*6-3)
+			if r.IntN(4) == 0 {
+				src[i] = special[r.IntN(len(special))]
+			}
+		}
+		dst[n], dst[n+1] = 7, 7
+		Exps(dst[:n], src)
+		for i, x := range src {
+			if got, want := dst[i], Exp(x); math.Float64bits(got) != math.Float64bits(want) && !(got != got && want != want) {
+				t.Fatalf("element %d of %d: exp(%v) is %v, want %v", i, n, x, got, want)
+			}
+		}
+		if dst[n] != 7 || dst[n+1] != 7 {
+			t.Fatal("elements behind the slice were overwritten")
+		}
+		Exps(src, src)
+	}
+}
+
 func TestTileMatchesTwin(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for n := 0; n <= 9; n++ {

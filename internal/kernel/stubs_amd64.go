@@ -108,3 +108,8 @@ func pull256(grad *float32, theta *float32, origin *float32, weight float32, n i
 //
 //go:noescape
 func distance256(acc *float64, a *float32, b *float32, n int)
+
+// exps256 is exps with AVX2 and FMA; n counts vectors of 4.
+//
+//go:noescape
+func exps256(dst *float64, src *float64, n int)

@@ -7,6 +7,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -43,6 +44,7 @@ func main() {
 	adam()
 	pull()
 	distance()
+	exps()
 	Generate()
 }
 
@@ -833,6 +835,70 @@ func distance() {
 	for i := range acc {
 		VMOVUPD(acc[i], Mem{Base: out, Disp: 32 * i})
 	}
+	VZEROUPPER()
+	RET()
+}
+
+// The numbers of Exp in exp.go, which says what they are.
+var expCoef = [...]float64{
+	1. / 6227020800, 1. / 479001600, 1. / 39916800, 1. / 3628800, 1. / 362880, 1. / 40320,
+	1. / 5040, 1. / 720, 1. / 120, 1. / 24, 1. / 6, 1. / 2, 1, 1,
+}
+
+func exps() {
+	constants := GLOBL("expConstants", RODATA|NOPTR)
+	var offset int
+	constant := func(v float64) Mem {
+		DATA(offset, U64(math.Float64bits(v)))
+		offset += 8
+		return constants.Offset(offset - 8)
+	}
+	log2e, hi, lo := constant(1/math.Ln2), constant(6.93147180369123816490e-01), constant(1.90821492927058770002e-10)
+	most, least, infinity := constant(709.78), constant(-708), constant(math.Inf(1))
+	// Adding 1.5 * 2^52 to a small whole number leaves it in the low bits.
+	shift, two := constant(0x1.8p52+1022), constant(2)
+	var coef []Mem
+	for _, c := range expCoef {
+		coef = append(coef, constant(c))
+	}
+	TEXT("exps256", NOSPLIT, "func(dst, src *float64, n int)")
+	Pragma("noescape")
+	Doc("exps256 is exps with AVX2 and FMA; n counts vectors of 4.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	every := func(m Mem) reg.VecVirtual {
+		v := YMM()
+		VBROADCASTSD(m, v)
+		return v
+	}
+	shifts, twos, leasts, mosts := every(shift), every(two), every(least), every(most)
+	infinities := every(infinity)
+	loop("vectors", n, func() {
+		x, k, r, p, t, mask := YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
+		VMOVUPD(Mem{Base: src}, x)
+		VMULPD(every(log2e), x, k)
+		VROUNDPD(Imm(8), k, k) // to the nearest, ties to even, no exception
+		VMOVAPD(x, r)
+		VFNMADD231PD(every(hi), k, r)
+		VFNMADD231PD(every(lo), k, r)
+		VBROADCASTSD(coef[0], p)
+		for _, c := range coef[1:] {
+			VBROADCASTSD(c, t)
+			VFMADD213PD(t, r, p)
+		}
+		VADDPD(shifts, k, k)
+		VPSLLQ(Imm(52), k, k)
+		VMULPD(k, p, p)
+		VMULPD(twos, p, p)
+		VCMPPD(Imm(1), leasts, x, mask) // x < least
+		VANDNPD(p, mask, p)
+		VCMPPD(Imm(14), mosts, x, mask) // x > most
+		VBLENDVPD(mask, infinities, p, p)
+		VCMPPD(Imm(3), x, x, mask) // NaN
+		VBLENDVPD(mask, x, p, p)
+		VMOVUPD(p, Mem{Base: dst})
+		ADDQ(Imm(32), src)
+		ADDQ(Imm(32), dst)
+	})
 	VZEROUPPER()
 	RET()
 }
