@@ -53,14 +53,14 @@ func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 	f(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n)
 }
 
-func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int) {
+func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int, add bool) {
 	switch use {
 	case avx512:
-		dot512(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai)
+		dot512(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai, add)
 	case avx2:
-		dot256(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai)
+		dot256(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai, add)
 	default:
-		dotGo(acc, a, b, boff, taps, ai)
+		dotGo(acc, a, b, boff, taps, ai, add)
 	}
 }
 
@@ -69,12 +69,15 @@ func sumLanes(dst, src []float32) {
 		sumLanesGo(dst, src)
 		return
 	}
-	if blocks := len(dst) / Lanes; use == avx512 && blocks > 0 {
-		sumLanes512(&dst[0], &src[0], blocks)
-		dst, src = dst[blocks*Lanes:], src[blocks*Lanes*Lanes:]
-	}
-	if len(dst) > 0 {
-		sumLanes256(&dst[0], &src[0], len(dst))
+	switch n := len(dst); {
+	case n == 0:
+	case use == avx512 && n >= Lanes:
+		sumLanes512(&dst[0], &src[0], n/Lanes)
+		if last := n - Lanes; n%Lanes > 0 { // some of them again, which is faster than the rest alone
+			sumLanes512(&dst[last], &src[last*Lanes], 1)
+		}
+	default:
+		sumLanes256(&dst[0], &src[0], n)
 	}
 }
 

@@ -21,7 +21,7 @@ func CPU() string {
 func tileNEON(c, a, b, bias *float32, taps *int32, ntaps, ci, cj, bj, rows, n int)
 
 //go:noescape
-func dotNEON(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int)
+func dotNEON(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int, add bool)
 
 func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 	if !neon || len(taps) == 0 {
@@ -31,10 +31,10 @@ func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 	tileNEON(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n)
 }
 
-func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int) {
+func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int, add bool) {
 	if !neon {
-		dotGo(acc, a, b, boff, taps, ai)
+		dotGo(acc, a, b, boff, taps, ai, add)
 		return
 	}
-	dotNEON(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai)
+	dotNEON(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai, add)
 }

@@ -9,6 +9,6 @@ func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 	tileGo(c, a, b, bias, taps, ci, cj, bj, rows, n)
 }
 
-func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int) {
-	dotGo(acc, a, b, boff, taps, ai)
+func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int, add bool) {
+	dotGo(acc, a, b, boff, taps, ai, add)
 }

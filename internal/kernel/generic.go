@@ -49,7 +49,10 @@ func tileGo(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 	}
 }
 
-func dotGo(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int) {
+func dotGo(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int, add bool) {
+	if !add {
+		clear(acc[:])
+	}
 	for j := range Cols {
 		for i := range Rows {
 			s := acc[(j*Rows+i)*Lanes:][:Lanes]

@@ -99,13 +99,17 @@ func Tile(c, a, b, bias []float32, taps *Taps, ci, cj, bj, rows, n int) {
 	tile(c, a, b, bias, taps.list, ci, cj, bj, min(rows, Rows), n)
 }
 
-// Dot adds products to 24 accumulators, column by column:
+// Dot makes 24 sums of products, column by column:
 //
-//	acc[(j*Rows+i)*Lanes + l] += sum over taps t of a[t.A + i*ai + l] * b[t.B + boff[j] + l]
+//	acc[(j*Rows+i)*Lanes + l] = sum over taps t of a[t.A + i*ai + l] * b[t.B + boff[j] + l]
 //
-// for [Rows] rows i, [Cols] columns j and every lane l.
-func Dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps *Taps, ai int) {
+// for [Rows] rows i, [Cols] columns j and every lane l. If add is true, it goes
+// on from the sums that acc holds.
+func Dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps *Taps, ai int, add bool) {
 	if len(taps.list) == 0 {
+		if !add {
+			clear(acc[:])
+		}
 		return
 	}
 	need("a", a, taps.maxA+(Rows-1)*ai+Lanes)
@@ -113,7 +117,7 @@ func Dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, t
 	if min(boff[0], boff[1], boff[2], boff[3]) < 0 || ai < 0 {
 		panic("kernel: negative offset")
 	}
-	dot(acc, a, b, boff, taps.list, ai)
+	dot(acc, a, b, boff, taps.list, ai, add)
 }
 
 // SumLanes sets dst[i] to the sum of the 16 lanes of vector i of src: lanes 8

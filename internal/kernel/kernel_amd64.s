@@ -318,9 +318,9 @@ positions_end:
 	VZEROUPPER
 	RET
 
-// func dot512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int)
+// func dot512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int, add bool)
 // Requires: AVX, AVX512F
-TEXT ·dot512(SB), NOSPLIT, $0-56
+TEXT ·dot512(SB), NOSPLIT, $0-57
 	MOVQ    a+8(FP), AX
 	MOVQ    b+16(FP), CX
 	MOVQ    ai+48(FP), DX
@@ -333,6 +333,33 @@ TEXT ·dot512(SB), NOSPLIT, $0-56
 	MOVLQSX 8(DI), R10
 	MOVLQSX 12(DI), DI
 	MOVQ    acc+0(FP), R11
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z23, Z23, Z23
+	MOVB    add+56(FP), R12
+	TESTB   R12, R12
+	JZ      zero
 	VMOVUPS (R11), Z0
 	VMOVUPS 64(R11), Z1
 	VMOVUPS 128(R11), Z2
@@ -357,10 +384,12 @@ TEXT ·dot512(SB), NOSPLIT, $0-56
 	VMOVUPS 1344(R11), Z21
 	VMOVUPS 1408(R11), Z22
 	VMOVUPS 1472(R11), Z23
-	MOVQ    taps+32(FP), R11
-	MOVQ    ntaps+40(FP), R12
-	TESTQ   R12, R12
-	JZ      taps_end
+
+zero:
+	MOVQ  taps+32(FP), R11
+	MOVQ  ntaps+40(FP), R12
+	TESTQ R12, R12
+	JZ    taps_end
 
 taps:
 	MOVLQSX     (R11), R13
@@ -434,9 +463,9 @@ taps_end:
 	VZEROUPPER
 	RET
 
-// func dot256(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int)
+// func dot256(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int, add bool)
 // Requires: AVX, FMA3
-TEXT ·dot256(SB), NOSPLIT, $0-56
+TEXT ·dot256(SB), NOSPLIT, $0-57
 	MOVQ  a+8(FP), AX
 	MOVQ  ai+48(FP), CX
 	SHLQ  $0x02, CX
@@ -449,6 +478,21 @@ TEXT ·dot256(SB), NOSPLIT, $0-56
 	JZ    columns_end
 
 columns:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	MOVB    add+56(FP), R9
+	TESTB   R9, R9
+	JZ      zero
 	VMOVUPS (DI), Y0
 	VMOVUPS 32(DI), Y1
 	VMOVUPS 64(DI), Y2
@@ -461,6 +505,8 @@ columns:
 	VMOVUPS 288(DI), Y9
 	VMOVUPS 320(DI), Y10
 	VMOVUPS 352(DI), Y11
+
+zero:
 	MOVQ    b+16(FP), R9
 	MOVLQSX (SI), R10
 	LEAQ    (R9)(R10*4), R9

@@ -178,14 +178,16 @@ func TestDotMatchesTwin(t *testing.T) {
 			boff := [Cols]int32{0, 16, int32(r.IntN(3) * 16), 5}
 			a, _ := guarded(t, r, 8*16+5*ai+16)
 			b, _ := guarded(t, r, 8*16+48+16)
-			var got, want [Rows * Cols * Lanes]float32
-			for i := range got {
-				got[i] = sample(r)
+			for _, add := range []bool{true, false} {
+				var got, want [Rows * Cols * Lanes]float32
+				for i := range got {
+					got[i] = sample(r)
+				}
+				want = got
+				dotGo(&want, a, b, &boff, list, ai, add)
+				Dot(&got, a, b, &boff, NewTaps(list), ai, add)
+				sameBits(t, "acc", got[:], want[:])
 			}
-			want = got
-			dotGo(&want, a, b, &boff, list, ai)
-			Dot(&got, a, b, &boff, NewTaps(list), ai)
-			sameBits(t, "acc", got[:], want[:])
 		}
 	}
 }

@@ -17,12 +17,12 @@ func tile256(c *float32, a *float32, b *float32, bias *float32, taps *int32, nta
 // dot512 is dot with AVX-512.
 //
 //go:noescape
-func dot512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int)
+func dot512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int, add bool)
 
 // dot256 is dot with AVX2 and FMA: one vector of B at a time.
 //
 //go:noescape
-func dot256(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int)
+func dot256(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int, add bool)
 
 // sumLanes256 is sumLanes with AVX.
 //

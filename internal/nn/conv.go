@@ -229,9 +229,6 @@ func (l *convLayer) backward(p part) {
 	if l.in.grad != nil {
 		slide(l.in.gradient(p), dy, l.packedT, l.zeros, l.back, l.c, l.m*l.kk, l.inSz, l.in.size, l.out.size)
 	}
-	if l.weight.grad != nil && p.opens() {
-		clear(l.acc[p.worker])
-	}
 	if l.biasSum != nil && p.opens() {
 		clear(l.accBias[p.worker])
 	}
@@ -242,7 +239,7 @@ func (l *convLayer) backward(p part) {
 			for i := range l.tiles {
 				t := &l.tiles[i]
 				acc := (*[n]float32)(l.acc[p.worker][i*n:])
-				kernel.Dot(acc, dy[t.row*l.outSz:], x[t.source:], &t.columns, t.positions, t.rowStep)
+				kernel.Dot(acc, dy[t.row*l.outSz:], x[t.source:], &t.columns, t.positions, t.rowStep, g > 0 || !p.opens())
 			}
 		}
 		if l.biasSum != nil {

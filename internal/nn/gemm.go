@@ -154,13 +154,13 @@ func (l *gemmLayer) reduce(task, _, groups int) {
 func (l *gemmLayer) weightGrad(taps *kernel.Taps, i int) int {
 	start, step, done := dotRows(i, l.m, Lanes)
 	var boff [kernel.Cols]int32
+	var acc [kernel.Rows * kernel.Cols * Lanes]float32
 	var sums [kernel.Rows * kernel.Cols]float32
 	for j := 0; j < l.k; j += kernel.Cols {
 		for c := range boff {
 			boff[c] = int32(min(j+c, l.k-1) * Lanes)
 		}
-		var acc [kernel.Rows * kernel.Cols * Lanes]float32
-		kernel.Dot(&acc, l.out.g[start*Lanes:], l.in.x, &boff, taps, step)
+		kernel.Dot(&acc, l.out.g[start*Lanes:], l.in.x, &boff, taps, step, false)
 		kernel.SumLanes(sums[:], acc[:])
 		for r := range done {
 			row, sum := l.weight.dw[(i+r)*l.rs+j*l.cs:], sums[i-start+r:]

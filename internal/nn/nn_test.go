@@ -225,3 +225,67 @@ func BenchmarkLeNet(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLayers measures each layer of LeNet alone, on one chunk and one
+// thread: what the operations of its products reach, and the images a second for
+// layers that have none.
+func BenchmarkLayers(b *testing.B) {
+	s := features(1).gemm(256, 120).add("Relu", nil).gemm(120, 84).add("Relu", nil).gemm(84, 10)
+	n, _ := s.bind(b)
+	ses, err := n.NewSession(chunk*Lanes, 1, s.graph.Parameters())
+	if err != nil {
+		b.Fatal(err)
+	}
+	fill := func(_ int, dst []float32) {
+		for i := range dst {
+			dst[i] = float32(i%7) - 3
+		}
+	}
+	ses.Step(chunk, fill, func(_ int, _, grad []float32) { clear(grad); grad[0] = 1 })
+	flops := func(l layer) float64 { // of an image, forward
+		switch l := l.(type) {
+		case *convLayer:
+			return 2 * float64(l.m*l.c*l.kk*l.outSz/Lanes)
+		case *gemmLayer:
+			return 2 * float64(l.m*l.k)
+		}
+		return 0
+	}
+	for i, l := range ses.layers {
+		st := stretch{i, i + 1, false}
+		for _, p := range ses.path {
+			st.byGroups = st.byGroups || p.byGroups && p.lo <= i && i < p.hi
+		}
+		run := func(name string, factor float64, f func(p part)) {
+			b.Run(fmt.Sprintf("%d %T/%s", i, l, name), func(b *testing.B) {
+				p := ses.part(0, 0)
+				for b.Loop() {
+					f(p)
+				}
+				seconds := b.Elapsed().Seconds() / float64(b.N)
+				if work := factor * flops(l); work > 0 {
+					b.ReportMetric(work*chunk*Lanes/seconds/1e9, "GFLOP/s")
+				}
+				b.ReportMetric(chunk*Lanes/seconds, "images/s")
+			})
+		}
+		run("forward", 1, func(p part) { st.parts(p, func(p part, _ stretch) { l.forward(p) }) })
+		_, products := l.(*gemmLayer)
+		backward := 2.
+		if products || i == 0 {
+			backward = 1 // of the weight of a convolution alone; of the input of a product alone
+		}
+		run("backward", backward, func(p part) { st.parts(p, func(p part, _ stretch) { l.backward(p) }) })
+		if l.tasks() > 0 {
+			reduce := 0.
+			if products {
+				reduce = 1 // of the weight
+			}
+			run("reduce", reduce, func(part) {
+				for task := range l.tasks() {
+					l.reduce(task, 1, chunk)
+				}
+			})
+		}
+	}
+}

@@ -246,7 +246,7 @@ func rowStrides() (ai, ai3, ai5 reg.Register) {
 }
 
 func dot512() {
-	TEXT("dot512", NOSPLIT, "func(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int)")
+	TEXT("dot512", NOSPLIT, "func(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int, add bool)")
 	Pragma("noescape")
 	Doc("dot512 is dot with AVX-512.")
 	a, b := Load(Param("a"), GP64()), Load(Param("b"), GP64())
@@ -261,8 +261,15 @@ func dot512() {
 	acc := make([]reg.VecVirtual, rows*cols)
 	for i := range acc {
 		acc[i] = ZMM()
+		VPXORD(acc[i], acc[i], acc[i])
+	}
+	add := Load(Param("add"), GP8())
+	TESTB(add, add)
+	JZ(LabelRef("zero"))
+	for i := range acc {
 		VMOVUPS(Mem{Base: out, Disp: lane * i}, acc[i])
 	}
+	Label("zero")
 	p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
 	loop("taps", cnt, func() {
 		pa, pb := next(p, a, b)
@@ -288,7 +295,7 @@ func dot512() {
 }
 
 func dot256() {
-	TEXT("dot256", NOSPLIT, "func(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int)")
+	TEXT("dot256", NOSPLIT, "func(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int, add bool)")
 	Pragma("noescape")
 	Doc("dot256 is dot with AVX2 and FMA: one vector of B at a time.")
 	a := Load(Param("a"), GP64())
@@ -302,8 +309,15 @@ func dot256() {
 	}
 	loop("columns", j, func() {
 		for i := range acc {
+			VXORPS(acc[i], acc[i], acc[i])
+		}
+		add := Load(Param("add"), GP8())
+		TESTB(add, add)
+		JZ(LabelRef("zero"))
+		for i := range acc {
 			VMOVUPS(Mem{Base: out, Disp: 32 * i}, acc[i])
 		}
+		Label("zero")
 		b, shift := Load(Param("b"), GP64()), GP64()
 		MOVLQSX(Mem{Base: off}, shift)
 		LEAQ(at(b, shift, 4), b)
