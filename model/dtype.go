@@ -12,10 +12,19 @@ const (
 	Int16
 	Int32
 	Int64
+	Uint16
+	Uint32
+	Uint64
+	Float8E4M3FN
+	Float8E4M3FNUZ
+	Float8E5M2
+	Float8E5M2FNUZ
+	Float8E8M0FNU
 	Float16
 	BFloat16
 	Float32
 	Float64
+	Complex32
 	Complex64
 	Complex128
 )
@@ -24,19 +33,28 @@ var dtypes = [...]struct {
 	name string
 	size int
 }{
-	Invalid:    {"invalid", 0},
-	Bool:       {"bool", 1},
-	Uint8:      {"uint8", 1},
-	Int8:       {"int8", 1},
-	Int16:      {"int16", 2},
-	Int32:      {"int32", 4},
-	Int64:      {"int64", 8},
-	Float16:    {"float16", 2},
-	BFloat16:   {"bfloat16", 2},
-	Float32:    {"float32", 4},
-	Float64:    {"float64", 8},
-	Complex64:  {"complex64", 8},
-	Complex128: {"complex128", 16},
+	Invalid:        {"invalid", 0},
+	Bool:           {"bool", 1},
+	Uint8:          {"uint8", 1},
+	Int8:           {"int8", 1},
+	Int16:          {"int16", 2},
+	Int32:          {"int32", 4},
+	Int64:          {"int64", 8},
+	Uint16:         {"uint16", 2},
+	Uint32:         {"uint32", 4},
+	Uint64:         {"uint64", 8},
+	Float8E4M3FN:   {"float8_e4m3fn", 1},
+	Float8E4M3FNUZ: {"float8_e4m3fnuz", 1},
+	Float8E5M2:     {"float8_e5m2", 1},
+	Float8E5M2FNUZ: {"float8_e5m2fnuz", 1},
+	Float8E8M0FNU:  {"float8_e8m0fnu", 1},
+	Float16:        {"float16", 2},
+	BFloat16:       {"bfloat16", 2},
+	Float32:        {"float32", 4},
+	Float64:        {"float64", 8},
+	Complex32:      {"complex32", 4},
+	Complex64:      {"complex64", 8},
+	Complex128:     {"complex128", 16},
 }
 
 // String returns PyTorch's name of the type, such as "float32".
@@ -55,7 +73,8 @@ func (d DType) Size() int {
 	return 0
 }
 
-// IsFloat tells whether the type is a real floating-point type.
+// IsFloat tells whether the type is a real floating-point type that has the
+// values of float32 or is rounded to them; the types of 8 bits are not.
 func (d DType) IsFloat() bool {
 	return d == Float16 || d == BFloat16 || d == Float32 || d == Float64
 }

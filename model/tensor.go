@@ -212,6 +212,18 @@ func (t *Tensor) Bytes() ([]byte, error) {
 	return b, nil
 }
 
+// Reader returns a reader of what [Tensor.Bytes] returns. The elements stay in
+// the storage until they are read, unless they do not lie there in C order:
+// then they are gathered in memory first.
+func (t *Tensor) Reader() (io.Reader, error) {
+	if t.Contiguous() {
+		size := int64(t.dtype.Size())
+		return io.NewSectionReader(t.storage.r, int64(t.offset)*size, int64(t.n)*size), nil
+	}
+	b, err := t.Bytes()
+	return bytes.NewReader(b), err
+}
+
 func (s *Storage) read(b []byte, at int64) error {
 	if len(b) == 0 {
 		return nil
@@ -275,12 +287,29 @@ func SameBits(a, b *Tensor) (bool, error) {
 	if a.dtype != b.dtype || !slices.Equal(a.shape, b.shape) {
 		return false, nil
 	}
-	x, err := a.Bytes()
+	x, err := a.Reader()
 	if err != nil {
 		return false, err
 	}
-	y, err := b.Bytes()
-	return err == nil && bytes.Equal(x, y), err
+	y, err := b.Reader()
+	if err != nil {
+		return false, err
+	}
+	const block = 1 << 16
+	p, q := make([]byte, block), make([]byte, block)
+	for rest := a.n * a.dtype.Size(); rest > 0; rest -= block {
+		p, q := p[:min(rest, block)], q[:min(rest, block)]
+		if _, err := io.ReadFull(x, p); err != nil {
+			return false, fmt.Errorf("read tensor data: %w", err)
+		}
+		if _, err := io.ReadFull(y, q); err != nil {
+			return false, fmt.Errorf("read tensor data: %w", err)
+		}
+		if !bytes.Equal(p, q) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // FromFloat32s returns a C-order tensor of a floating-point type that holds v,
