@@ -37,6 +37,7 @@ const all = "*"
 var rooms = map[string][]string{
 	"model":              {},
 	"pickle":             {"model", gopickle},
+	"safetensors":        {"model"},
 	"onnxio":             {"model", "onnxio/internal/pb", protobuf},
 	"onnxio/internal/pb": {protobuf},
 	"convert":            {"model"},
@@ -72,6 +73,8 @@ var never = [][2]string{
 	{"edit", "pickle"}, {"edit", "onnxio"}, {"verify", "pickle"},
 	{"verify", "edit"},
 	{"pickle", "onnxio"}, {"onnxio", "pickle"},
+	{"pickle", "safetensors"}, {"safetensors", "pickle"}, {"safetensors", "onnxio"}, {"onnxio", "safetensors"},
+	{"edit", "safetensors"}, {"verify", "safetensors"},
 	{"model", "internal"}, {"convert", "internal"},
 }
 
