@@ -86,7 +86,7 @@ func withNaN(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	f, err := os.Create(ts.MkAbs(args[1]))
 	ts.Check(err)
-	ts.Check(pickle.Encode(f, c))
+	ts.Check(pickle.Encode(f, c, pickle.EncodeOptions{}))
 	ts.Check(f.Close())
 }
 

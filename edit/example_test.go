@@ -63,7 +63,7 @@ func ExampleForget() {
 		log.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := pickle.Encode(&out, edited); err != nil {
+	if err := pickle.Encode(&out, edited, pickle.EncodeOptions{}); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("passed:", report.Passed, "score:", report.Score.Total)

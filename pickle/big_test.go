@@ -62,19 +62,19 @@ func TestBig(t *testing.T) {
 	}
 	const n = 1<<30 + 2 // of float32: 4 GiB + 8 bytes
 	code := "\x80\x02}(" +
-		text("w") + tensorCode(storageCode("FloatStorage", "0", n), long(n-2), "K\x02\x85", "K\x01\x85") +
-		text("v") + tensorCode(storageCode("FloatStorage", "1", 2), "K\x00", "K\x02\x85", "K\x01\x85") + "u."
+		textCode("w") + tensorCode(storageCode("FloatStorage", "0", n), long(n-2), "K\x02\x85", "K\x01\x85") +
+		textCode("v") + tensorCode(storageCode("FloatStorage", "1", 2), "K\x00", "K\x02\x85", "K\x01\x85") + "u."
 	in := &hole{blocks: map[int64][]byte{}}
-	z := newZipWriter(in, 64, false)
+	z := newZipWriter(in, "big", 64, false)
 	for _, r := range []struct {
 		name string
 		size int64
 		data io.Reader
 	}{
-		{"big/data.pkl", int64(len(code)), bytes.NewReader([]byte(code))},
-		{"big/data/0", 4 * n, io.NewSectionReader(&hole{size: 4 * n}, 0, 4*n)},
-		{"big/data/1", 8, bytes.NewReader([]byte("\x00\x00\x80\x3f\x00\x00\x00\x40"))},
-		{"big/version", 2, bytes.NewReader([]byte("3\n"))},
+		{"data.pkl", int64(len(code)), bytes.NewReader([]byte(code))},
+		{"data/0", 4 * n, io.NewSectionReader(&hole{size: 4 * n}, 0, 4*n)},
+		{"data/1", 8, bytes.NewReader([]byte("\x00\x00\x80\x3f\x00\x00\x00\x40"))},
+		{"version", 2, bytes.NewReader([]byte("3\n"))},
 	} {
 		if _, err := z.add(r.name, r.size, r.data); err != nil {
 			t.Fatal(err)
@@ -93,7 +93,7 @@ func TestBig(t *testing.T) {
 	sd := c.StateDict()
 	sd = sd.With("v", model.Float32Tensor([]int{2}, []float32{3, 4}))
 	out := &hole{blocks: map[int64][]byte{}}
-	if err := Encode(out, mustWith(t, c, sd)); err != nil {
+	if err := Encode(out, mustWith(t, c, sd), EncodeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)

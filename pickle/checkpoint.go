@@ -9,19 +9,28 @@ import (
 	"lethe/model"
 )
 
-// Checkpoint is a file of torch.save with the one state dict that was found in
-// it. It is immutable, and it reads tensor data from the file on demand: the
-// file must stay open and unchanged for as long as the checkpoint, or a tensor
-// of it, is in use.
+// Checkpoint is the object that torch.save wrote, with the one state dict that
+// was found in it. It is immutable, and it reads tensor data from the file on
+// demand: the file must stay open and unchanged for as long as the checkpoint,
+// or a tensor of it, is in use.
 type Checkpoint struct {
+	container string // "zip", "legacy"
+	protocol  int    // of the pickle
 	a         *archive
-	b         *builder
-	path      []string // keys from the root of the pickle to the state dict
+	root      any        // what the pickle holds
+	storages  []*storage // in the order of first use
+	tensors   []*tensor  // all of them, those outside of the state dict too
+	path      []string   // keys from the root of the pickle to the state dict
 	entries   []entry
 	original  *model.StateDict
 	current   *model.StateDict
-	patched   map[*member][]byte // the records that an edit changed, as in the file
-	alignment int64              // of records in the file
+	patched   map[*storage][]byte // what an edit changed, little-endian
+
+	// What Encode keeps of the file.
+	folder    string            // of the records
+	settings  map[string]string // the records beside the pickle and the storages
+	alignment int64             // of records
+	noCRC     bool
 }
 
 // entry is one name of the state dict.
@@ -30,15 +39,18 @@ type entry struct {
 	*tensor
 }
 
-// Decode reads a checkpoint of torch 1.6 or later. It reads the whole file
-// once, in constant memory, to compare the CRC of every record (unless torch
-// was told to write none); the tensors stay in r. Broken bytes are a
-// [model.FormatError], other formats and whole pickled models a
-// [model.UnsupportedError], excesses a [model.LimitError].
+// defaultAlignment is that of records in the files of every torch.
+const defaultAlignment = 64
+
+// Decode reads a checkpoint of torch.save. It reads the whole file once, in
+// constant memory, to compare the CRC of every record (unless torch was told to
+// write none); the tensors stay in r. Broken bytes are a [model.FormatError],
+// other formats and whole pickled models a [model.UnsupportedError], excesses a
+// [model.LimitError].
 func Decode(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 	c, err := open(r, size, opts)
-	if err != nil {
-		return nil, err
+	if err != nil || c.a == nil {
+		return c, err
 	}
 	for _, m := range c.a.members {
 		if err := c.a.verify(m); err != nil {
@@ -50,81 +62,141 @@ func Decode(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 
 // open reads everything but tensor data.
 func open(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
-	lim := opts.Limits.orDefaults()
+	opts.Limits = opts.Limits.orDefaults()
+	if startsLegacy(r) {
+		return openLegacy(r, size, opts)
+	}
 	if err := sniff(r, size); err != nil {
 		return nil, err
 	}
-	a, err := readArchive(r, size, lim)
+	a, err := readArchive(r, size, opts.Limits)
 	if err != nil {
 		return nil, err
 	}
-	c := &Checkpoint{a: a, b: &builder{a: a, lim: lim, storages: map[string]*storage{}}}
-	if err := c.readSettings(); err != nil {
+	c := &Checkpoint{container: "zip", a: a, folder: a.root, noCRC: a.noCRC}
+	big, err := c.readSettings()
+	if err != nil {
 		return nil, err
 	}
 	m := a.find("data.pkl")
-	if err := within("bytes of the pickle", uint64(m.size), lim.PickleBytes); err != nil {
+	if err := within("memory for the pickle", uint64(m.size), opts.Limits.Memory); err != nil {
 		return nil, err
 	}
 	code, err := a.read(m)
 	if err != nil {
 		return nil, err
 	}
-	if err := scan(code, m.name, lim); err != nil {
+	b := &builder{a: a, folder: "data/", member: m.name, size: size, lim: opts.Limits, big: big, storages: map[string]*storage{}}
+	if err := c.load(code, b, opts); err != nil {
 		return nil, err
 	}
-	root, err := run(code, m.name, c.b)
+	return c, c.noOthers()
+}
+
+// load runs the pickle and finds the state dict in what it makes.
+func (c *Checkpoint) load(code string, b *builder, opts Options) error {
+	p, root, err := b.run(code, opts.Inert)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	found, err := findStateDict(root)
+	if p.size != len(code) {
+		return broken(b.member, int64(p.size), fmt.Sprintf("%d bytes follow the end of the pickle", len(code)-p.size))
+	}
+	return c.find(p, root, b, opts.Key)
+}
+
+// run checks the pickle that code starts with and runs it.
+func (b *builder) run(code string, inert bool) (*program, any, error) {
+	p, err := scan(code, b.member, b.lim, inert)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	root, err := run(p, b.member, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, root, nesting(root, 0, 2*b.lim.Depth, map[any]bool{})
+}
+
+// find takes over what the pickle made, with the state dict in it.
+func (c *Checkpoint) find(p *program, root any, b *builder, key string) (err error) {
+	c.root = root
+	c.protocol, c.storages, c.tensors = p.protocol, b.order, b.tensors
+	found, err := findStateDict(c.root, key)
+	if err != nil {
+		return err
 	}
 	c.path = found.path
 	var entries []model.Entry
 	for _, it := range found.items {
-		name, isString := it.key.(string)
-		if t, isTensor := it.value.(*tensor); isTensor && isString {
+		name, isString := str(it.key)
+		if t := asTensor(it.value); t != nil && isString {
 			c.entries = append(c.entries, entry{name, t})
 			entries = append(entries, model.Entry{Name: name, Tensor: t.Tensor})
 		}
 	}
 	c.original, err = model.NewStateDict(entries...)
 	c.current = c.original
-	return c, err
+	return err
 }
 
-// readSettings reads the records that say how the others are to be read.
-func (c *Checkpoint) readSettings() error {
-	setting := func(name, absent string, allowed ...string) (string, error) {
-		m := c.a.find(name)
+// readSettings reads the records that say how the others are to be read, and
+// tells whether elements are big-endian.
+func (c *Checkpoint) readSettings() (big bool, err error) {
+	c.settings = map[string]string{}
+	alignments := []string{"64", "128", "256", "512", "1024", "2048", "4096", "8192", "16384"}
+	for _, s := range []struct {
+		name    string
+		allowed []string // nil for any
+	}{
+		{orderRecord, []string{"little", "big"}}, {formatRecord, nil}, {alignmentRecord, alignments},
+		{versionRecord, nil}, {newVersion, nil}, {idRecord, nil},
+	} {
+		m := c.a.find(s.name)
 		if m == nil {
-			return absent, nil
+			continue
 		}
-		if m.size > 16 {
-			return "", broken(m.name, -1, fmt.Sprintf("%d bytes for one word", m.size))
+		if m.size > 64 {
+			return false, broken(m.name, -1, fmt.Sprintf("%d bytes for one word", m.size))
 		}
-		b, err := c.a.read(m)
-		if err == nil && !slices.Contains(allowed, string(b)) {
-			err = broken(m.name, 0, fmt.Sprintf("it says %q, it must be one of %q", b, allowed))
+		content, err := c.a.read(m)
+		if err != nil {
+			return false, err
 		}
-		return string(b), err
+		if s.allowed != nil && !slices.Contains(s.allowed, content) {
+			return false, broken(m.name, 0, fmt.Sprintf("it says %q, it must be one of %q", content, s.allowed))
+		}
+		c.settings[s.name] = content
 	}
-	order, err := setting("byteorder", "little", "little", "big")
-	if err != nil {
-		return err
+	c.alignment = defaultAlignment
+	if text, ok := c.settings[alignmentRecord]; ok {
+		if c.alignment, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return false, err
+		}
 	}
-	c.b.big = order == "big"
-	alignment, err := setting(".storage_alignment", "64", "64", "128", "256", "512", "1024", "2048", "4096", "8192", "16384")
-	if err != nil {
-		return err
+	_, old := c.settings[versionRecord]
+	if _, ok := c.settings[newVersion]; !ok && !old {
+		return false, broken("", -1, fmt.Sprintf("the archive has no member %s/version", c.a.root))
 	}
-	c.alignment, err = strconv.ParseInt(alignment, 10, 64)
-	if err == nil && c.a.find("version") == nil && c.a.find(".data/version") == nil {
-		err = broken("", -1, fmt.Sprintf("the archive has no member %s/version", c.a.root))
+	return c.settings[orderRecord] == "big", nil
+}
+
+// noOthers refuses records that no value of the pickle refers to: they would be
+// lost when the checkpoint is written.
+func (c *Checkpoint) noOthers() error {
+	known := map[*member]bool{c.a.find("data.pkl"): true}
+	for name := range c.settings {
+		known[c.a.find(name)] = true
 	}
-	return err
+	for _, s := range c.storages {
+		known[s.member] = true
+	}
+	for _, m := range c.a.members {
+		if !known[m] {
+			return &model.UnsupportedError{What: fmt.Sprintf("the archive has a record %q that nothing in the pickle refers to", m.name), Advice: resave}
+		}
+	}
+	return nil
 }
 
 // StateDict returns the state dict, with the names that the file has: a
@@ -156,27 +228,24 @@ func (c *Checkpoint) With(sd *model.StateDict) (*Checkpoint, error) {
 		inside[e.tensor] = true
 		edits[e.storage] = append(edits[e.storage], edit{e.name, e.tensor, t})
 	}
-	for _, t := range c.b.tensors {
+	for _, t := range c.tensors {
 		if !inside[t] {
 			edits[t.storage] = append(edits[t.storage], edit{"", t, t.Tensor})
 		}
 	}
 	with := *c
 	with.current = sd
-	with.patched = map[*member][]byte{}
+	with.patched = map[*storage][]byte{}
 	for _, e := range c.entries { // not over the map, so that errors are the same each time
 		s := e.storage
-		if _, done := with.patched[s.member]; done || !slices.ContainsFunc(edits[s], edit.changed) {
+		if _, done := with.patched[s]; done || !slices.ContainsFunc(edits[s], edit.changed) {
 			continue
 		}
 		b, err := patch(s, edits[s])
 		if err != nil {
 			return nil, err
 		}
-		if c.b.big {
-			swap(b, swapUnit(s.class.dtype))
-		}
-		with.patched[s.member] = b
+		with.patched[s] = b
 	}
 	return &with, nil
 }
@@ -199,7 +268,7 @@ func (e edit) changed() bool { return e.want != e.old.Tensor }
 func patch(s *storage, edits []edit) ([]byte, error) {
 	b := make([]byte, s.size)
 	if _, err := io.ReadFull(s.data.Reader(), b); err != nil {
-		return nil, fmt.Errorf("read %s: %w", s.member.name, err)
+		return nil, fmt.Errorf("read storage %s: %w", s.key, err)
 	}
 	var last string
 	for _, e := range edits {

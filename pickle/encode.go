@@ -1,208 +1,147 @@
 package pickle
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"math"
+	"slices"
 	"strings"
+
+	"lethe/model"
 )
 
-// Encode writes a checkpoint in the layout of torch.save, with the members,
-// the order and the names of the file that it was read from. Records that no
-// edit changed are copied as a stream; it is a [model.FormatError] if one is
-// no longer what [Decode] saw.
-func Encode(w io.Writer, c *Checkpoint) error {
-	z := newZipWriter(w, c.alignment, c.a.noCRC)
-	for _, m := range c.a.members {
-		b, edited := c.patched[m]
-		if !edited && len(c.patched) > 0 && m == c.a.find(".data/serialization_id") {
-			id, err := z.serializationID(c.a, m)
-			if err != nil {
-				return err
-			}
-			b, edited = id, id != nil
+// Profile is a layout of the archive: which records torch.save writes beside
+// the pickle and the storages, and in which order.
+type Profile string
+
+// The profiles, named by the first version of PyTorch that has them.
+const (
+	ProfileInput Profile = ""    // that of the file that was read; for others, Profile21
+	Profile16    Profile = "1.6" // 1.6 to 2.0
+	Profile21    Profile = "2.1" // 2.1 to 2.6
+	Profile27    Profile = "2.7" // 2.7 and later
+)
+
+// EncodeOptions tell how to write a checkpoint. The zero value keeps what the
+// file that was read had.
+type EncodeOptions struct {
+	Profile Profile
+
+	// Root is the folder that all records are in; default: that of the file
+	// that was read, or "archive". torch.save takes the name of its file without
+	// the last extension.
+	Root string
+}
+
+// The records beside data.pkl and the storages.
+const (
+	formatRecord    = ".format_version" // torch >= 2.7
+	alignmentRecord = ".storage_alignment"
+	orderRecord     = "byteorder" // torch >= 2.1
+	versionRecord   = "version"
+	newVersion      = ".data/version" // of archives that torch cannot write yet
+	idRecord        = ".data/serialization_id"
+)
+
+// profiles has the contents of these records; that of idRecord is computed.
+var profiles = map[Profile]map[string]string{
+	Profile16: {versionRecord: "3\n"},
+	Profile21: {versionRecord: "3\n", orderRecord: "little", idRecord: ""},
+	Profile27: {versionRecord: "3\n", orderRecord: "little", idRecord: "", formatRecord: "1", alignmentRecord: "64"},
+}
+
+// ParseProfile returns the profile of that name.
+func ParseProfile(name string) (Profile, error) {
+	if p := Profile(name); profiles[p] != nil {
+		return p, nil
+	}
+	return "", fmt.Errorf("no profile %q; there are %s, %s and %s", name, Profile16, Profile21, Profile27)
+}
+
+// Encode writes a checkpoint as torch.save writes the object in it: the same
+// bytes as torch on Linux with the C pickler of CPython, the hash of names and
+// contents in .data/serialization_id included. Tensor data that no edit changed
+// is copied as a stream; it is a [model.FormatError] if it is no longer what
+// [Decode] saw.
+func Encode(w io.Writer, c *Checkpoint, opts EncodeOptions) error {
+	code, err := encodePickle(c.root)
+	if err != nil {
+		return err
+	}
+	settings, alignment, noCRC := c.settings, c.alignment, c.noCRC
+	if opts.Profile != ProfileInput {
+		settings, alignment, noCRC = profiles[opts.Profile], defaultAlignment, false
+	}
+	root := opts.Root
+	if root == "" {
+		root = c.folder
+	}
+	if strings.ContainsAny(root, "/\\\x00") || root == "." || root == ".." || len(root) > nameMax/2 {
+		return &model.UnsupportedError{What: fmt.Sprintf("%.100q cannot be the folder in an archive", root), Advice: "give another name"}
+	}
+	z := newZipWriter(w, root, alignment, noCRC)
+	record := func(name, content string) error {
+		_, err := z.add(name, int64(len(content)), strings.NewReader(content))
+		return err
+	}
+	setting := func(name string) error {
+		if content, ok := settings[name]; ok {
+			return record(name, content)
 		}
-		if edited {
-			if _, err := z.add(m.name, int64(len(b)), bytes.NewReader(b)); err != nil {
-				return err
-			}
-			continue
-		}
-		crc, err := z.add(m.name, m.size, c.a.open(m))
-		if err != nil {
+		return nil
+	}
+	if err := record("data.pkl", string(code)); err != nil {
+		return err
+	}
+	for _, name := range []string{formatRecord, alignmentRecord, orderRecord} {
+		if err := setting(name); err != nil {
 			return err
 		}
-		if err := c.a.compareCRC(m, crc); err != nil {
+	}
+	order := slices.Clone(c.storages)
+	if _, byUse := settings[formatRecord]; !byUse {
+		slices.SortFunc(order, func(a, b *storage) int { return strings.Compare(a.key, b.key) })
+	}
+	for _, s := range order {
+		if err := c.writeStorage(z, s, settings[orderRecord] == "big"); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{versionRecord, newVersion} {
+		if err := setting(name); err != nil {
+			return err
+		}
+	}
+	if old, ok := settings[idRecord]; ok {
+		id := z.serializationID()
+		// The names of an input by another standard library hash otherwise.
+		if opts.Profile == ProfileInput && len(old) == len(id) {
+			id = old[:20] + id[20:]
+		}
+		if err := record(idRecord, id); err != nil {
 			return err
 		}
 	}
 	return z.close()
 }
 
-// serializationID returns the record .data/serialization_id for the members
-// written so far, or nil if that of the file was made in another way. It is
-// two numbers of 20 digits: a hash of the names, which an edit leaves alone,
-// and one of the CRCs of all members before it that have data.
-func (z *zipWriter) serializationID(a *archive, m *member) ([]byte, error) {
-	if m.size != 40 {
-		return nil, nil
-	}
-	id, err := a.read(m)
-	if err != nil {
-		return nil, err
-	}
-	var old, now uint64
-	for i, w := range z.members {
-		if w.size > 0 {
-			old, now = combine(old, a.members[i].crc), combine(now, w.crc)
+// writeStorage copies the elements of a storage in a byte order.
+func (c *Checkpoint) writeStorage(z *zipWriter, s *storage, big bool) error {
+	name := "data/" + s.key
+	b, edited := c.patched[s]
+	if edited || big != (s.unit > 1) && swapUnit(s.class.dtype) > 1 {
+		data := s.data.Reader()
+		if edited {
+			data = model.BytesStorage(b).Reader()
 		}
-	}
-	if string(id[20:]) != fmt.Sprintf("%020d", old) {
-		return nil, nil
-	}
-	return fmt.Appendf(id[:20:20], "%020d", now), nil
-}
-
-// combine is c10::hash_combine of PyTorch, after Boost's.
-func combine(seed uint64, crc uint32) uint64 {
-	return seed ^ (uint64(crc) + 0x9e3779b9 + seed<<6 + seed>>2)
-}
-
-// zipWriter writes an archive as torch does (miniz with the padding of
-// caffe2/serialize/inline_container.cc): every byte is determined by the names
-// and contents of the members.
-type zipWriter struct {
-	w       *bufio.Writer
-	at      int64 // bytes written
-	align   int64 // data of members starts at a multiple of it
-	noCRC   bool
-	members []member
-}
-
-func newZipWriter(w io.Writer, align int64, noCRC bool) *zipWriter {
-	return &zipWriter{w: bufio.NewWriterSize(w, 1<<16), align: align, noCRC: noCRC}
-}
-
-func (z *zipWriter) write(b []byte) error {
-	n, err := z.w.Write(b)
-	z.at += int64(n)
-	return err
-}
-
-// add writes one member and returns the CRC of its data.
-func (z *zipWriter) add(name string, size int64, data io.Reader) (crc uint32, err error) {
-	m := member{name: name, size: size, header: z.at, flags: flagUTF8}
-	if size > 0 {
-		m.flags |= flagDescriptor
-	}
-	extra := m.zip64(0)
-	pad := z.align - 1 - (z.at+int64(localLen+len(name)+len(extra)+4)+z.align-1)%z.align
-	extra = append(extra, 'F', 'B')
-	extra = le.AppendUint16(extra, uint16(pad))
-	extra = append(extra, strings.Repeat("Z", int(pad))...)
-
-	head := le.AppendUint32(nil, localSig)
-	head = le.AppendUint16(head, 0) // version needed
-	head = le.AppendUint16(head, m.flags)
-	head = append(head, make([]byte, 18)...) // method, time, date, CRC and sizes
-	head = le.AppendUint16(head, uint16(len(name)))
-	head = le.AppendUint16(head, uint16(len(extra)))
-	head = append(append(head, name...), extra...)
-	if err := z.write(head); err != nil {
-		return 0, err
-	}
-	h := crc32.NewIEEE()
-	n, err := io.Copy(io.MultiWriter(z.w, h), data)
-	z.at += n
-	if err == nil && n != size {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return 0, fmt.Errorf("write member %s: %w", name, err)
-	}
-	if !z.noCRC {
-		m.crc = h.Sum32()
-	}
-	z.members = append(z.members, m)
-	if size == 0 {
-		return h.Sum32(), nil
-	}
-	d := le.AppendUint32(le.AppendUint32(nil, descriptorSig), m.crc)
-	if m.zip64(0) != nil {
-		d = le.AppendUint64(le.AppendUint64(d, uint64(size)), uint64(size))
-	} else {
-		d = le.AppendUint32(le.AppendUint32(d, uint32(size)), uint32(size))
-	}
-	return h.Sum32(), z.write(d)
-}
-
-// zip64 returns the extra field with what does not fit the header's 32 bits,
-// or nil. The local header is written before the compressed size is known and
-// says 0.
-func (m *member) zip64(packed int64) []byte {
-	var body []byte
-	if m.size >= math.MaxUint32 {
-		body = le.AppendUint64(le.AppendUint64(body, uint64(m.size)), uint64(packed))
-	}
-	if m.header >= math.MaxUint32 {
-		body = le.AppendUint64(body, uint64(m.header))
-	}
-	if body == nil {
-		return nil
-	}
-	return append(le.AppendUint16(le.AppendUint16(nil, zip64Extra), uint16(len(body))), body...)
-}
-
-// close writes the central directory and the end records. The zip64 one is
-// always there, and the values of the ordinary one are the real ones as far as
-// they fit.
-func (z *zipWriter) close() error {
-	dir := z.at
-	for i := range z.members {
-		m := &z.members[i]
-		extra := m.zip64(m.size)
-		e := le.AppendUint32(nil, centralSig)
-		e = le.AppendUint32(e, 0) // made by, version needed
-		e = le.AppendUint16(e, m.flags)
-		e = append(e, make([]byte, 6)...) // method, time and date
-		e = le.AppendUint32(e, m.crc)
-		e = le.AppendUint32(e, clamp(m.size))
-		e = le.AppendUint32(e, clamp(m.size))
-		e = le.AppendUint16(e, uint16(len(m.name)))
-		e = le.AppendUint16(e, uint16(len(extra)))
-		e = append(e, make([]byte, 10)...) // comment, volume and attributes
-		e = le.AppendUint32(e, clamp(m.header))
-		if err := z.write(append(append(e, m.name...), extra...)); err != nil {
-			return err
+		if big {
+			data = io.NewSectionReader(&swapped{data, s.size, swapUnit(s.class.dtype)}, 0, s.size)
 		}
-	}
-	end64, n := z.at, int64(len(z.members))
-	b := le.AppendUint32(nil, end64Sig)
-	b = le.AppendUint64(b, end64Len-12)
-	b = le.AppendUint16(b, 0x031e) // made by: Unix, version 3.0
-	b = le.AppendUint16(b, 45)     // version needed: zip64
-	b = le.AppendUint64(b, 0)      // volumes
-	for _, v := range []int64{n, n, end64 - dir, dir} {
-		b = le.AppendUint64(b, uint64(v))
-	}
-	b = le.AppendUint32(b, locatorSig)
-	b = le.AppendUint32(b, 0)
-	b = le.AppendUint64(b, uint64(end64))
-	b = le.AppendUint32(b, 1) // number of volumes
-	b = le.AppendUint32(b, endSig)
-	b = le.AppendUint32(b, 0)
-	b = le.AppendUint16(b, uint16(min(n, math.MaxUint16)))
-	b = le.AppendUint16(b, uint16(min(n, math.MaxUint16)))
-	b = le.AppendUint32(b, clamp(end64-dir))
-	b = le.AppendUint32(b, clamp(dir))
-	b = le.AppendUint16(b, 0)
-	if err := z.write(b); err != nil {
+		_, err := z.add(name, s.size, data)
 		return err
 	}
-	return z.w.Flush()
+	crc, err := z.add(name, s.size, io.NewSectionReader(s.raw, 0, s.size))
+	if err == nil && s.member != nil {
+		err = c.a.compareCRC(s.member, crc)
+	}
+	return err
 }
-
-func clamp(v int64) uint32 { return uint32(min(v, math.MaxUint32)) }

@@ -25,7 +25,7 @@ func Example() {
 		panic(err)
 	}
 	var out bytes.Buffer
-	if err := pickle.Encode(&out, c); err != nil {
+	if err := pickle.Encode(&out, c, pickle.EncodeOptions{}); err != nil {
 		panic(err)
 	}
 	c, err = pickle.Decode(bytes.NewReader(out.Bytes()), int64(out.Len()), pickle.Options{})

@@ -17,23 +17,24 @@ type candidate struct {
 	pure  bool // holds nothing else
 }
 
-// String writes the path as Python does.
-func (c *candidate) String() string {
-	var b strings.Builder
-	b.WriteString("checkpoint")
-	for _, key := range c.path {
-		fmt.Fprintf(&b, "[%.100q]", key)
-	}
-	return b.String()
-}
+// key is what Options.Key calls the candidate.
+func (c *candidate) key() string { return strings.Join(c.path, "/") }
 
 // findStateDict returns the one dictionary under root that holds nothing but
 // tensors, or else the one that holds any. No name is magic: whether "ema" or
 // "model" is meant is the person's choice, so more than one is an error that
-// lists them.
-func findStateDict(root any) (*candidate, error) {
+// lists them, unless key is one of them.
+func findStateDict(root any, key string) (*candidate, error) {
 	var all []*candidate
 	search(root, nil, map[any]bool{}, &all)
+	if key != "" {
+		for _, c := range all {
+			if c.key() == key {
+				return c, nil
+			}
+		}
+		return nil, &model.UnsupportedError{What: fmt.Sprintf("the checkpoint has no state dict under the key %q", key), Advice: "it has " + listed(all)}
+	}
 	var pure []*candidate
 	for _, c := range all {
 		if c.pure {
@@ -48,23 +49,31 @@ func findStateDict(root any) (*candidate, error) {
 		return all[0], nil
 	case 0:
 		what := "the checkpoint holds no dictionary of tensors"
-		if _, ok := root.(*tensor); ok {
+		if asTensor(root) != nil {
 			what = "the checkpoint is a single tensor, not a state dict"
 		}
 		return nil, &model.UnsupportedError{What: what, Advice: "save the weights with torch.save(model.state_dict(), path)"}
 	}
+	return nil, &model.UnsupportedError{What: "the checkpoint holds more than one state dict: " + listed(all),
+		Advice: fmt.Sprintf("choose one by its key (--key %s)", all[0].key())}
+}
+
+// listed writes the keys of candidates for a person.
+func listed(all []*candidate) string {
 	var b strings.Builder
 	for i, c := range all[:min(len(all), 10)] {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%v (%d entries)", c, len(c.items))
+		fmt.Fprintf(&b, "%.100q (%d entries)", c.key(), len(c.items))
 	}
 	if len(all) > 10 {
 		fmt.Fprintf(&b, " and %d more", len(all)-10)
 	}
-	return nil, &model.UnsupportedError{What: "the checkpoint holds more than one state dict: " + b.String(),
-		Advice: fmt.Sprintf("save the one that is meant, such as torch.save(torch.load(path)%s, other)", strings.TrimPrefix(all[0].String(), "checkpoint"))}
+	if len(all) == 0 {
+		return "none"
+	}
+	return b.String()
 }
 
 // search appends v and the dictionaries under its string keys to found, except
@@ -78,11 +87,11 @@ func search(v any, path []string, seen map[any]bool, found *[]*candidate) {
 	c := &candidate{path: path, items: items, pure: true}
 	tensors := 0
 	for _, it := range items {
-		key, isString := it.key.(string)
+		key, isString := str(it.key)
 		if key == "param_groups" {
 			return
 		}
-		if _, isTensor := it.value.(*tensor); isTensor && isString {
+		if asTensor(it.value) != nil && isString {
 			tensors++
 		} else if !isString || key != "_extra_state" && !strings.HasSuffix(key, "._extra_state") {
 			c.pure = false
@@ -92,7 +101,7 @@ func search(v any, path []string, seen map[any]bool, found *[]*candidate) {
 		*found = append(*found, c)
 	}
 	for _, it := range items {
-		if key, isString := it.key.(string); isString {
+		if key, isString := str(it.key); isString {
 			search(it.value, append(path[:len(path):len(path)], key), seen, found)
 		}
 	}

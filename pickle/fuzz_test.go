@@ -11,7 +11,7 @@ import (
 )
 
 // fuzzLimits keep one input to some milliseconds.
-var fuzzLimits = Limits{Members: 100, PickleBytes: 1 << 16, Opcodes: 1 << 14, Elements: 1 << 12}
+var fuzzLimits = Limits{Members: 100, Memory: 1 << 21, Elements: 1 << 12}
 
 // roundTrip checks that a checkpoint survives encoding.
 func roundTrip(t testing.TB, c *Checkpoint) {
@@ -77,13 +77,13 @@ func FuzzScan(f *testing.F) {
 			if a, err := readArchive(bytes.NewReader(b), int64(len(b)), fuzzLimits.orDefaults()); err == nil {
 				code, err := a.read(a.find("data.pkl"))
 				if err == nil {
-					f.Add(code)
+					f.Add([]byte(code))
 				}
 			}
 		}
 	}
 	f.Fuzz(func(t *testing.T, code []byte) {
-		if scan(code, "data.pkl", fuzzLimits.orDefaults()) != nil {
+		if _, err := scan(string(code), "data.pkl", fuzzLimits.orDefaults(), false); err != nil {
 			return
 		}
 		records := append([]record{{"data.pkl", code}}, records[1:]...)

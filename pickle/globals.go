@@ -20,6 +20,7 @@ const (
 	storages            // part of a persistent id: the class of a storage
 	dtypes              // an argument: the type of a tensor
 	refused             // part of PyTorch that makes tensors that model cannot hold
+	unlisted            // not in the list: a class that Options.Inert lets pass, never called
 )
 
 // global is one entry of the closed list of what a pickle may refer to.
@@ -40,11 +41,11 @@ func lookup(module, name string) *global { return globals[[2]string{module, name
 // globals is the list that torch.load has for weights_only=True, with the
 // inert values that training scripts like to put beside a state dict, and
 // without what builds tensors other than strided views.
-var globals = list(
+var globals = table(
 	entries("collections", ordered, "OrderedDict"),
 	entries("collections", mapping, "Counter", "defaultdict"),
-	entries("__builtin__", inert, "bytearray", "set", "complex"),
-	entries("builtins", inert, "bytearray", "set", "complex"),
+	entries("__builtin__", inert, "bytearray", "bytes", "complex", "frozenset", "set"),
+	entries("builtins", inert, "bytearray", "bytes", "complex", "frozenset", "set"),
 	entries("__builtin__", named, "bool", "dict", "float", "int", "list", "str", "tuple"),
 	entries("builtins", named, "bool", "dict", "float", "int", "list", "str", "tuple"),
 	entries("_codecs", inert, "encode"),
@@ -81,13 +82,14 @@ var globals = list(
 		"bool": model.Bool, "uint8": model.Uint8, "int8": model.Int8, "int16": model.Int16,
 		"int32": model.Int32, "int64": model.Int64, "float16": model.Float16, "bfloat16": model.BFloat16,
 		"float32": model.Float32, "float64": model.Float64, "complex64": model.Complex64, "complex128": model.Complex128,
+		"uint16": model.Uint16, "uint32": model.Uint32, "uint64": model.Uint64, "complex32": model.Complex32,
+		"float8_e4m3fn": model.Float8E4M3FN, "float8_e4m3fnuz": model.Float8E4M3FNUZ, "float8_e5m2": model.Float8E5M2,
+		"float8_e5m2fnuz": model.Float8E5M2FNUZ, "float8_e8m0fnu": model.Float8E8M0FNU,
 	}),
-	entries("torch", dtypes, "uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e4m3fnuz",
-		"float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2",
-		"qint8", "qint32", "quint8", "quint4x2", "quint2x4"),
+	entries("torch", dtypes, "float4_e2m1fn_x2", "qint8", "qint32", "quint8", "quint4x2", "quint2x4"),
 )
 
-func list(parts ...[]*global) map[[2]string]*global {
+func table(parts ...[]*global) map[[2]string]*global {
 	m := map[[2]string]*global{}
 	for _, part := range parts {
 		for _, g := range part {

@@ -8,7 +8,7 @@ import (
 
 // Info is what a checkpoint says about itself, without its tensor data.
 type Info struct {
-	Container string   // "zip", the only one so far
+	Container string   // "zip"
 	Root      string   // the folder inside the archive, often the first name of the file
 	Protocol  int      // of the pickle
 	BigEndian bool     // byte order of the elements in the file
@@ -44,9 +44,11 @@ func Inspect(r io.ReaderAt, size int64, opts Options) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := &Info{Container: "zip", Root: c.a.root, Protocol: protocol, BigEndian: c.b.big, Path: c.path}
-	for _, m := range c.a.members {
-		info.Members = append(info.Members, Member{m.name, m.data, m.size})
+	info := &Info{Container: c.container, Root: c.folder, Protocol: c.protocol, BigEndian: c.settings[orderRecord] == "big", Path: c.path}
+	if c.a != nil {
+		for _, m := range c.a.members {
+			info.Members = append(info.Members, Member{m.name, m.data, m.size})
+		}
 	}
 	sharing := map[*storage]int{}
 	for _, e := range c.entries {

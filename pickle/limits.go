@@ -10,6 +10,15 @@ import (
 // anywhere.
 type Options struct {
 	Limits Limits
+
+	// Key chooses one of several state dicts: the keys that lead to it, joined
+	// by slashes, such as "ema" or "model/encoder".
+	Key string
+
+	// Inert lets classes pass that are no part of a state dict, as a whole
+	// pickled module has them. Nothing of them is run: their instances are
+	// carried along, and a module's parameters and buffers are read out of it.
+	Inert bool
 }
 
 // Limits bound what a file can make its reader do. They count things that cost
@@ -17,12 +26,9 @@ type Options struct {
 // no limit. A zero means the default, a negative number that there is none. What
 // exceeds a limit is a [model.LimitError].
 type Limits struct {
-	Members     int // records of the archive; default 131,072
-	PickleBytes int // size of the pickle; default 64 MiB
-	Opcodes     int // instructions of the pickle; default 2,097,152, some 60,000 tensors
-	Depth       int // containers inside containers; default 100
-	Memo        int // values that the pickle remembers; default 1,048,576
-	Stack       int // values that wait to be used; default 65,536
+	Members int // records of the archive; default 131,072
+	Memory  int // bytes that reading the pickle may allocate; default 64 MiB, enough for some 13,000 tensors
+	Depth   int // containers inside containers; default 100
 
 	// Elements bounds what views may have in excess of their storages, summed
 	// over the file; default 1,048,576. An expanded tensor repeats its storage
@@ -32,13 +38,10 @@ type Limits struct {
 
 func (l Limits) orDefaults() Limits {
 	return Limits{
-		Members:     cmp.Or(l.Members, 1<<17),
-		PickleBytes: cmp.Or(l.PickleBytes, 64<<20),
-		Opcodes:     cmp.Or(l.Opcodes, 1<<21),
-		Depth:       cmp.Or(l.Depth, 100),
-		Memo:        cmp.Or(l.Memo, 1<<20),
-		Stack:       cmp.Or(l.Stack, 1<<16),
-		Elements:    cmp.Or(l.Elements, 1<<20),
+		Members:  cmp.Or(l.Members, 1<<17),
+		Memory:   cmp.Or(l.Memory, 64<<20),
+		Depth:    cmp.Or(l.Depth, 100),
+		Elements: cmp.Or(l.Elements, 1<<20),
 	}
 }
 

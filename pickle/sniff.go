@@ -10,10 +10,6 @@ import (
 	"lethe/model"
 )
 
-// legacyMagic is how torch before 1.6 starts a checkpoint: a pickle of the
-// number 0x1950a86a20f9469cfc6c.
-const legacyMagic = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"
-
 // resave is the way out of every format that PyTorch itself still reads.
 const resave = "load it with PyTorch and save the weights again with torch.save(model.state_dict(), path)"
 
@@ -38,8 +34,6 @@ func sniff(r io.ReaderAt, size int64) error {
 		return nil
 	case starts("PK\x05\x06"):
 		return broken("", 0, "the file is a zip archive without members")
-	case starts(legacyMagic):
-		return unsupported("a checkpoint in the format before PyTorch 1.6", resave)
 	case len(head) > 1 && head[0] == 0x80 && head[1] <= 5:
 		return unsupported("a bare pickle, not a checkpoint of torch.save", resave)
 	case len(head) >= 262 && string(head[257:262]) == "ustar":

@@ -10,7 +10,7 @@ import (
 // swapUnit returns the bytes that change places in an element of the other
 // byte order: a complex number is two real ones.
 func swapUnit(d model.DType) int {
-	if d == model.Complex64 || d == model.Complex128 {
+	if d == model.Complex32 || d == model.Complex64 || d == model.Complex128 {
 		return d.Size() / 2
 	}
 	return d.Size()

@@ -3,18 +3,29 @@ package pickle
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"lethe/model"
 )
 
-// storage is one record of raw elements, data/KEY.
+// storage is a run of raw elements: in an archive, the record data/KEY.
 type storage struct {
 	key      string
 	class    *global
 	location string // the device that it was saved from
 	size     int64  // bytes
 	member   *member
-	data     *model.Storage // nil where the class has no type that model knows
+	raw      *io.SectionReader // the bytes as in the file
+	unit     int               // bytes that change places to become little-endian; 1 if none do
+	data     *model.Storage    // little-endian
+}
+
+// ReadAt reads little-endian elements.
+func (s *storage) ReadAt(p []byte, off int64) (int, error) {
+	if s.unit > 1 {
+		return (&swapped{s.raw, s.size, s.unit}).ReadAt(p, off)
+	}
+	return s.raw.ReadAt(p, off)
 }
 
 // tensor is a value of the pickle. A view that the pickle builds twice is two
@@ -24,34 +35,54 @@ type tensor struct {
 	storage *storage
 }
 
-// builder implements handlers over an archive.
+// builder implements handlers over the storages of a file.
 type builder struct {
-	a        *archive
+	a        *archive // nil in a legacy file
+	folder   string   // of the records in the archive
+	member   string   // the pickle, for messages
+	size     int64    // of the file
 	lim      Limits
 	big      bool // elements are big-endian
 	storages map[string]*storage
+	order    []*storage // by first use
+	uses     []*reference
 	tensors  []*tensor
 	excess   uint64 // elements of views beyond those of their storages
 }
 
-// storage resolves ('storage', class, key, location, numel).
-func (b *builder) storage(id []any) (any, error) {
-	bad := func(format string, args ...any) (any, error) {
-		return nil, broken(b.a.root+"/data.pkl", -1, "persistent id: "+fmt.Sprintf(format, args...))
+// use makes a reference to the storage of a persistent id.
+func (b *builder) use(id *tuple) (*reference, error) {
+	s, err := b.storage(*id)
+	r := &reference{id, s}
+	b.uses = append(b.uses, r)
+	return r, err
+}
+
+// storage resolves ('storage', class, key, location, numel), which legacy files
+// end by None.
+func (b *builder) storage(id []any) (*storage, error) {
+	bad := func(format string, args ...any) (*storage, error) {
+		return nil, broken(b.member, -1, "persistent id: "+fmt.Sprintf(format, args...))
 	}
-	if len(id) != 5 || id[0] != "storage" {
+	legacy := b.a == nil
+	if legacy && len(id) == 6 {
+		if id[5] != nil {
+			return nil, &model.UnsupportedError{What: "the checkpoint has views of storages, as PyTorch before 0.4 wrote them", Advice: resave}
+		}
+		id = id[:5]
+	} else if legacy {
+		return bad("it is not of 6 parts")
+	}
+	if len(id) != 5 {
 		return bad("it is not ('storage', class, key, location, number of elements)")
 	}
+	kind, _ := str(id[0])
 	c, isClass := id[1].(*class)
-	key, isKey := id[2].(string)
-	location, isLocation := id[3].(string)
+	key, isKey := str(id[2])
+	location, isLocation := str(id[3])
 	numel, isNumel := id[4].(int)
-	if !isClass || c.use != storages || !isKey || !isLocation || !isNumel || numel < 0 {
+	if kind != "storage" || !isClass || c.use != storages || !isKey || !isLocation || !isNumel || numel < 0 {
 		return bad("class, key, location or number of elements is of the wrong type, or negative")
-	}
-	m := b.a.find("data/" + key)
-	if m == nil {
-		return bad("the archive has no record data/%s", key)
 	}
 	elem := int64(1)
 	if !c.untyped() {
@@ -60,32 +91,44 @@ func (b *builder) storage(id []any) (any, error) {
 		}
 		elem = int64(c.dtype.Size())
 	}
-	// Compared by division: the product could overflow.
-	if m.size%elem != 0 || m.size/elem != int64(numel) {
-		return nil, broken(m.name, -1, fmt.Sprintf("the pickle says %d elements of %d bytes, the record has %d bytes", numel, elem, m.size))
-	}
 	if s := b.storages[key]; s != nil {
-		if s.class != c.global || s.location != location {
-			return bad("storage %s is %v on %q and %v on %q", key, s.class, s.location, c.global, location)
+		if s.class != c.global || s.location != location || s.size/elem != int64(numel) {
+			return bad("storage %s is %v on %q with %d bytes, and %v on %q with %d elements", key, s.class, s.location, s.size, c.global, location, numel)
 		}
 		return s, nil
 	}
-	s := &storage{key: key, class: c.global, location: location, size: m.size, member: m}
-	switch {
-	case !b.big:
-		s.data = model.NewStorage(b.a.open(m), m.size)
-	case c.untyped():
-		return nil, &model.UnsupportedError{What: fmt.Sprintf("storage %s has big-endian elements of no type", key), Advice: resave}
-	default:
-		s.data = model.NewStorage(&swapped{b.a.open(m), m.size, swapUnit(c.dtype)}, m.size)
+	s := &storage{key: key, class: c.global, location: location, unit: 1}
+	if legacy {
+		// Compared by division: the product could overflow.
+		if int64(numel) > b.size/elem {
+			return bad("storage %s has %d elements of %d bytes, the file has %d bytes", key, numel, elem, b.size)
+		}
+		s.size = int64(numel) * elem
+	} else {
+		m := b.a.find(b.folder + key)
+		if m == nil {
+			return bad("the archive has no record %s%s", b.folder, key)
+		}
+		if m.size%elem != 0 || m.size/elem != int64(numel) {
+			return nil, broken(m.name, -1, fmt.Sprintf("the pickle says %d elements of %d bytes, the record has %d bytes", numel, elem, m.size))
+		}
+		s.size, s.member, s.raw = m.size, m, b.a.open(m)
 	}
+	if b.big && c.untyped() {
+		return nil, &model.UnsupportedError{What: fmt.Sprintf("storage %s has big-endian elements of no type", key), Advice: resave}
+	}
+	if b.big {
+		s.unit = swapUnit(c.dtype)
+	}
+	s.data = model.NewStorage(s, s.size)
 	b.storages[key] = s
+	b.order = append(b.order, s)
 	return s, nil
 }
 
 // rebuild makes tensors as the functions of torch._utils do; the comments
 // give their parameters.
-func (b *builder) rebuild(g *global, args []any) (any, error) {
+func (b *builder) rebuild(g *global, args []any) (*tensor, error) {
 	switch g.name {
 	case "_rebuild_tensor": // storage, storage_offset, size, stride
 		if len(args) == 4 {
@@ -101,16 +144,16 @@ func (b *builder) rebuild(g *global, args []any) (any, error) {
 		}
 	case "_rebuild_parameter", "_rebuild_parameter_with_state": // data, requires_grad, backward_hooks, [state]
 		if len(args) == 3 || len(args) == 4 {
-			if t, ok := args[0].(*tensor); ok {
+			if t := asTensor(args[0]); t != nil {
 				return t, nil
 			}
 		}
 	case "_rebuild_from_type_v2": // func, type, args, state
 		if len(args) == 4 {
 			f, isClass := args[0].(*class)
-			inner, isTuple := tupleItems(args[2])
-			if isClass && isTuple && f.use == rebuilds {
-				return b.rebuild(f.global, inner)
+			inner, isTuple := args[2].(*tuple)
+			if isClass && isTuple && f.use == rebuilds && f.global != g {
+				return b.rebuild(f.global, *inner)
 			}
 		}
 	}
@@ -118,18 +161,19 @@ func (b *builder) rebuild(g *global, args []any) (any, error) {
 }
 
 func (b *builder) badArgs(g *global) error {
-	return broken(b.a.root+"/data.pkl", -1, fmt.Sprintf("%v is called with arguments that it does not take", g))
+	return broken(b.member, -1, fmt.Sprintf("%v is called with arguments that it does not take", g))
 }
 
 // view makes the tensor that args 0 to 3 describe.
-func (b *builder) view(g *global, args, metadata []any) (any, error) {
-	s, isStorage := args[0].(*storage)
+func (b *builder) view(g *global, args, metadata []any) (*tensor, error) {
+	r, isStorage := args[0].(*reference)
 	offset, isOffset := args[1].(int)
 	shape, isShape := ints(args[2])
 	strides, isStrides := ints(args[3])
 	if !isStorage || !isOffset || !isShape || !isStrides {
 		return nil, b.badArgs(g)
 	}
+	s := r.storage
 	if len(metadata) == 1 {
 		if n, ok := dictLen(metadata[0]); metadata[0] != nil && (!ok || n > 0) {
 			return nil, &model.UnsupportedError{What: fmt.Sprintf("a tensor over storage %s is a lazy conjugate or negative", s.key),
@@ -148,12 +192,12 @@ func (b *builder) view(g *global, args, metadata []any) (any, error) {
 		}
 	}
 	if s.class.untyped() != (g.name == "_rebuild_tensor_v3") {
-		return nil, broken(s.member.name, -1, fmt.Sprintf("%v over a %v", g, s.class))
+		return nil, broken(b.member, -1, fmt.Sprintf("%v over a %v", g, s.class))
 	}
 	t, err := model.NewTensor(dtype, shape, strides, offset, s.data)
 	if err != nil {
 		if f := (*model.FormatError)(nil); errors.As(err, &f) {
-			err = broken(s.member.name, -1, "a tensor over it: "+f.Reason)
+			err = broken(b.member, -1, fmt.Sprintf("a tensor over storage %s: %s", s.key, f.Reason))
 		}
 		return nil, err
 	}
@@ -172,12 +216,12 @@ func (b *builder) view(g *global, args, metadata []any) (any, error) {
 const dimsMax = 64
 
 func ints(v any) ([]int, bool) {
-	elements, ok := tupleItems(v)
-	if !ok || len(elements) > dimsMax {
+	elements, ok := v.(*tuple)
+	if !ok || elements.Len() > dimsMax {
 		return nil, false
 	}
-	out := make([]int, len(elements))
-	for i, e := range elements {
+	out := make([]int, elements.Len())
+	for i, e := range *elements {
 		if out[i], ok = e.(int); !ok {
 			return nil, false
 		}

@@ -3,6 +3,7 @@ package pickle
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -74,12 +75,14 @@ func (a *archive) find(name string) *member { return a.index[name] }
 
 // read returns a whole member, after a check of its CRC. Only for the small
 // ones: the caller has compared m.size with a limit.
-func (a *archive) read(m *member) ([]byte, error) {
-	b := make([]byte, m.size)
-	if _, err := readFull(a.r, b, m.data); err != nil {
-		return nil, err
+func (a *archive) read(m *member) (string, error) {
+	var b strings.Builder
+	b.Grow(int(m.size))
+	h := crc32.NewIEEE()
+	if n, err := io.Copy(io.MultiWriter(&b, h), a.open(m)); err != nil || n != m.size {
+		return "", fmt.Errorf("read %s: %w", m.name, cmp.Or(err, io.ErrUnexpectedEOF))
 	}
-	return b, a.compareCRC(m, crc32.ChecksumIEEE(b))
+	return b.String(), a.compareCRC(m, h.Sum32())
 }
 
 // verify compares the CRC of a member with its data, in constant memory.

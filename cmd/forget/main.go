@@ -150,7 +150,7 @@ func stage(ctx context.Context, outs *cli.Outputs, n *cli.Network, result *edit.
 		return err
 	}
 	err = outs.Stage(ctx, out, func(w io.Writer) error {
-		return pickle.Encode(w, edited)
+		return pickle.Encode(w, edited, pickle.EncodeOptions{})
 	}, func(r io.ReaderAt, size int64) error {
 		digest, err := cli.Digest(r, size)
 		if err != nil {

@@ -145,9 +145,9 @@ def main():
         describe(order, "dtypes.pt with a byteorder record: " + order, dt)
 
     torch.save(sd, os.path.join(HERE, "legacy.pt"), _use_new_zipfile_serialization=False)
-    describe("legacy", "the format before torch 1.6", None)
+    describe("legacy", "the format before torch 1.6", sd)
     torch.save(sd, os.path.join(HERE, "protocol4.pt"), pickle_protocol=4)
-    describe("protocol4", "pickle protocol 4", None)
+    describe("protocol4", "pickle protocol 4", sd)
     torch.jit.script(torch.nn.Linear(2, 1)).save(os.path.join(HERE, "script.pt"))
     describe("script", "a TorchScript module", None)
 

@@ -1,0 +1,82 @@
+package pickle
+
+import (
+	"bytes"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// The limit on memory holds for everything that a pickle can ask for: of each
+// kind, as many as the scan lets pass allocate no more than the limit, garbage
+// included. Each pickle is a list whose items are made by the body.
+func TestMemory(t *testing.T) {
+	const limit = 8 << 20
+	for _, c := range []struct{ name, before, body string }{
+		{"None", "", "N"},
+		{"small numbers", "", "K\x01"},
+		{"numbers", "", "J\x01\x02\x03\x04"},
+		{"floats", "", "G\x01\x02\x03\x04\x05\x06\x07\x08"},
+		{"long numbers", "", "\x8a\x09\x01\x02\x03\x04\x05\x06\x07\x08\x09"},
+		{"very long numbers", "", "\x8b\x00\x04\x00\x00" + strings.Repeat("\x80", 1024)},
+		{"strings", "", textCode("")},
+		{"long strings", "", textCode(strings.Repeat("x", 1000))},
+		{"bytes", "", "C\x00"},
+		{"long bytes", "", "B\xe8\x03\x00\x00" + strings.Repeat("\xff", 1000)},
+		{"empty tuples", "", ")"},
+		{"tuples of one", "", "N\x85"},
+		{"nested tuples", "", ")\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85"},
+		{"tuples of three", "", "NNN\x87"},
+		{"empty tuples by marks", "", "(t"},
+		{"tuples of four", "", "(NNNNt"},
+		{"tuples of seventeen", "", "(" + strings.Repeat("N", 17) + "t"},
+		{"lists", "", "]"},
+		{"lists of one", "", "]Na"},
+		{"lists of five", "", "](NNNNNe"},
+		{"dicts", "", "}"},
+		{"dicts of one", "", "}NNs"},
+		{"dicts of four", "", "}(NNNNNNNNu"},
+		{"sets", "", "\x8f"},
+		{"sets of four", "", "\x8f(NNNN\x90"},
+		{"ordered dicts", "ccollections\nOrderedDict\nq\x000", "h\x00)R"},
+		{"ordered dicts of one", "ccollections\nOrderedDict\nq\x000", "h\x00)RNNs"},
+		{"objects", "cargparse\nNamespace\nq\x000", "h\x00)\x81}b"},
+		{"globals", "", "ctorch\nSize\n"},
+		{"tensors", "", tensorCode(storageCode("FloatStorage", "0", 2), "K\x00", "K\x02\x85", "K\x01\x85")},
+		{"nested marks", "", strings.Repeat("(", 50) + strings.Repeat("t", 50)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := func(n int) []byte {
+				before := strings.TrimSuffix(c.before, "0") // the item stays
+				return withPickle(t, "]("+before+strings.Repeat(c.body, n)+"e.")
+			}
+			accepted := func(n int) bool {
+				b := file(n)
+				_, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: Limits{Memory: limit}})
+				if got := outcome(err); got != "unsupported" && got != "limit" { // it holds no state dict
+					t.Fatal(err)
+				}
+				return outcome(err) != "limit"
+			}
+			n := 1
+			for accepted(2 * n) {
+				n *= 2
+			}
+			for step := n / 2; step > n/64; step /= 2 {
+				if accepted(n + step) {
+					n += step
+				}
+			}
+			b := file(n)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: Limits{Memory: limit}})
+			runtime.ReadMemStats(&after)
+			used := after.TotalAlloc - before.TotalAlloc
+			t.Logf("%d of them: %.1f MB of %.1f", n, float64(used)/(1<<20), float64(limit)/(1<<20))
+			if used > limit {
+				t.Errorf("%d of them allocate %d bytes, the limit is %d", n, used, limit)
+			}
+		})
+	}
+}
