@@ -13,11 +13,12 @@ import (
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/pickle"
 )
 
 func base(t testing.TB) (*nn.Net, *model.StateDict, *dataset.Set) {
 	t.Helper()
-	n, err := cli.OpenNetwork(t.Context(), "../fixtures/lenet-fashion.pt", nil)
+	n, err := cli.OpenNetwork(t.Context(), "../fixtures/lenet-fashion.pt", nil, pickle.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

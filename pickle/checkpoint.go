@@ -203,6 +203,34 @@ func (c *Checkpoint) noOthers() error {
 // prefix such as "module." is part of them.
 func (c *Checkpoint) StateDict() *model.StateDict { return c.current }
 
+// Beside returns what the checkpoint holds beside the state dict, for a person:
+// the other keys of the dictionaries that lead to it, such as "optimizer".
+func (c *Checkpoint) Beside() []string {
+	var others []string
+	v := c.root
+	for _, key := range c.path {
+		items, _ := dictItems(v)
+		for _, it := range items {
+			name, ok := str(it.key)
+			if !ok {
+				name = fmt.Sprint(it.key)
+			}
+			if ok && name == key {
+				v = it.value
+			} else {
+				others = append(others, name)
+			}
+		}
+	}
+	items, _ := dictItems(v)
+	for _, it := range items {
+		if name, ok := str(it.key); ok && asTensor(it.value) == nil {
+			others = append(others, name)
+		}
+	}
+	return others
+}
+
 // With returns a checkpoint with the values of sd in place of its own. The
 // names, their order, shapes and dtypes must be those of c, or it is a
 // [model.FormatError]. A tensor that is not the same pointer as in the file

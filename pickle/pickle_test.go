@@ -152,6 +152,66 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// What New makes of the tensors of any checkpoint holds the same tensors, with
+// their ties.
+func TestNew(t *testing.T) {
+	for _, name := range goldens(t, "ok") {
+		sd := mustDecode(t, readTestdata(t, name+".pt")).StateDict()
+		c, err := New(sd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := mustDecode(t, mustEncode(t, c))
+		if got, want := listing(t, again.StateDict()), listing(t, sd); got != want {
+			t.Errorf("%s: got\n%swant\n%s", name, got, want)
+		}
+		tied := map[*model.Storage]*model.Storage{}
+		for name, x := range sd.All() {
+			y := again.StateDict().Get(name).Storage()
+			if old := tied[x.Storage()]; old != nil && old != y {
+				t.Errorf("%s: the tie is gone", name)
+			}
+			tied[x.Storage()] = y
+		}
+		roundTrip(t, c)
+	}
+}
+
+// Two views of one storage as elements of different types cannot stay tied.
+func TestNewTypes(t *testing.T) {
+	data := model.BytesStorage([]byte{1, 2, 3, 4, 5, 6})
+	x, err := model.NewTensor(model.Uint8, []int{6}, nil, 0, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := model.NewTensor(model.Int32, []int{1}, nil, 0, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entries := range [][]model.Entry{{{Name: "x", Tensor: x}, {Name: "y", Tensor: y}}, {{Name: "y", Tensor: y}, {Name: "x", Tensor: x}}} {
+		sd, err := model.NewStateDict(entries...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := New(sd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roundTrip(t, c)
+	}
+}
+
+func TestBeside(t *testing.T) {
+	for name, want := range map[string]string{
+		"plain":   "[]",
+		"wrapped": "[epoch best args classes blob rng device counts dtype size accuracy loss path started hist optimizer]",
+	} {
+		if got := fmt.Sprint(mustDecode(t, readTestdata(t, name+".pt")).Beside()); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}
+
 // The same object by two versions of torch: each file becomes the other.
 func TestProfiles(t *testing.T) {
 	for _, name := range []string{"plain", "views"} {

@@ -15,7 +15,6 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/nn"
 	"lethe/onnxio"
-	"lethe/pickle"
 	"lethe/verify"
 )
 
@@ -40,7 +39,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
 			&urfave.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, cli.DataFlags()...),
+		}, append(cli.ReadFlags(), cli.DataFlags()...)...),
 		Action: func(c *urfave.Context) error { return forget(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -80,7 +79,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer outs.Discard()
-	n, err := cli.OpenNetwork(ctx, in, stdin)
+	n, err := cli.OpenNetwork(ctx, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
@@ -129,6 +128,9 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err := outs.Commit(ctx); err != nil {
 		return err
 	}
+	if !c.Bool("quiet") {
+		n.TellLost(stderr, out, cli.FormatOf(out, n.Format()))
+	}
 	results := stdout
 	if out == "-" || onnx == "-" || c.String("report") == "-" {
 		results = stderr
@@ -145,23 +147,11 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 // stage prepares the outputs and completes the report with what is known of
 // them.
 func stage(ctx context.Context, outs *cli.Outputs, n *cli.Network, result *edit.Result, report *verify.Report, out, onnx, reportPath string) error {
-	edited, err := n.Checkpoint.With(result.StateDict)
+	digest, err := n.StageState(ctx, outs, out, result.StateDict, cli.WriteOptions{Format: cli.FormatOf(out, n.Format())})
 	if err != nil {
 		return err
 	}
-	err = outs.Stage(ctx, out, func(w io.Writer) error {
-		return pickle.Encode(w, edited, pickle.EncodeOptions{})
-	}, func(r io.ReaderAt, size int64) error {
-		digest, err := cli.Digest(r, size)
-		if err != nil {
-			return err
-		}
-		report.Files["output"] = digest
-		return cli.SameState(r, size, result.StateDict)
-	})
-	if err != nil {
-		return err
-	}
+	report.Files["output"] = digest
 	if onnx != "" {
 		net, err := nn.Bind(n.Graph, result.StateDict)
 		if err != nil {

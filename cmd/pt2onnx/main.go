@@ -20,16 +20,16 @@ func main() { os.Exit(cli.Main(run)) }
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := &urfave.App{
 		Name:      "pt2onnx",
-		Usage:     "convert a PyTorch state dict to ONNX",
+		Usage:     "convert a state dict (.pt, .safetensors) to ONNX",
 		ArgsUsage: "in.pt out.onnx",
 		Description: "Recognises the architecture, writes the model, reads it back and compares\n" +
 			"its logits with those of the checkpoint before the file appears.",
-		Flags: []urfave.Flag{
+		Flags: append([]urfave.Flag{
 			&urfave.IntFlag{Name: "opset", Value: model.Opset, Usage: "version of ONNX's operator set, 13 to 21"},
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		},
+		}, cli.ReadFlags()...),
 		Action: func(c *urfave.Context) error { return convertFile(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -46,7 +46,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		return err
 	}
 	defer outs.Discard()
-	n, err := cli.OpenNetwork(c.Context, in, stdin)
+	n, err := cli.OpenNetwork(c.Context, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}

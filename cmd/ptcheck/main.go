@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor"},
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, cli.DataFlags()...),
+		}, append(cli.ReadFlags(), cli.DataFlags()...)...),
 		Action: func(c *urfave.Context) error { return check(c, stdin, stdout) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -64,13 +64,13 @@ type entry struct {
 	Shape    []int  `json:"shape"`
 	Bytes    int64  `json:"bytes"`
 	SHA256   string `json:"sha256"`            // of the elements in C order, little-endian
-	Storage  string `json:"storage"`           // key of the record that holds the elements
+	Storage  string `json:"storage,omitempty"` // key of the record that holds the elements
 	Sharing  int    `json:"sharing,omitempty"` // entries over that record, if more than one
-	Location string `json:"location"`
+	Location string `json:"location,omitempty"`
 }
 
 func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer) error {
-	n, err := cli.OpenCheckpoint(c.Context, path, stdin)
+	n, err := cli.OpenCheckpoint(c.Context, path, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
@@ -81,12 +81,17 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 	}
 	var all []entry
 	for _, e := range info.Entries {
-		b, err := n.State.Get(e.Name).Bytes()
+		t := n.State.Get(e.Name)
+		r, err := t.Reader()
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(b)
-		line := entry{e.Name, e.DType.String(), e.Shape, int64(len(b)), hex.EncodeToString(sum[:]), e.Storage, 0, e.Location}
+		h := sha256.New()
+		size, err := io.Copy(h, r)
+		if err != nil {
+			return err
+		}
+		line := entry{e.Name, t.DType().String(), t.Shape(), size, hex.EncodeToString(h.Sum(nil)), e.Storage, 0, e.Location}
 		if e.Sharing > 1 {
 			line.Sharing = e.Sharing
 		}
@@ -97,10 +102,11 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 			SHA256    string   `json:"sha256"`
 			Bytes     int64    `json:"bytes"`
 			Container string   `json:"container"`
-			Protocol  int      `json:"pickle_protocol"`
+			Protocol  int      `json:"pickle_protocol,omitempty"`
 			Path      []string `json:"path_to_state_dict,omitempty"`
+			Beside    []string `json:"beside_state_dict,omitempty"`
 			Entries   []entry  `json:"entries"`
-		}{n.Digest.SHA256, n.Digest.Bytes, info.Container, info.Protocol, info.Path, all})
+		}{n.Digest.SHA256, n.Digest.Bytes, info.Container, info.Protocol, info.Path, info.Beside, all})
 	}
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tDTYPE\tSHAPE\tBYTES\tSHA256\tSTORAGE")
@@ -120,12 +126,12 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout io
 	if err != nil {
 		return cli.Usagef("%v", err)
 	}
-	n, err := cli.OpenNetwork(ctx, before, stdin)
+	n, err := cli.OpenNetwork(ctx, before, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	e, err := cli.OpenCheckpoint(ctx, after, stdin)
+	e, err := cli.OpenCheckpoint(ctx, after, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}

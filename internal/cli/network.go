@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -23,26 +22,27 @@ import (
 	"lethe/verify"
 )
 
-// Network is a checkpoint and, once recognised, its architecture.
+// Network is a state dict in a file and, once recognised, its architecture.
 type Network struct {
-	Name       string // of the file, for messages
-	Checkpoint *pickle.Checkpoint
-	State      *model.StateDict
-	Digest     verify.Digest
-	Graph      *model.Graph // nil before Recognize
-	Net        *nn.Net      // nil before Recognize
+	Name   string // of the file, for messages
+	State  *model.StateDict
+	Digest verify.Digest
+	Graph  *model.Graph // nil before Recognize
+	Net    *nn.Net      // nil before Recognize
 
-	input *Input
+	input   *Input
+	options pickle.Options
+	file    state
 }
 
-// OpenCheckpoint reads the checkpoint at path, or on stdin if path is "-".
-// Close it when its tensors are no longer needed.
-func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader) (*Network, error) {
+// OpenCheckpoint reads the state dict in the file at path, or on stdin if path
+// is "-". Close it when its tensors are no longer needed.
+func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Network, error) {
 	in, err := OpenInput(ctx, path, stdin)
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{Name: in.Name, input: in}
+	n := &Network{Name: in.Name, input: in, options: opts}
 	if err := n.read(); err != nil {
 		in.Close()
 		return nil, fmt.Errorf("%s: %w", in.Name, err)
@@ -54,16 +54,11 @@ func (n *Network) read() (err error) {
 	if n.Digest, err = Digest(n.input, n.input.Size); err != nil {
 		return err
 	}
-	if n.Checkpoint, err = pickle.Decode(n.input, n.input.Size, pickle.Options{}); err != nil {
+	if n.file, err = readState(n.input, n.input.Size, n.options); err != nil {
 		return err
 	}
-	n.State = n.Checkpoint.StateDict()
+	n.State = n.file.stateDict()
 	return nil
-}
-
-// Inspect returns the structure of the file.
-func (n *Network) Inspect() (*pickle.Info, error) {
-	return pickle.Inspect(n.input, n.input.Size, pickle.Options{})
 }
 
 // Recognize finds the architecture and binds the weights to it.
@@ -78,8 +73,8 @@ func (n *Network) Recognize() (err error) {
 }
 
 // OpenNetwork is [OpenCheckpoint] and [Network.Recognize].
-func OpenNetwork(ctx context.Context, path string, stdin io.Reader) (*Network, error) {
-	n, err := OpenCheckpoint(ctx, path, stdin)
+func OpenNetwork(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Network, error) {
+	n, err := OpenCheckpoint(ctx, path, stdin, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -114,24 +109,6 @@ func StageONNX(ctx context.Context, outs *Outputs, path string, net *nn.Net, g *
 		return err
 	})
 	return parity, digest, err
-}
-
-// SameState reads a checkpoint back and compares it with what it must hold.
-func SameState(r io.ReaderAt, size int64, want *model.StateDict) error {
-	c, err := pickle.Decode(r, size, pickle.Options{})
-	if err != nil {
-		return fmt.Errorf("reading back the checkpoint: %w", err)
-	}
-	got := c.StateDict()
-	if !slices.Equal(got.Names(), want.Names()) {
-		return errors.New("reading back the checkpoint: the names of its entries differ")
-	}
-	for name, t := range want.All() {
-		if same, err := model.SameBits(got.Get(name), t); err != nil || !same {
-			return errors.Join(fmt.Errorf("reading back the checkpoint: %q differs", name), err)
-		}
-	}
-	return nil
 }
 
 // Digest returns the SHA-256 and the size of a file.

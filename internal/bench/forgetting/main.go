@@ -21,6 +21,7 @@ import (
 	"lethe/edit"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
+	"lethe/pickle"
 	"lethe/verify"
 )
 
@@ -71,7 +72,7 @@ func run(dir string, perClass int, seed uint64, paths []string) error {
 // and judges it on all of them.
 func forget(path string, class int, seed uint64, data *dataset.Data, seen *dataset.Set) (*verify.Report, time.Duration, error) {
 	ctx := context.Background()
-	n, err := cli.OpenNetwork(ctx, path, os.Stdin)
+	n, err := cli.OpenNetwork(ctx, path, os.Stdin, pickle.Options{})
 	if err != nil {
 		return nil, 0, err
 	}

@@ -1,0 +1,88 @@
+// Command ptconvert rewrites a state dict between PyTorch checkpoints and
+// safetensors.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/internal/cli"
+	"lethe/pickle"
+)
+
+func main() { os.Exit(cli.Main(run)) }
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app := &urfave.App{
+		Name:      "ptconvert",
+		Usage:     "rewrite a state dict as a PyTorch checkpoint or as safetensors",
+		ArgsUsage: "in out",
+		Description: "Knows the input by its content, writes what the output's extension names (.pt,\n" +
+			".pth, .bin, .ckpt; .safetensors), and reads it back before the file appears. A\n" +
+			"checkpoint comes out as torch.save of the chosen version writes the same object.",
+		Flags: append([]urfave.Flag{
+			&urfave.StringFlag{Name: "profile", Usage: "`VERSION` of PyTorch whose checkpoints to write: 1.6 (to 2.0), 2.1 (to 2.6) or 2.7; default: that of the input, or 2.1"},
+			&urfave.StringFlag{Name: "root", Usage: "`NAME` of the folder inside a checkpoint; default: the output's name without its last extension, as torch.save has it"},
+			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
+			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
+		}, cli.ReadFlags()...),
+		Action: func(c *urfave.Context) error { return convert(c, stdin, stdout, stderr) },
+	}
+	return cli.Run(ctx, app, args, stdin, stdout, stderr)
+}
+
+func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+	paths, err := cli.Args(c, "in", "out")
+	if err != nil {
+		return err
+	}
+	in, out := paths[0], paths[1]
+	var opts cli.WriteOptions
+	if name := c.String("profile"); name != "" {
+		if opts.Profile, err = pickle.ParseProfile(name); err != nil {
+			return cli.Usagef("%v", err)
+		}
+	}
+	outs, err := cli.NewOutputs(stdout, c.Bool("force"), []string{in}, out)
+	if err != nil {
+		return err
+	}
+	defer outs.Discard()
+	n, err := cli.OpenCheckpoint(c.Context, in, stdin, cli.ReadOptions(c))
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	opts.Format = cli.FormatOf(out, n.Format())
+	if opts.Format != cli.FormatCheckpoint && (c.IsSet("profile") || c.IsSet("root")) {
+		return cli.Usagef("--profile and --root are for checkpoints, %s is %s", out, opts.Format)
+	}
+	opts.Root = c.String("root")
+	if opts.Root == "" && out != "-" {
+		name := filepath.Base(out)
+		opts.Root = strings.TrimSuffix(name, filepath.Ext(name))
+	}
+	digest, err := n.StageState(c.Context, outs, out, n.State, opts)
+	if err != nil {
+		return err
+	}
+	if err := outs.Commit(c.Context); err != nil {
+		return err
+	}
+	if c.Bool("quiet") {
+		return nil
+	}
+	n.TellLost(stderr, out, opts.Format)
+	report := stdout
+	if out == "-" {
+		report = stderr
+	}
+	_, err = fmt.Fprintf(report, "%s: %s, %d tensors, %d bytes\n", out, opts.Format, n.State.Len(), digest.Bytes)
+	return err
+}
