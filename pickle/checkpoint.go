@@ -14,7 +14,7 @@ import (
 // demand: the file must stay open and unchanged for as long as the checkpoint,
 // or a tensor of it, is in use.
 type Checkpoint struct {
-	container string // "zip", "legacy"
+	container string // as in Info
 	protocol  int    // of the pickle
 	a         *archive
 	root      any        // what the pickle holds
@@ -73,20 +73,29 @@ func open(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openArchive(a, opts)
+}
+
+// openArchive reads what the kind of an archive asks for.
+func openArchive(a *archive, opts Options) (*Checkpoint, error) {
+	switch a.kind {
+	case scriptArchive:
+		return openScript(a, opts)
+	case exportArchive:
+		return openExport(a, opts)
+	case oldExport:
+		return openOldExport(a, opts)
+	}
 	c := &Checkpoint{container: "zip", a: a, folder: a.root, noCRC: a.noCRC}
 	big, err := c.readSettings()
 	if err != nil {
 		return nil, err
 	}
-	m := a.find("data.pkl")
-	if err := within("memory for the pickle", uint64(m.size), opts.Limits.Memory); err != nil {
-		return nil, err
-	}
-	code, err := a.read(m)
+	code, member, err := a.readPickle(opts.Limits)
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{a: a, folder: "data/", member: m.name, size: size, lim: opts.Limits, big: big, storages: map[string]*storage{}}
+	b := &builder{a: a, folder: "data/", member: member, lim: opts.Limits, big: big, storages: map[string]*storage{}}
 	if err := c.load(code, b, opts); err != nil {
 		return nil, err
 	}
@@ -122,7 +131,7 @@ func (b *builder) run(code string, inert bool) (*program, any, error) {
 func (c *Checkpoint) find(p *program, root any, b *builder, key string) (err error) {
 	c.root = root
 	c.protocol, c.storages, c.tensors = p.protocol, b.order, b.tensors
-	found, err := findStateDict(c.root, key)
+	found, err := findStateDict(c.root, key, b.lim)
 	if err != nil {
 		return err
 	}

@@ -24,9 +24,11 @@ func (c *candidate) key() string { return strings.Join(c.path, "/") }
 // tensors, or else the one that holds any. No name is magic: whether "ema" or
 // "model" is meant is the person's choice, so more than one is an error that
 // lists them, unless key is one of them.
-func findStateDict(root any, key string) (*candidate, error) {
+func findStateDict(root any, key string, lim Limits) (*candidate, error) {
 	var all []*candidate
-	search(root, nil, map[any]bool{}, &all)
+	if err := search(root, nil, map[any]bool{}, &all, lim); err != nil {
+		return nil, err
+	}
 	if key != "" {
 		for _, c := range all {
 			if c.key() == key {
@@ -77,10 +79,18 @@ func listed(all []*candidate) string {
 }
 
 // search appends v and the dictionaries under its string keys to found, except
-// the state of optimizers, which has tensors too and is told by param_groups.
-func search(v any, path []string, seen map[any]bool, found *[]*candidate) {
+// the state of optimizers, which has tensors too and is told by param_groups. A
+// whole module counts as the dictionary that its state_dict method returns.
+func search(v any, path []string, seen map[any]bool, found *[]*candidate, lim Limits) error {
+	if isModule(v) && !seen[v] {
+		seen[v] = true
+		w := moduleWalk{limit: lim.Members}
+		err := w.visit(v, "", nil)
+		*found = append(*found, &candidate{path: path, items: w.items, pure: true})
+		return err
+	}
 	if _, ok := dictLen(v); !ok || seen[v] || len(path) > wrapping {
-		return
+		return nil
 	}
 	seen[v] = true // before the items are listed: a file can name one dictionary a million times
 	items, _ := dictItems(v)
@@ -89,7 +99,7 @@ func search(v any, path []string, seen map[any]bool, found *[]*candidate) {
 	for _, it := range items {
 		key, isString := str(it.key)
 		if key == "param_groups" {
-			return
+			return nil
 		}
 		if asTensor(it.value) != nil && isString {
 			tensors++
@@ -102,7 +112,10 @@ func search(v any, path []string, seen map[any]bool, found *[]*candidate) {
 	}
 	for _, it := range items {
 		if key, isString := str(it.key); isString {
-			search(it.value, append(path[:len(path):len(path)], key), seen, found)
+			if err := search(it.value, append(path[:len(path):len(path)], key), seen, found, lim); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }

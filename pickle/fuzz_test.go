@@ -75,9 +75,10 @@ func FuzzScan(f *testing.F) {
 				f.Fatal(err)
 			}
 			if a, err := readArchive(bytes.NewReader(b), int64(len(b)), fuzzLimits.orDefaults()); err == nil {
-				code, err := a.read(a.find("data.pkl"))
-				if err == nil {
-					f.Add([]byte(code))
+				if m := a.find("data.pkl"); m != nil {
+					if code, err := a.read(m); err == nil {
+						f.Add([]byte(code))
+					}
 				}
 			}
 		}

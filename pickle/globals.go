@@ -1,7 +1,6 @@
 package pickle
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -60,6 +59,7 @@ var globals = table(
 	entries("torch", named, "Tensor"),
 	entries("torch.nn.parameter", named, "Parameter", "Buffer"),
 	entries("torch.serialization", inert, "_get_layout"),
+	entries("torch.jit._pickle", inert, "build_boollist", "build_doublelist", "build_intlist", "build_tensorlist", "restore_type_tag"),
 
 	entries("torch._utils", rebuilds, "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3",
 		"_rebuild_parameter", "_rebuild_parameter_with_state"),
@@ -117,24 +117,15 @@ func typed(u use, names map[string]model.DType) []*global {
 }
 
 // codeRunning are the top-level modules of Python whose functions a malicious
-// pickle calls. The list only chooses the words and the type of an error:
-// nothing outside of globals is ever accepted.
+// pickle calls. A function that runs commands has no place in a checkpoint at
+// all, not even inert: the next reader may run it.
 const codeRunning = "__builtin__ builtins _operator _pickle asyncio bdb cProfile cPickle code codeop codecs commands " +
 	"ctypes distutils doctest functools http httplib idlelib imp importlib inspect io lib2to3 linecache marshal " +
 	"multiprocessing nt operator os pdb pickle pip platform popen2 posix profile pty pydoc requests runpy shutil " +
 	"smtplib socket ssl subprocess sys tempfile threading timeit trace types urllib urllib2 venv webbrowser"
 
-// unknown returns the error for a global that is not in the list. A module of
-// the user or of PyTorch is what a whole pickled model refers to: valid, but
-// to load it would mean to run its code. A function that runs commands has no
-// place in a checkpoint at all.
-func unknown(module, name, member string, at int64) error {
+// runsCode tells whether a global is of one of these modules.
+func runsCode(module string) bool {
 	top, _, _ := strings.Cut(module, ".")
-	if slices.Contains(strings.Fields(codeRunning), top) {
-		return broken(member, at, fmt.Sprintf("pickle refers to %q, which could run code; the file is malicious or not a state dict", module+"."+name))
-	}
-	return &model.UnsupportedError{
-		What:   fmt.Sprintf("pickle refers to %q at byte %d of %s, which is no part of a state dict (a whole pickled model?)", module+"."+name, at, member),
-		Advice: "load it where that class is known and save the weights alone: torch.save(model.state_dict(), path)",
-	}
+	return slices.Contains(strings.Fields(codeRunning), top)
 }

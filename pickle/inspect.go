@@ -8,7 +8,7 @@ import (
 
 // Info is what a checkpoint says about itself, without its tensor data.
 type Info struct {
-	Container string   // "zip"
+	Container string   // "zip", "legacy", "torchscript" or "pt2"
 	Root      string   // the folder inside the archive, often the first name of the file
 	Protocol  int      // of the pickle
 	BigEndian bool     // byte order of the elements in the file

@@ -141,6 +141,52 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+	for _, name := range goldens(t, "inert") {
+		t.Run(name, func(t *testing.T) {
+			b := readTestdata(t, name+".pt")
+			_, err := decode(b)
+			if got := outcome(err); got != "unsupported" || !strings.Contains(err.Error(), "Sequential") || !strings.Contains(err.Error(), "--inert") {
+				t.Errorf("got %s: %v", got, err)
+			}
+			t.Log(err)
+			c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Inert: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, want, _ := strings.Cut(string(readTestdata(t, name+".txt")), "\nexpect: inert\n")
+			if got := listing(t, c.StateDict()); got != want {
+				t.Errorf("got\n%swant\n%s", got, want)
+			}
+			if !bytes.Equal(mustEncode(t, c), b) {
+				t.Error("encoding the unedited checkpoint changes its bytes")
+			}
+			// An edit goes into the same tree.
+			sd := c.StateDict()
+			for name, x := range sd.All() {
+				sd = sd.With(name, flipped(t, x))
+			}
+			out := mustEncode(t, mustWith(t, c, sd))
+			again, err := Decode(bytes.NewReader(out), int64(len(out)), Options{Inert: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, x := range sd.All() {
+				if same, err := model.SameBits(x, again.StateDict().Get(name)); err != nil || !same {
+					t.Errorf("%q has other values (%v)", name, err)
+				}
+			}
+		})
+	}
+	for _, name := range goldens(t, "weights") {
+		t.Run(name, func(t *testing.T) {
+			c := mustDecode(t, readTestdata(t, name+".pt"))
+			_, want, _ := strings.Cut(string(readTestdata(t, name+".txt")), "\nexpect: weights\n")
+			if got := listing(t, c.StateDict()); got != want {
+				t.Errorf("got\n%swant\n%s", got, want)
+			}
+			roundTrip(t, c)
+		})
+	}
 	for _, name := range goldens(t, "unsupported") {
 		t.Run(name, func(t *testing.T) {
 			_, err := decode(readTestdata(t, name+".pt"))

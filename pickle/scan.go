@@ -77,6 +77,8 @@ type scanner struct {
 	encode  [2]*class // _codecs.encode and what bytes and bytearrays need beside it, once used
 	latin   map[string]*text
 
+	unlisted []*global // classes that are not in the list
+
 	out       []byte
 	constants []any
 	drop      []int // where the program has instructions without effect
@@ -157,6 +159,9 @@ func (s *scanner) stop() (*program, error) {
 	if len(s.stack) != 1 || len(s.marks) != 0 {
 		return nil, s.bad("the pickle stops with %d values and %d marks on the stack, not with one value", len(s.stack), len(s.marks))
 	}
+	if len(s.unlisted) > 0 && !s.inert {
+		return nil, s.refuse()
+	}
 	for _, m := range s.memo {
 		if !m.used {
 			s.drop = append(s.drop, int(m.at))
@@ -179,6 +184,22 @@ func (s *scanner) stop() (*program, error) {
 	code.Write(s.out[from:])
 	code.WriteByte('.')
 	return &program{code.String(), s.constants, s.pos, int(s.b[1]), s.total()}, nil
+}
+
+// refuse names the classes that are no part of a state dict. They are valid,
+// but to make instances of them would mean to run their code.
+func (s *scanner) refuse() error {
+	var names []string
+	for _, g := range s.unlisted[:min(len(s.unlisted), 5)] {
+		names = append(names, fmt.Sprintf("%.100q", g.String()))
+	}
+	if rest := len(s.unlisted) - len(names); rest > 0 {
+		names = append(names, fmt.Sprintf("%d more", rest))
+	}
+	return &model.UnsupportedError{
+		What:   fmt.Sprintf("the pickle %s refers to %s, which are no part of a state dict (a whole pickled model?)", s.member, strings.Join(names, ", ")),
+		Advice: "save the weights alone with torch.save(model.state_dict(), path), or read them with --inert, which runs nothing",
+	}
 }
 
 func (s *scanner) bad(format string, args ...any) error {
@@ -646,11 +667,11 @@ func (s *scanner) class(module, name string) (*value, error) {
 	}
 	g := lookup(module, name)
 	if g == nil {
-		err := unknown(module, name, s.member, int64(s.op))
-		if _, isForeign := err.(*model.UnsupportedError); !isForeign || !s.inert {
-			return nil, err
+		if runsCode(module) {
+			return nil, s.bad("pickle refers to %q, which could run code; the file is malicious or not a state dict", module+"."+name)
 		}
 		g = &global{module: module, name: name, use: unlisted}
+		s.unlisted = append(s.unlisted, g)
 	}
 	if g.use == refused {
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("the checkpoint has a tensor that is not a dense strided array (%v)", g),

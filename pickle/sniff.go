@@ -70,30 +70,38 @@ func printable(b []byte) bool {
 	})
 }
 
-// foreign recognises archives of PyTorch that are no checkpoints, and those
-// of other programs, by the names of their members.
-func foreign(names []string) error {
-	var data, code, constants, exported bool
+// archiveKind is what an archive is, by the names of its members.
+type archiveKind uint8
+
+const (
+	checkpointArchive archiveKind = iota
+	scriptArchive                 // TorchScript
+	exportArchive                 // .pt2 of torch 2.8 and later
+	oldExport                     // .pt2 up to torch 2.7: without a root folder
+)
+
+// recognize tells archives of PyTorch apart, and from those of other programs.
+func recognize(names []string) (archiveKind, error) {
+	var data, code, constants, exported, old bool
 	for _, name := range names {
 		_, rest, _ := strings.Cut(name, "/")
 		data = data || rest == "data.pkl"
 		constants = constants || rest == "constants.pkl"
 		code = code || strings.HasPrefix(rest, "code/")
-		for _, n := range []string{name, rest} {
-			exported = exported || n == "archive_format" || n == "serialized_exported_program.json"
-		}
+		exported = exported || rest == "archive_format"
+		old = old || name == oldProgram
 	}
 	switch {
+	case old:
+		return oldExport, nil
 	case exported:
-		return &model.UnsupportedError{What: "the file is a program of torch.export (.pt2), not a state dict",
-			Advice: "save the weights with torch.save(program.state_dict, path)"}
-	case constants && code:
-		return &model.UnsupportedError{What: "the file is a TorchScript module, not a state dict",
-			Advice: "save the weights with torch.save(torch.jit.load(path).state_dict(), other)"}
+		return exportArchive, nil
+	case constants && code && data:
+		return scriptArchive, nil
 	case !data:
-		return broken("", -1, fmt.Sprintf("the file is a zip archive of %d members without a data.pkl, so not a checkpoint of torch.save", len(names)))
+		return 0, broken("", -1, fmt.Sprintf("the file is a zip archive of %d members without a data.pkl, so not a checkpoint of torch.save", len(names)))
 	}
-	return nil
+	return checkpointArchive, nil
 }
 
 // broken returns the error for a file that breaks a rule. The offset counts

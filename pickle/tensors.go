@@ -201,15 +201,22 @@ func (b *builder) view(g *global, args, metadata []any) (*tensor, error) {
 		}
 		return nil, err
 	}
-	if have := s.size / int64(dtype.Size()); int64(t.Len()) > have {
-		b.excess += uint64(int64(t.Len()) - have) // the sum of two int64 fits
-		if err := within("elements of expanded tensors beyond their storages", b.excess, b.lim.Elements); err != nil {
-			return nil, err
-		}
+	if err := b.expand(t); err != nil {
+		return nil, err
 	}
 	made := &tensor{t, s}
 	b.tensors = append(b.tensors, made)
 	return made, nil
+}
+
+// expand counts the elements of a view that its storage does not have.
+func (b *builder) expand(t *model.Tensor) error {
+	have := t.Storage().Size() / int64(t.DType().Size())
+	if int64(t.Len()) <= have {
+		return nil
+	}
+	b.excess += uint64(int64(t.Len()) - have) // the sum of two int64 fits
+	return within("elements of expanded tensors beyond their storages", b.excess, b.lim.Elements)
 }
 
 // dimsMax is the most dimensions that PyTorch gives a tensor.

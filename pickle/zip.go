@@ -33,6 +33,8 @@ const (
 	locatorLen = 20
 	endLen     = 22
 
+	deflated = 8 // method
+
 	flagDescriptor = 0x0008 // sizes and CRC follow the data
 	flagUTF8       = 0x0800
 
@@ -43,12 +45,14 @@ const (
 
 var le = binary.LittleEndian
 
-// member is one record of the archive; all of them are stored, not compressed.
+// member is one record of the archive. All that are read are stored, not
+// compressed.
 type member struct {
-	name string // with the root
-	size int64
-	crc  uint32
-	data int64 // offset of the first byte in the file
+	name   string // with the root
+	size   int64
+	packed int64 // bytes in the file; size unless it is compressed
+	crc    uint32
+	data   int64 // offset of the first byte in the file
 
 	flags  uint16
 	method uint16
@@ -60,7 +64,8 @@ type member struct {
 // readers can see different contents.
 type archive struct {
 	r       io.ReaderAt
-	root    string // the folder that all members are in, without slash
+	kind    archiveKind
+	root    string // the folder that all members are in, without slash; empty if kind has none
 	members []*member
 	index   map[string]*member // by name without the root
 	noCRC   bool               // written with CRCs switched off: all of them are 0
@@ -85,9 +90,20 @@ func (a *archive) read(m *member) (string, error) {
 	return b.String(), a.compareCRC(m, h.Sum32())
 }
 
-// verify compares the CRC of a member with its data, in constant memory.
+// readPickle returns data.pkl and its name, unless it alone is over the limit.
+func (a *archive) readPickle(lim Limits) (code, name string, err error) {
+	m := a.find("data.pkl")
+	if err := within("memory for the pickle", uint64(m.size), lim.Memory); err != nil {
+		return "", "", err
+	}
+	code, err = a.read(m)
+	return code, m.name, err
+}
+
+// verify compares the CRC of a member with its data, in constant memory. A
+// compressed one is never read.
 func (a *archive) verify(m *member) error {
-	if a.noCRC {
+	if a.noCRC || m.method != 0 {
 		return nil
 	}
 	h := crc32.NewIEEE()
@@ -122,11 +138,11 @@ func readArchive(r io.ReaderAt, size int64, lim Limits) (*archive, error) {
 	for i, m := range a.members {
 		names[i] = m.name
 	}
-	if err := foreign(names); err != nil {
+	if a.kind, err = recognize(names); err != nil {
 		return nil, err
 	}
 	for _, m := range a.members {
-		if m.method != 0 {
+		if m.method != 0 && !(a.kind == scriptArchive && m.method == deflated && strings.Contains(m.name, "/code/")) {
 			return nil, &model.UnsupportedError{What: fmt.Sprintf("member %q is compressed (zip method %d), which torch.save never does", m.name, m.method),
 				Advice: resave}
 		}
@@ -249,13 +265,13 @@ func (a *archive) readCentral(dir, size int64, n int) error {
 		if len(extra) != 0 {
 			return broken(m.name, -1, fmt.Sprintf("the zip64 extra field has %d bytes that no other field refers to", len(extra)))
 		}
-		if packed != unpacked && m.method == 0 || le.Uint16(head[34:]) != 0 {
+		if packed != unpacked && m.method == 0 || unpacked > math.MaxInt64 || le.Uint16(head[34:]) != 0 {
 			return broken(m.name, -1, fmt.Sprintf("%d bytes are stored in %d, on volume %d", unpacked, packed, le.Uint16(head[34:])))
 		}
-		if header > uint64(dir) || unpacked > uint64(dir) && m.method == 0 {
+		if header > uint64(dir) || packed > uint64(dir) {
 			return broken(m.name, -1, fmt.Sprintf("%d bytes at byte %d of the file, the directory starts at byte %d", unpacked, header, dir))
 		}
-		m.size, m.header = int64(unpacked), int64(header)
+		m.size, m.packed, m.header = int64(unpacked), int64(packed), int64(header)
 		a.members = append(a.members, m)
 		at += int64(centralLen + len(text))
 	}
@@ -304,6 +320,9 @@ func (a *archive) indexNames() error {
 	folded := make(map[string]bool, len(a.members))
 	for _, m := range a.members {
 		root, rest, ok := strings.Cut(m.name, "/")
+		if a.kind == oldExport {
+			root, rest, ok = "", m.name, true
+		}
 		if !ok || !utf8.ValidString(m.name) || strings.ContainsAny(m.name, "\\\x00") {
 			return broken(m.name, -1, "the name is not a path of the form root/record")
 		}
@@ -346,8 +365,8 @@ func (a *archive) readLocal(m *member, next int64) error {
 	if sig := le.Uint32(head); sig != localSig {
 		return bad("it starts with %#08x, not with %#08x", sig, uint32(localSig))
 	}
-	if m.data > next || m.size > next-m.data {
-		return bad("a name of %d bytes and data of %d do not fit in before byte %d", nameLen, m.size, next)
+	if m.data > next || m.packed > next-m.data {
+		return bad("a name of %d bytes and data of %d do not fit in before byte %d", nameLen, m.packed, next)
 	}
 	text := make([]byte, nameLen+extraLen)
 	if _, err := readFull(a.r, text, m.header+localLen); err != nil {
@@ -365,13 +384,13 @@ func (a *archive) readLocal(m *member, next int64) error {
 			return bad("its zip64 extra field says %d, the member has %d bytes at byte %d", v, m.size, m.header)
 		}
 	}
-	if flags, method := le.Uint16(head[6:]), le.Uint16(head[8:]); flags != m.flags || method != 0 {
-		return bad("flags %#04x and method %d, in the directory %#04x and 0", flags, method, m.flags)
+	if flags, method := le.Uint16(head[6:]), le.Uint16(head[8:]); flags != m.flags || method != m.method {
+		return bad("flags %#04x and method %d, in the directory %#04x and %d", flags, method, m.flags, m.method)
 	}
 	crc, packed, unpacked := le.Uint32(head[14:]), le.Uint32(head[18:]), le.Uint32(head[22:])
-	want := uint32(min(uint64(m.size), math.MaxUint32))
+	clamped := func(v int64) uint32 { return uint32(min(uint64(v), math.MaxUint32)) }
 	blank := m.flags&flagDescriptor != 0 && crc == 0 && packed == 0 && unpacked == 0
-	if !blank && (crc != m.crc || packed != want || unpacked != want) {
+	if !blank && (crc != m.crc || packed != clamped(m.packed) || unpacked != clamped(m.size)) {
 		return bad("CRC %08x and sizes %d and %d, in the directory %08x and %d", crc, packed, unpacked, m.crc, m.size)
 	}
 	return a.readDescriptor(m, next)
@@ -380,7 +399,7 @@ func (a *archive) readLocal(m *member, next int64) error {
 // readDescriptor checks the bytes between the data of a member and the byte
 // next. The width of its sizes follows from how many bytes there are.
 func (a *archive) readDescriptor(m *member, next int64) error {
-	end := m.data + m.size
+	end := m.data + m.packed
 	d := make([]byte, 24)
 	switch gap := next - end; {
 	case gap == 0 && m.flags&flagDescriptor == 0:
@@ -397,7 +416,7 @@ func (a *archive) readDescriptor(m *member, next int64) error {
 	if len(d) == 24 {
 		packed, unpacked = le.Uint64(d[8:]), le.Uint64(d[16:])
 	}
-	if sig, crc := le.Uint32(d), le.Uint32(d[4:]); sig != descriptorSig || crc != m.crc || packed != uint64(m.size) || unpacked != uint64(m.size) {
+	if sig, crc := le.Uint32(d), le.Uint32(d[4:]); sig != descriptorSig || crc != m.crc || packed != uint64(m.packed) || unpacked != uint64(m.size) {
 		return broken(m.name, m.size, fmt.Sprintf("CRC %08x and sizes %d and %d after the data, %08x and %d in the directory", crc, packed, unpacked, m.crc, m.size))
 	}
 	return nil

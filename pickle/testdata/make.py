@@ -3,8 +3,9 @@
     /usr/bin/python3 make.py [FOLDER]
 
 Written with PyTorch 1.13 (Debian 12, python3-torch). For every NAME.pt there
-is a NAME.txt: a comment, what a reader is expected to make of the file (ok or
-unsupported), and one line per entry of the state dict as torch sees it: name,
+is a NAME.txt: a comment, what a reader is expected to make of the file (ok;
+weights, if these are all that it can take; inert, if it must be told to let
+unknown classes pass; unsupported), and one line per entry of the state dict as torch sees it: name,
 dtype, shape, strides, offset, CRC-32 of the elements in C order as
 little-endian bytes. Values come from a fixed formula, so that every run writes
 the same bytes; only legacy.pt and script.pt hold memory addresses and source
@@ -43,16 +44,16 @@ def elements(t):
     return bytes(torch.tensor([], dtype=torch.uint8).set_(t.storage().untyped()).tolist())
 
 
-def save(name, comment, obj, entries=None):
+def save(name, comment, obj, entries=None, expect="ok"):
     path = os.path.join(HERE, name + ".pt")
     torch.save(obj, path)
-    describe(name, comment, entries)
+    describe(name, comment, entries, expect)
     return path
 
 
-def describe(name, comment, entries):
+def describe(name, comment, entries, expect="ok"):
     with open(os.path.join(HERE, name + ".txt"), "w") as f:
-        f.write("# %s\nexpect: %s\n" % (comment, "ok" if entries else "unsupported"))
+        f.write("# %s\nexpect: %s\n" % (comment, expect if entries else "unsupported"))
         for key, t in (entries or {}).items():
             f.write("%s %s %s %s %d %08x\n" % (
                 key, str(t.dtype)[6:], str(list(t.shape)).replace(" ", ""), str(list(t.stride())).replace(" ", ""), t.storage_offset(), zlib.crc32(elements(t))))
@@ -114,7 +115,7 @@ def main():
     one = od(w=ramp(2))
     save("one", "a single entry: SETITEM without MARK", one, one)
 
-    save("module", "a whole pickled module", net())
+    save("module", "a whole pickled module", net(), sd, "inert")
     save("tensor", "a tensor alone", ramp(3))
     save("two", "two state dicts: which one is meant?", {"model": sd, "ema": {"shadow": dict(sd)}})
     save("list", "a list of tensors", [ramp(2), ramp(3)])
@@ -148,8 +149,9 @@ def main():
     describe("legacy", "the format before torch 1.6", sd)
     torch.save(sd, os.path.join(HERE, "protocol4.pt"), pickle_protocol=4)
     describe("protocol4", "pickle protocol 4", sd)
-    torch.jit.script(torch.nn.Linear(2, 1)).save(os.path.join(HERE, "script.pt"))
-    describe("script", "a TorchScript module", None)
+    script = torch.jit.script(net())
+    script.save(os.path.join(HERE, "script.pt"))
+    describe("script", "a TorchScript module", script.state_dict(), "weights")
 
 
 main()

@@ -30,11 +30,39 @@ def elements(t):
     return bytes(t.detach().clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).tolist())
 
 
-def save(name, comment, obj, entries):
+class Net(torch.nn.Module):
+    """A network with everything that a state dict leaves out or repeats."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2), torch.nn.ReLU())
+        self.again = self.inner[0]
+        self.scale = torch.nn.Parameter(torch.tensor(0.5))
+        self.register_parameter("none", None)
+        self.register_buffer("kept", torch.arange(2.0))
+        self.register_buffer("left", torch.ones(2), persistent=False)
+        self.attribute = torch.full((2,), 3.0)
+        with torch.no_grad():
+            for p in self.parameters():
+                p.copy_(torch.arange(p.numel()).reshape(p.shape).mul(0.125))
+
+    def forward(self, x):
+        return self.inner(x) * self.scale + self.kept + self.left + self.attribute
+
+
+def save(name, comment, obj, entries, expect="ok"):
     name = VERSION + "-" + name
-    torch.save(obj, os.path.join(HERE, name + ".pt"))
+    path = os.path.join(HERE, name + ".pt")
+    if isinstance(obj, torch.export.ExportedProgram):
+        for node in obj.graph.nodes:  # names files of the machine
+            node.meta.pop("stack_trace", None)
+        torch.export.save(obj, path + "2")
+        entries = torch.export.load(path + "2").state_dict  # in the order of the file
+        os.rename(path + "2", path)
+    else:
+        torch.save(obj, path)
     with open(os.path.join(HERE, name + ".txt"), "w") as f:
-        f.write("# %s, by PyTorch %s\nexpect: ok\n" % (comment, torch.__version__.partition("+")[0]))
+        f.write("# %s, by PyTorch %s\nexpect: %s\n" % (comment, torch.__version__.partition("+")[0], expect))
         for key, t in entries.items():
             f.write("%s %s %s %s %d %08x\n" % (
                 key, str(t.dtype)[6:], str(list(t.shape)).replace(" ", ""), str(list(t.stride())).replace(" ", ""),
@@ -63,6 +91,11 @@ def main():
     opt.step()
     save("wrapped", "a training script's dictionary", {"epoch": 3, "args": argparse.Namespace(lr=1e-3), "dtype": torch.float16,
                                                       "size": torch.Size([1, 2]), "state_dict": sd, "optimizer": opt.state_dict()}, sd)
+
+    net = Net().eval()
+    save("module", "a whole pickled module of a user's class", {"epoch": 1, "net": net}, net.state_dict(), "inert")
+    program = torch.export.export(net, (torch.zeros(4, 3),))
+    save("export", "a program of torch.export", program, None, "weights")
 
     base = torch.nn.Parameter(torch.arange(24.0).reshape(6, 4))
     views = collections.OrderedDict(base=base, tied=base, row=base[2].detach(), column=base.detach()[:, 1], transposed=base.detach().t())

@@ -1,0 +1,207 @@
+package pickle
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"lethe/model"
+)
+
+// oldProgram is the record by which a .pt2 of torch up to 2.7 is known.
+const oldProgram = "serialized_exported_program.json"
+
+// openOldExport reads the state dict of a .pt2 of torch up to 2.7: a record
+// that torch.save wrote.
+func openOldExport(a *archive, opts Options) (*Checkpoint, error) {
+	m := a.find("serialized_state_dict.pt")
+	if m == nil {
+		return nil, broken("", -1, "the program of torch.export has no record serialized_state_dict.pt")
+	}
+	if err := a.verify(m); err != nil {
+		return nil, err
+	}
+	head := make([]byte, 4)
+	if _, err := a.open(m).ReadAt(head, 0); err != nil && err != io.EOF {
+		return nil, err
+	}
+	if le.Uint32(head) != localSig {
+		return nil, broken(m.name, 0, "it is no zip archive")
+	}
+	inner, err := readArchive(a.open(m), m.size, opts.Limits)
+	if err != nil {
+		return nil, err
+	}
+	if inner.kind != checkpointArchive {
+		return nil, broken(m.name, -1, "it is no checkpoint")
+	}
+	c, err := openArchive(inner, opts)
+	if err == nil {
+		c.container = "pt2"
+	}
+	return c, err
+}
+
+// exportTypes are the element types of torch.export's schema (ScalarType).
+var exportTypes = map[int]model.DType{
+	1: model.Uint8, 2: model.Int8, 3: model.Int16, 4: model.Int32, 5: model.Int64, 6: model.Float16, 7: model.Float32, 8: model.Float64,
+	9: model.Complex32, 10: model.Complex64, 11: model.Complex128, 12: model.Bool, 13: model.BFloat16, 28: model.Uint16,
+	29: model.Float8E4M3FN, 30: model.Float8E5M2, 31: model.Float8E4M3FNUZ, 32: model.Float8E5M2FNUZ, 33: model.Float8E8M0FNU,
+	34: model.Uint32, 35: model.Uint64,
+}
+
+const stridedLayout = 7 // of the same schema
+
+// exportConfig is data/weights/NAME_weights_config.json. The order of its
+// entries, which is that of the state dict, is kept by weightOrder.
+type exportConfig struct {
+	Config weightOrder `json:"config"`
+}
+
+type weightOrder []exportWeight
+
+type exportWeight struct {
+	name   string
+	Path   string `json:"path_name"`
+	Pickle bool   `json:"use_pickle"`
+	Meta   struct {
+		DType   int         `json:"dtype"`
+		Sizes   []exportInt `json:"sizes"`
+		Strides []exportInt `json:"strides"`
+		Offset  exportInt   `json:"storage_offset"`
+		Layout  int         `json:"layout"`
+	} `json:"tensor_meta"`
+}
+
+// exportInt is a number that could also be an expression.
+type exportInt struct {
+	Int *int `json:"as_int"`
+}
+
+// UnmarshalJSON reads an object in the order of its keys.
+func (o *weightOrder) UnmarshalJSON(b []byte) error {
+	var raw map[string]exportWeight
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	names, err := keys(b)
+	if err != nil {
+		return err
+	}
+	if len(names) != len(raw) {
+		return errors.New("a weight occurs twice")
+	}
+	for _, name := range names {
+		w := raw[name]
+		w.name = name
+		*o = append(*o, w)
+	}
+	return nil
+}
+
+// keys returns the keys of a JSON object in their order.
+func keys(b []byte) (names []string, err error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		names = append(names, fmt.Sprint(key))
+	}
+	return names, nil
+}
+
+// openExport reads the weights of a .pt2 of torch 2.8 and later: records of raw
+// elements and a record that says how they are views.
+func openExport(a *archive, opts Options) (*Checkpoint, error) {
+	settings := Checkpoint{a: a}
+	big, err := settings.readSettings()
+	if err != nil {
+		return nil, err
+	}
+	var config *member
+	for _, m := range a.members {
+		if ok, _ := path.Match(a.root+"/data/weights/*_weights_config.json", m.name); ok {
+			if config != nil {
+				return nil, &model.UnsupportedError{What: "the .pt2 archive holds several programs", Advice: "export them one by one"}
+			}
+			config = m
+		}
+	}
+	if config == nil || big {
+		return nil, &model.UnsupportedError{What: "the .pt2 archive has no weights, or big-endian ones", Advice: resave}
+	}
+	// Its values take up some ten times the bytes that spell them.
+	if err := within("memory for the names of the weights", 16*uint64(config.size), opts.Limits.Memory); err != nil {
+		return nil, err
+	}
+	text, err := a.read(config)
+	if err != nil {
+		return nil, err
+	}
+	var parsed exportConfig
+	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
+		return nil, broken(config.name, -1, err.Error())
+	}
+	stored := map[string]*model.Storage{}
+	bound := builder{lim: opts.Limits}
+	var entries []model.Entry
+	for _, w := range parsed.Config {
+		t, err := w.tensor(a, stored)
+		if err == nil {
+			err = bound.expand(t)
+		}
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, model.Entry{Name: w.name, Tensor: t})
+	}
+	return weights(a, "pt2", entries)
+}
+
+// tensor returns the view of a record that w describes.
+func (w *exportWeight) tensor(a *archive, stored map[string]*model.Storage) (*model.Tensor, error) {
+	m := a.find("data/weights/" + w.Path)
+	d := exportTypes[w.Meta.DType]
+	switch {
+	case w.Pickle || d == model.Invalid || w.Meta.Layout != stridedLayout:
+		return nil, &model.UnsupportedError{What: fmt.Sprintf("%q is of type %d and layout %d of torch.export, or pickled", w.name, w.Meta.DType, w.Meta.Layout), Advice: resave}
+	case m == nil:
+		return nil, broken("", -1, fmt.Sprintf("the archive has no record data/weights/%s for %q", w.Path, w.name))
+	}
+	bad := func(reason string) error { return broken(m.name, -1, fmt.Sprintf("%q over it: %s", w.name, reason)) }
+	known := func(list []exportInt) (numbers []int, ok bool) {
+		numbers = []int{}
+		for _, n := range list {
+			if n.Int == nil || len(numbers) == dimsMax {
+				return nil, false
+			}
+			numbers = append(numbers, *n.Int)
+		}
+		return numbers, true
+	}
+	shape, isShape := known(w.Meta.Sizes)
+	strides, isStrides := known(w.Meta.Strides)
+	if !isShape || !isStrides || w.Meta.Offset.Int == nil {
+		return nil, bad("a size, a stride or the offset is no number")
+	}
+	if stored[w.Path] == nil {
+		stored[w.Path] = model.NewStorage(a.open(m), m.size)
+	}
+	t, err := model.NewTensor(d, shape, strides, *w.Meta.Offset.Int, stored[w.Path])
+	if f := (*model.FormatError)(nil); errors.As(err, &f) {
+		err = bad(f.Reason)
+	}
+	return t, err
+}

@@ -1,0 +1,146 @@
+package pickle
+
+import (
+	"slices"
+
+	"lethe/model"
+)
+
+// moduleWalk lists the parameters and buffers in a tree of modules under the
+// names that Module.state_dict gives them.
+type moduleWalk struct {
+	script bool // the modules are those of TorchScript: their tensors are attributes
+	limit  int  // of modules and tensors
+	count  int
+	items  []item
+}
+
+// attributes returns the attributes of an instance of an unknown class.
+func attributes(v any) map[string]any {
+	o, ok := v.(*object)
+	if !ok || o.class.use != unlisted {
+		return nil
+	}
+	items, ok := dictItems(o.state)
+	if !ok {
+		return nil
+	}
+	m := make(map[string]any, len(items))
+	for _, it := range items {
+		if name, ok := str(it.key); ok {
+			m[name] = it.value
+		}
+	}
+	return m
+}
+
+// isModule tells whether a value is a whole pickled torch.nn.Module.
+func isModule(v any) bool {
+	m := attributes(v)
+	for _, name := range []string{"_parameters", "_buffers", "_modules"} {
+		if _, ok := dictLen(m[name]); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// visit lists the tensors of a module and then those of the modules in it. A
+// module that occurs twice counts twice, as for PyTorch; the way there guards
+// against one that holds itself.
+func (w *moduleWalk) visit(v any, prefix string, way []any) error {
+	if slices.Contains(way, v) {
+		return nil
+	}
+	w.count++
+	if err := within("modules and tensors of the model", uint64(w.count+len(w.items)), w.limit); err != nil {
+		return err
+	}
+	way = append(way[:len(way):len(way)], v)
+	tensors, children := []any{v.(*object).state}, []any{v.(*object).state}
+	var skip *list
+	if m := attributes(v); !w.script {
+		tensors, children = []any{m["_parameters"], m["_buffers"]}, []any{m["_modules"]}
+		if o, ok := m["_non_persistent_buffers_set"].(*object); ok && len(o.args) == 1 {
+			skip, _ = o.args[0].(*list)
+		}
+	}
+	for _, d := range tensors {
+		items, _ := dictItems(d)
+		for _, it := range items {
+			name, isString := str(it.key)
+			if asTensor(it.value) == nil || !isString || skip != nil && slices.ContainsFunc(*skip, func(v any) bool { s, _ := str(v); return s == name }) {
+				continue
+			}
+			w.items = append(w.items, item{&text{prefix + name}, it.value})
+		}
+	}
+	for _, d := range children {
+		items, _ := dictItems(d)
+		for _, it := range items {
+			name, isString := str(it.key)
+			if o, ok := it.value.(*object); !ok || !isString || o.class.use != unlisted || !w.script && !isModule(o) {
+				continue
+			}
+			if err := w.visit(it.value, prefix+name+".", way); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openScript reads the weights of a TorchScript archive: the pickle holds the
+// attributes of its modules, code/ their Python. Which of the tensors are
+// parameters, buffers or plain attributes only the code says, so all of them
+// count.
+func openScript(a *archive, opts Options) (*Checkpoint, error) {
+	settings := Checkpoint{a: a}
+	big, err := settings.readSettings()
+	if err != nil {
+		return nil, err
+	}
+	code, member, err := a.readPickle(opts.Limits)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{a: a, folder: "data/", member: member, lim: opts.Limits, big: big, storages: map[string]*storage{}}
+	p, root, err := b.run(code, true)
+	if err != nil {
+		return nil, err
+	}
+	if attributes(root) == nil {
+		return nil, broken(member, -1, "the pickle holds no module")
+	}
+	w := moduleWalk{script: true, limit: opts.Limits.Members}
+	if err := w.visit(root, "", nil); err != nil {
+		return nil, err
+	}
+	var entries []model.Entry
+	for _, it := range w.items {
+		name, _ := str(it.key)
+		entries = append(entries, model.Entry{Name: name, Tensor: asTensor(it.value).Tensor})
+	}
+	c, err := weights(a, "torchscript", entries)
+	if err == nil {
+		c.protocol = p.protocol
+	}
+	return c, err
+}
+
+// weights returns a checkpoint of the state dict that was found in something
+// that Encode cannot write again.
+func weights(a *archive, container string, entries []model.Entry) (*Checkpoint, error) {
+	if len(entries) == 0 {
+		return nil, &model.UnsupportedError{What: "the file holds no weights"}
+	}
+	sd, err := model.NewStateDict(entries...)
+	if err != nil {
+		return nil, err
+	}
+	c, err := New(sd)
+	if err == nil {
+		c.a, c.container = a, container
+	}
+	return c, err
+}
