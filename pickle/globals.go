@@ -116,16 +116,20 @@ func typed(u use, names map[string]model.DType) []*global {
 	return gs
 }
 
-// codeRunning are the top-level modules of Python whose functions a malicious
-// pickle calls. A function that runs commands has no place in a checkpoint at
-// all, not even inert: the next reader may run it.
-const codeRunning = "__builtin__ builtins _operator _pickle asyncio bdb cProfile cPickle code codeop codecs commands " +
-	"ctypes distutils doctest functools http httplib idlelib imp importlib inspect io lib2to3 linecache marshal " +
-	"multiprocessing nt operator os pdb pickle pip platform popen2 posix profile pty pydoc requests runpy shutil " +
-	"smtplib socket ssl subprocess sys tempfile threading timeit trace types urllib urllib2 venv webbrowser"
+// codeRunning are modules of Python, with those below them, whose functions a
+// malicious pickle calls. A function that runs commands has no place in a
+// checkpoint at all, not even inert: the next reader may run it.
+var codeRunning = strings.Fields("__builtin__ builtins _io _operator _osx_support _pickle _posixsubprocess _pyrepl aiohttp ast asyncio bdb " +
+	"cProfile cPickle cgi cloudpickle code codeop codecs commands ctypes dill distutils doctest ensurepip " +
+	"http httplib idlelib imp importlib inspect io joblib lib2to3 linecache marshal modulefinder " +
+	"multiprocessing nt numpy.distutils numpy.f2py numpy.testing operator os pdb pickle pip pkgutil platform popen2 " +
+	"posix profile pty py_compile pydoc requests runpy setuptools shelve shutil smtplib socket sqlite3 " +
+	"ssl subprocess sys tarfile telnetlib tempfile threading timeit torch._dynamo torch._inductor torch.fx " +
+	"torch.hub torch.jit torch.load torch.package torch.serialization torch.utils trace types urllib " +
+	"urllib2 venv webbrowser xmlrpc zipfile zipimport")
 
-// runsCode tells whether a global is of one of these modules.
-func runsCode(module string) bool {
-	top, _, _ := strings.Cut(module, ".")
-	return slices.Contains(strings.Fields(codeRunning), top)
+// runsCode tells whether a global, by its full name, is one of these modules or
+// in one.
+func runsCode(global string) bool {
+	return slices.ContainsFunc(codeRunning, func(top string) bool { return global == top || strings.HasPrefix(global, top+".") })
 }

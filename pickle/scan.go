@@ -667,10 +667,10 @@ func (s *scanner) class(module, name string) (*value, error) {
 	}
 	g := lookup(module, name)
 	if g == nil {
-		if runsCode(module) {
-			return nil, s.bad("pickle refers to %q, which could run code; the file is malicious or not a state dict", module+"."+name)
-		}
 		g = &global{module: module, name: name, use: unlisted}
+		if runsCode(g.String()) {
+			return nil, s.bad("pickle refers to %q, which could run code; the file is malicious or not a state dict", g.String())
+		}
 		s.unlisted = append(s.unlisted, g)
 	}
 	if g.use == refused {

@@ -65,6 +65,11 @@ func (b *builder) storage(id []any) (*storage, error) {
 		return nil, broken(b.member, -1, "persistent id: "+fmt.Sprintf(format, args...))
 	}
 	legacy := b.a == nil
+	if len(id) > 0 && legacy {
+		if kind, _ := str(id[0]); kind == "module" {
+			return nil, &model.UnsupportedError{What: "the checkpoint is a whole pickled model with its source, of PyTorch before 1.6", Advice: resave}
+		}
+	}
 	if legacy && len(id) == 6 {
 		if id[5] != nil {
 			return nil, &model.UnsupportedError{What: "the checkpoint has views of storages, as PyTorch before 0.4 wrote them", Advice: resave}

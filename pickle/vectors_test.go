@@ -333,6 +333,12 @@ func vectors() []vector {
 			r[1].data = append(r[1].data, 0, 0, 0, 0)
 			return r
 		}),
+		recordVector("data-unused", "unsupported", "a record that no storage refers to", func(r []record) []record {
+			return append(r, record{"data/1", []byte("secret")})
+		}),
+		recordVector("alignment", "malformed", "records aligned to 7 bytes", func(r []record) []record {
+			return append(r, record{".storage_alignment", []byte("7")})
+		}),
 		recordVector("export", "unsupported", "the marks of torch.export", func(r []record) []record {
 			return append(r, record{"archive_format", []byte("pt2")})
 		}),
@@ -384,6 +390,7 @@ func vectors() []vector {
 		codeVector("depth-marks", "limit", "a million marks", strings.Repeat("(", 1_000_000)),
 		codeVector("depth-tuples", "limit", "200 tuples, one in the other", "N"+strings.Repeat("\x85", 200)+"."),
 		codeVector("depth-lists", "limit", "200 lists, one in the other", strings.Repeat("]", 200)+strings.Repeat("a", 199)+"."),
+		codeVector("depth-late", "limit", "300 lists, one in the other, each filled after it was put there", late(300)),
 		codeVector("stack", "limit", "two million values on the stack", strings.Repeat("N", 2_000_000)),
 		codeVector("tuples", "limit", "two million tuples by marks", strings.Repeat("(t", 1_000_000)),
 		codeVector("opcodes", "limit", "three million instructions", "]"+strings.Repeat("Na", 1_500_000)+"."),
@@ -442,7 +449,137 @@ func vectors() []vector {
 			storageCode("FloatStorage", "0", 2)+"K\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)Rt}tR"),
 		dictVector("from-type-itself", "malformed", "a subclass that is rebuilt by the function itself", "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._tensor\n_rebuild_from_type_v2\nctorch\nTensor\n)}tR"),
 	}
-	return vs
+	return slices.Concat(vs, legacyVectors(), archiveVectors())
+}
+
+// legacy is a file in the format before torch 1.6, by its parts.
+type legacy struct{ version, machine, object, keys, data string }
+
+func (l legacy) file() []byte {
+	return []byte(legacyMagic + "\x80\x02" + l.version + ".\x80\x02" + l.machine + ".\x80\x02" + l.object + ".\x80\x02" + l.keys + "." + l.data)
+}
+
+// oldStorage is a persistent id of 6 parts, the last of which is view.
+func oldStorage(class, key string, numel int64, view string) string {
+	return strings.Replace(storageCode(class, key, numel), "tQ", view+"tQ", 1)
+}
+
+func legacyVectors() []vector {
+	w := func(storage string) string {
+		return "}" + textCode("w") + tensorCode(storage, "K\x00", "K\x02\x85", "K\x01\x85") + "s"
+	}
+	data := string(le.AppendUint64(nil, 2)) + "\x00\x00\x80\x3f\x00\x00\x00\x40"
+	good := legacy{"M\xe9\x03", "}" + textCode("little_endian") + "\x88s", w(oldStorage("FloatStorage", "7", 2, "N")), "]" + textCode("7") + "a", data}
+	v := func(name, expect, comment string, patch func(l *legacy)) vector {
+		l := good
+		patch(&l)
+		return vector{"legacy-" + name, expect, comment, func(testing.TB) []byte { return l.file() }}
+	}
+	return []vector{
+		v("unedited", "ok", "the format before torch 1.6, the base of the others", func(*legacy) {}),
+		v("version", "malformed", "another version", func(l *legacy) { l.version = "K\x01" }),
+		v("machine", "malformed", "no dict about the machine", func(l *legacy) { l.machine = "N" }),
+		v("big-endian", "unsupported", "a big-endian machine", func(l *legacy) { l.machine = "}" + textCode("little_endian") + "\x89s" }),
+		v("keys-none", "malformed", "no list of keys", func(l *legacy) { l.keys = "N" }),
+		v("keys-few", "malformed", "no key", func(l *legacy) { l.keys = "]" }),
+		v("keys-many", "malformed", "a key twice", func(l *legacy) { l.keys = "](" + textCode("7") + textCode("7") + "e" }),
+		v("keys-other", "malformed", "the key of no storage", func(l *legacy) { l.keys = "]" + textCode("8") + "a" }),
+		v("keys-number", "malformed", "a key that is a number", func(l *legacy) { l.keys = "]K\x07a" }),
+		v("count", "malformed", "another number of elements before the data", func(l *legacy) { l.data = string(le.AppendUint64(nil, 1)) + data[8:] }),
+		v("count-cut", "malformed", "the end before the data", func(l *legacy) { l.data = data[:4] }),
+		v("data-cut", "malformed", "the end within the data", func(l *legacy) { l.data = data[:15] }),
+		v("suffix", "malformed", "a byte after the data", func(l *legacy) { l.data += "\x00" }),
+		v("numel", "malformed", "2^40 elements in a small file", func(l *legacy) { l.object = w(oldStorage("FloatStorage", "7", 1<<40, "N")) }),
+		v("numel-overflow", "malformed", "2^62 elements of 4 bytes", func(l *legacy) { l.object = w(oldStorage("FloatStorage", "7", 1<<62, "N")) }),
+		v("storage-twice", "malformed", "one storage with two sizes", func(l *legacy) {
+			l.object = w(oldStorage("FloatStorage", "7", 2, "N")) + textCode("x") + tensorCode(oldStorage("FloatStorage", "7", 1, "N"), "K\x00", "K\x01\x85", "K\x01\x85") + "s"
+		}),
+		v("view", "unsupported", "a view of a storage", func(l *legacy) {
+			l.object = w(oldStorage("FloatStorage", "7", 2, "("+textCode("8")+"K\x00K\x02t"))
+		}),
+		v("parts", "malformed", "a persistent id of 5 parts, as in a zip archive", func(l *legacy) { l.object = w(storageCode("FloatStorage", "7", 2)) }),
+		v("module", "unsupported", "the source of a module", func(l *legacy) { l.object = "(" + textCode("module") + "NNNtQ" }),
+		v("os-system", "malformed", "a command", func(l *legacy) { l.object = "cposix\nsystem\n" + textCode("x") + "\x85R" }),
+		v("os-system-first", "malformed", "a command in place of the version", func(l *legacy) { l.version = "cposix\nsystem\n" + textCode("x") + "\x85R" }),
+		v("storage-first", "malformed", "a storage in place of the version", func(l *legacy) { l.version = oldStorage("FloatStorage", "7", 2, "N") }),
+	}
+}
+
+// archiveVectors are archives of PyTorch that are no checkpoints.
+func archiveVectors() []vector {
+	one := record{"data/0", []byte("\x00\x00\x80\x3f\x00\x00\x00\x40")}
+	script := func(name, expect, comment, code string) vector {
+		return vector{"script-" + name, expect, comment, func(t testing.TB) []byte {
+			return pack(t, "s", one, record{"data.pkl", []byte("\x80\x02" + code)}, record{"code/s.py", []byte("class S: pass")},
+				record{"constants.pkl", []byte("\x80\x02).")}, record{"version", []byte("3\n")})
+		}}
+	}
+	module := "c__torch__\nS\n)\x81"
+	weight := func(meta string) string {
+		return `{"config":{"w":{"path_name":"weight_0","use_pickle":false,"tensor_meta":{` + meta + `}}}}`
+	}
+	meta := func(dtype, size, stride string) string {
+		return `"dtype":` + dtype + `,"sizes":[` + size + `],"strides":[` + stride + `],"storage_offset":{"as_int":0},"layout":7`
+	}
+	export := func(name, expect, comment, config string) vector {
+		return vector{"export-" + name, expect, comment, func(t testing.TB) []byte {
+			return pack(t, "e", record{"archive_format", []byte("pt2")}, record{"data/weights/weight_0", one.data},
+				record{"data/weights/model_weights_config.json", []byte(config)}, record{".data/version", []byte("6\n")})
+		}}
+	}
+	old := func(name, expect, comment string, inner func(t testing.TB) []byte) vector {
+		return vector{"export-" + name, expect, comment, func(t testing.TB) []byte {
+			records := []record{{oldProgram, []byte("{}")}, {"version", []byte("8.2")}}
+			if inner != nil {
+				records = append(records, record{"serialized_state_dict.pt", inner(t)})
+			}
+			return pack(t, "", records...)
+		}}
+	}
+	two := `{"as_int":2}`
+	return []vector{
+		script("unedited", "ok", "a TorchScript module with one weight", module+"}"+textCode("w")+w0+"sb."),
+		script("nested", "ok", "a module in a module", module+"}("+textCode("a")+module+"}"+textCode("w")+w0+"sb"+textCode("n")+"K\x01ub."),
+		script("empty", "unsupported", "a module without weights", module+"}b."),
+		script("no-module", "malformed", "a dict in place of a module", "}"+textCode("w")+w0+"s."),
+		script("cycle", "ok", "a module that holds itself beside a weight", module+"q\x00}("+textCode("a")+"h\x00"+textCode("w")+w0+"ub."),
+		script("braid", "limit", "30 modules, each of which holds the next twice: 2^30 paths", moduleBraid(0, 30)+"."),
+		script("os-system", "malformed", "a command beside a weight", module+"}("+textCode("w")+w0+textCode("x")+"cposix\nsystem\n"+textCode("x")+"\x85Rub."),
+		export("unedited", "ok", "a program of torch.export with one weight", weight(meta("7", two, `{"as_int":1}`))),
+		export("config-none", "unsupported", "weights of no program", `{"config":{}}`),
+		export("config-text", "malformed", "a list of weights that is no JSON", `{"config":`),
+		export("config-twice", "malformed", "a weight twice", `{"config":{"w":{},"w":{}}}`),
+		export("dtype", "unsupported", "a type that the schema does not have", weight(meta("99", two, `{"as_int":1}`))),
+		export("layout", "unsupported", "a sparse weight", strings.Replace(weight(meta("7", two, `{"as_int":1}`)), `"layout":7`, `"layout":1`, 1)),
+		export("expression", "malformed", "a size that is an expression", weight(meta("7", `{"as_expr":"s0"}`, `{"as_int":1}`))),
+		export("out", "malformed", "three elements in the bytes of two", weight(meta("7", `{"as_int":3}`, `{"as_int":1}`))),
+		export("expanded", "limit", "one element as 2^40", weight(meta("7", `{"as_int":1099511627776}`, `{"as_int":0}`))),
+		export("path", "malformed", "a weight whose record is missing", strings.Replace(weight(meta("7", two, `{"as_int":1}`)), "weight_0", "../weight_0", 1)),
+		export("pickled", "unsupported", "a pickled weight", strings.Replace(weight(meta("7", two, `{"as_int":1}`)), "false", "true", 1)),
+		old("old", "ok", "a program of torch.export up to 2.7", func(t testing.TB) []byte { return readTestdata(t, "one.pt") }),
+		old("old-empty", "malformed", "the same without weights", nil),
+		old("old-nested", "malformed", "the same with another program in place of the weights", func(t testing.TB) []byte { return pack(t, "", record{oldProgram, nil}) }),
+		old("old-text", "malformed", "the same with text in place of the weights", func(t testing.TB) []byte { return []byte("state") }),
+	}
+}
+
+// moduleBraid is module i of n, which holds the next one twice.
+func moduleBraid(i, n int) string {
+	if i == n {
+		return "N"
+	}
+	return fmt.Sprintf("c__torch__\nS\n)\x81q%c}(%s%s%sh%cub", i, textCode("a"), moduleBraid(i+1, n), textCode("b"), min(i+1, n-1))
+}
+
+// late is a pickle of n lists, one in the other, in which each is put into the
+// one before while it is still empty.
+func late(n int) string {
+	put := func(i int) string { return "r" + string(le.AppendUint32(nil, uint32(i))) }
+	code := "(]" + put(0)
+	for i := 1; i < n; i++ {
+		code += "]" + put(i) + "aj" + string(le.AppendUint32(nil, uint32(i)))
+	}
+	return code + "t."
 }
 
 // braid is dictionary i of n, which holds the next one twice.
