@@ -13,6 +13,7 @@ import (
 	"lethe/edit"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
+	"lethe/pickle"
 	"lethe/verify"
 )
 
@@ -58,7 +59,7 @@ func imageCosts(threads int, top float64) ([]cost, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := cli.OpenNetwork(ctx, *base, nil)
+	n, err := cli.OpenNetwork(ctx, *base, nil, pickle.Options{})
 	if err != nil {
 		return nil, err
 	}

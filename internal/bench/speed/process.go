@@ -10,6 +10,7 @@ import (
 
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
+	"lethe/pickle"
 	"lethe/verify"
 )
 
@@ -75,12 +76,12 @@ func forgetSection() error {
 
 // judge returns the score of an edited checkpoint on all training images.
 func judge(ctx context.Context, path string) (string, error) {
-	before, err := cli.OpenNetwork(ctx, *base, nil)
+	before, err := cli.OpenNetwork(ctx, *base, nil, pickle.Options{})
 	if err != nil {
 		return "", err
 	}
 	defer before.Close()
-	after, err := cli.OpenNetwork(ctx, path, nil)
+	after, err := cli.OpenNetwork(ctx, path, nil, pickle.Options{})
 	if err != nil {
 		return "", err
 	}
