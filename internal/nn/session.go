@@ -280,7 +280,7 @@ func (s *Session) parameters(train []string) (map[string]*param, error) {
 func (s *Session) allocate(v *value, shape []int) {
 	groups := s.groups
 	if !v.kept {
-		groups = s.threads * chunk
+		groups = s.threads * min(chunk, groups)
 	}
 	dims := append(append([]int{groups}, shape...), Lanes)
 	v.value = tensor.New(tensor.WithShape(dims...), tensor.Of(tensor.Float32))
