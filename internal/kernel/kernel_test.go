@@ -19,7 +19,12 @@ func guarded(t *testing.T, r *rand.Rand, n int) ([]float32, func()) {
 	}
 	v := all[zone : zone+n : zone+n]
 	for i := range v {
-		v[i] = sample(r)
+		switch v[i] = sample(r); r.IntN(200) {
+		case 0:
+			v[i] = float32(math.NaN())
+		case 1:
+			v[i] = float32(math.Inf(r.IntN(2)*2 - 1))
+		}
 	}
 	return v, func() {
 		t.Helper()
