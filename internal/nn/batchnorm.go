@@ -35,7 +35,12 @@ type batchNormLayer struct {
 	sums                 [][][2 * Lanes]float32 // the same in lanes, of each worker
 }
 
-func buildBatchNorm(b *builder) layer { return newBatchNorm(b) }
+func buildBatchNorm(b *builder) layer {
+	if b.session.learns {
+		return newBatchStat(b)
+	}
+	return newBatchNorm(b)
+}
 
 func newBatchNorm(b *builder) *batchNormLayer {
 	features := b.inDims[0]

@@ -52,11 +52,16 @@ func TestForwardAgreesWithReference(t *testing.T) {
 // samples and returns it.
 func step(t *testing.T, n *Net, x []float32, count, threads int, train []string) []float32 {
 	t.Helper()
-	size := product(n.InputShape())
 	s, err := n.NewSession(count, threads, train)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return stepOf(s, x, count)
+}
+
+// stepOf is step on a session.
+func stepOf(s *Session, x []float32, count int) []float32 {
+	size, classes := product(s.net.InputShape()), s.net.Classes()
 	groups := (count + Lanes - 1) / Lanes
 	s.Step(groups, func(g int, dst []float32) {
 		clear(dst)
@@ -68,7 +73,7 @@ func step(t *testing.T, n *Net, x []float32, count, threads int, train []string)
 	}, func(g int, logits, grad []float32) {
 		clear(grad)
 		for l := range min(Lanes, count-g*Lanes) {
-			for c := range n.Classes() {
+			for c := range classes {
 				grad[c*Lanes+l] = coefficient(g*Lanes+l, c)
 			}
 		}

@@ -16,8 +16,9 @@ import (
 )
 
 // forTorch writes what PyTorch needs to compute the logits of count samples and
-// the gradient of the loss of step to a new folder.
-func forTorch(t *testing.T, n *Net, sd *model.StateDict, x []float32, count int) (dir string) {
+// the gradient of the loss of step to a new folder. If chunk is not 0, batch
+// normalization is in training mode on that many samples.
+func forTorch(t *testing.T, n *Net, sd *model.StateDict, x []float32, count, chunk int) (dir string) {
 	t.Helper()
 	g, dir := n.Graph(), t.TempDir()
 	type node struct {
@@ -30,8 +31,9 @@ func forTorch(t *testing.T, n *Net, sd *model.StateDict, x []float32, count int)
 		Nodes   []node   `json:"nodes"`
 		Weights [][2]any `json:"weights"`
 		Params  []string `json:"params"`
+		Chunk   int      `json:"chunk"`
 	}
-	c.Shape, c.Params = append([]int{count}, n.InputShape()...), g.Parameters()
+	c.Shape, c.Params, c.Chunk = append([]int{count}, n.InputShape()...), g.Parameters(), chunk
 	for _, m := range g.Nodes {
 		c.Nodes = append(c.Nodes, node{m.Op, m.Inputs, m.Attrs})
 	}
@@ -140,7 +142,7 @@ func TestOracle(t *testing.T) {
 	args := []string{filepath.Join("testdata", "oracle.py")}
 	add := func(name string, n *Net, sd *model.StateDict) {
 		x := samples(count, product(n.InputShape()))
-		all[name] = example{n, x, forTorch(t, n, sd, x, count)}
+		all[name] = example{n, x, forTorch(t, n, sd, x, count, 0)}
 		args = append(args, all[name].dir)
 	}
 	for name, s := range networks() {

@@ -22,6 +22,7 @@ type Session struct {
 	net     *Net
 	groups  int // capacity
 	threads int
+	learns  bool     // BatchNormalization is in training mode
 	values  []*value // of the input and of the output of every layer
 	layers  []layer
 	path    []stretch
@@ -181,12 +182,16 @@ type builder struct {
 // threads goroutines (0: one for each processor). train names the parameters
 // whose gradients are wanted; every other weight stays as it is.
 func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
+	return n.newSession(batch, threads, train, false)
+}
+
+func (n *Net) newSession(batch, threads int, train []string, learns bool) (*Session, error) {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	groups := (batch + Lanes - 1) / Lanes
 	threads = max(1, min(threads, (groups+chunk-1)/chunk))
-	s := &Session{net: n, groups: groups, threads: threads}
+	s := &Session{net: n, groups: groups, threads: threads, learns: learns}
 	byName, err := s.parameters(train)
 	if err != nil {
 		return nil, err
@@ -199,7 +204,10 @@ func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
 	flows := false
 	var builders []*builder
 	for nodes := n.graph.Nodes; len(nodes) > 0; {
-		node, span := &nodes[0], fusible(nodes, dims)
+		node, span := &nodes[0], 1
+		if !learns {
+			span = fusible(nodes, dims)
+		}
 		b := &builder{node: node, session: s, in: last, inDims: dims, outDims: n.shapes[nodes[span-1].Outputs[0]]}
 		if span > 1 {
 			b.pool = &nodes[span-1]
@@ -222,6 +230,9 @@ func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
 	}
 	last.kept = true // the logits are what the caller wants
 	s.path = divide(s.values)
+	if learns { // statistics are those of a whole chunk
+		s.path = []stretch{{0, len(builders), false}}
+	}
 	for _, st := range s.path {
 		for _, v := range s.values[st.lo+1 : st.hi] {
 			v.brief = st.byGroups && !v.kept
@@ -267,6 +278,8 @@ func (s *Session) parameters(train []string) (map[string]*param, error) {
 			p.grad = dense(s.net.dims[name], p.dw)
 			at = end
 			copy(p.w, w)
+		} else if s.learns {
+			p.w = slices.Clone(w) // running statistics
 		} else {
 			p.w = w // nobody writes it
 		}
@@ -307,10 +320,11 @@ func (s *Session) Theta() []float32 { return s.theta }
 func (s *Session) Grad() []float32 { return s.grad }
 
 // StateDict returns sd with the trained parameters of the session in it, in
-// the element type that each has there.
+// the element type that each has there, and with the running statistics of a
+// session that moves them.
 func (s *Session) StateDict(sd *model.StateDict) (*model.StateDict, error) {
 	for _, p := range s.params {
-		if p.grad == nil {
+		if p.grad == nil && !s.learns {
 			continue
 		}
 		t, err := model.FromFloat32s(sd.Get(p.name).DType(), sd.Get(p.name).Shape(), p.w)

@@ -6,7 +6,9 @@
 DIR/case.json holds "shape" of the input, "nodes" (op, inputs, outputs, attrs by ONNX's names), "weights"
 ([name, shape] in the order of weights.f32) and "params", the names whose gradients are wanted. The other
 files are little-endian float32: weights.f32, input.f32 and coefficients.f32, one for every logit. The loss
-is the sum of coefficient times logit. Writes DIR/logits.f64 and DIR/grad.f64, gradients side by side.
+is the sum of coefficient times logit. Writes DIR/logits.f64 and DIR/grad.f64, gradients side by side. If
+"chunk" is not 0, batch normalization is in training mode, on that many samples at a time; then DIR/weights.f64
+has all weights, running statistics included, as they are afterwards.
 """
 import json
 import math
@@ -33,7 +35,7 @@ def pad(x, pads, value):
     return F.pad(x, (left, right, top, bottom), value=value)
 
 
-def apply(op, attrs, x, *w):
+def apply(training, op, attrs, x, *w):
     geometry = dict(stride=tuple(attrs.get("strides", (1, 1))), dilation=tuple(attrs.get("dilations", (1, 1))))
     pads = attrs.get("pads", (0, 0, 0, 0))
     if op == "Conv":
@@ -42,7 +44,7 @@ def apply(op, attrs, x, *w):
         return F.max_pool2d(pad(x, pads, -math.inf), tuple(attrs["kernel_shape"]), **geometry)
     if op == "BatchNormalization":
         scale, shift, mean, var = w
-        return F.batch_norm(x, mean, var, scale, shift, training=False, eps=attrs.get("epsilon", 1e-5))
+        return F.batch_norm(x, mean, var, scale, shift, training=training, momentum=0.1, eps=attrs.get("epsilon", 1e-5))
     if op == "Relu":
         return F.relu(x)
     if op == "Flatten":
@@ -65,11 +67,16 @@ def judge(folder):
     for name in case["params"]:
         weights[name].requires_grad_()
     x = read(os.path.join(folder, "input.f32"), case["shape"])
-    for node in case["nodes"]:
-        x = apply(node["op"], node["attrs"] or {}, x, *[weights[name] for name in node["inputs"][1:]])
+    outputs = []
+    for part in x.split(case["chunk"] or len(x)):
+        for node in case["nodes"]:
+            part = apply(case["chunk"] > 0, node["op"], node["attrs"] or {}, part, *[weights[name] for name in node["inputs"][1:]])
+        outputs.append(part)
+    x = torch.cat(outputs)
     write(os.path.join(folder, "logits.f64"), x)
     (x * read(os.path.join(folder, "coefficients.f32"), x.shape)).sum().backward()
     write(os.path.join(folder, "grad.f64"), torch.cat([weights[name].grad.flatten() for name in case["params"]]))
+    write(os.path.join(folder, "weights.f64"), torch.cat([weights[name].flatten() for name, _ in case["weights"]]))
 
 
 if __name__ == "__main__":
