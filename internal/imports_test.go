@@ -46,9 +46,10 @@ var rooms = map[string][]string{
 	"internal/kernel/asm": {avo},
 	"internal/nn":         {"model", "internal/kernel", gorgonia},
 	"internal/dataset":    {"model", compress},
+	"internal/train":      {"model", "internal/nn", "internal/kernel", "internal/dataset"},
 	// The kernel's exponential is the same on every machine; math.Exp is not.
 	"edit":   {"model", "internal/nn", "internal/dataset", "internal/kernel"},
-	"verify": {"model", "internal/nn", "internal/dataset", "internal/kernel", "onnxio", onnxGo, gorgonia},
+	"verify": {"model", "internal/nn", "internal/dataset", "internal/train", "internal/kernel", "onnxio", onnxGo, gorgonia},
 
 	"fixtures":        {},
 	"fixtures/gen":    {},

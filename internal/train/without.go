@@ -1,0 +1,188 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"lethe/internal/dataset"
+	"lethe/internal/nn"
+	"lethe/model"
+)
+
+// Options say what [Without] trains on.
+type Options struct {
+	Classes []int        // that it leaves out
+	Norm    dataset.Norm // of the images
+	Seed    uint64       // of the first weights and of the order of the images
+	Threads int          // goroutines; 0: one for each processor. The result does not depend on it
+
+	// Cache is a folder that keeps what was trained, "" for none. It is made if
+	// it is not there. A file in it is named by a digest of everything that the
+	// weights depend on and ends in a digest of its own; one that is damaged is
+	// ignored and replaced. A folder that cannot be read or written costs time,
+	// not the result.
+	Cache string
+
+	// Progress, if not nil, is called after every step with the mean
+	// cross-entropy of its batch.
+	Progress func(step, steps int, loss float64)
+}
+
+// Recipe is how a network was trained, for a report.
+type Recipe struct {
+	Optimizer string  `json:"optimizer"`
+	Rate      float64 `json:"rate"` // at first; it falls to 0
+	Batch     int     `json:"batch"`
+	Together  int     `json:"normalized_together"` // images whose statistics BatchNormalization takes
+	Steps     int     `json:"steps"`
+	Images    int     `json:"images"`
+	Seed      uint64  `json:"seed"`
+}
+
+// The recipe is the same for every network and data set: passes over the
+// images, but at least so many steps.
+const (
+	rate       = 2e-3
+	batch      = 256
+	passes     = 12
+	leastSteps = 500
+)
+
+// Without trains a network with the graph g from scratch on the images of set
+// that are not of opts.Classes, and returns its weights as float32: all that
+// the graph uses and nothing else. like has their shapes. The network keeps its
+// outputs for the classes that it never sees.
+//
+// Weights and biases of Conv and Gemm begin as in torch.nn: uniform within
+// 1/sqrt(inputs of a unit), which is kaiming_uniform with a = sqrt(5). Adam
+// minimises the mean cross-entropy with a rate that falls along a cubic close
+// to half a cosine; BatchNormalization is in training mode, see
+// [nn.Net.NewTrainingSession].
+func Without(ctx context.Context, g *model.Graph, like *model.StateDict, set *dataset.Set, opts Options) (*model.StateDict, *Recipe, error) {
+	return without(ctx, g, like, set, opts, length{passes, leastSteps})
+}
+
+func without(ctx context.Context, g *model.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*model.StateDict, *Recipe, error) {
+	r, err := prepare(g, like, set, opts, long)
+	if err != nil {
+		return nil, nil, err
+	}
+	train := r.train
+	if opts.Cache != "" {
+		train = r.cached
+	}
+	sd, err := train(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return sd, r.recipe, nil
+}
+
+// length is how long to train.
+type length struct{ passes, leastSteps int }
+
+// run is a network that is ready to be trained.
+type run struct {
+	net    *nn.Net
+	start  *model.StateDict
+	set    *dataset.Set
+	opts   Options
+	images []int
+	recipe *Recipe
+	rng    *rand.Rand
+}
+
+func prepare(g *model.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*run, error) {
+	if _, err := nn.Bind(g, like); err != nil {
+		return nil, err
+	}
+	r := &run{set: set, opts: opts, rng: rand.New(rand.NewPCG(opts.Seed, 0))}
+	var err error
+	if r.start, err = fresh(g, like, r.rng); err != nil {
+		return nil, err
+	}
+	if r.net, err = nn.Bind(g, r.start); err != nil {
+		return nil, err
+	}
+	classes := r.net.Classes()
+	if err := set.Fits(r.net.InputShape(), classes); err != nil {
+		return nil, err
+	}
+	for _, c := range opts.Classes {
+		if c < 0 || c >= classes {
+			return nil, fmt.Errorf("class %d does not exist: the network has classes 0 to %d", c, classes-1)
+		}
+	}
+	if _, r.images = set.Split(opts.Classes...); len(r.images) == 0 {
+		return nil, fmt.Errorf("none of the %d images is of a class that remains: there is nothing to train on", set.Len())
+	}
+	r.recipe = &Recipe{
+		Optimizer: "Adam", Rate: rate, Batch: batch, Together: nn.ChunkSamples,
+		Steps: max(long.leastSteps, long.passes*len(r.images)/batch), Images: len(r.images), Seed: opts.Seed,
+	}
+	return r, nil
+}
+
+func (r *run) train(ctx context.Context) (*model.StateDict, error) {
+	session, err := r.net.NewTrainingSession(batch, r.opts.Threads)
+	if err != nil {
+		return nil, err
+	}
+	f := NewFitter(session, r.set, r.opts.Norm, r.images, batch, r.rng)
+	steps := r.recipe.Steps
+	for step := range steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		x := float64(step) / float64(steps)
+		loss := f.Step(rate * (1 - float64(float64(x*x)*(3-float64(2*x)))))
+		if r.opts.Progress != nil {
+			r.opts.Progress(step+1, steps, loss)
+		}
+	}
+	return session.StateDict(r.start)
+}
+
+// fresh returns the weights that a network begins with. like binds to g.
+func fresh(g *model.Graph, like *model.StateDict, rng *rand.Rand) (*model.StateDict, error) {
+	var entries []model.Entry
+	seen := map[string]bool{"": true}
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		for j, name := range n.Inputs[1:] {
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			shape := like.Get(name).Shape()
+			v := make([]float32, like.Get(name).Len())
+			if n.Op == "BatchNormalization" {
+				if j == 0 || j == 3 { // scale and running variance
+					v = slices.Repeat([]float32{1}, len(v))
+				}
+			} else {
+				bound := 1 / math.Sqrt(float64(inputs(n, like.Get(n.Inputs[1]).Shape())))
+				for i := range v {
+					v[i] = float32(bound * float64(2*rng.Float64()-1))
+				}
+			}
+			entries = append(entries, model.Entry{Name: name, Tensor: model.Float32Tensor(shape, v)})
+		}
+	}
+	return model.NewStateDict(entries...)
+}
+
+// inputs returns how many inputs a unit with a weight of that shape has.
+func inputs(n *model.Node, shape []int) int {
+	if n.Op == "Gemm" && n.Int("transB", 0) == 0 {
+		return shape[0]
+	}
+	count := 1
+	for _, d := range shape[1:] {
+		count *= d
+	}
+	return count
+}
