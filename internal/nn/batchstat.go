@@ -95,7 +95,7 @@ func (l *batchStatLayer) forward(p part) {
 			kernel.Affine(y[lo:hi], x[lo:hi], 1, -mean)
 			kernel.AffineGrad(y[lo:hi], y[lo:hi], y[lo:hi], 1, 0, &sums)
 		})
-		variance := float64(total(sums[Lanes:])) * l.perSample
+		variance := float64(float64(total(sums[Lanes:])) * l.perSample)
 		inv := 1 / math.Sqrt(variance+l.eps)
 		factor := float32(float64(l.scale.w[f]) * inv)
 		l.planes(f, func(lo, hi int) { kernel.Affine(y[lo:hi], y[lo:hi], factor, l.shift.w[f]) })
