@@ -47,6 +47,14 @@ type Comparison struct {
 	Checks  []Check  `json:"checks"`
 	Changes []Change `json:"changes"` // of what both have in one shape and type, in the order before
 	L2      float64  `json:"l2"`      // over the parameters in Changes, last layer included, buffers not
+	Layers  []Layer  `json:"layers"`  // the same by node of the graph
+}
+
+// Layer is what happened to the parameters of one node of the graph.
+type Layer struct {
+	Name  string  `json:"name"`
+	L2    float64 `json:"l2"`
+	Share float64 `json:"share"` // of the squared L2 of all parameters; 0 if nothing moved
 }
 
 // moved says by how much, where a number can say it.
@@ -92,7 +100,7 @@ func Compare(g *model.Graph, before, after *model.StateDict) (*Comparison, error
 	}
 	broken := map[string][]string{SameNames: names(before, after)}
 	c := &Comparison{}
-	sum := 0.0
+	sum, squaresOf := 0.0, map[string]float64{}
 	for name, b := range before.All() {
 		ch := Change{Name: name, Role: "other", DType: b.DType().String(), Shape: append([]int{}, b.Shape()...)}
 		if role, ok := roles[name]; ok {
@@ -139,14 +147,43 @@ func Compare(g *model.Graph, before, after *model.StateDict) (*Comparison, error
 		}
 		if ch.Role == "parameter" || ch.Role == "last layer" {
 			sum += squares
+			squaresOf[name] = squares
 		}
 		c.Changes = append(c.Changes, ch)
 	}
 	c.L2 = math.Sqrt(sum)
+	c.Layers = layers(g, squaresOf, sum)
 	for _, name := range invariants {
 		c.Checks = append(c.Checks, Check{Name: name, OK: len(broken[name]) == 0, Detail: list(broken[name])})
 	}
 	return c, nil
+}
+
+// layers adds up the squared differences of the parameters of every node. One
+// that several nodes share belongs to the first.
+func layers(g *model.Graph, squares map[string]float64, total float64) []Layer {
+	all, seen := []Layer{}, map[string]bool{}
+	params := g.Parameters()
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		sum, own := 0.0, 0
+		for _, name := range n.Inputs {
+			if slices.Contains(params, name) && !seen[name] {
+				seen[name] = true
+				sum += squares[name]
+				own++
+			}
+		}
+		if own == 0 {
+			continue
+		}
+		l := Layer{Name: n.Name, L2: math.Sqrt(sum)}
+		if total > 0 {
+			l.Share = sum / total
+		}
+		all = append(all, l)
+	}
+	return all
 }
 
 // roles returns the role of every entry that the graph uses.

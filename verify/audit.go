@@ -1,0 +1,778 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"lethe/internal/dataset"
+	"lethe/internal/kernel"
+	"lethe/internal/nn"
+	"lethe/internal/train"
+	"lethe/model"
+)
+
+// Audit is what attacks on an edited network find, beside what they find on the
+// network before the edit and, if there is one, on a network retrained without
+// the classes. It is evidence of an edit: a class that a network only hides
+// passes every test of its outputs, and not these. Each measure is to be read as
+// its distance from the retrained network, which never saw the classes and knows
+// something of them all the same.
+type Audit struct {
+	Seed      uint64         `json:"seed"`                // of every draw
+	Retrained *train.Recipe  `json:"retrained,omitempty"` // how the network to compare with was trained
+	Measures  []AuditMeasure `json:"measures"`
+}
+
+// AuditMeasure is one measure on two or three networks.
+type AuditMeasure struct {
+	Name        string    `json:"name"` // for programs; does not change
+	Title       string    `json:"title"`
+	Definition  string    `json:"definition"`
+	Before      *Estimate `json:"before,omitempty"`
+	After       *Estimate `json:"after,omitempty"`
+	Retrained   *Estimate `json:"retrained,omitempty"`
+	NotMeasured string    `json:"not_measured,omitempty"` // the reason; then there are no estimates
+}
+
+// Gap returns the value after the edit less that of the retrained network, and
+// whether their intervals lie apart; ok is false if one of the two is missing.
+func (m *AuditMeasure) Gap() (gap float64, apart, ok bool) {
+	if m.After == nil || m.Retrained == nil {
+		return 0, false, false
+	}
+	return m.After.Value - m.Retrained.Value, !m.After.overlap(m.Retrained), true
+}
+
+// AuditOptions ask [Judge] for an audit.
+type AuditOptions struct {
+	Seed      uint64
+	Retrained *model.StateDict // float32 weights of a network retrained without the classes, or nil
+	Recipe    *train.Recipe    // of Retrained
+
+	// Progress, if not nil, is called before each measure on each network.
+	Progress func(done, total int, title string)
+}
+
+// Settings of the measures. They are part of the definitions.
+const (
+	probeImages   = 1000 // of each class
+	probePenalty  = 1    // on standardized features, as C = 1 in scikit-learn
+	fewPenalty    = 1    // on the distance from the layer as it is
+	fewRuns       = 10
+	tuneRate      = 1e-3
+	tuneBatch     = 256
+	relearnShare  = 0.95 // of the accuracy before the edit
+	relearnRuns   = 5
+	relearnMost   = 200 // steps
+	fineTuneSteps = 200
+	fineTuneRuns  = 3
+	folds         = 10
+	// On the slope alone. Two classes of a multinomial regression share a
+	// difference evenly: 2 is 1/C = 1 of a binary one.
+	memberPenalty = 2
+	intLevels     = 127
+)
+
+// auditMeasure is one row of the table of measures.
+type auditMeasure struct {
+	name, title, definition string
+	// unaudited is how a report without an audit names what is missing; "" if
+	// the report has it elsewhere.
+	unaudited string
+	// lacks says what is missing for the measure, or is nil.
+	lacks   func(a *auditor) string
+	measure func(a *auditor, s *subject) (Estimate, error)
+}
+
+var auditMeasures = []auditMeasure{
+	{
+		name: "accuracy", title: "accuracy on the class",
+		definition: "share of the unseen images of the class that the network labels rightly; Wilson's interval",
+		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.logits, a.k), true), nil },
+	},
+	{
+		name: "others", title: "accuracy on the others",
+		definition: "share of the unseen images of all other classes that the network labels rightly; Wilson's interval",
+		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.logits, a.k), false), nil },
+	},
+	{
+		name: "kl", title: "divergence from uniform (nats)",
+		definition: "mean over the unseen images of the class of the sum over classes c of p(c) log(p(c) K), K classes; normal interval",
+		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.divergence(s.logits), nil },
+	},
+	{
+		name: "auc", title: "AUC of the class's logit", unaudited: "AUC of the class's logit",
+		definition: "probability that an unseen image of the class has a larger logit of the class (of several classes, the largest of theirs) than one of another class, ties counting one half; DeLong's interval",
+		measure:    (*auditor).rank,
+	},
+	{
+		name: "linear_probe", title: "linear probe", unaudited: "linear probe on the penultimate features",
+		definition: fmt.Sprintf("accuracy on unseen images of the class of a multinomial logistic regression on the standardized inputs of the last layer, fitted to the first %d training images of every class with penalty %d/2 ||w||^2 on the sum of the losses, intercepts free; Wilson's interval", probeImages, probePenalty),
+		measure:    (*auditor).probe,
+	},
+	fewShot(1), fewShot(5), fewShot(20), fewShot(100),
+	{
+		name: "relearning_steps", title: "relearning (steps)", unaudited: "relearning time",
+		definition: fmt.Sprintf("steps of Adam, size %g, on batches of %d training images of all classes, all parameters free and running statistics fixed, until the accuracy on the unseen images of the class is %g of that before the edit; at most %d; mean of %d runs, Student's interval", tuneRate, tuneBatch, relearnShare, relearnMost, relearnRuns),
+		measure:    (*auditor).relearn,
+	},
+	{
+		name: "fine_tuning", title: "fine-tuning on the others", unaudited: "fine-tuning on the other classes",
+		definition: fmt.Sprintf("accuracy on the unseen images of the class after %d steps of Adam, size %g, on batches of %d training images of the other classes, all parameters free and running statistics fixed; mean of %d runs, Student's and Wilson's intervals together", fineTuneSteps, tuneRate, tuneBatch, fineTuneRuns),
+		lacks:      (*auditor).lacksOthers,
+		measure:    (*auditor).fineTune,
+	},
+	{
+		name: "membership", title: "membership by loss", unaudited: "membership inference",
+		definition: fmt.Sprintf("share of training images of the class and as many unseen ones that a logistic regression on the loss, 1/2 w^2 on the sum of its losses, tells apart, each by the regression of the other %d of %d stratified folds; 0.5 is chance; Wilson's interval", folds-1, folds),
+		lacks:      (*auditor).lacksMembers,
+		measure:    (*auditor).members,
+	},
+	{
+		name: "int8_accuracy", title: "int8: accuracy on the class", unaudited: "effect of rounding to int8",
+		definition: "as accuracy, " + int8Rule,
+		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.rounded, a.k), true), nil },
+	},
+	{
+		name: "int8_others", title: "int8: accuracy on the others", unaudited: "effect of rounding to int8",
+		definition: "as others, " + int8Rule,
+		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.rounded, a.k), false), nil },
+	},
+	{
+		name: "int8_kl", title: "int8: divergence from uniform", unaudited: "effect of rounding to int8",
+		definition: "as kl, " + int8Rule,
+		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.divergence(s.rounded), nil },
+	},
+}
+
+const int8Rule = "with every weight of a convolution or a fully connected layer rounded to 8 bits: one scale a tensor, the largest magnitude over 127, no zero point; biases, normalization and arithmetic in float32"
+
+func fewShot(images int) auditMeasure {
+	return auditMeasure{
+		name: fmt.Sprintf("few_shot_%d", images), title: fmt.Sprintf("last layer retuned, %d a class", images),
+		unaudited:  "few-shot retuning of the last layer",
+		definition: fmt.Sprintf("accuracy on unseen images of the class after the last layer is fitted to %d training images of every class: the smallest sum of their cross-entropies and %d/2 of the squared distance from the layer as it is, intercepts free, inputs scaled so that the mean of their squares over these images is 1; mean of %d draws, Student's and Wilson's intervals together", images, fewPenalty, fewRuns),
+		lacks: func(a *auditor) string {
+			for c, all := range a.byClass {
+				if len(all) < images && (len(all) > 0 || a.forgotten[c]) {
+					return fmt.Sprintf("class %d has %d training images, it takes %d", c, len(all), images)
+				}
+			}
+			return ""
+		},
+		measure: func(a *auditor, s *subject) (Estimate, error) { return a.retune(s, images) },
+	}
+}
+
+// notMeasured lists what an honest reader of a report must know was not looked
+// at.
+func notMeasured(a *Audit) []string {
+	var list []string
+	add := func(what string) {
+		if what != "" && !slices.Contains(list, what) {
+			list = append(list, what)
+		}
+	}
+	if a == nil {
+		for _, m := range auditMeasures {
+			add(m.unaudited)
+		}
+	} else {
+		for _, m := range a.Measures {
+			if m.NotMeasured != "" {
+				add(m.Title + ": " + m.NotMeasured)
+			}
+		}
+	}
+	if a == nil || a.Retrained == nil {
+		add("comparison with a network retrained without the class")
+	}
+	add("copies of the weights elsewhere: optimizer state, averages, older versions")
+	return list
+}
+
+// auditor holds what is the same for every network.
+type auditor struct {
+	ctx       context.Context
+	q         *Question
+	k         int
+	forgotten []bool  // by class
+	byClass   [][]int // training images
+	probed    []int   // training images that the probe is fitted to
+	unseen    []int   // all test images
+	before    float64 // accuracy on the class before the edit
+	seed      uint64
+}
+
+// subject is a network and what it makes of the images.
+type subject struct {
+	net             *nn.Net
+	sd              *model.StateDict
+	w               []float64 // the last layer, as of regression
+	logits, rounded []float32 // of the test images, as it is and rounded to int8
+	inputs, probed  []float64 // of the last layer: of the test images and of the auditor's probed ones
+	featureNet      *nn.Net
+}
+
+func newAuditor(ctx context.Context, q *Question) *auditor {
+	k := q.Net.Classes()
+	a := &auditor{ctx: ctx, q: q, k: k, seed: q.Audit.Seed, forgotten: make([]bool, k), byClass: make([][]int, k)}
+	for _, c := range q.Classes {
+		a.forgotten[c] = true
+	}
+	for i, l := range q.Train.Labels {
+		a.byClass[l] = append(a.byClass[l], i)
+		if len(a.byClass[l]) <= probeImages {
+			a.probed = append(a.probed, i)
+		}
+	}
+	if q.Test != nil {
+		a.unseen = make([]int, q.Test.Len())
+		for i := range a.unseen {
+			a.unseen[i] = i
+		}
+	}
+	return a
+}
+
+// audit runs every measure on the networks before and after the edit and, if
+// there is one, on the retrained one.
+func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
+	a, opts := newAuditor(ctx, q), q.Audit
+	result := &Audit{Seed: opts.Seed}
+	for _, m := range auditMeasures {
+		result.Measures = append(result.Measures, AuditMeasure{Name: m.name, Title: m.title, Definition: m.definition})
+	}
+	nets := []*nn.Net{q.Net, after}
+	states := []*model.StateDict{q.Before, q.After}
+	if opts.Retrained != nil {
+		net, err := nn.Bind(q.Net.Graph(), opts.Retrained)
+		if err != nil {
+			return nil, fmt.Errorf("the retrained network: %w", err)
+		}
+		nets, states, result.Retrained = append(nets, net), append(states, opts.Retrained), opts.Recipe
+	}
+	lacks := a.lacksUnseen()
+	done, total := 0, len(nets)*len(auditMeasures)
+	for n, net := range nets {
+		var s *subject
+		if lacks == "" {
+			var err error
+			if s, err = a.subject(net, states[n]); err != nil {
+				return nil, err
+			}
+		}
+		for i, m := range auditMeasures {
+			if opts.Progress != nil {
+				opts.Progress(done, total, m.title)
+			}
+			done++
+			out := &result.Measures[i]
+			if out.NotMeasured = lacks; lacks == "" && m.lacks != nil {
+				out.NotMeasured = m.lacks(a)
+			}
+			if out.NotMeasured != "" {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			e, err := m.measure(a, s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", m.title, err)
+			}
+			*[]**Estimate{&out.Before, &out.After, &out.Retrained}[n] = &e
+			if n == 0 && m.name == "accuracy" {
+				a.before = e.Value
+			}
+		}
+	}
+	return result, nil
+}
+
+// lacksUnseen says why nothing can be measured, or returns "".
+func (a *auditor) lacksUnseen() string {
+	if a.q.Test == nil {
+		return "there are no test images"
+	}
+	forgotten, others := a.q.Test.Split(a.q.Classes...)
+	switch {
+	case len(forgotten) == 0:
+		return fmt.Sprintf("none of the %d test images is of the class", a.q.Test.Len())
+	case len(others) == 0:
+		return "all test images are of the class"
+	}
+	return ""
+}
+
+func (a *auditor) lacksOthers() string {
+	if _, others := a.q.Train.Split(a.q.Classes...); len(others) == 0 {
+		return "all training images are of the class"
+	}
+	return ""
+}
+
+func (a *auditor) lacksMembers() string {
+	if n := len(a.memberPairs()[0]); n < folds {
+		return fmt.Sprintf("there are %d pairs of training and test images of the class, it takes %d", n, folds)
+	}
+	return ""
+}
+
+// subject evaluates a network on all images that the measures share.
+func (a *auditor) subject(net *nn.Net, sd *model.StateDict) (*subject, error) {
+	s := &subject{net: net, sd: sd}
+	var err error
+	if s.featureNet, s.w, err = beheaded(net, sd); err != nil {
+		return nil, err
+	}
+	rounded, err := roundInt8(net.Graph(), sd)
+	if err != nil {
+		return nil, err
+	}
+	coarse, err := nn.Bind(net.Graph(), rounded)
+	if err != nil {
+		return nil, err
+	}
+	if s.logits, err = a.outputs(net, a.q.Test, a.unseen); err != nil {
+		return nil, err
+	}
+	if s.rounded, err = a.outputs(coarse, a.q.Test, a.unseen); err != nil {
+		return nil, err
+	}
+	if s.inputs, err = a.features(s, a.q.Test, a.unseen); err != nil {
+		return nil, err
+	}
+	s.probed, err = a.features(s, a.q.Train, a.probed)
+	return s, err
+}
+
+// features returns the inputs of the last layer for the images of a set.
+func (a *auditor) features(s *subject, set *dataset.Set, images []int) ([]float64, error) {
+	v, err := a.outputs(s.featureNet, set, images)
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = float64(x)
+	}
+	return out, err
+}
+
+// beheaded returns the network without its last layer, and that layer as the
+// weights of a [regression].
+func beheaded(net *nn.Net, sd *model.StateDict) (*nn.Net, []float64, error) {
+	g := *net.Graph()
+	last := g.Nodes[len(g.Nodes)-1]
+	g.Nodes = g.Nodes[:len(g.Nodes)-1]
+	g.Outputs = []model.Value{{Name: last.Inputs[0], DType: model.Float32, Shape: []int{model.Dynamic, model.Dynamic}}}
+	body, err := nn.Bind(&g, sd)
+	if err != nil {
+		return nil, nil, err
+	}
+	weight, err := sd.Get(last.Inputs[1]).Float32s()
+	if err != nil {
+		return nil, nil, err
+	}
+	d, k := body.Classes(), net.Classes()
+	w := make([]float64, (d+1)*k)
+	for j := range d {
+		for c := range k {
+			if last.Int("transB", 0) != 0 {
+				w[j*k+c] = float64(weight[c*d+j])
+			} else {
+				w[j*k+c] = float64(weight[j*k+c])
+			}
+		}
+	}
+	if len(last.Inputs) > 2 && last.Inputs[2] != "" {
+		bias, err := sd.Get(last.Inputs[2]).Float32s()
+		if err != nil {
+			return nil, nil, err
+		}
+		for c, b := range bias {
+			w[d*k+c] = float64(b)
+		}
+	}
+	return body, w, nil
+}
+
+// outputs evaluates a network on the images of a set, row by row.
+func (a *auditor) outputs(net *nn.Net, set *dataset.Set, images []int) ([]float32, error) {
+	const batch = 1024
+	s, err := net.NewSession(min(batch, len(images)), a.q.Threads, nil)
+	if err != nil {
+		return nil, err
+	}
+	k := net.Classes()
+	out := make([]float32, len(images)*k)
+	for at := 0; at < len(images); at += batch {
+		if err := a.ctx.Err(); err != nil {
+			return nil, err
+		}
+		rows(s, set, images[at:min(at+batch, len(images))], a.q.Norm, out[at*k:], k)
+	}
+	return out, nil
+}
+
+// rows writes the k outputs of a session for each image to out.
+func rows(s *nn.Session, set *dataset.Set, images []int, norm dataset.Norm, out []float32, k int) {
+	group := func(g int) []int { return images[g*nn.Lanes : min((g+1)*nn.Lanes, len(images))] }
+	s.Forward((len(images)+nn.Lanes-1)/nn.Lanes, func(g int, dst []float32) {
+		set.Lanes(dst, nn.Lanes, group(g), norm)
+	}, func(g int, values []float32) {
+		for l := range group(g) {
+			for c := range k {
+				out[(g*nn.Lanes+l)*k+c] = values[c*nn.Lanes+l]
+			}
+		}
+	})
+}
+
+// best returns the class with the largest of k logits in each row, the first of
+// equals.
+func best(logits []float32, k int) []int {
+	out := make([]int, len(logits)/k)
+	for i := range out {
+		for c, v := range logits[i*k : (i+1)*k] {
+			if v > logits[i*k+out[i]] {
+				out[i] = c
+			}
+		}
+	}
+	return out
+}
+
+// logProbabilities returns the logarithm of the softmax of one row.
+func logProbabilities(logits []float32) []float64 {
+	top, sum := float64(slices.Max(logits)), 0.0
+	out := make([]float64, len(logits))
+	for c, v := range logits {
+		out[c] = float64(v) - top
+		sum += kernel.Exp(out[c])
+	}
+	sum = kernel.Log(sum)
+	for c := range out {
+		out[c] -= sum
+	}
+	return out
+}
+
+// accuracy returns the share of right ones among the predictions for the unseen
+// images, of the classes or of the others.
+func (a *auditor) accuracy(predictions []int, forgotten bool) Estimate {
+	hits, n := 0, 0
+	for i, l := range a.q.Test.Labels {
+		if a.forgotten[l] == forgotten {
+			n++
+			if predictions[i] == int(l) {
+				hits++
+			}
+		}
+	}
+	return share(hits, n)
+}
+
+func (a *auditor) divergence(logits []float32) Estimate {
+	var all []float64
+	for i, l := range a.q.Test.Labels {
+		if a.forgotten[l] {
+			kl := kernel.Log(float64(a.k))
+			for _, lp := range logProbabilities(logits[i*a.k : (i+1)*a.k]) {
+				kl += float64(kernel.Exp(lp) * lp)
+			}
+			all = append(all, kl)
+		}
+	}
+	e := mean(all)
+	e.Value, e.Low = max(0, e.Value), max(0, e.Low)
+	return e
+}
+
+func (a *auditor) rank(s *subject) (Estimate, error) {
+	var scores [2][]float64
+	for i, l := range a.q.Test.Labels {
+		score := math.Inf(-1)
+		for c, v := range s.logits[i*a.k : (i+1)*a.k] {
+			if a.forgotten[c] {
+				score = math.Max(score, float64(v))
+			}
+		}
+		side := 1
+		if a.forgotten[l] {
+			side = 0
+		}
+		scores[side] = append(scores[side], score)
+	}
+	return auc(scores[0], scores[1]), nil
+}
+
+// classifier returns the accuracy of a linear classifier on the inputs of the
+// last layer.
+func (a *auditor) classifier(x, w []float64) Estimate {
+	predictions := classify(x, w, a.k, a.q.Threads)
+	e := a.accuracy(predictions, true)
+	others := a.accuracy(predictions, false).Value
+	e.Others = &others
+	return e
+}
+
+func (a *auditor) probe(s *subject) (Estimate, error) {
+	d := s.featureNet.Classes()
+	fitted, test := standardize(s.probed, s.inputs, d)
+	r := &regression{x: fitted, labels: a.labels(a.probed), classes: a.k, penalty: probePenalty, threads: a.q.Threads}
+	w, _ := r.fit()
+	return a.classifier(test, w), nil
+}
+
+func (a *auditor) labels(images []int) []int {
+	out := make([]int, len(images))
+	for i, image := range images {
+		out[i] = int(a.q.Train.Labels[image])
+	}
+	return out
+}
+
+// standardize returns the features of both sets less the mean and over the
+// standard deviation (divisor n) of the first; a feature that does not vary is
+// only centred.
+func standardize(fitted, test []float64, d int) (x, y []float64) {
+	x, y = slices.Clone(fitted), slices.Clone(test)
+	n := float64(len(x) / d)
+	for j := range d {
+		m, squares := 0.0, 0.0
+		for i := j; i < len(x); i += d {
+			m += x[i]
+		}
+		m /= n
+		for i := j; i < len(x); i += d {
+			squares += float64((x[i] - m) * (x[i] - m))
+		}
+		deviation := math.Sqrt(squares / n)
+		if deviation == 0 {
+			deviation = 1
+		}
+		for _, v := range [][]float64{x, y} {
+			for i := j; i < len(v); i += d {
+				v[i] = (v[i] - m) / deviation
+			}
+		}
+	}
+	return x, y
+}
+
+func (a *auditor) retune(s *subject, images int) (Estimate, error) {
+	var shares, others []float64
+	n := 0
+	for run := range fewRuns {
+		if err := a.ctx.Err(); err != nil {
+			return Estimate{}, err
+		}
+		rng := rand.New(rand.NewPCG(a.seed, uint64(run)))
+		var drawn []int
+		for _, all := range a.byClass {
+			for _, i := range rng.Perm(len(all))[:min(images, len(all))] {
+				drawn = append(drawn, all[i])
+			}
+		}
+		x, err := a.features(s, a.q.Train, drawn)
+		if err != nil {
+			return Estimate{}, err
+		}
+		e := a.classifier(s.inputs, retuned(x, a.labels(drawn), a.k, s.w, a.q.Threads))
+		shares, others, n = append(shares, e.Value), append(others, *e.Others), e.N
+	}
+	return withOthers(shareOfRuns(shares, n), others), nil
+}
+
+// retuned returns the last layer w0 fitted to a few samples. Scaling the inputs,
+// and the layer inversely, makes the distance between layers mean the same for
+// inputs of any magnitude: an edit could make them small.
+func retuned(x []float64, labels []int, classes int, w0 []float64, threads int) []float64 {
+	rms := math.Sqrt(dot(x, x) / float64(len(x)))
+	if rms == 0 {
+		rms = 1
+	}
+	inputs := len(w0) - classes // weights that are no intercepts
+	scaled, from := make([]float64, len(x)), slices.Clone(w0)
+	for i, v := range x {
+		scaled[i] = v / rms
+	}
+	for i := range inputs {
+		from[i] *= rms
+	}
+	r := &regression{x: scaled, labels: labels, classes: classes, penalty: fewPenalty, w0: from, threads: threads}
+	w, _ := r.fit()
+	for i := range inputs {
+		w[i] /= rms
+	}
+	return w
+}
+
+func withOthers(e Estimate, others []float64) Estimate {
+	m, _ := moments(others)
+	e.Others = &m
+	return e
+}
+
+// tuner returns a session of the network in which every parameter is trained,
+// with the running statistics fixed, and the fitter of it.
+func (a *auditor) tuner(s *subject, images []int, run int) (*nn.Session, *train.Fitter, error) {
+	session, err := s.net.NewSession(4*tuneBatch, a.q.Threads, s.net.Graph().Parameters())
+	if err != nil {
+		return nil, nil, err
+	}
+	rng := rand.New(rand.NewPCG(a.seed, uint64(run)))
+	return session, train.NewFitter(session, a.q.Train, a.q.Norm, images, tuneBatch, rng), nil
+}
+
+// hits returns the accuracy of a session on the test images of the classes or of
+// the others.
+func (a *auditor) hits(session *nn.Session, images []int) float64 {
+	logits := make([]float32, 4*tuneBatch*a.k)
+	hits := 0
+	for at := 0; at < len(images); at += 4 * tuneBatch {
+		part := images[at:min(at+4*tuneBatch, len(images))]
+		rows(session, a.q.Test, part, a.q.Norm, logits, a.k)
+		for i, c := range best(logits[:len(part)*a.k], a.k) {
+			if c == int(a.q.Test.Labels[part[i]]) {
+				hits++
+			}
+		}
+	}
+	return float64(hits) / float64(len(images))
+}
+
+func (a *auditor) relearn(s *subject) (Estimate, error) {
+	class, _ := a.q.Test.Split(a.q.Classes...)
+	everything := make([]int, a.q.Train.Len())
+	for i := range everything {
+		everything[i] = i
+	}
+	var steps []float64
+	atLeast := false
+	for run := range relearnRuns {
+		session, fitter, err := a.tuner(s, everything, run)
+		if err != nil {
+			return Estimate{}, err
+		}
+		step := 0
+		for ; a.hits(session, class) < relearnShare*a.before; step++ {
+			if step == relearnMost {
+				atLeast = true
+				break
+			}
+			if err := a.ctx.Err(); err != nil {
+				return Estimate{}, err
+			}
+			fitter.Step(tuneRate)
+		}
+		steps = append(steps, float64(step))
+	}
+	e := runs(steps)
+	e.Low, e.AtLeast = max(0, e.Low), atLeast
+	return e, nil
+}
+
+func (a *auditor) fineTune(s *subject) (Estimate, error) {
+	class, rest := a.q.Test.Split(a.q.Classes...)
+	_, others := a.q.Train.Split(a.q.Classes...)
+	var shares, remain []float64
+	for run := range fineTuneRuns {
+		session, fitter, err := a.tuner(s, others, run)
+		if err != nil {
+			return Estimate{}, err
+		}
+		for range fineTuneSteps {
+			if err := a.ctx.Err(); err != nil {
+				return Estimate{}, err
+			}
+			fitter.Step(tuneRate)
+		}
+		shares, remain = append(shares, a.hits(session, class)), append(remain, a.hits(session, rest))
+	}
+	return withOthers(shareOfRuns(shares, len(class)), remain), nil
+}
+
+// memberPairs returns training and test images of the classes, as many of each
+// class on both sides, in the order of the sets.
+func (a *auditor) memberPairs() (pairs [2][]int) {
+	test := a.q.Test.ByClass()
+	for c := range a.k {
+		if !a.forgotten[c] {
+			continue
+		}
+		n := min(len(a.byClass[c]), len(test[c]))
+		pairs[0], pairs[1] = append(pairs[0], a.byClass[c][:n]...), append(pairs[1], test[c][:n]...)
+	}
+	return pairs
+}
+
+func (a *auditor) members(s *subject) (Estimate, error) {
+	pairs := a.memberPairs()
+	var losses [2][]float64
+	for side, set := range []*dataset.Set{a.q.Train, a.q.Test} {
+		logits, err := a.outputs(s.net, set, pairs[side])
+		if err != nil {
+			return Estimate{}, err
+		}
+		for i, image := range pairs[side] {
+			losses[side] = append(losses[side], -logProbabilities(logits[i*a.k : (i+1)*a.k])[set.Labels[image]])
+		}
+	}
+	return membership(losses[0], losses[1]), nil
+}
+
+// membership returns how well a logistic regression tells members from as many
+// others by one number of each, in stratified folds of neighbours.
+func membership(members, others []float64) Estimate {
+	n, hits := len(members), 0
+	fold := func(i int) int { return i * folds / n }
+	for f := range folds {
+		r := &regression{classes: 2, penalty: memberPenalty, threads: 1}
+		for side, all := range [][]float64{others, members} {
+			for i, v := range all {
+				if fold(i) != f {
+					r.x, r.labels = append(r.x, v), append(r.labels, side)
+				}
+			}
+		}
+		w, _ := r.fit()
+		for side, all := range [][]float64{others, members} {
+			for i, v := range all {
+				if fold(i) == f && classify([]float64{v}, w, 2, 1)[0] == side {
+					hits++
+				}
+			}
+		}
+	}
+	return share(hits, 2*n)
+}
+
+// roundInt8 returns sd with the weights of convolutions and fully connected
+// layers rounded to the nearest of 255 levels of a scale for each, ties to even.
+func roundInt8(g *model.Graph, sd *model.StateDict) (*model.StateDict, error) {
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		if n.Op != "Conv" && n.Op != "Gemm" {
+			continue
+		}
+		old := sd.Get(n.Inputs[1])
+		v, err := old.Float32s()
+		if err != nil {
+			return nil, err
+		}
+		top := 0.0
+		for _, x := range v {
+			top = math.Max(top, math.Abs(float64(x)))
+		}
+		if step := top / intLevels; step > 0 {
+			for i, x := range v {
+				v[i] = float32(math.RoundToEven(float64(x)/step) * step)
+			}
+		}
+		sd = sd.With(n.Inputs[1], model.Float32Tensor(old.Shape(), v))
+	}
+	return sd, nil
+}
