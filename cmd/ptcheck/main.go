@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/internal/cli"
+	"lethe/internal/train"
 	"lethe/verify"
 )
 
@@ -31,19 +33,29 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "class", Usage: "the forgotten `CLASS`: an index or a label; several with commas"},
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve, with --class: none, hard (no measure beyond the hard limits) or full (full marks)"},
+			&urfave.BoolFlag{Name: "audit", Usage: "look for what the network still knows of the class, with --class: probes, relearning, membership, rounding"},
+			&urfave.BoolFlag{Name: "retrain", Usage: "train a network without the class for the audit to compare with; it is kept in the user's cache folder"},
+			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw of the audit"},
+			&urfave.BoolFlag{Name: "verbose", Usage: "print confusion matrices too"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor"},
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, append(cli.ReadFlags(), cli.DataFlags()...)...),
-		Action: func(c *urfave.Context) error { return check(c, stdin, stdout) },
+		Action: func(c *urfave.Context) error { return check(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
 }
 
-func check(c *urfave.Context, stdin io.Reader, stdout io.Writer) error {
+func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	paths, err := cli.Args(c, "in.pt", "[out.pt]")
 	if err != nil {
 		return err
+	}
+	switch {
+	case c.Bool("audit") && !c.IsSet("class"):
+		return cli.Usagef("--audit looks for what is left of a class and needs --class")
+	case c.Bool("retrain") && !c.Bool("audit"):
+		return cli.Usagef("--retrain trains a network for --audit and needs it")
 	}
 	if c.Bool("quiet") {
 		stdout = io.Discard
@@ -54,7 +66,7 @@ func check(c *urfave.Context, stdin io.Reader, stdout io.Writer) error {
 		}
 		return inventory(c, paths[0], stdin, stdout)
 	}
-	return compare(c, paths[0], paths[1], stdin, stdout)
+	return compare(c, paths[0], paths[1], stdin, stdout, stderr)
 }
 
 // entry is one line of the inventory.
@@ -120,7 +132,7 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 	return t.Flush()
 }
 
-func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout io.Writer) error {
+func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, stderr io.Writer) error {
 	ctx := c.Context
 	gate, err := verify.ParseGate(c.String("gate"))
 	if err != nil {
@@ -146,7 +158,7 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout io
 		if q.Classes, labels, err = data.Classes(c.String("class"), n.Net.Classes()); err != nil {
 			return err
 		}
-		q.Source, q.Train, q.Test, q.Norm = data.Source, data.Train, data.Test, data.Norm
+		q.Source, q.Train, q.Test, q.Norm, q.Names = data.Source, data.Train, data.Test, data.Norm, data.Names
 		if q.TrainBefore, err = verify.Measure(ctx, n.Net, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
 			return err
 		}
@@ -154,7 +166,17 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout io
 			return err
 		}
 	}
+	if c.Bool("audit") {
+		if err := prepareAudit(c, n, &q, stderr); err != nil {
+			return err
+		}
+	}
+	progress := cli.NewProgress(stderr, c.Bool("quiet") || q.Audit == nil)
+	if q.Audit != nil {
+		q.Audit.Progress = progress.Update
+	}
 	report, err := verify.Judge(ctx, q)
+	progress.Done()
 	if err != nil {
 		return err
 	}
@@ -163,7 +185,7 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout io
 	if c.Bool("json") {
 		err = cli.PrintJSON(stdout, report)
 	} else {
-		err = printComparison(stdout, report)
+		err = printComparison(stdout, report, c.Bool("verbose"))
 	}
 	if err != nil {
 		return err
@@ -171,8 +193,28 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout io
 	return verify.Err(report.AllChecks())
 }
 
+// prepareAudit asks for an audit, and trains the network that it compares with.
+func prepareAudit(c *urfave.Context, n *cli.Network, q *verify.Question, stderr io.Writer) error {
+	q.Audit = &verify.AuditOptions{Seed: c.Uint64("seed")}
+	if !c.Bool("retrain") {
+		return nil
+	}
+	opts := train.Options{Classes: q.Classes, Norm: q.Norm, Seed: q.Audit.Seed, Threads: q.Threads}
+	if dir, err := os.UserCacheDir(); err == nil { // whoever has none waits a little longer
+		opts.Cache = filepath.Join(dir, "lethe")
+	}
+	progress := cli.NewProgress(stderr, c.Bool("quiet"))
+	opts.Progress = func(step, steps int, loss float64) {
+		progress.Update(step, steps, fmt.Sprintf("training without the class  loss %.3f", loss))
+	}
+	var err error
+	q.Audit.Retrained, q.Audit.Recipe, err = train.Without(c.Context, n.Graph, n.State, q.Train, opts)
+	progress.Done()
+	return err
+}
+
 // printComparison lists what differs, tensor by tensor, and the report.
-func printComparison(w io.Writer, r *verify.Report) error {
+func printComparison(w io.Writer, r *verify.Report, verbose bool) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tROLE\tSHAPE\tL2\tLARGEST\tSHA256")
@@ -187,5 +229,8 @@ func printComparison(w io.Writer, r *verify.Report) error {
 	if _, err := fmt.Fprintln(w, b.String()); err != nil {
 		return err
 	}
-	return cli.PrintReport(w, r)
+	if err := cli.PrintReport(w, r); err != nil {
+		return err
+	}
+	return cli.PrintDetails(w, r, verbose)
 }
