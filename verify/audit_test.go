@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -366,7 +365,8 @@ func TestAuditOfSeveralClasses(t *testing.T) {
 	}
 }
 
-func TestRegressionSayNoOnlyIfItMust(t *testing.T) {
+// What cannot be told apart still has finite weights.
+func TestRegressionOfLittle(t *testing.T) {
 	// One class only, features that never vary, and one sample.
 	for _, r := range []*regression{
 		{x: []float64{1, 2, 3}, labels: []int{0, 0, 0}, classes: 2, penalty: 1},
@@ -381,11 +381,4 @@ func TestRegressionSayNoOnlyIfItMust(t *testing.T) {
 			}
 		}
 	}
-}
-
-func ExampleAuditMeasure_Gap() {
-	m := AuditMeasure{After: &Estimate{Value: 0.86, Low: 0.78, High: 0.92}, Retrained: &Estimate{Value: 0.35, Low: 0.2, High: 0.5}}
-	gap, apart, ok := m.Gap()
-	fmt.Printf("%.2f %v %v\n", gap, apart, ok)
-	// Output: 0.51 true true
 }

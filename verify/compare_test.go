@@ -310,3 +310,27 @@ func TestCompareErrors(t *testing.T) {
 		t.Errorf("a graph that ends in a MaxPool: %v", err)
 	}
 }
+
+// The distance of every layer, and its share of the squares.
+func TestCompareLayers(t *testing.T) {
+	net, before := lenet(t)
+	after := before
+	for name, by := range map[string]float32{"block1.0.weight": 1, "block1.0.bias": 2, "block2.1.bias": 2, "fc1.weight": 4, "block1.1.running_var": 100} {
+		before = set(t, before, name, 1, to(0))
+		after = set(t, after, name, 1, to(float64(by)))
+	}
+	c, err := Compare(net.Graph(), before, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Layer{
+		{"block1.0", math.Sqrt(5), 0.2}, {"block1.1", 0, 0}, {"block2.0", 0, 0}, {"block2.1", 2, 0.16},
+		{"fc", 0, 0}, {"fc1", 4, 0.64}, {"fc2", 0, 0},
+	}
+	if !slices.EqualFunc(c.Layers, want, func(a, b Layer) bool { return a.Name == b.Name && near(a.L2, b.L2) && near(a.Share, b.Share) }) {
+		t.Errorf("got %+v, want %+v", c.Layers, want)
+	}
+	if c, err = Compare(net.Graph(), before, before); err != nil || len(c.Layers) != len(want) || c.Layers[0].Share != 0 {
+		t.Errorf("nothing moved: %+v, %v", c, err)
+	}
+}

@@ -90,3 +90,14 @@ func ExampleJudge() {
 	// accuracy on the others: 1, was 1
 	// passed: true, 100 of 100
 }
+
+func ExampleAuditMeasure_Gap() {
+	m := verify.AuditMeasure{
+		Name:      "few_shot_1",
+		After:     &verify.Estimate{Value: 0.96, Low: 0.94, High: 0.98, N: 10},
+		Retrained: &verify.Estimate{Value: 0.70, Low: 0.63, High: 0.76, N: 10},
+	}
+	gap, apart, _ := m.Gap()
+	fmt.Printf("%+.2f %v\n", gap, apart)
+	// Output: +0.26 true
+}

@@ -258,3 +258,18 @@ func TestJudgeErrors(t *testing.T) {
 		t.Errorf("a network that ends in a ReLU: %v", err)
 	}
 }
+
+// Where the forgotten images go, by class.
+func TestJudgePredicted(t *testing.T) {
+	q := question(t)
+	q.Classes, q.Names = []int{1, 2}, []string{"shoe", "hat", "coat"}
+	r, err := Judge(context.Background(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of 3 and 3 images, those of class 2 become class 0: see question.
+	want := []Predicted{{0, "shoe", 0, 0.5}, {1, "hat", 0.5, 0.5}, {2, "coat", 0.5, 0}}
+	if !slices.Equal(r.Data.Predicted, want) {
+		t.Errorf("got %+v, want %+v", r.Data.Predicted, want)
+	}
+}

@@ -98,13 +98,17 @@ func printAudit(b *strings.Builder, a *verify.Audit) {
 			fmt.Fprintf(t, "%s\tnot measured\n", m.Title)
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s", m.Title, estimate(m.Before), estimate(m.After))
+		digits := 3
+		if m.Name == "relearning_steps" {
+			digits = 1
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s", m.Title, estimate(m.Before, digits), estimate(m.After, digits))
 		if gap, apart, ok := m.Gap(); ok {
 			mark := ""
 			if apart {
 				mark = " *"
 			}
-			fmt.Fprintf(t, "\t%s\t%+.3f%s", estimate(m.Retrained), gap, mark)
+			fmt.Fprintf(t, "\t%s\t%+.*f%s", estimate(m.Retrained, digits), digits, gap, mark)
 		}
 		fmt.Fprintln(t)
 	}
@@ -118,13 +122,10 @@ func printAudit(b *strings.Builder, a *verify.Audit) {
 }
 
 // estimate writes a value and its interval.
-func estimate(e *verify.Estimate) string {
+func estimate(e *verify.Estimate, digits int) string {
 	sign := ""
 	if e.AtLeast {
 		sign = ">="
 	}
-	if e.Value >= 2 { // steps
-		return fmt.Sprintf("%s%.1f (%.1f-%.1f)", sign, e.Value, e.Low, e.High)
-	}
-	return fmt.Sprintf("%s%.3f (%.3f-%.3f)", sign, e.Value, e.Low, e.High)
+	return fmt.Sprintf("%s%.*f (%.*f-%.*f)", sign, digits, e.Value, digits, e.Low, digits, e.High)
 }
