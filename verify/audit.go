@@ -15,18 +15,19 @@ import (
 )
 
 // Audit is what attacks on an edited network find, beside what they find on the
-// network before the edit and, if there is one, on a network retrained without
+// network before the edit and, if there are any, on networks retrained without
 // the classes. It is evidence of an edit: a class that a network only hides
 // passes every test of its outputs, and not these. Each measure is to be read as
-// its distance from the retrained network, which never saw the classes and knows
+// its distance from the retrained networks, which never saw the classes and know
 // something of them all the same.
 type Audit struct {
 	Seed      uint64         `json:"seed"`                // of every draw
-	Retrained *train.Recipe  `json:"retrained,omitempty"` // how the network to compare with was trained
+	Retrained []train.Recipe `json:"retrained,omitempty"` // how the networks to compare with were trained
 	Measures  []AuditMeasure `json:"measures"`
 }
 
-// AuditMeasure is one measure on two or three networks.
+// AuditMeasure is one measure on the network before the edit, on that after it,
+// and on the retrained ones together.
 type AuditMeasure struct {
 	Name        string    `json:"name"` // for programs; does not change
 	Title       string    `json:"title"`
@@ -37,7 +38,7 @@ type AuditMeasure struct {
 	NotMeasured string    `json:"not_measured,omitempty"` // the reason; then there are no estimates
 }
 
-// Gap returns the value after the edit less that of the retrained network, and
+// Gap returns the value after the edit less that of the retrained networks, and
 // whether their intervals lie apart; ok is false if one of the two is missing.
 func (m *AuditMeasure) Gap() (gap float64, apart, ok bool) {
 	if m.After == nil || m.Retrained == nil {
@@ -49,8 +50,8 @@ func (m *AuditMeasure) Gap() (gap float64, apart, ok bool) {
 // AuditOptions ask [Judge] for an audit.
 type AuditOptions struct {
 	Seed      uint64
-	Retrained *model.StateDict // float32 weights of a network retrained without the classes, or nil
-	Recipe    *train.Recipe    // of Retrained
+	Retrained []*model.StateDict // weights of up to 10 networks retrained without the classes
+	Recipes   []train.Recipe     // of Retrained
 
 	// Progress, if not nil, is called before each measure on each network.
 	Progress func(done, total int, title string)
@@ -84,17 +85,18 @@ type auditMeasure struct {
 	unaudited string
 	// lacks says what is missing for the measure, or is nil.
 	lacks   func(a *auditor) string
+	isShare bool // of a range from 0 to 1
 	measure func(a *auditor, s *subject) (Estimate, error)
 }
 
 var auditMeasures = []auditMeasure{
 	{
-		name: "accuracy", title: "accuracy on the class",
+		name: "accuracy", isShare: true, title: "accuracy on the class",
 		definition: "share of the unseen images of the class that the network labels rightly; Wilson's interval",
 		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.logits, a.k), true), nil },
 	},
 	{
-		name: "others", title: "accuracy on the others",
+		name: "others", isShare: true, title: "accuracy on the others",
 		definition: "share of the unseen images of all other classes that the network labels rightly; Wilson's interval",
 		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.logits, a.k), false), nil },
 	},
@@ -104,12 +106,12 @@ var auditMeasures = []auditMeasure{
 		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.divergence(s.logits), nil },
 	},
 	{
-		name: "auc", title: "AUC of the class's logit", unaudited: "AUC of the class's logit",
+		name: "auc", isShare: true, title: "AUC of the class's logit", unaudited: "AUC of the class's logit",
 		definition: "probability that an unseen image of the class has a larger logit of the class (of several classes, the largest of theirs) than one of another class, ties counting one half; DeLong's interval",
 		measure:    (*auditor).rank,
 	},
 	{
-		name: "linear_probe", title: "linear probe", unaudited: "linear probe on the penultimate features",
+		name: "linear_probe", isShare: true, title: "linear probe", unaudited: "linear probe on the penultimate features",
 		definition: fmt.Sprintf("accuracy on unseen images of the class of a multinomial logistic regression on the standardized inputs of the last layer, fitted to the first %d training images of every class with penalty %d/2 ||w||^2 on the sum of the losses, intercepts free; Wilson's interval", probeImages, probePenalty),
 		measure:    (*auditor).probe,
 	},
@@ -120,24 +122,24 @@ var auditMeasures = []auditMeasure{
 		measure:    (*auditor).relearn,
 	},
 	{
-		name: "fine_tuning", title: "fine-tuning on the others", unaudited: "fine-tuning on the other classes",
+		name: "fine_tuning", isShare: true, title: "fine-tuning on the others", unaudited: "fine-tuning on the other classes",
 		definition: fmt.Sprintf("accuracy on the unseen images of the class after %d steps of Adam, size %g, on batches of %d training images of the other classes, all parameters free and running statistics fixed; mean of %d runs, Student's and Wilson's intervals together", fineTuneSteps, tuneRate, tuneBatch, fineTuneRuns),
 		lacks:      (*auditor).lacksOthers,
 		measure:    (*auditor).fineTune,
 	},
 	{
-		name: "membership", title: "membership by loss", unaudited: "membership inference",
+		name: "membership", isShare: true, title: "membership by loss", unaudited: "membership inference",
 		definition: fmt.Sprintf("share of training images of the class and as many unseen ones that a logistic regression on the loss, 1/2 w^2 on the sum of its losses, tells apart, each by the regression of the other %d of %d stratified folds; 0.5 is chance; Wilson's interval", folds-1, folds),
 		lacks:      (*auditor).lacksMembers,
 		measure:    (*auditor).members,
 	},
 	{
-		name: "int8_accuracy", title: "int8: accuracy on the class", unaudited: "effect of rounding to int8",
+		name: "int8_accuracy", isShare: true, title: "int8: accuracy on the class", unaudited: "effect of rounding to int8",
 		definition: "as accuracy, " + int8Rule,
 		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.rounded, a.k), true), nil },
 	},
 	{
-		name: "int8_others", title: "int8: accuracy on the others", unaudited: "effect of rounding to int8",
+		name: "int8_others", isShare: true, title: "int8: accuracy on the others", unaudited: "effect of rounding to int8",
 		definition: "as others, " + int8Rule,
 		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.rounded, a.k), false), nil },
 	},
@@ -152,7 +154,7 @@ const int8Rule = "with every weight of a convolution or a fully connected layer 
 
 func fewShot(images int) auditMeasure {
 	return auditMeasure{
-		name: fmt.Sprintf("few_shot_%d", images), title: fmt.Sprintf("last layer retuned, %d a class", images),
+		name: fmt.Sprintf("few_shot_%d", images), isShare: true, title: fmt.Sprintf("last layer retuned, %d a class", images),
 		unaudited:  "few-shot retuning of the last layer",
 		definition: fmt.Sprintf("accuracy on unseen images of the class after the last layer is fitted to %d training images of every class: the smallest sum of their cross-entropies and %d/2 of the squared distance from the layer as it is, intercepts free, inputs scaled so that the mean of their squares over these images is 1; mean of %d draws, Student's and Wilson's intervals together", images, fewPenalty, fewRuns),
 		lacks: func(a *auditor) string {
@@ -187,8 +189,8 @@ func notMeasured(a *Audit) []string {
 			}
 		}
 	}
-	if a == nil || a.Retrained == nil {
-		add("comparison with a network retrained without the class")
+	if a == nil || len(a.Retrained) == 0 {
+		add("comparison with networks retrained without the class")
 	}
 	add("copies of the weights elsewhere: optimizer state, averages, older versions")
 	return list
@@ -242,39 +244,43 @@ func newAuditor(ctx context.Context, q *Question) *auditor {
 // there is one, on the retrained one.
 func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 	a, opts := newAuditor(ctx, q), q.Audit
-	result := &Audit{Seed: opts.Seed}
+	if most := len(student) - 1; len(opts.Retrained) > most {
+		return nil, fmt.Errorf("an audit compares with %d retrained networks at most, not with %d", most, len(opts.Retrained))
+	}
+	result := &Audit{Seed: opts.Seed, Retrained: opts.Recipes}
 	for _, m := range auditMeasures {
 		result.Measures = append(result.Measures, AuditMeasure{Name: m.name, Title: m.title, Definition: m.definition})
 	}
 	nets := []*nn.Net{q.Net, after}
 	states := []*model.StateDict{q.Before, q.After}
-	if opts.Retrained != nil {
-		net, err := nn.Bind(q.Net.Graph(), opts.Retrained)
+	for _, sd := range opts.Retrained {
+		net, err := nn.Bind(q.Net.Graph(), sd)
 		if err != nil {
-			return nil, fmt.Errorf("the retrained network: %w", err)
+			return nil, fmt.Errorf("a retrained network: %w", err)
 		}
-		nets, states, result.Retrained = append(nets, net), append(states, opts.Retrained), opts.Recipe
+		nets, states = append(nets, net), append(states, sd)
 	}
 	lacks := a.lacksUnseen()
-	done, total := 0, len(nets)*len(auditMeasures)
+	for i, m := range auditMeasures {
+		out := &result.Measures[i]
+		if out.NotMeasured = lacks; lacks == "" && m.lacks != nil {
+			out.NotMeasured = m.lacks(a)
+		}
+	}
+	if lacks != "" {
+		return result, nil
+	}
+	estimates := make([][]Estimate, len(auditMeasures)) // [measure][network]
 	for n, net := range nets {
-		var s *subject
-		if lacks == "" {
-			var err error
-			if s, err = a.subject(net, states[n]); err != nil {
-				return nil, err
-			}
+		s, err := a.subject(net, states[n])
+		if err != nil {
+			return nil, err
 		}
 		for i, m := range auditMeasures {
 			if opts.Progress != nil {
-				opts.Progress(done, total, m.title)
+				opts.Progress(n*len(auditMeasures)+i, len(nets)*len(auditMeasures), m.title)
 			}
-			done++
-			out := &result.Measures[i]
-			if out.NotMeasured = lacks; lacks == "" && m.lacks != nil {
-				out.NotMeasured = m.lacks(a)
-			}
-			if out.NotMeasured != "" {
+			if result.Measures[i].NotMeasured != "" {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -284,9 +290,18 @@ func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", m.title, err)
 			}
-			*[]**Estimate{&out.Before, &out.After, &out.Retrained}[n] = &e
+			estimates[i] = append(estimates[i], e)
 			if n == 0 && m.name == "accuracy" {
 				a.before = e.Value
+			}
+		}
+	}
+	for i, e := range estimates {
+		if out := &result.Measures[i]; out.NotMeasured == "" {
+			out.Before, out.After = &e[0], &e[1]
+			if len(e) > 2 {
+				retrained := together(e[2:], auditMeasures[i].isShare)
+				out.Retrained = &retrained
 			}
 		}
 	}

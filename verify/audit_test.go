@@ -62,7 +62,7 @@ func audited(t testing.TB, q Question, after *model.StateDict) (*Audit, map[stri
 // A class that is hidden is found; one that is lost is not.
 func TestAuditFindsWhatIsHidden(t *testing.T) {
 	q, hidden, lost := toy(t)
-	q.Audit.Retrained, q.Audit.Recipe = lost, &train.Recipe{}
+	q.Audit.Retrained, q.Audit.Recipes = []*model.StateDict{lost}, make([]train.Recipe, 1)
 	_, m := audited(t, q, hidden)
 	if got := m["accuracy"]; got.Before.Value != 1 || got.After.Value != 0 || got.Retrained.Value != 0 {
 		t.Fatalf("accuracy %+v, %+v, %+v", got.Before, got.After, got.Retrained)
@@ -172,7 +172,7 @@ func TestJudgeAudits(t *testing.T) {
 	// network to compare with.
 	want := []string{
 		"last layer retuned, 100 a class: class 0 has 30 training images, it takes 100",
-		"comparison with a network retrained without the class",
+		"comparison with networks retrained without the class",
 		"copies of the weights elsewhere: optimizer state, averages, older versions",
 	}
 	if !slices.Equal(r.NotMeasured, want) {
@@ -239,7 +239,7 @@ func TestAuditWithout(t *testing.T) {
 
 func TestAuditJSON(t *testing.T) {
 	q, hidden, lost := toy(t)
-	q.Audit.Retrained, q.Audit.Recipe = lost, &train.Recipe{Optimizer: "none"}
+	q.Audit.Retrained, q.Audit.Recipes = []*model.StateDict{lost, hidden, lost}, make([]train.Recipe, 3)
 	marshal := func() []byte {
 		a, _ := audited(t, q, hidden)
 		b, err := json.Marshal(a)
@@ -272,10 +272,14 @@ func TestAuditErrors(t *testing.T) {
 	if _, err := audit(cancelled, &q, bind(t, q.Net.Graph(), hidden)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	q.Audit.Retrained = stateDict(t)
+	q.Audit.Retrained = []*model.StateDict{stateDict(t)}
 	var format *model.FormatError
-	if _, err := audit(context.Background(), &q, bind(t, q.Net.Graph(), hidden)); !errors.As(err, &format) || !strings.HasPrefix(err.Error(), "the retrained network: ") {
+	if _, err := audit(context.Background(), &q, bind(t, q.Net.Graph(), hidden)); !errors.As(err, &format) || !strings.HasPrefix(err.Error(), "a retrained network: ") {
 		t.Errorf("a retrained network without weights: %v", err)
+	}
+	q.Audit.Retrained = make([]*model.StateDict, 11)
+	if _, err := audit(context.Background(), &q, bind(t, q.Net.Graph(), hidden)); err == nil || err.Error() != "an audit compares with 10 retrained networks at most, not with 11" {
+		t.Errorf("eleven retrained networks: %v", err)
 	}
 }
 

@@ -11,9 +11,12 @@ import (
 // with a sum, which would make the bits depend on the machine.
 const normal = 1.959963984540054
 
-// student holds the 97.5 % quantiles of Student's t distribution by the number
+// student holds the 97.5 % quantiles of Student's t distribution, by the number
 // of values that a mean is of, one more than the degrees of freedom.
-var student = map[int]float64{3: 4.302652729749462, 5: 2.7764451051977934, 10: 2.262157162798205}
+var student = [...]float64{
+	2: 12.706204736174694, 4.302652729749462, 3.1824463052837078, 2.7764451051977934, 2.5705818356363146,
+	2.4469118511449786, 2.364624251592784, 2.306004135204166, 2.262157162798205,
+}
 
 // Estimate is a measured number and its 95 % confidence interval.
 type Estimate struct {
@@ -53,7 +56,7 @@ func mean(values []float64) Estimate {
 	return Estimate{Value: m, Low: m - half, High: m + half, N: len(values)}
 }
 
-// runs returns the mean of the results of a few runs with Student's interval.
+// runs returns the mean of the results of 2 to 10 runs with Student's interval.
 func runs(values []float64) Estimate {
 	m, deviation := moments(values)
 	half := student[len(values)] * deviation / math.Sqrt(float64(len(values)))
@@ -68,6 +71,38 @@ func shareOfRuns(shares []float64, n int) Estimate {
 	images := share(int(math.Round(float64(e.Value*float64(n)))), n)
 	e.Low = math.Max(0, e.Value-hypot(e.Value-e.Low, images.Value-images.Low))
 	e.High = math.Min(1, e.Value+hypot(e.High-e.Value, images.High-images.Value))
+	return e
+}
+
+// together returns the mean of what several networks of one kind give, with two
+// errors added as squares: Student's for the networks and the mean of their own.
+// One network alone says nothing of others.
+func together(all []Estimate, isShare bool) Estimate {
+	if len(all) == 1 {
+		return all[0]
+	}
+	e := all[0]
+	var values, others []float64
+	below, above := 0.0, 0.0
+	for _, o := range all {
+		values = append(values, o.Value)
+		below += (o.Value - o.Low) / float64(len(all))
+		above += (o.High - o.Value) / float64(len(all))
+		e.AtLeast = e.AtLeast || o.AtLeast
+		if o.Others != nil {
+			others = append(others, *o.Others)
+		}
+	}
+	if len(others) > 0 {
+		e = withOthers(e, others)
+	}
+	m := runs(values)
+	e.Value = m.Value
+	e.Low = max(0, m.Value-hypot(m.Value-m.Low, below))
+	e.High = m.Value + hypot(m.High-m.Value, above)
+	if isShare {
+		e.High = min(1, e.High)
+	}
 	return e
 }
 

@@ -46,6 +46,23 @@ func TestShareOfRuns(t *testing.T) {
 	}
 }
 
+func TestTogether(t *testing.T) {
+	half := 0.5
+	a, b, c := share(30, 40), share(34, 40), share(38, 40)
+	a.Others, b.Others, c.AtLeast = &half, &half, true
+	if got := together([]Estimate{a}, true); got != a {
+		t.Errorf("one network: %+v, want %+v", got, a)
+	}
+	got, student := together([]Estimate{a, b, c}, true), runs([]float64{0.75, 0.85, 0.95})
+	own := (0.75 - a.Low + 0.85 - b.Low + 0.95 - c.Low) / 3
+	if want := 0.85 - math.Hypot(0.85-student.Low, own); !near(got.Value, 0.85) || !near(got.Low, want) || got.High != 1 || !got.AtLeast || *got.Others != 0.5 || got.N != 40 {
+		t.Errorf("got %+v, want from %v", got, want)
+	}
+	if steps := together([]Estimate{{Value: 3, Low: 3, High: 3}, {Value: 5, Low: 5, High: 5}}, false); steps.Value != 4 || steps.Low != 0 || !(steps.High > 16) {
+		t.Errorf("steps: %+v", steps)
+	}
+}
+
 func TestOverlap(t *testing.T) {
 	a := &Estimate{Low: 1, High: 2}
 	for _, c := range []struct {

@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "class", Usage: "the forgotten `CLASS`: an index or a label; several with commas"},
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve, with --class: none, hard (no measure beyond the hard limits) or full (full marks)"},
 			&urfave.BoolFlag{Name: "audit", Usage: "look for what the network still knows of the class, with --class: probes, relearning, membership, rounding"},
-			&urfave.BoolFlag{Name: "retrain", Usage: "train a network without the class for the audit to compare with; it is kept in the user's cache folder"},
+			&urfave.BoolFlag{Name: "retrain", Usage: "train three networks without the class for the audit to compare with; they are kept in the user's cache folder"},
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw of the audit"},
 			&urfave.BoolFlag{Name: "verbose", Usage: "print confusion matrices too"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor"},
@@ -55,7 +55,7 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	case c.Bool("audit") && !c.IsSet("class"):
 		return cli.Usagef("--audit looks for what is left of a class and needs --class")
 	case c.Bool("retrain") && !c.Bool("audit"):
-		return cli.Usagef("--retrain trains a network for --audit and needs it")
+		return cli.Usagef("--retrain trains networks for --audit to compare with and needs it")
 	}
 	if c.Bool("quiet") {
 		stdout = io.Discard
@@ -193,24 +193,34 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 	return verify.Err(report.AllChecks())
 }
 
-// prepareAudit asks for an audit, and trains the network that it compares with.
+// retrainings is how many networks an audit is compared with: enough to see how
+// far apart networks are that differ in their seed alone.
+const retrainings = 3
+
+// prepareAudit asks for an audit, and trains the networks that it compares with.
 func prepareAudit(c *urfave.Context, n *cli.Network, q *verify.Question, stderr io.Writer) error {
 	q.Audit = &verify.AuditOptions{Seed: c.Uint64("seed")}
 	if !c.Bool("retrain") {
 		return nil
 	}
-	opts := train.Options{Classes: q.Classes, Norm: q.Norm, Seed: q.Audit.Seed, Threads: q.Threads}
+	opts := train.Options{Classes: q.Classes, Norm: q.Norm, Threads: q.Threads}
 	if dir, err := os.UserCacheDir(); err == nil { // whoever has none waits a little longer
 		opts.Cache = filepath.Join(dir, "lethe")
 	}
 	progress := cli.NewProgress(stderr, c.Bool("quiet"))
-	opts.Progress = func(step, steps int, loss float64) {
-		progress.Update(step, steps, fmt.Sprintf("training without the class  loss %.3f", loss))
+	defer progress.Done()
+	for i := range retrainings {
+		opts.Seed = q.Audit.Seed + uint64(i)
+		opts.Progress = func(step, steps int, loss float64) {
+			progress.Update(i*steps+step, retrainings*steps, fmt.Sprintf("training without the class  loss %.3f", loss))
+		}
+		sd, recipe, err := train.Without(c.Context, n.Graph, n.State, q.Train, opts)
+		if err != nil {
+			return err
+		}
+		q.Audit.Retrained, q.Audit.Recipes = append(q.Audit.Retrained, sd), append(q.Audit.Recipes, *recipe)
 	}
-	var err error
-	q.Audit.Retrained, q.Audit.Recipe, err = train.Without(c.Context, n.Graph, n.State, q.Train, opts)
-	progress.Done()
-	return err
+	return nil
 }
 
 // printComparison lists what differs, tensor by tensor, and the report.

@@ -88,7 +88,7 @@ func printConfusion(b *strings.Builder, when string, m *verify.Measures) {
 func printAudit(b *strings.Builder, a *verify.Audit) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "\naudit on unseen images, 95 % intervals\tbefore\tafter")
-	if a.Retrained != nil {
+	if len(a.Retrained) > 0 {
 		fmt.Fprint(t, "\tretrained\tgap")
 	}
 	fmt.Fprintln(t)
@@ -113,10 +113,11 @@ func printAudit(b *strings.Builder, a *verify.Audit) {
 		fmt.Fprintln(t)
 	}
 	t.Flush()
-	if a.Retrained != nil {
-		fmt.Fprintf(b, "gap: after less retrained; * where the intervals lie apart. Retrained without the class on %d images in %d steps.\n", a.Retrained.Images, a.Retrained.Steps)
+	if len(a.Retrained) > 0 {
+		r := a.Retrained[0]
+		fmt.Fprintf(b, "gap: after less retrained; * where the intervals lie apart\nretrained: %d networks, without the class, on %d images in %d steps\n", len(a.Retrained), r.Images, r.Steps)
 	} else {
-		b.WriteString("no comparison with a retrained network was made: --retrain\n")
+		b.WriteString("no comparison with retrained networks was made: --retrain\n")
 	}
 	b.WriteString("This is evidence of an edit, not of erasure.\n")
 }

@@ -34,7 +34,7 @@ def wilson():
 
 
 def student():
-    for n in 3, 5, 10:
+    for n in range(2, 11):
         x = draw(n)
         low, high = scipy.stats.t.interval(0.95, n - 1, x.mean(), scipy.stats.sem(x))
         yield dict(values=x.tolist(), value=x.mean(), low=low, high=high)
