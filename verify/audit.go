@@ -3,8 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"slices"
 
 	"lethe/internal/dataset"
@@ -47,11 +45,16 @@ func (m *AuditMeasure) Gap() (gap float64, apart, ok bool) {
 	return m.After.Value - m.Retrained.Value, !m.After.overlap(m.Retrained), true
 }
 
+// Retrained is a network that was trained without the classes.
+type Retrained struct {
+	State  *model.StateDict
+	Recipe train.Recipe
+}
+
 // AuditOptions ask [Judge] for an audit.
 type AuditOptions struct {
 	Seed      uint64
-	Retrained []*model.StateDict // weights of up to 10 networks retrained without the classes
-	Recipes   []train.Recipe     // of Retrained
+	Retrained []Retrained // up to 10, to compare with; best with different seeds
 
 	// Progress, if not nil, is called before each measure on each network.
 	Progress func(done, total int, title string)
@@ -240,25 +243,26 @@ func newAuditor(ctx context.Context, q *Question) *auditor {
 	return a
 }
 
-// audit runs every measure on the networks before and after the edit and, if
-// there is one, on the retrained one.
+// audit runs every measure on the networks before and after the edit and on the
+// retrained ones.
 func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 	a, opts := newAuditor(ctx, q), q.Audit
 	if most := len(student) - 1; len(opts.Retrained) > most {
 		return nil, fmt.Errorf("an audit compares with %d retrained networks at most, not with %d", most, len(opts.Retrained))
 	}
-	result := &Audit{Seed: opts.Seed, Retrained: opts.Recipes}
+	result := &Audit{Seed: opts.Seed}
 	for _, m := range auditMeasures {
 		result.Measures = append(result.Measures, AuditMeasure{Name: m.name, Title: m.title, Definition: m.definition})
 	}
 	nets := []*nn.Net{q.Net, after}
 	states := []*model.StateDict{q.Before, q.After}
-	for _, sd := range opts.Retrained {
-		net, err := nn.Bind(q.Net.Graph(), sd)
+	for _, r := range opts.Retrained {
+		net, err := nn.Bind(q.Net.Graph(), r.State)
 		if err != nil {
 			return nil, fmt.Errorf("a retrained network: %w", err)
 		}
-		nets, states = append(nets, net), append(states, sd)
+		nets, states = append(nets, net), append(states, r.State)
+		result.Retrained = append(result.Retrained, r.Recipe)
 	}
 	lacks := a.lacksUnseen()
 	for i, m := range auditMeasures {
@@ -472,322 +476,4 @@ func logProbabilities(logits []float32) []float64 {
 		out[c] -= sum
 	}
 	return out
-}
-
-// accuracy returns the share of right ones among the predictions for the unseen
-// images, of the classes or of the others.
-func (a *auditor) accuracy(predictions []int, forgotten bool) Estimate {
-	hits, n := 0, 0
-	for i, l := range a.q.Test.Labels {
-		if a.forgotten[l] == forgotten {
-			n++
-			if predictions[i] == int(l) {
-				hits++
-			}
-		}
-	}
-	return share(hits, n)
-}
-
-func (a *auditor) divergence(logits []float32) Estimate {
-	var all []float64
-	for i, l := range a.q.Test.Labels {
-		if a.forgotten[l] {
-			kl := kernel.Log(float64(a.k))
-			for _, lp := range logProbabilities(logits[i*a.k : (i+1)*a.k]) {
-				kl += float64(kernel.Exp(lp) * lp)
-			}
-			all = append(all, kl)
-		}
-	}
-	e := mean(all)
-	e.Value, e.Low = max(0, e.Value), max(0, e.Low)
-	return e
-}
-
-func (a *auditor) rank(s *subject) (Estimate, error) {
-	var scores [2][]float64
-	for i, l := range a.q.Test.Labels {
-		score := math.Inf(-1)
-		for c, v := range s.logits[i*a.k : (i+1)*a.k] {
-			if a.forgotten[c] {
-				score = math.Max(score, float64(v))
-			}
-		}
-		side := 1
-		if a.forgotten[l] {
-			side = 0
-		}
-		scores[side] = append(scores[side], score)
-	}
-	return auc(scores[0], scores[1]), nil
-}
-
-// classifier returns the accuracy of a linear classifier on the inputs of the
-// last layer.
-func (a *auditor) classifier(x, w []float64) Estimate {
-	predictions := classify(x, w, a.k, a.q.Threads)
-	e := a.accuracy(predictions, true)
-	others := a.accuracy(predictions, false).Value
-	e.Others = &others
-	return e
-}
-
-func (a *auditor) probe(s *subject) (Estimate, error) {
-	d := s.featureNet.Classes()
-	fitted, test := standardize(s.probed, s.inputs, d)
-	r := &regression{x: fitted, labels: a.labels(a.probed), classes: a.k, penalty: probePenalty, threads: a.q.Threads}
-	w, _ := r.fit()
-	return a.classifier(test, w), nil
-}
-
-func (a *auditor) labels(images []int) []int {
-	out := make([]int, len(images))
-	for i, image := range images {
-		out[i] = int(a.q.Train.Labels[image])
-	}
-	return out
-}
-
-// standardize returns the features of both sets less the mean and over the
-// standard deviation (divisor n) of the first; a feature that does not vary is
-// only centred.
-func standardize(fitted, test []float64, d int) (x, y []float64) {
-	x, y = slices.Clone(fitted), slices.Clone(test)
-	n := float64(len(x) / d)
-	for j := range d {
-		m, squares := 0.0, 0.0
-		for i := j; i < len(x); i += d {
-			m += x[i]
-		}
-		m /= n
-		for i := j; i < len(x); i += d {
-			squares += float64((x[i] - m) * (x[i] - m))
-		}
-		deviation := math.Sqrt(squares / n)
-		if deviation == 0 {
-			deviation = 1
-		}
-		for _, v := range [][]float64{x, y} {
-			for i := j; i < len(v); i += d {
-				v[i] = (v[i] - m) / deviation
-			}
-		}
-	}
-	return x, y
-}
-
-func (a *auditor) retune(s *subject, images int) (Estimate, error) {
-	var shares, others []float64
-	n := 0
-	for run := range fewRuns {
-		if err := a.ctx.Err(); err != nil {
-			return Estimate{}, err
-		}
-		rng := rand.New(rand.NewPCG(a.seed, uint64(run)))
-		var drawn []int
-		for _, all := range a.byClass {
-			for _, i := range rng.Perm(len(all))[:min(images, len(all))] {
-				drawn = append(drawn, all[i])
-			}
-		}
-		x, err := a.features(s, a.q.Train, drawn)
-		if err != nil {
-			return Estimate{}, err
-		}
-		e := a.classifier(s.inputs, retuned(x, a.labels(drawn), a.k, s.w, a.q.Threads))
-		shares, others, n = append(shares, e.Value), append(others, *e.Others), e.N
-	}
-	return withOthers(shareOfRuns(shares, n), others), nil
-}
-
-// retuned returns the last layer w0 fitted to a few samples. Scaling the inputs,
-// and the layer inversely, makes the distance between layers mean the same for
-// inputs of any magnitude: an edit could make them small.
-func retuned(x []float64, labels []int, classes int, w0 []float64, threads int) []float64 {
-	rms := math.Sqrt(dot(x, x) / float64(len(x)))
-	if rms == 0 {
-		rms = 1
-	}
-	inputs := len(w0) - classes // weights that are no intercepts
-	scaled, from := make([]float64, len(x)), slices.Clone(w0)
-	for i, v := range x {
-		scaled[i] = v / rms
-	}
-	for i := range inputs {
-		from[i] *= rms
-	}
-	r := &regression{x: scaled, labels: labels, classes: classes, penalty: fewPenalty, w0: from, threads: threads}
-	w, _ := r.fit()
-	for i := range inputs {
-		w[i] /= rms
-	}
-	return w
-}
-
-func withOthers(e Estimate, others []float64) Estimate {
-	m, _ := moments(others)
-	e.Others = &m
-	return e
-}
-
-// tuner returns a session of the network in which every parameter is trained,
-// with the running statistics fixed, and the fitter of it.
-func (a *auditor) tuner(s *subject, images []int, run int) (*nn.Session, *train.Fitter, error) {
-	session, err := s.net.NewSession(4*tuneBatch, a.q.Threads, s.net.Graph().Parameters())
-	if err != nil {
-		return nil, nil, err
-	}
-	rng := rand.New(rand.NewPCG(a.seed, uint64(run)))
-	return session, train.NewFitter(session, a.q.Train, a.q.Norm, images, tuneBatch, rng), nil
-}
-
-// hits returns the accuracy of a session on the test images of the classes or of
-// the others.
-func (a *auditor) hits(session *nn.Session, images []int) float64 {
-	logits := make([]float32, 4*tuneBatch*a.k)
-	hits := 0
-	for at := 0; at < len(images); at += 4 * tuneBatch {
-		part := images[at:min(at+4*tuneBatch, len(images))]
-		rows(session, a.q.Test, part, a.q.Norm, logits, a.k)
-		for i, c := range best(logits[:len(part)*a.k], a.k) {
-			if c == int(a.q.Test.Labels[part[i]]) {
-				hits++
-			}
-		}
-	}
-	return float64(hits) / float64(len(images))
-}
-
-func (a *auditor) relearn(s *subject) (Estimate, error) {
-	class, _ := a.q.Test.Split(a.q.Classes...)
-	everything := make([]int, a.q.Train.Len())
-	for i := range everything {
-		everything[i] = i
-	}
-	var steps []float64
-	atLeast := false
-	for run := range relearnRuns {
-		session, fitter, err := a.tuner(s, everything, run)
-		if err != nil {
-			return Estimate{}, err
-		}
-		step := 0
-		for ; a.hits(session, class) < relearnShare*a.before; step++ {
-			if step == relearnMost {
-				atLeast = true
-				break
-			}
-			if err := a.ctx.Err(); err != nil {
-				return Estimate{}, err
-			}
-			fitter.Step(tuneRate)
-		}
-		steps = append(steps, float64(step))
-	}
-	e := runs(steps)
-	e.Low, e.AtLeast = max(0, e.Low), atLeast
-	return e, nil
-}
-
-func (a *auditor) fineTune(s *subject) (Estimate, error) {
-	class, rest := a.q.Test.Split(a.q.Classes...)
-	_, others := a.q.Train.Split(a.q.Classes...)
-	var shares, remain []float64
-	for run := range fineTuneRuns {
-		session, fitter, err := a.tuner(s, others, run)
-		if err != nil {
-			return Estimate{}, err
-		}
-		for range fineTuneSteps {
-			if err := a.ctx.Err(); err != nil {
-				return Estimate{}, err
-			}
-			fitter.Step(tuneRate)
-		}
-		shares, remain = append(shares, a.hits(session, class)), append(remain, a.hits(session, rest))
-	}
-	return withOthers(shareOfRuns(shares, len(class)), remain), nil
-}
-
-// memberPairs returns training and test images of the classes, as many of each
-// class on both sides, in the order of the sets.
-func (a *auditor) memberPairs() (pairs [2][]int) {
-	test := a.q.Test.ByClass()
-	for c := range a.k {
-		if !a.forgotten[c] {
-			continue
-		}
-		n := min(len(a.byClass[c]), len(test[c]))
-		pairs[0], pairs[1] = append(pairs[0], a.byClass[c][:n]...), append(pairs[1], test[c][:n]...)
-	}
-	return pairs
-}
-
-func (a *auditor) members(s *subject) (Estimate, error) {
-	pairs := a.memberPairs()
-	var losses [2][]float64
-	for side, set := range []*dataset.Set{a.q.Train, a.q.Test} {
-		logits, err := a.outputs(s.net, set, pairs[side])
-		if err != nil {
-			return Estimate{}, err
-		}
-		for i, image := range pairs[side] {
-			losses[side] = append(losses[side], -logProbabilities(logits[i*a.k : (i+1)*a.k])[set.Labels[image]])
-		}
-	}
-	return membership(losses[0], losses[1]), nil
-}
-
-// membership returns how well a logistic regression tells members from as many
-// others by one number of each, in stratified folds of neighbours.
-func membership(members, others []float64) Estimate {
-	n, hits := len(members), 0
-	fold := func(i int) int { return i * folds / n }
-	for f := range folds {
-		r := &regression{classes: 2, penalty: memberPenalty, threads: 1}
-		for side, all := range [][]float64{others, members} {
-			for i, v := range all {
-				if fold(i) != f {
-					r.x, r.labels = append(r.x, v), append(r.labels, side)
-				}
-			}
-		}
-		w, _ := r.fit()
-		for side, all := range [][]float64{others, members} {
-			for i, v := range all {
-				if fold(i) == f && classify([]float64{v}, w, 2, 1)[0] == side {
-					hits++
-				}
-			}
-		}
-	}
-	return share(hits, 2*n)
-}
-
-// roundInt8 returns sd with the weights of convolutions and fully connected
-// layers rounded to the nearest of 255 levels of a scale for each, ties to even.
-func roundInt8(g *model.Graph, sd *model.StateDict) (*model.StateDict, error) {
-	for i := range g.Nodes {
-		n := &g.Nodes[i]
-		if n.Op != "Conv" && n.Op != "Gemm" {
-			continue
-		}
-		old := sd.Get(n.Inputs[1])
-		v, err := old.Float32s()
-		if err != nil {
-			return nil, err
-		}
-		top := 0.0
-		for _, x := range v {
-			top = math.Max(top, math.Abs(float64(x)))
-		}
-		if step := top / intLevels; step > 0 {
-			for i, x := range v {
-				v[i] = float32(math.RoundToEven(float64(x)/step) * step)
-			}
-		}
-		sd = sd.With(n.Inputs[1], model.Float32Tensor(old.Shape(), v))
-	}
-	return sd, nil
 }

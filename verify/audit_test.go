@@ -62,7 +62,7 @@ func audited(t testing.TB, q Question, after *model.StateDict) (*Audit, map[stri
 // A class that is hidden is found; one that is lost is not.
 func TestAuditFindsWhatIsHidden(t *testing.T) {
 	q, hidden, lost := toy(t)
-	q.Audit.Retrained, q.Audit.Recipes = []*model.StateDict{lost}, make([]train.Recipe, 1)
+	q.Audit.Retrained = []Retrained{{State: lost}}
 	_, m := audited(t, q, hidden)
 	if got := m["accuracy"]; got.Before.Value != 1 || got.After.Value != 0 || got.Retrained.Value != 0 {
 		t.Fatalf("accuracy %+v, %+v, %+v", got.Before, got.After, got.Retrained)
@@ -239,7 +239,7 @@ func TestAuditWithout(t *testing.T) {
 
 func TestAuditJSON(t *testing.T) {
 	q, hidden, lost := toy(t)
-	q.Audit.Retrained, q.Audit.Recipes = []*model.StateDict{lost, hidden, lost}, make([]train.Recipe, 3)
+	q.Audit.Retrained = []Retrained{{State: lost}, {State: hidden}, {lost, train.Recipe{Seed: 2}}}
 	marshal := func() []byte {
 		a, _ := audited(t, q, hidden)
 		b, err := json.Marshal(a)
@@ -272,12 +272,12 @@ func TestAuditErrors(t *testing.T) {
 	if _, err := audit(cancelled, &q, bind(t, q.Net.Graph(), hidden)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	q.Audit.Retrained = []*model.StateDict{stateDict(t)}
+	q.Audit.Retrained = []Retrained{{State: stateDict(t)}}
 	var format *model.FormatError
 	if _, err := audit(context.Background(), &q, bind(t, q.Net.Graph(), hidden)); !errors.As(err, &format) || !strings.HasPrefix(err.Error(), "a retrained network: ") {
 		t.Errorf("a retrained network without weights: %v", err)
 	}
-	q.Audit.Retrained = make([]*model.StateDict, 11)
+	q.Audit.Retrained = make([]Retrained, 11)
 	if _, err := audit(context.Background(), &q, bind(t, q.Net.Graph(), hidden)); err == nil || err.Error() != "an audit compares with 10 retrained networks at most, not with 11" {
 		t.Errorf("eleven retrained networks: %v", err)
 	}

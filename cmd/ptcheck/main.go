@@ -218,7 +218,7 @@ func prepareAudit(c *urfave.Context, n *cli.Network, q *verify.Question, stderr 
 		if err != nil {
 			return err
 		}
-		q.Audit.Retrained, q.Audit.Recipes = append(q.Audit.Retrained, sd), append(q.Audit.Recipes, *recipe)
+		q.Audit.Retrained = append(q.Audit.Retrained, verify.Retrained{State: sd, Recipe: *recipe})
 	}
 	return nil
 }

@@ -1,12 +1,10 @@
 package nn
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"lethe/internal/oracle"
 	"lethe/model"
 )
 
@@ -35,31 +33,9 @@ func training(t *testing.T, n *Net, x []float32, count, threads int) (*Session, 
 // In training mode logits are not asked for: gradients and running statistics
 // are what training takes from a step.
 func TestTrainingOracle(t *testing.T) {
-	python := oracle.Python(t, "torch")
 	const count = 3 * ChunkSamples
-	type example struct {
-		net *Net
-		sd  *model.StateDict
-		x   []float32
-		dir string
-	}
-	all := map[string]example{}
-	args := []string{filepath.Join("testdata", "oracle.py")}
-	add := func(name string, n *Net, sd *model.StateDict) {
-		x := samples(count, product(n.InputShape()))
-		for i := range x {
-			x[i] += 3 // a mean that is large beside the deviation
-		}
-		all[name] = example{n, sd, x, forTorch(t, n, sd, x, count, ChunkSamples)}
-		args = append(args, all[name].dir)
-	}
-	for name, s := range normalized() {
-		n, sd := s.bind(t)
-		add(name, n, sd)
-	}
-	add(trained(t))
-	oracle.Run(t, python, args...)
-	for name, e := range all {
+	// With a mean that is large beside the deviation.
+	for name, e := range ask(t, normalized(), count, ChunkSamples, 3) {
 		t.Run(name, func(t *testing.T) {
 			g := e.net.Graph()
 			s, got := training(t, e.net, e.x, count, 2)

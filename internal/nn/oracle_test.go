@@ -128,30 +128,43 @@ func agreeWithTorch(t *testing.T, n *Net, x []float32, count int, dir string) {
 	}
 }
 
-// Every operator and every attribute that nn honours computes what PyTorch
-// computes, forward and backward, and so does the LeNet that PyTorch trained.
-func TestOracle(t *testing.T) {
+// example is a network with what PyTorch makes of its input in a folder.
+type example struct {
+	net *Net
+	sd  *model.StateDict
+	x   []float32
+	dir string
+}
+
+// ask lets PyTorch run count samples, whose mean is about mean, through networks
+// and through the LeNet that it trained.
+func ask(t *testing.T, networks map[string]*stack, count, chunk int, mean float32) map[string]example {
+	t.Helper()
 	python := oracle.Python(t, "torch")
-	const count = 83 // a full chunk, a part of one, and a part of a group
-	type example struct {
-		net *Net
-		x   []float32
-		dir string
-	}
 	all := map[string]example{}
 	args := []string{filepath.Join("testdata", "oracle.py")}
 	add := func(name string, n *Net, sd *model.StateDict) {
 		x := samples(count, product(n.InputShape()))
-		all[name] = example{n, x, forTorch(t, n, sd, x, count, 0)}
+		for i := range x {
+			x[i] += mean
+		}
+		all[name] = example{n, sd, x, forTorch(t, n, sd, x, count, chunk)}
 		args = append(args, all[name].dir)
 	}
-	for name, s := range networks() {
+	for name, s := range networks {
 		n, sd := s.bind(t)
 		add(name, n, sd)
 	}
 	add(trained(t))
 	oracle.Run(t, python, args...)
-	for name, e := range all {
+	return all
+}
+
+// Every operator and every attribute that nn honours computes what PyTorch
+// computes, forward and backward, and so does the LeNet that PyTorch trained.
+func TestOracle(t *testing.T) {
+	const count = 83 // a full chunk, a part of one, and a part of a group
+	for name, e := range ask(t, networks(), count, 0, 0) {
 		t.Run(name, func(t *testing.T) { agreeWithTorch(t, e.net, e.x, count, e.dir) })
 	}
 }

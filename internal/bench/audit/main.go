@@ -113,7 +113,7 @@ func audit(path string, class, networks int, data *dataset.Data, cache string) (
 		if err != nil {
 			return nil, err
 		}
-		q.Audit.Retrained, q.Audit.Recipes = append(q.Audit.Retrained, sd), append(q.Audit.Recipes, *recipe)
+		q.Audit.Retrained = append(q.Audit.Retrained, verify.Retrained{State: sd, Recipe: *recipe})
 	}
 	res, err := edit.Forget(ctx, n.Net, n.State, data.Train, edit.Options{Classes: q.Classes, Norm: q.Norm})
 	if err != nil {
