@@ -75,8 +75,7 @@ func (a *auditor) probe(s *subject) (Estimate, error) {
 	d := s.featureNet.Classes()
 	fitted, test := standardize(s.probed, s.inputs, d)
 	r := &regression{x: fitted, labels: a.labels(a.probed), classes: a.k, penalty: probePenalty, threads: a.q.Threads}
-	w, _ := r.fit()
-	return a.classifier(test, w), nil
+	return a.classifier(test, r.fit()), nil
 }
 
 func (a *auditor) labels(images []int) []int {
@@ -103,7 +102,7 @@ func standardize(fitted, test []float64, d int) (x, y []float64) {
 			squares += float64((x[i] - m) * (x[i] - m))
 		}
 		deviation := math.Sqrt(squares / n)
-		if deviation == 0 {
+		if deviation <= 1e-7*math.Abs(m) { // rounding, in features of 24 bits
 			deviation = 1
 		}
 		for _, v := range [][]float64{x, y} {
@@ -156,7 +155,7 @@ func retuned(x []float64, labels []int, classes int, w0 []float64, threads int) 
 		from[i] *= rms
 	}
 	r := &regression{x: scaled, labels: labels, classes: classes, penalty: fewPenalty, w0: from, threads: threads}
-	w, _ := r.fit()
+	w := r.fit()
 	for i := range inputs {
 		w[i] /= rms
 	}
@@ -291,7 +290,7 @@ func membership(members, others []float64) Estimate {
 				}
 			}
 		}
-		w, _ := r.fit()
+		w := r.fit()
 		for side, all := range [][]float64{others, members} {
 			for i, v := range all {
 				if fold(i) == f && classify([]float64{v}, w, 2, 1)[0] == side {

@@ -377,12 +377,23 @@ func TestRegressionOfLittle(t *testing.T) {
 		{x: []float64{0, 0, 0, 0}, labels: []int{0, 1, 1, 0}, classes: 3, penalty: 1},
 		{x: []float64{1e6, -1e6}, labels: []int{1}, classes: 2, penalty: 1},
 	} {
-		w, _ := r.fit()
+		w := r.fit()
 		for _, v := range w {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
 				t.Errorf("%v: weights %v", r.x, w)
 				break
 			}
 		}
+	}
+}
+
+func TestStandardize(t *testing.T) {
+	// The second feature varies by rounding only, the third not at all.
+	x, y := standardize([]float64{1, 0.1, 7, 3, 0.1 + 1e-17, 7, 5, 0.1 - 2e-17, 7}, []float64{3, 2.1, 8}, 3)
+	if d := math.Sqrt(8. / 3); !near(x[0], -2/d) || !near(x[6], 2/d) || !near(y[0], 0) {
+		t.Errorf("got %v, %v", x, y)
+	}
+	if !near(x[1], 0) || !near(y[1], 2) || x[2] != 0 || y[2] != 1 {
+		t.Errorf("features that do not vary: got %v, %v", x, y)
 	}
 }

@@ -114,10 +114,10 @@ func TestGoldenProbe(t *testing.T) {
 	for _, threads := range []int{1, 3} {
 		x, test := standardize(p.X, p.Test, len(p.X)/len(p.Labels))
 		r := &regression{x: x, labels: p.Labels, classes: p.Classes, penalty: probePenalty, threads: threads}
-		w, ok := r.fit()
+		w := r.fit()
 		centre(w, p.Classes)
-		if d := farthest(w, p.Weights); !ok || !(d < 1e-5) {
-			t.Errorf("weights differ by %v from scikit-learn's, converged %v", d, ok)
+		if d := farthest(w, p.Weights); !(d < 1e-5) {
+			t.Errorf("weights differ by %v from scikit-learn's", d)
 		}
 		if got := classify(test, w, p.Classes, threads); !slices.Equal(got, p.Predictions) {
 			t.Errorf("predictions %v, want %v", got, p.Predictions)

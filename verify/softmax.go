@@ -34,12 +34,11 @@ const (
 
 func (r *regression) features() int { return len(r.x) / len(r.labels) }
 
-// fit returns the minimum and whether it was reached. It is Newton's method; the
-// system of each step is solved by conjugate gradients, only as well as the step
+// fit returns the minimum. It is Newton's method; the system of each step is solved by conjugate gradients, only as well as the step
 // deserves (Nocedal and Wright, "Numerical Optimization", 2006, algorithm 7.1),
 // preconditioned by the Hessian without its coupling of classes.
-func (r *regression) fit() (w []float64, ok bool) {
-	w = slices.Clone(r.w0)
+func (r *regression) fit() []float64 {
+	w := slices.Clone(r.w0)
 	if w == nil {
 		w = make([]float64, (r.features()+1)*r.classes)
 	}
@@ -50,11 +49,11 @@ func (r *regression) fit() (w []float64, ok bool) {
 		step := r.solve(g, p, length*min(0.5, math.Sqrt(length/first)))
 		gain := dot(g, step)
 		if !(gain > tolerance*max(1, f)) {
-			return w, true
+			return w
 		}
 		for t := 1.0; ; t /= 2 {
 			if t < 1e-10 {
-				return w, true // the objective cannot tell smaller steps apart
+				return w // the objective cannot tell smaller steps apart
 			}
 			next := slices.Clone(w)
 			axpy(next, -t, step)
@@ -65,7 +64,7 @@ func (r *regression) fit() (w []float64, ok bool) {
 			}
 		}
 	}
-	return w, false
+	return w
 }
 
 // objective returns the value and the gradient at w, and the probabilities of

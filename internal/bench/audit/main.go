@@ -5,7 +5,10 @@
 //
 //	go run ./internal/bench/audit --data /usr/share/datasets/fashion-mnist fixtures/*.pt
 //
-// The retrained networks are shared by checkpoints of one architecture.
+// The retrained networks are shared by checkpoints of one architecture. With
+// --control nothing is edited: in the place of the edited network stands one
+// more retrained network, which shows what the audit says of a class that a
+// network has never seen.
 package main
 
 import (
@@ -19,6 +22,7 @@ import (
 	"lethe/edit"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
+	"lethe/internal/nn"
 	"lethe/internal/train"
 	"lethe/pickle"
 	"lethe/verify"
@@ -27,14 +31,17 @@ import (
 func main() {
 	log.SetFlags(0)
 	dir := flag.String("data", "", "folder with the IDX files of Fashion-MNIST, training and test images")
-	networks := flag.Int("networks", 3, "retrained networks to compare with")
+	control := flag.Bool("control", false, "audit a retrained network, not an edited one")
 	flag.Parse()
-	if err := run(*dir, *networks, flag.Args()); err != nil {
+	if err := run(*dir, *control, flag.Args()); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(dir string, networks int, paths []string) error {
+// networks is how many retrained networks ptcheck compares with.
+const networks = 3
+
+func run(dir string, control bool, paths []string) error {
 	data, err := dataset.Open(dir)
 	if err != nil {
 		return err
@@ -47,7 +54,7 @@ func run(dir string, networks int, paths []string) error {
 	for _, path := range paths {
 		var sums []row
 		for class := range data.Train.Classes {
-			a, err := audit(path, class, networks, data, cache)
+			a, err := audit(path, class, control, data, cache)
 			if err != nil {
 				return err
 			}
@@ -95,7 +102,7 @@ func (r *row) add(m *verify.AuditMeasure) {
 }
 
 // audit edits one class of one checkpoint and audits the edit.
-func audit(path string, class, networks int, data *dataset.Data, cache string) (*verify.Audit, error) {
+func audit(path string, class int, control bool, data *dataset.Data, cache string) (*verify.Audit, error) {
 	ctx := context.Background()
 	n, err := cli.OpenNetwork(ctx, path, os.Stdin, pickle.Options{})
 	if err != nil {
@@ -106,20 +113,38 @@ func audit(path string, class, networks int, data *dataset.Data, cache string) (
 		Net: n.Net, Before: n.State, Gate: verify.GateNone, Classes: []int{class},
 		Train: data.Train, Test: data.Test, Norm: dataset.FashionNorm, Audit: &verify.AuditOptions{},
 	}
-	for seed := range networks {
+	retrain := func(seed int) (verify.Retrained, error) {
 		sd, recipe, err := train.Without(ctx, n.Graph, n.State, data.Train, train.Options{
 			Classes: q.Classes, Norm: q.Norm, Seed: uint64(seed), Cache: cache,
 		})
 		if err != nil {
+			return verify.Retrained{}, err
+		}
+		return verify.Retrained{State: sd, Recipe: *recipe}, nil
+	}
+	for seed := range networks {
+		r, err := retrain(seed)
+		if err != nil {
 			return nil, err
 		}
-		q.Audit.Retrained = append(q.Audit.Retrained, verify.Retrained{State: sd, Recipe: *recipe})
+		q.Audit.Retrained = append(q.Audit.Retrained, r)
 	}
-	res, err := edit.Forget(ctx, n.Net, n.State, data.Train, edit.Options{Classes: q.Classes, Norm: q.Norm})
-	if err != nil {
-		return nil, err
+	if control {
+		r, err := retrain(networks)
+		if err != nil {
+			return nil, err
+		}
+		if q.Net, err = nn.Bind(n.Graph, r.State); err != nil {
+			return nil, err
+		}
+		q.Before, q.After = r.State, r.State
+	} else {
+		res, err := edit.Forget(ctx, n.Net, n.State, data.Train, edit.Options{Classes: q.Classes, Norm: q.Norm})
+		if err != nil {
+			return nil, err
+		}
+		q.After = res.StateDict
 	}
-	q.After = res.StateDict
 	r, err := verify.Judge(ctx, q)
 	if err != nil {
 		return nil, err
