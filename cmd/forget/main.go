@@ -79,12 +79,13 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer outs.Discard()
+	images := cli.StartData(c)
 	n, err := cli.OpenNetwork(ctx, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	data, err := cli.OpenData(c)
+	data, err := images()
 	if err != nil {
 		return err
 	}

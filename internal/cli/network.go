@@ -144,6 +144,25 @@ type Data struct {
 	Source string // for messages and the report
 }
 
+// StartData is [OpenData] in the background: it returns at once, and the function
+// that it returns waits for the images. Expanding them takes longer than anything
+// that a command does before it needs them.
+func StartData(c *urfave.Context) (wait func() (*Data, error)) {
+	type result struct {
+		data *Data
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		d, err := OpenData(c)
+		done <- result{d, err}
+	}()
+	return func() (*Data, error) {
+		r := <-done
+		return r.data, r.err
+	}
+}
+
 // OpenData reads the images that [DataFlags] ask for.
 func OpenData(c *urfave.Context) (*Data, error) {
 	d := &Data{Norm: dataset.Norm{Mean: float32(c.Float64("mean")), Std: float32(c.Float64("std"))}, Source: "files of --data"}
