@@ -79,7 +79,7 @@ func imageCosts(threads int, top float64) ([]cost, error) {
 		if _, err := verify.Measure(ctx, n.Net, set, []int{*class}, dataset.FashionNorm, threads); err != nil {
 			return nil, err
 		}
-		evaluations = append(evaluations, cost{fmt.Sprintf("evaluation by images, %d threads", threads), float64(images),
+		evaluations = append(evaluations, cost{fmt.Sprintf("evaluation by images, threads: %d", threads), float64(images),
 			time.Since(start).Seconds(), float64(images) * forward / top})
 		start = time.Now()
 		res, err := edit.Forget(ctx, n.Net, n.State, set, edit.Options{Classes: []int{*class}, Norm: dataset.FashionNorm, Threads: threads})
@@ -87,7 +87,7 @@ func imageCosts(threads int, top float64) ([]cost, error) {
 			return nil, err
 		}
 		seen := float64(res.Method.Steps * (res.Method.Forgotten + res.Method.Others))
-		edits = append(edits, cost{fmt.Sprintf("edit by images, %d threads", threads), float64(images),
+		edits = append(edits, cost{fmt.Sprintf("edit by images, threads: %d", threads), float64(images),
 			time.Since(start).Seconds(), seen * training / top})
 	}
 	return slices.Concat(evaluations, edits), nil
@@ -106,7 +106,7 @@ func channelCosts(threads int, top float64) ([]cost, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, cost{fmt.Sprintf("step of %d images by channels, %d threads", batch, threads), float64(scale),
+		all = append(all, cost{fmt.Sprintf("step of %d images by channels, threads: %d", batch, threads), float64(scale),
 			best(step).Seconds(), batch * flops / top})
 	}
 	return all, nil
