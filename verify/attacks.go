@@ -123,9 +123,9 @@ func (a *auditor) retune(s *subject, images int) (Estimate, error) {
 		}
 		rng := rand.New(rand.NewPCG(a.seed, uint64(run)))
 		var drawn []int
-		for _, all := range a.byClass {
-			for _, i := range rng.Perm(len(all))[:min(images, len(all))] {
-				drawn = append(drawn, all[i])
+		for _, have := range a.byClass {
+			for _, i := range rng.Perm(len(have))[:min(images, len(have))] {
+				drawn = append(drawn, have[i])
 			}
 		}
 		x, err := a.features(s, a.q.Train, drawn)
@@ -198,14 +198,10 @@ func (a *auditor) hits(session *nn.Session, images []int) float64 {
 
 func (a *auditor) relearn(s *subject) (Estimate, error) {
 	class, _ := a.q.Test.Split(a.q.Classes...)
-	everything := make([]int, a.q.Train.Len())
-	for i := range everything {
-		everything[i] = i
-	}
 	var steps []float64
 	atLeast := false
 	for run := range relearnRuns {
-		session, fitter, err := a.tuner(s, everything, run)
+		session, fitter, err := a.tuner(s, all(a.q.Train), run)
 		if err != nil {
 			return Estimate{}, err
 		}
@@ -250,13 +246,12 @@ func (a *auditor) fineTune(s *subject) (Estimate, error) {
 // memberPairs returns training and test images of the classes, as many of each
 // class on both sides, in the order of the sets.
 func (a *auditor) memberPairs() (pairs [2][]int) {
-	test := a.q.Test.ByClass()
-	for c := range a.k {
-		if !a.forgotten[c] {
-			continue
+	for c, seen := range a.byClass {
+		if a.forgotten[c] {
+			test, _ := a.q.Test.Split(c)
+			n := min(len(seen), len(test))
+			pairs[0], pairs[1] = append(pairs[0], seen[:n]...), append(pairs[1], test[:n]...)
 		}
-		n := min(len(a.byClass[c]), len(test[c]))
-		pairs[0], pairs[1] = append(pairs[0], a.byClass[c][:n]...), append(pairs[1], test[c][:n]...)
 	}
 	return pairs
 }

@@ -161,9 +161,9 @@ func fewShot(images int) auditMeasure {
 		unaudited:  "few-shot retuning of the last layer",
 		definition: fmt.Sprintf("accuracy on unseen images of the class after the last layer is fitted to %d training images of every class: the smallest sum of their cross-entropies and %d/2 of the squared distance from the layer as it is, intercepts free, inputs scaled so that the mean of their squares over these images is 1; mean of %d draws, Student's and Wilson's intervals together", images, fewPenalty, fewRuns),
 		lacks: func(a *auditor) string {
-			for c, all := range a.byClass {
-				if len(all) < images && (len(all) > 0 || a.forgotten[c]) {
-					return fmt.Sprintf("class %d has %d training images, it takes %d", c, len(all), images)
+			for c, have := range a.byClass {
+				if len(have) < images && (len(have) > 0 || a.forgotten[c]) {
+					return fmt.Sprintf("class %d has %d training images, it takes %d", c, len(have), images)
 				}
 			}
 			return ""
@@ -235,12 +235,18 @@ func newAuditor(ctx context.Context, q *Question) *auditor {
 		}
 	}
 	if q.Test != nil {
-		a.unseen = make([]int, q.Test.Len())
-		for i := range a.unseen {
-			a.unseen[i] = i
-		}
+		a.unseen = all(q.Test)
 	}
 	return a
+}
+
+// all returns the indices of all images.
+func all(s *dataset.Set) []int {
+	indices := make([]int, s.Len())
+	for i := range indices {
+		indices[i] = i
+	}
+	return indices
 }
 
 // audit runs every measure on the networks before and after the edit and on the
