@@ -112,7 +112,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 
 	report, err := verify.Judge(ctx, verify.Question{
 		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Threads: c.Int("threads"),
-		Classes: classes, Source: data.Source, Train: data.Train, Test: data.Test, Norm: data.Norm, TrainBefore: before,
+		Classes: classes, Source: data.Source, Train: data.Train, Test: data.Test, Norm: data.Norm, TrainBefore: before, Names: data.Names,
 	})
 	if err != nil {
 		return err
