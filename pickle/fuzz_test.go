@@ -55,6 +55,41 @@ func FuzzDecode(f *testing.F) {
 		if err == nil {
 			roundTrip(t, c)
 		}
+		found, scanned := Scan(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits})
+		if outcome(scanned) == "untyped error" {
+			t.Fatal(scanned)
+		}
+		for _, f := range found {
+			if err == nil && f.Kind == "runs code" {
+				t.Fatalf("Decode accepts %+v", f)
+			}
+		}
+	})
+}
+
+// FuzzLegacy: the parts of a file in the format before torch 1.6.
+func FuzzLegacy(f *testing.F) {
+	for _, v := range legacyVectors() {
+		f.Add(v.make(f)[len(legacyMagic):])
+	}
+	f.Add(readTestdata(f, "legacy.pt")[len(legacyMagic):])
+	f.Fuzz(func(t *testing.T, rest []byte) {
+		b := append([]byte(legacyMagic), rest...)
+		c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits, Inert: true})
+		if got := outcome(err); got == "untyped error" || strings.Contains(errorText(err), "gives up") {
+			t.Fatal(err)
+		}
+		if err != nil {
+			return
+		}
+		out := mustEncode(t, c)
+		again, err := Decode(bytes.NewReader(out), int64(len(out)), Options{Inert: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(mustEncode(t, again), out) {
+			t.Fatal("a second encoding differs from the first")
+		}
 	})
 }
 

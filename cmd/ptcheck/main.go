@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw of the audit"},
 			&urfave.BoolFlag{Name: "verbose", Usage: "print confusion matrices too"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor"},
+			&urfave.BoolFlag{Name: "scan", Usage: "list whatever one file holds beyond tensors and plain containers; the exit code is 3 if there is something"},
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, append(cli.ReadFlags(), cli.DataFlags()...)...),
@@ -59,6 +60,12 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	}
 	if c.Bool("quiet") {
 		stdout = io.Discard
+	}
+	if c.Bool("scan") {
+		if paths[1] != "" {
+			return cli.Usagef("--scan takes one file")
+		}
+		return scan(c, paths[0], stdin, stdout)
 	}
 	if paths[1] == "" {
 		if c.IsSet("class") {
