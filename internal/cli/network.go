@@ -51,10 +51,13 @@ func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader, opts pick
 }
 
 func (n *Network) read() (err error) {
-	if n.Digest, err = Digest(n.input, n.input.Size); err != nil {
+	// Both go through the whole file, side by side: together they wait for the
+	// disk once.
+	sum := startDigest(n.input, n.input.Size)
+	if n.file, err = readState(n.input, n.input.Size, n.options); err != nil {
 		return err
 	}
-	if n.file, err = readState(n.input, n.input.Size, n.options); err != nil {
+	if n.Digest, err = sum(); err != nil {
 		return err
 	}
 	n.State = n.file.stateDict()
@@ -116,6 +119,18 @@ func Digest(r io.ReaderAt, size int64) (verify.Digest, error) {
 	h := sha256.New()
 	_, err := io.Copy(h, io.NewSectionReader(r, 0, size))
 	return verify.Digest{SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: size}, err
+}
+
+// startDigest begins [Digest] and returns a function that waits for it.
+func startDigest(r io.ReaderAt, size int64) func() (verify.Digest, error) {
+	var digest verify.Digest
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		digest, err = Digest(r, size)
+		done <- err
+	}()
+	return func() (verify.Digest, error) { err := <-done; return digest, err }
 }
 
 // DataFlags are the flags that say which images to use.

@@ -201,16 +201,17 @@ func (o *Outputs) Stage(ctx context.Context, path string, write func(w io.Writer
 	if err := buffer.Flush(); err != nil {
 		return err
 	}
-	if err := f.file.Sync(); err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, cause(err))
+	// The disk is busy with the flush while the check reads what it has in
+	// memory.
+	synced := make(chan error, 1)
+	go func() { synced <- f.file.Sync() }()
+	if check != nil && ctx.Err() == nil {
+		err = check(f.file, sink.n)
 	}
-	if err := ctx.Err(); err != nil {
-		return err
+	if failed := <-synced; failed != nil {
+		return fmt.Errorf("cannot write %s: %w", path, cause(failed))
 	}
-	if check == nil {
-		return nil
-	}
-	if err := check(f.file, sink.n); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s, read back: %w", path, err)
 	}
 	return ctx.Err()

@@ -162,10 +162,12 @@ func (n *Network) StageState(ctx context.Context, outs *Outputs, path string, sd
 		}
 		return pickle.Encode(w, s.checkpoint, opts.EncodeOptions)
 	}, func(r io.ReaderAt, size int64) error {
-		if digest, err = Digest(r, size); err != nil {
+		sum := startDigest(r, size)
+		if err := sameState(r, size, sd, readBack); err != nil {
 			return err
 		}
-		return sameState(r, size, sd, readBack)
+		digest, err = sum()
+		return err
 	})
 	return digest, err
 }

@@ -1,0 +1,176 @@
+//go:build linux
+
+// Command large measures how long an edit and a conversion of a large
+// checkpoint take beside a plain copy of it, and how much memory. It runs on
+// Linux.
+//
+//	go run ./internal/bench/large --dir DIR
+//
+// DIR needs room for three files. All outputs are flushed to the disk; the edit
+// and the conversion are those of the commands, so they check every CRC of the
+// input and read the output back.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"lethe/internal/cli"
+	"lethe/model"
+	"lethe/pickle"
+)
+
+func main() {
+	log.SetFlags(0)
+	dir := flag.String("dir", ".", "folder for the files, which are removed")
+	mib := flag.Int("mib", 4096, "size of the checkpoint in MiB")
+	flag.Parse()
+	if err := run(*dir, *mib); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// layer is the number of float32 in each tensor: 4 MiB.
+const layer = 1 << 20
+
+func run(dir string, mib int) error {
+	dir, err := os.MkdirTemp(dir, "lethe-large")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	in, out := filepath.Join(dir, "in.pt"), func(ext string) string { return filepath.Join(dir, "out"+ext) }
+	if err := create(in, mib/4); err != nil {
+		return err
+	}
+	copied, err := timed(func() error { return copyFile(in, out(".copy")) })
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%-28s %6.1f s\n", "copy", copied.Seconds())
+	for _, step := range []struct {
+		name, ext string
+		edited    int
+	}{{"edit of three layers", ".pt", 3}, {"conversion to safetensors", ".safetensors", 0}} {
+		os.Remove(out(".copy"))
+		took, err := timed(func() error { return rewrite(in, out(step.ext), step.edited) })
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%-28s %6.1f s, %.2f of the copy\n", step.name, took.Seconds(), took.Seconds()/copied.Seconds())
+		os.Remove(out(step.ext))
+	}
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		return err
+	}
+	fmt.Printf("%-28s %6.1f MiB\n", "most memory of all steps", float64(use.Maxrss)/1024)
+	return nil
+}
+
+func timed(f func() error) (time.Duration, error) {
+	start := time.Now()
+	err := f()
+	return time.Since(start), err
+}
+
+// noise is a storage of numbers that follow from their place.
+type noise uint64
+
+func (n noise) ReadAt(p []byte, off int64) (int, error) {
+	r := rand.New(rand.NewPCG(uint64(n), uint64(off)))
+	for i := 0; i+8 <= len(p); i += 8 {
+		binary.LittleEndian.PutUint64(p[i:], r.Uint64()&0x3fffffff3fffffff) // finite
+	}
+	return len(p), nil
+}
+
+// create writes a checkpoint with so many layers.
+func create(path string, layers int) error {
+	var entries []model.Entry
+	for i := range layers {
+		t, err := model.NewTensor(model.Float32, []int{layer}, nil, 0, model.NewStorage(noise(i), 4*layer))
+		if err != nil {
+			return err
+		}
+		entries = append(entries, model.Entry{Name: fmt.Sprintf("layer%d.weight", i), Tensor: t})
+	}
+	sd, err := model.NewStateDict(entries...)
+	if err != nil {
+		return err
+	}
+	c, err := pickle.New(sd)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriter(f)
+	if err := pickle.Encode(w, c, pickle.EncodeOptions{}); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func copyFile(from, to string) error {
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	return w.Sync()
+}
+
+// rewrite edits the first layers and writes the output as the commands do.
+func rewrite(in, out string, edited int) error {
+	ctx := context.Background()
+	outs, err := cli.NewOutputs(io.Discard, false, []string{in}, out)
+	if err != nil {
+		return err
+	}
+	defer outs.Discard()
+	n, err := cli.OpenCheckpoint(ctx, in, nil, pickle.Options{})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	sd := n.State
+	for _, name := range sd.Names()[:edited] {
+		v, err := sd.Get(name).Float32s()
+		if err != nil {
+			return err
+		}
+		for i := range v {
+			v[i] /= 2
+		}
+		sd = sd.With(name, model.Float32Tensor([]int{len(v)}, v))
+	}
+	if _, err := n.StageState(ctx, outs, out, sd, cli.WriteOptions{Format: cli.FormatOf(out, n.Format())}); err != nil {
+		return err
+	}
+	return outs.Commit(ctx)
+}
