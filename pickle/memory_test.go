@@ -23,6 +23,8 @@ func TestMemory(t *testing.T) {
 		{"long strings", "", textCode(strings.Repeat("x", 1000))},
 		{"bytes", "", "C\x00"},
 		{"long bytes", "", "B\xe8\x03\x00\x00" + strings.Repeat("\xff", 1000)},
+		{"bytearrays", "", "\x96\x00\x00\x00\x00\x00\x00\x00\x00"},
+		{"long bytearrays", "", "\x96\xe8\x03\x00\x00\x00\x00\x00\x00" + strings.Repeat("\xff", 1000)},
 		{"empty tuples", "", ")"},
 		{"tuples of one", "", "N\x85"},
 		{"nested tuples", "", ")\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85"},

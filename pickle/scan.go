@@ -74,8 +74,7 @@ type scanner struct {
 	memo    []memoized
 	shared  [kinds][8]*value
 	classes map[[2]string]*value
-	encode  [2]*class // _codecs.encode and what bytes and bytearrays need beside it, once used
-	latin   map[string]*text
+	latin1  *text // the string, once bytes need it
 
 	unlisted []*global // classes that are not in the list
 
@@ -132,7 +131,7 @@ func scan(b, member string, lim Limits, inert bool) (*program, error) {
 	if b[1] < 2 || b[1] > 5 {
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("pickle of protocol %d, supported are 2 to 5", b[1]), Advice: "save it again with torch.save and its default pickle_protocol"}
 	}
-	s := &scanner{b: b, pos: 2, member: member, lim: lim, inert: inert, classes: map[[2]string]*value{}, latin: map[string]*text{}, cost: base}
+	s := &scanner{b: b, pos: 2, member: member, lim: lim, inert: inert, classes: map[[2]string]*value{}, cost: base}
 	s.out = append(make([]byte, 0, min(len(b), 1<<16)), 0x80, 2)
 	for {
 		if err := within("memory for the pickle", s.total(), lim.Memory); err != nil {
@@ -562,56 +561,62 @@ func (s *scanner) text(n int) error {
 	return err
 }
 
-// bytes reads bytes as the call that protocol 2 makes of them.
+// bytes reads bytes.
 func (s *scanner) bytes(n int) error {
 	b, err := s.run(n)
 	if err != nil {
 		return err
 	}
+	o, err := s.encoded(b)
+	s.constant(objectKind, o)
+	return err
+}
+
+// encoded returns bytes as the call that protocol 2 makes of them: of a string
+// with a character for each.
+func (s *scanner) encoded(b string) (*object, error) {
 	if b == "" {
 		return s.made("__builtin__", "bytes")
 	}
-	return s.made("_codecs", "encode", s.latin1(b), s.literal("latin1"))
-}
-
-func (s *scanner) bytearray() error {
-	b, err := s.run(8)
-	if err != nil {
-		return err
-	}
-	if b == "" {
-		return s.made("__builtin__", "bytearray")
-	}
-	return s.made("__builtin__", "bytearray", s.latin1(b), s.literal("latin-1"))
-}
-
-// latin1 returns a string with a character for each byte.
-func (s *scanner) latin1(b string) *text {
 	r := make([]rune, len(b))
 	for i := range r {
 		r[i] = rune(b[i])
 	}
 	s.cost += 8 * uint64(len(b))
-	return &text{string(r)}
-}
-
-// literal returns a string that is one object wherever Python uses it.
-func (s *scanner) literal(name string) *text {
-	if s.latin[name] == nil {
-		s.latin[name] = &text{name}
+	// Python uses one object for the name of the encoding.
+	if s.latin1 == nil {
+		s.latin1 = &text{"latin1"}
 	}
-	return s.latin[name]
+	return s.made("_codecs", "encode", &text{string(r)}, s.latin1)
 }
 
-// made pushes the object that a call of a global makes.
-func (s *scanner) made(module, name string, args ...any) error {
-	v, err := s.class(module, name)
+// bytearray reads a bytearray, which protocol 2 makes of bytes.
+func (s *scanner) bytearray() error {
+	b, err := s.run(8)
 	if err != nil {
 		return err
 	}
+	var args []any
+	if b != "" {
+		o, err := s.encoded(b)
+		if err != nil {
+			return err
+		}
+		args = append(args, o)
+	}
+	o, err := s.made("__builtin__", "bytearray", args...)
+	s.constant(objectKind, o)
+	return err
+}
+
+// made returns the object that a call of a global makes.
+func (s *scanner) made(module, name string, args ...any) (*object, error) {
+	v, err := s.class(module, name)
+	if err != nil {
+		return nil, err
+	}
 	s.cost += objectCost
-	s.constant(objectKind, &object{class: s.constants[v.constant].(*class), args: args})
-	return nil
+	return &object{class: s.constants[v.constant].(*class), args: args}, nil
 }
 
 func (s *scanner) tuple(code byte, vs []*value) error {

@@ -445,6 +445,8 @@ func vectors() []vector {
 		dictVector("float4", "unsupported", "a type that Lethe does not know", v3("float4_e2m1fn_x2", 8)),
 		dictVector("v3-typed", "malformed", "_rebuild_tensor_v3 over a typed storage", strings.ReplaceAll(v3("float32", 2), "ctorch.storage\nUntypedStorage", "ctorch\nFloatStorage")),
 		dictVector("conj", "unsupported", "a lazily conjugated tensor", strings.Replace(w0, ")RtR", ")R}"+textCode("conj")+"\x88stR", 1)),
+		dictVector("cuda", "ok", "a storage of a graphics card", strings.Replace(w0, textCode("cpu"), textCode("cuda:1"), 1)),
+		dictVector("mps", "ok", "a storage of Apple's graphics", strings.Replace(w0, textCode("cpu"), textCode("mps"), 1)),
 		dictVector("from-type", "ok", "a subclass, rebuilt from its type", "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\nctorch\nTensor\n("+
 			storageCode("FloatStorage", "0", 2)+"K\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)Rt}tR"),
 		dictVector("from-type-itself", "malformed", "a subclass that is rebuilt by the function itself", "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._tensor\n_rebuild_from_type_v2\nctorch\nTensor\n)}tR"),

@@ -149,6 +149,12 @@ def main():
     describe("legacy", "the format before torch 1.6", sd)
     torch.save(sd, os.path.join(HERE, "protocol4.pt"), pickle_protocol=4)
     describe("protocol4", "pickle protocol 4", sd)
+    kinds = {"model": sd, "bytes": [b"\x00\xff", b"ab", b""], "bytearray": [bytearray(b"\x00\xff"), bytearray()],
+             "set": {1}, "empty": set(), "numbers": [-1, 1 << 40, -(1 << 80), 0.5], "long": "x" * 300, "again": sd}
+    save("kinds", "what protocols 3 to 5 write otherwise than protocol 2", kinds, sd)
+    for protocol in (3, 5):
+        torch.save(kinds, os.path.join(HERE, "protocol%d.pt" % protocol), pickle_protocol=protocol)
+        describe("protocol%d" % protocol, "kinds.pt in pickle protocol %d" % protocol, sd)
     script = torch.jit.script(net())
     script.save(os.path.join(HERE, "script.pt"))
     describe("script", "a TorchScript module", script.state_dict(), "weights")
