@@ -147,6 +147,11 @@ def main():
 
     torch.save(sd, os.path.join(HERE, "legacy.pt"), _use_new_zipfile_serialization=False)
     describe("legacy", "the format before torch 1.6", sd)
+    every = collections.OrderedDict(list(dt.items()) + list(v.items()) + list(par.items()))
+    tree = {"epoch": 3, "args": argparse.Namespace(lr=1e-3), "accuracy": numpy.float64(0.75), "model": every, "optimizer": opt.state_dict()}
+    save("tree", "every dtype, views, ties and parameters in a training script's dictionary", tree, every)
+    torch.save(tree, os.path.join(HERE, "legacytree.pt"), _use_new_zipfile_serialization=False)
+    describe("legacytree", "tree.pt in the format before torch 1.6", every)
     torch.save(sd, os.path.join(HERE, "protocol4.pt"), pickle_protocol=4)
     describe("protocol4", "pickle protocol 4", sd)
     kinds = {"model": sd, "bytes": [b"\x00\xff", b"ab", b""], "bytearray": [bytearray(b"\x00\xff"), bytearray()],
