@@ -39,6 +39,14 @@ type entry struct {
 	*tensor
 }
 
+// What Info calls the containers.
+const (
+	zipContainer    = "zip"
+	legacyContainer = "legacy"
+	scriptContainer = "torchscript"
+	exportContainer = "pt2"
+)
+
 // defaultAlignment is that of records in the files of every torch.
 const defaultAlignment = 64
 
@@ -86,7 +94,7 @@ func openArchive(a *archive, opts Options) (*Checkpoint, error) {
 	case oldExport:
 		return openOldExport(a, opts)
 	}
-	c := &Checkpoint{container: "zip", a: a, folder: a.root, noCRC: a.noCRC}
+	c := &Checkpoint{container: zipContainer, a: a, folder: a.root, noCRC: a.noCRC}
 	big, err := c.readSettings()
 	if err != nil {
 		return nil, err
@@ -212,10 +220,19 @@ func (c *Checkpoint) noOthers() error {
 // prefix such as "module." is part of them.
 func (c *Checkpoint) StateDict() *model.StateDict { return c.current }
 
+// Whole tells whether [Encode] writes all that the file held: not the program
+// of a TorchScript or torch.export archive.
+func (c *Checkpoint) Whole() bool {
+	return c.container != scriptContainer && c.container != exportContainer
+}
+
 // Beside returns what the checkpoint holds beside the state dict, for a person:
 // the other keys of the dictionaries that lead to it, such as "optimizer".
 func (c *Checkpoint) Beside() []string {
 	var others []string
+	if !c.Whole() {
+		others = append(others, "code")
+	}
 	v := c.root
 	for _, key := range c.path {
 		items, _ := dictItems(v)

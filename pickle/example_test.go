@@ -49,3 +49,32 @@ func ExampleInspect() {
 	fmt.Println(info.Path, len(info.Entries), info.Entries[7].Name, info.Entries[7].Shape)
 	// Output: [state_dict] 9 module.fc.weight [3 8]
 }
+
+// A checkpoint of tensors that come from elsewhere.
+func ExampleNew() {
+	sd, err := model.NewStateDict(model.Entry{Name: "bias", Tensor: model.Float32Tensor([]int{2}, []float32{1, -1})})
+	if err != nil {
+		panic(err)
+	}
+	c, err := pickle.New(sd)
+	if err != nil {
+		panic(err)
+	}
+	var out bytes.Buffer
+	if err := pickle.Encode(&out, c, pickle.EncodeOptions{Profile: pickle.Profile27, Root: "bias"}); err != nil {
+		panic(err)
+	}
+	info, err := pickle.Inspect(bytes.NewReader(out.Bytes()), int64(out.Len()), pickle.Options{})
+	fmt.Println(info.Root, info.Entries[0].Name, len(info.Members), err)
+	// Output: bias bias 7 <nil>
+}
+
+func ExampleScan() {
+	in, err := os.ReadFile("../fixtures/vectors/pickle/os-system.pt")
+	if err != nil {
+		panic(err)
+	}
+	findings, err := pickle.Scan(bytes.NewReader(in), int64(len(in)), pickle.Options{})
+	fmt.Println(findings[0].Kind, findings[0].What, findings[0].Offset, err)
+	// Output: runs code posix.system 2 <nil>
+}

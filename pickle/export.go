@@ -40,7 +40,7 @@ func openOldExport(a *archive, opts Options) (*Checkpoint, error) {
 	}
 	c, err := openArchive(inner, opts)
 	if err == nil {
-		c.container = "pt2"
+		c.container = exportContainer
 	}
 	return c, err
 }
@@ -167,7 +167,7 @@ func openExport(a *archive, opts Options) (*Checkpoint, error) {
 		}
 		entries = append(entries, model.Entry{Name: w.name, Tensor: t})
 	}
-	return weights(a, "pt2", entries)
+	return weights(a, exportContainer, entries)
 }
 
 // tensor returns the view of a record that w describes.

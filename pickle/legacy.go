@@ -39,7 +39,7 @@ func openLegacy(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 		return nil, fmt.Errorf("read checkpoint: %w", err)
 	}
 	code, at := b.String(), int64(len(legacyMagic))
-	c := &Checkpoint{container: "legacy", folder: "archive", settings: profiles[Profile21], alignment: defaultAlignment}
+	c := &Checkpoint{container: legacyContainer, folder: "archive", settings: profiles[Profile21], alignment: defaultAlignment}
 	next := func(member string, b *builder, inert bool) (*program, any, error) {
 		b.member, b.lim = member, lim
 		p, root, err := b.run(code[at:], inert)

@@ -121,7 +121,7 @@ func openScript(a *archive, opts Options) (*Checkpoint, error) {
 		name, _ := str(it.key)
 		entries = append(entries, model.Entry{Name: name, Tensor: asTensor(it.value).Tensor})
 	}
-	c, err := weights(a, "torchscript", entries)
+	c, err := weights(a, scriptContainer, entries)
 	if err == nil {
 		c.protocol = p.protocol
 	}

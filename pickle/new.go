@@ -11,7 +11,7 @@ import (
 // tied, unless they view one storage as elements of different types, which
 // PyTorch cannot save: then each has its own.
 func New(sd *model.StateDict) (*Checkpoint, error) {
-	c := &Checkpoint{container: "zip", protocol: 2, original: sd, current: sd,
+	c := &Checkpoint{container: zipContainer, protocol: 2, original: sd, current: sd,
 		folder: "archive", settings: profiles[Profile21], alignment: defaultAlignment}
 	m := maker{c: c, references: map[typedStorage]*reference{}, viewed: map[*model.Storage]bool{}, storageWord: &text{"storage"}, cpu: &text{"cpu"}}
 	root := &dict{}
@@ -68,6 +68,7 @@ func (m *maker) tensor(t *model.Tensor) (*object, error) {
 		}
 		r = m.reference(data, t.DType())
 	}
+	r = &reference{newTuple(*r.id...), r.storage} // torch makes an id for each use
 	// Types that came with torch 2 have no class of storages.
 	function, types := "_rebuild_tensor_v2", []any(nil)
 	if r.storage.class.untyped() {

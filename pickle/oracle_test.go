@@ -11,6 +11,43 @@ import (
 	"lethe/internal/oracle"
 )
 
+// What New makes is what torch.save makes of a dict of the same tensors.
+func TestOracleNew(t *testing.T) {
+	py := oracle.Python(t, "torch")
+	dir := t.TempDir()
+	for _, name := range []string{"plain", "tree", "many"} {
+		c, err := New(mustDecode(t, readTestdata(t, name+".pt")).StateDict())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, out := filepath.Join(dir, name+".in"), filepath.Join(dir, name+".pt")
+		if err := os.WriteFile(in, mustEncode(t, c), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		oracle.Run(t, py, "testdata/random_trees.py", "again", in, out)
+		want, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts := EncodeOptions{Profile: Profile16, Root: name}
+		for _, r := range unpack(t, want) {
+			switch {
+			case r.name == formatRecord:
+				opts.Profile = Profile27
+			case r.name == orderRecord && opts.Profile == Profile16:
+				opts.Profile = Profile21
+			}
+		}
+		var got bytes.Buffer
+		if err := Encode(&got, c, opts); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%s: not what torch makes of it", name)
+		}
+	}
+}
+
 // Random objects that torch saved come out of Decode and Encode byte for byte;
 // in the other profiles, torch reads the same from them.
 func TestOracleRandom(t *testing.T) {

@@ -256,8 +256,10 @@ func TestNewTypes(t *testing.T) {
 
 func TestBeside(t *testing.T) {
 	for name, want := range map[string]string{
-		"plain":   "[]",
-		"wrapped": "[epoch best args classes blob rng device counts dtype size accuracy loss path started hist optimizer]",
+		"plain":      "[]",
+		"script":     "[code]",
+		"v26-export": "[code]",
+		"wrapped":    "[epoch best args classes blob rng device counts dtype size accuracy loss path started hist optimizer]",
 	} {
 		if got := fmt.Sprint(mustDecode(t, readTestdata(t, name+".pt")).Beside()); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)

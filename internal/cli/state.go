@@ -105,8 +105,8 @@ func (n *Network) TellLost(w io.Writer, path string, format Format) {
 func (n *Network) lost(to Format) []string {
 	var lost []string
 	switch {
-	case to == n.Format():
-	case to == FormatCheckpoint:
+	case to == n.Format() && (n.file.tensors != nil || n.file.checkpoint.Whole()):
+	case n.file.tensors != nil:
 		for _, p := range n.file.tensors.Metadata() {
 			if p != torchMetadata {
 				lost = append(lost, fmt.Sprintf("metadata %q", p.Key))
@@ -115,6 +115,9 @@ func (n *Network) lost(to Format) []string {
 	default:
 		for _, key := range n.file.checkpoint.Beside() {
 			lost = append(lost, fmt.Sprintf("%.100q, which is no tensor of the state dict", key))
+		}
+		if to == n.Format() {
+			break
 		}
 		names := map[*model.Storage][]string{}
 		for name, t := range n.State.All() {

@@ -2,6 +2,7 @@
 
     random_trees.py make DIR COUNT    torch.save of COUNT objects, DIR/N.pt; those that hold
                                       the state dict under the key "model" are DIR/N.model.pt
+    random_trees.py again IN OUT      torch.save of what torch.load reads in IN
     random_trees.py same DIR          that torch.load reads the same in DIR/X.pt and DIR/X.out
 
 The seed is fixed; what is saved depends on the version of torch alone.
@@ -20,6 +21,7 @@ import sys
 import numpy
 import torch
 
+torch.set_num_threads(1)
 DTYPES = [torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16,
           torch.float32, torch.float64, torch.complex64, torch.complex128]
 NEW = [getattr(torch, n) for n in ("uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e4m3fnuz",
@@ -166,6 +168,8 @@ def same(a, b):
 
 if sys.argv[1] == "make":
     make(sys.argv[2], int(sys.argv[3]))
+elif sys.argv[1] == "again":
+    torch.save(load(sys.argv[2]), sys.argv[3])
 else:
     n = 0
     for path in glob.glob(os.path.join(sys.argv[2], "*.pt")):
