@@ -44,6 +44,11 @@ func Inspect(r io.ReaderAt, size int64, opts Options) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.Info(), nil
+}
+
+// Info returns the structure of the file that the checkpoint was read from.
+func (c *Checkpoint) Info() *Info {
 	info := &Info{Container: c.container, Root: c.folder, Protocol: c.protocol, BigEndian: c.settings[orderRecord] == "big", Path: c.path}
 	if c.a != nil {
 		for _, m := range c.a.members {
@@ -60,5 +65,5 @@ func Inspect(r io.ReaderAt, size int64, opts Options) (*Info, error) {
 			Storage: e.storage.key, Bytes: e.storage.size, Location: e.storage.location, Sharing: sharing[e.storage],
 		})
 	}
-	return info, nil
+	return info
 }

@@ -498,6 +498,17 @@ func TestByteOrder(t *testing.T) {
 	}
 }
 
+// In a profile that has no byte order, elements become little-endian.
+func TestByteOrderProfile(t *testing.T) {
+	var out bytes.Buffer
+	if err := Encode(&out, mustDecode(t, readTestdata(t, "big.pt")), EncodeOptions{Profile: Profile16, Root: "dtypes"}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(out.Bytes(), readTestdata(t, "dtypes.pt")) {
+		t.Error("big.pt does not become dtypes.pt")
+	}
+}
+
 func TestSwappedReader(t *testing.T) {
 	raw := []byte{3, 2, 1, 0, 7, 6, 5, 4}
 	s := &swapped{bytes.NewReader(raw), 8, 4}

@@ -94,10 +94,7 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 		return err
 	}
 	defer n.Close()
-	info, err := n.Inspect()
-	if err != nil {
-		return err
-	}
+	info := n.Inspect()
 	var all []entry
 	for _, e := range info.Entries {
 		t := n.State.Get(e.Name)

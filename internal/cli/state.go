@@ -227,7 +227,7 @@ type EntryInfo struct {
 }
 
 // Inspect returns the structure of the file.
-func (n *Network) Inspect() (*Info, error) {
+func (n *Network) Inspect() *Info {
 	if f := n.file.tensors; f != nil {
 		info := &Info{Container: string(FormatSafetensors)}
 		for _, p := range f.Metadata() {
@@ -236,15 +236,12 @@ func (n *Network) Inspect() (*Info, error) {
 		for name := range f.StateDict().All() {
 			info.Entries = append(info.Entries, EntryInfo{Name: name, Sharing: 1})
 		}
-		return info, nil
+		return info
 	}
-	p, err := pickle.Inspect(n.input, n.input.Size, n.options)
-	if err != nil {
-		return nil, err
-	}
+	p := n.file.checkpoint.Info()
 	info := &Info{Container: p.Container, Protocol: p.Protocol, Path: p.Path, Beside: n.file.checkpoint.Beside()}
 	for _, e := range p.Entries {
 		info.Entries = append(info.Entries, EntryInfo{e.Name, e.Storage, e.Sharing, e.Location})
 	}
-	return info, nil
+	return info
 }
