@@ -9,10 +9,11 @@ import (
 )
 
 // holdOut takes a fifth of the images, 1000 at the most, out of what is learned
-// from. Fewer than four would measure nothing: then it takes none.
+// from. Fewer than leastHeldOut would measure too little to be worth their
+// loss: then it takes none.
 func holdOut(rng *rand.Rand, images []int) (heldOut, rest []int) {
 	n := min(len(images)/5, 1000)
-	if n < 4 {
+	if n < leastHeldOut {
 		return nil, images
 	}
 	rng.Shuffle(len(images), func(a, b int) { images[a], images[b] = images[b], images[a] })
@@ -22,15 +23,21 @@ func holdOut(rng *rand.Rand, images []int) (heldOut, rest []int) {
 // excess returns by how much forgetting falls short, as the logarithm of a
 // ratio: above 0 where KL or target is larger than what is aimed for.
 func (r *run) excess() float64 {
-	n := float64(len(r.heldOut))
-	kl, target, deviation := r.now.KL, r.now.Target, math.Inf(1)
-	if n > 0 {
+	limits := r.opts.Limits
+	kl, target := r.now.KL, r.now.Target
+	aim, aimShare := aimKL*limits.KL, aimTarget*limits.Target
+	if n := float64(len(r.heldOut)); n > 0 {
+		var deviation float64
 		kl, target, deviation = r.look()
+		// One more hit than was seen keeps the error of a share from being 0.
+		share := (float64(target*n) + 1) / (n + 2)
+		aim = lowered(aim, deviation/math.Sqrt(n))
+		aimShare = lowered(aimShare, math.Sqrt(float64(share*(1-share))/n))
+	} else {
+		// What is seen are images that are learned from, and their variants.
+		gap := 1 + gap/math.Sqrt(float64(r.images))
+		aim, aimShare = aim/gap, aimShare/gap
 	}
-	// One more hit than was seen keeps the error of a share from being 0.
-	share := (float64(target*n) + 1) / (n + 2)
-	aim := lowered(aimKL, deviation/math.Sqrt(max(n, 1)))
-	aimShare := lowered(aimTarget, math.Sqrt(float64(share*(1-share))/max(n, 1)))
 	return max(kernel.Log(kl/aim), kernel.Log(max(target, 1e-3)/aimShare))
 }
 
@@ -45,21 +52,11 @@ func lowered(limit, stdErr float64) float64 {
 func (r *run) look() (kl, target, deviation float64) {
 	n := len(r.heldOut)
 	divergence, hits := make([]float64, n), make([]bool, n)
-	for at := 0; at < n; at += len(r.batch) {
-		batch := r.heldOut[at:min(at+len(r.batch), n)]
-		images := func(g int) []int { return batch[g*nn.Lanes : min((g+1)*nn.Lanes, len(batch))] }
-		r.session.Forward((len(batch)+nn.Lanes-1)/nn.Lanes, func(g int, dst []float32) {
-			r.set.Lanes(dst, nn.Lanes, images(g), r.opts.Norm)
-		}, func(g int, logits []float32) {
-			logp := r.scratch[g]
-			for l, image := range images(g) {
-				i := at + g*nn.Lanes + l
-				nn.LogSoftmax(logp, logits, l)
-				divergence[i] = fromUniform(logp)
-				hits[i] = nn.Best(logits, r.k, l) == int(r.set.Labels[image])
-			}
-		})
-	}
+	r.evaluate(r.set, r.heldOut, func(i, lane int, logp []float64, logits []float32) {
+		nn.LogSoftmax(logp, logits, lane)
+		divergence[i] = fromUniform(logp)
+		hits[i] = nn.Best(logits, r.k, lane) == int(r.set.Labels[r.heldOut[i]])
+	})
 	var squares, hit float64
 	for i, d := range divergence {
 		kl += d

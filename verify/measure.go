@@ -21,6 +21,10 @@ type Measures struct {
 	Confusion [][]int `json:"confusion"`        // [label][prediction]
 }
 
+// alone tells whether all images were of the forgotten classes, so that nothing
+// is known of the others.
+func (m *Measures) alone() bool { return m.Forgotten > 0 && m.Images == m.Forgotten }
+
 // Measure evaluates a network on a set, on up to threads goroutines (0: one for
 // each processor); the result does not depend on their number. norm is the
 // normalization that the network was trained with. The divergence of an image is

@@ -29,7 +29,7 @@ type Report struct {
 	Seed         uint64            `json:"seed"`
 	Gate         Gate              `json:"gate"`
 	Passed       bool              `json:"passed"`
-	Score        *Score            `json:"score,omitempty"` // on the training images
+	Score        *Score            `json:"score,omitempty"` // on the training images; none without images of the others
 	Files        map[string]Digest `json:"files"`           // "input", "output", "onnx"
 	Data         *Data             `json:"data,omitempty"`
 	Comparison   *Comparison       `json:"comparison"`
@@ -76,7 +76,8 @@ type Question struct {
 	Net           *nn.Net // before the edit
 	Before, After *model.StateDict
 	Gate          Gate
-	Threads       int // 0: one for each processor
+	Limits        Limits // of GateFull
+	Threads       int    // 0: one for each processor
 
 	// The forgotten classes and the images to measure on. Without classes only
 	// the invariants are checked.
@@ -112,9 +113,13 @@ func Judge(ctx context.Context, q Question) (*Report, error) {
 		if err := r.measure(ctx, q, g); err != nil {
 			return nil, err
 		}
-		score := Grade(r.Data.TrainAfter, r.Comparison.L2)
-		r.Score = &score
-		r.Checks = append(r.Checks, q.Gate.Check(r.Data.TrainAfter, r.Comparison.L2))
+		if r.Data.TrainAfter.alone() {
+			r.NotMeasured = append(r.NotMeasured, "the other classes: there was no image of them, so there is no score")
+		} else {
+			score := Grade(r.Data.TrainAfter, r.Comparison.L2)
+			r.Score = &score
+		}
+		r.Checks = append(r.Checks, q.Gate.Check(r.Data.TrainAfter, r.Comparison.L2, q.Limits))
 	}
 	r.NotMeasured = notMeasured(r.Audit)
 	r.Passed = Err(r.AllChecks()) == nil

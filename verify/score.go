@@ -51,20 +51,36 @@ func Grade(m *Measures, l2 float64) Score {
 		*l.mark(&s) = mark
 		s.Total += mark / float64(len(limits))
 	}
-	if len(beyond(m, l2, false)) > 0 {
+	if len(beyond(m, l2, false, Limits{})) > 0 {
 		s.Total = 0
 	}
 	return s
 }
 
-// beyond lists the measures outside of the limits for full marks, or outside of
-// the hard ones.
-func beyond(m *Measures, l2 float64, full bool) []string {
+// Limits replace those of full marks in [GateFull]. What is 0 stays as the task
+// has it.
+type Limits struct {
+	Target float64 // largest accuracy on the forgotten classes, 0 to 1
+	KL     float64 // largest mean divergence from uniform on their images, nats
+	L2     float64 // largest distance of the parameters
+}
+
+// beyond lists the measures outside of the limits for full marks or their
+// replacements, or outside of the hard ones. The others count only if there
+// were images of them.
+func beyond(m *Measures, l2 float64, full bool, own Limits) []string {
+	owned := map[string]float64{"target": own.Target, "KL": own.KL, "L2": own.L2}
 	var broken []string
 	for _, l := range limits {
+		if l.name == "remain" && m.alone() {
+			continue
+		}
 		limit := l.hard
 		if full {
 			limit = l.full
+			if o := owned[l.name]; o > 0 {
+				limit = o
+			}
 		}
 		v := l.value(m, l2)
 		relation := "over"
@@ -95,7 +111,7 @@ type Gate string
 const (
 	GateNone Gate = "none" // the invariants alone
 	GateHard Gate = "hard" // and no measure beyond a hard limit
-	GateFull Gate = "full" // and full marks in every measure
+	GateFull Gate = "full" // and full marks in every measure, or within the limits that replace those
 )
 
 // ParseGate returns the gate of a name.
@@ -109,12 +125,12 @@ func ParseGate(s string) (Gate, error) {
 
 // Check applies the gate to what was measured. A limit itself is allowed; NaN
 // is beyond every limit. A gate that does not exist lets nothing pass.
-func (g Gate) Check(m *Measures, l2 float64) Check {
+func (g Gate) Check(m *Measures, l2 float64, own Limits) Check {
 	var broken []string
 	if _, err := ParseGate(string(g)); err != nil {
 		broken = []string{err.Error()}
 	} else if g != GateNone {
-		broken = beyond(m, l2, g == GateFull)
+		broken = beyond(m, l2, g == GateFull, own)
 	}
 	return Check{Name: "gate " + string(g), OK: len(broken) == 0, Detail: strings.Join(broken, ", ")}
 }

@@ -33,7 +33,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "onnx", Usage: "`FILE` for the ONNX model; default: the output with .onnx at its end"},
 			&urfave.BoolFlag{Name: "no-onnx", Usage: "write no ONNX model"},
 			&urfave.StringFlag{Name: "report", Usage: "`FILE` for the report, as JSON"},
-			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve to be written: none, hard (no measure beyond the hard limits) or full (full marks)"},
+			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve to be written: none, hard (no measure beyond the hard limits) or full (full marks, or within --budget-l2, --max-kl and --max-target)"},
+			&urfave.StringFlag{Name: "prefer", Value: string(edit.PreferRetain), Usage: "what to do with what the limits leave: retain (the highest accuracy on the other classes) or minimal (the smallest change)"},
+			&urfave.Float64Flag{Name: "budget-l2", Value: edit.FullMarks.L2, Usage: "largest distance of the parameters"},
+			&urfave.Float64Flag{Name: "max-kl", Value: edit.FullMarks.KL, Usage: "largest mean divergence from uniform on the class, in nats"},
+			&urfave.Float64Flag{Name: "max-target", Value: edit.FullMarks.Target, Usage: "largest accuracy on the class, 0 to 1"},
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor; the output does not depend on it"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
@@ -59,6 +63,18 @@ func onnxPath(c *urfave.Context, out string) (string, error) {
 	return strings.TrimSuffix(out, filepath.Ext(out)) + ".onnx", nil
 }
 
+// options reads the flags that say how to forget.
+func options(c *urfave.Context) (edit.Options, error) {
+	opts := edit.Options{
+		Seed: c.Uint64("seed"), Threads: c.Int("threads"), Prefer: edit.Preference(c.String("prefer")),
+		Limits: edit.Limits{Target: c.Float64("max-target"), KL: c.Float64("max-kl"), L2: c.Float64("budget-l2")},
+	}
+	if err := opts.Check(); err != nil {
+		return opts, cli.Usagef("%v", err)
+	}
+	return opts, nil
+}
+
 func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	ctx := c.Context
 	paths, err := cli.Args(c, "in.pt", "out.pt")
@@ -73,6 +89,10 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	gate, err := verify.ParseGate(c.String("gate"))
 	if err != nil {
 		return cli.Usagef("%v", err)
+	}
+	settings, err := options(c)
+	if err != nil {
+		return err
 	}
 	outs, err := cli.NewOutputs(stdout, c.Bool("force"), []string{in}, out, onnx, c.String("report"))
 	if err != nil {
@@ -101,7 +121,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return err
 	}
 
-	settings := edit.Options{Classes: classes, Norm: data.Norm, Seed: c.Uint64("seed"), Threads: c.Int("threads")}
+	settings.Classes, settings.Norm = classes, data.Norm
 	progress := cli.NewProgress(stderr, c.Bool("quiet"))
 	settings.Progress = func(p edit.Point, steps int) { progress.Update(p.Step, steps, p.String()) }
 	result, err := edit.Forget(ctx, n.Net, n.State, data.Train, settings)
@@ -111,7 +131,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	}
 
 	report, err := verify.Judge(ctx, verify.Question{
-		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Threads: c.Int("threads"),
+		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Limits: verify.Limits(settings.Limits), Threads: settings.Threads,
 		Classes: classes, Source: data.Source, Train: data.Train, Test: data.Test, Norm: data.Norm, TrainBefore: before, Names: data.Names,
 	})
 	if err != nil {

@@ -23,11 +23,19 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	if r.Data != nil {
-		fmt.Fprintf(t, "score %.2f of 100 for forgetting %s\n\n", r.Score.Total, strings.Join(r.Labels, ", "))
+		score := "no score"
+		if r.Score != nil {
+			score = fmt.Sprintf("score %.2f of 100", r.Score.Total)
+		}
+		fmt.Fprintf(t, "%s for forgetting %s\n\n", score, strings.Join(r.Labels, ", "))
 		fmt.Fprintln(t, "\tbefore\tafter\tfull marks")
 		before, after := r.Data.TrainBefore, r.Data.TrainAfter
 		fmt.Fprintf(t, "accuracy on the forgotten (target)\t%.4f\t%.4f\t<= 0.09\n", before.Target, after.Target)
-		fmt.Fprintf(t, "accuracy on the others (remain)\t%.4f\t%.4f\t>= 0.90\n", before.Remain, after.Remain)
+		if r.Score != nil {
+			fmt.Fprintf(t, "accuracy on the others (remain)\t%.4f\t%.4f\t>= 0.90\n", before.Remain, after.Remain)
+		} else {
+			fmt.Fprintln(t, "accuracy on the others (remain)\tnot measured: there was no image of them\t\t>= 0.90")
+		}
 		fmt.Fprintf(t, "divergence from uniform (KL, nats)\t%.4f\t%.4f\t<= 0.2\n", before.KL, after.KL)
 		fmt.Fprintf(t, "distance of the parameters (L2)\t\t%.4f\t<= 1.3\n", r.Comparison.L2)
 		if test := r.Data.TestAfter; test != nil {

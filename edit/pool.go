@@ -1,0 +1,135 @@
+package edit
+
+import (
+	"slices"
+
+	"lethe/internal/dataset"
+	"lethe/internal/kernel"
+	"lethe/internal/nn"
+)
+
+// Few images are varied until there are so many of each kind to learn from.
+const (
+	leastForget = 4800
+	leastOthers = 7200
+
+	tolerance = 0.75 // share of its accuracy that the base keeps on variants that suit the images
+	inquiry   = 1000 // images that are asked for that, at most
+)
+
+// extend adds variants to the images to learn from, as many as make enough of
+// them, and lets the base say what it sees in the others. Variants of a
+// forgotten image may be spliced with another one: both halves are to be
+// forgotten. Variants of the others may be blended with one another: the base's
+// probabilities label the blend.
+func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []int) {
+	if len(forget) >= leastForget && len(others) >= leastOthers {
+		return forget, others
+	}
+	recipe := r.tolerated(c, slices.Concat(forget, others))
+	for kind, strength := range recipe {
+		if strength > 0 {
+			r.method.Variations = append(r.method.Variations, kindNames[kind])
+		}
+	}
+	set := *r.set // whose pixels and labels others may share
+	set.Pixels, set.Labels = slices.Clip(set.Pixels), slices.Clip(set.Labels)
+	variants := func(images []int, least int, combine func(dst, other []uint8)) []int {
+		pool := slices.Clone(images)
+		dst, other := make([]uint8, c.rows*c.cols), make([]uint8, c.rows*c.cols)
+		for i := 0; len(pool) < least; i++ {
+			at := images[i%len(images)]
+			c.vary(dst, r.set.Image(at), recipe)
+			if c.rng.IntN(2) == 0 {
+				c.vary(other, r.set.Image(images[c.rng.IntN(len(images))]), recipe)
+				combine(dst, other)
+			}
+			pool = append(pool, set.Len())
+			set.Pixels = append(set.Pixels, dst...)
+			set.Labels = append(set.Labels, set.Labels[at])
+		}
+		return pool
+	}
+	moreForget = variants(forget, leastForget, c.splice)
+	moreOthers = variants(others, leastOthers, c.blend)
+	r.set = &set
+	r.teacher = r.probabilities(moreOthers)
+	return moreForget, moreOthers
+}
+
+// tolerated returns the recipe of the variations under which the base still
+// gets the images right: each kind as strong as leaves tolerance of the
+// accuracy, or half or a quarter as strong. So digits are not mirrored, and
+// shirts are.
+func (r *run) tolerated(c *canvas, images []int) recipe {
+	images = slices.Clone(images)
+	c.rng.Shuffle(len(images), func(a, b int) { images[a], images[b] = images[b], images[a] })
+	images = images[:min(len(images), inquiry)]
+	varied := r.set.Subset(images)
+	all := make([]int, len(images))
+	for i := range all {
+		all[i] = i
+	}
+	needed := tolerance * r.accuracy(varied, all)
+	var accepted recipe
+	for kind := range kinds {
+		for strength := one; strength >= one/4; strength /= 2 {
+			var only recipe
+			only[kind] = strength
+			for i, at := range images {
+				c.vary(varied.Image(i), r.set.Image(at), only)
+			}
+			if r.accuracy(varied, all) >= needed {
+				accepted[kind] = strength
+				break
+			}
+		}
+	}
+	return accepted
+}
+
+// probabilities returns what the network says of images, by the index of the
+// image.
+func (r *run) probabilities(images []int) [][]float32 {
+	p := make([][]float32, r.set.Len())
+	r.evaluate(r.set, images, func(i, lane int, logp []float64, logits []float32) {
+		nn.LogSoftmax(logp, logits, lane)
+		p[images[i]] = make([]float32, r.k)
+		for c, lp := range logp {
+			p[images[i]][c] = float32(kernel.Exp(lp))
+		}
+	})
+	return p
+}
+
+// accuracy returns the share of images that the network gets right.
+func (r *run) accuracy(set *dataset.Set, images []int) float64 {
+	hits := make([]bool, len(images))
+	r.evaluate(set, images, func(i, lane int, _ []float64, logits []float32) {
+		hits[i] = nn.Best(logits, r.k, lane) == int(set.Labels[images[i]])
+	})
+	sum := 0
+	for _, hit := range hits {
+		if hit {
+			sum++
+		}
+	}
+	return float64(sum) / float64(len(images))
+}
+
+// evaluate calls done for the image at every i of images with the logits of its
+// group, the lane of the image there, and room for a logarithm of each class.
+// done is called on several goroutines, for different images.
+func (r *run) evaluate(set *dataset.Set, images []int, done func(i, lane int, logp []float64, logits []float32)) {
+	for at := 0; at < len(images); at += len(r.batch) {
+		batch := images[at:min(at+len(r.batch), len(images))]
+		group := func(g int) []int { return batch[g*nn.Lanes : min((g+1)*nn.Lanes, len(batch))] }
+		r.session.Forward((len(batch)+nn.Lanes-1)/nn.Lanes, func(g int, dst []float32) {
+			set.Lanes(dst, nn.Lanes, group(g), r.opts.Norm)
+		}, func(g int, logits []float32) {
+			for l := range group(g) {
+				done(at+g*nn.Lanes+l, l, r.scratch[g], logits)
+			}
+		})
+	}
+}

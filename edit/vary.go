@@ -1,0 +1,111 @@
+package edit
+
+import "math/rand/v2"
+
+// Kinds of variation that images of things may bear.
+const (
+	shift     = iota // up to 2 pixels each way
+	affine           // rotation, shear and size, up to a sixth
+	mirror           // left and right exchanged
+	tone             // contrast and brightness
+	occlusion        // a black rectangle, up to half as high and wide as the image
+	kinds
+)
+
+var kindNames = [kinds]string{"shift", "affine", "mirror", "tone", "occlusion"}
+
+// one is 1 in the fixed-point arithmetic of this file, which gives the same
+// pixels on every machine.
+const one = 256
+
+// recipe holds how strong each kind of variation is, 0 to one.
+type recipe [kinds]int
+
+// canvas makes variants of the images of a set.
+type canvas struct {
+	rng        *rand.Rand
+	rows, cols int
+}
+
+// jitter draws uniformly from -most to most.
+func (c *canvas) jitter(most int) int { return c.rng.IntN(2*most+1) - most }
+
+// vary draws into dst what src may also look like.
+func (c *canvas) vary(dst, src []uint8, r recipe) {
+	bend := r[affine] / 6
+	m := warp{one + c.jitter(bend), c.jitter(bend), c.jitter(bend), one + c.jitter(bend), c.jitter(2 * r[shift]), c.jitter(2 * r[shift])}
+	if r[mirror] > 0 && c.rng.IntN(2) == 0 {
+		m.a, m.b = -m.a, -m.b
+	}
+	c.warp(dst, src, m)
+	gain, curve := one+c.jitter(r[tone]/4), c.jitter(r[tone]/2)
+	for i, p := range dst {
+		v := int(p)
+		v += curve * v * (255 - v) / (255 * one)
+		dst[i] = uint8(min(v*gain/one, 255))
+	}
+	if r[occlusion] > 0 && c.rng.IntN(2) == 0 {
+		c.occlude(dst, r[occlusion])
+	}
+}
+
+func (c *canvas) occlude(dst []uint8, strength int) {
+	height := 1 + c.rng.IntN(max(c.rows*strength/(2*one), 1))
+	width := 1 + c.rng.IntN(max(c.cols*strength/(2*one), 1))
+	top, left := c.rng.IntN(c.rows-height+1), c.rng.IntN(c.cols-width+1)
+	for y := top; y < top+height; y++ {
+		clear(dst[y*c.cols+left : y*c.cols+left+width])
+	}
+}
+
+// warp says where the pixel at (x, y), measured from the centre of the image,
+// comes from: (a x + b y + dx, c x + d y + dy), where one is 1.
+type warp struct{ a, b, c, d, dx, dy int }
+
+// warp interpolates bilinearly. What lies outside of src is black.
+func (c *canvas) warp(dst, src []uint8, m warp) {
+	at := func(y, x int) int {
+		if y < 0 || x < 0 || y >= c.rows || x >= c.cols {
+			return 0
+		}
+		return int(src[y*c.cols+x])
+	}
+	for y := range c.rows {
+		for x := range c.cols {
+			u, v := 2*x-(c.cols-1), 2*y-(c.rows-1) // in half pixels: the centre of an even size is between two
+			fx := (m.a*u+m.b*v+(c.cols-1)*one)/2 + m.dx
+			fy := (m.c*u+m.d*v+(c.rows-1)*one)/2 + m.dy
+			x0, y0, px, py := fx>>8, fy>>8, fx&(one-1), fy&(one-1)
+			top := (one-px)*at(y0, x0) + px*at(y0, x0+1)
+			bottom := (one-px)*at(y0+1, x0) + px*at(y0+1, x0+1)
+			dst[y*c.cols+x] = uint8(((one-py)*top + py*bottom + one*one/2) / (one * one))
+		}
+	}
+}
+
+// splice replaces what lies on one side of a line in dst by other.
+func (c *canvas) splice(dst, other []uint8) {
+	horizontal, beyond := c.rng.IntN(2) == 0, c.rng.IntN(2) == 0
+	size := c.cols
+	if horizontal {
+		size = c.rows
+	}
+	line := size/4 + c.rng.IntN(size/2+1)
+	for i := range dst {
+		at := i % c.cols
+		if horizontal {
+			at = i / c.cols
+		}
+		if (at >= line) == beyond {
+			dst[i] = other[i]
+		}
+	}
+}
+
+// blend mixes up to a half of other into dst.
+func (c *canvas) blend(dst, other []uint8) {
+	part := c.rng.IntN(one/2 + 1)
+	for i, p := range dst {
+		dst[i] = uint8(((one-part)*int(p) + part*int(other[i]) + one/2) / one)
+	}
+}
