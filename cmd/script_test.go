@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			env.Setenv("ROOT", root)
 			env.Setenv("BASE", filepath.Join(root, "fixtures", "lenet-fashion.pt"))
+			env.Setenv("DATA", filepath.Join(root, "fixtures", "fashion-mnist"))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

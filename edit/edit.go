@@ -5,6 +5,7 @@ package edit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -23,7 +24,10 @@ type Options struct {
 	Seed    uint64       // of every random draw
 	Threads int          // goroutines; 0: one for each processor. The result does not depend on it
 	Limits  Limits       // what the edit must keep; none: FullMarks
-	Prefer  Preference   // what it does with what the limits leave; "": PreferRetain
+	// ForgetOnly learns from the images of the forgotten classes alone: what is
+	// to remain is what the network says of distortions of them.
+	ForgetOnly bool
+	Prefer     Preference // what it does with what the limits leave; "": PreferRetain
 
 	// Progress, if not nil, is called after every step with the measures so far.
 	Progress func(p Point, steps int)
@@ -137,8 +141,9 @@ const (
 	aimL2        = 0.977
 	largestL2    = 0.996
 	caution      = 2
-	gap          = 6
+	gap          = 1.5
 	leastHeldOut = 100
+	aimRemain    = 0.902 // of PreferMinimal: full marks from 0.90
 
 	memory       = 0.03 // of the running means: the last 1/memory steps
 	settle       = 100  // steps before the controllers start
@@ -146,12 +151,21 @@ const (
 	project      = 0.9  // part of the run after which largestL2 is enforced
 	lookEvery    = 25   // steps between two looks at the held-out images
 	retainGain   = 0.3  // change of log(weight) a look for a ratio of e
+	remainUnit   = 0.01 // accuracy to spare at which the aimed distance shrinks fastest
+	excessUnit   = 0.05 // and logarithm of KL or target to spare
+	distanceGain = 0.04 // then its log(aim) a look
+	early        = 0.02 // of the accuracy comes when the step size falls
+	leastMinimal = 0.3  // of retain: below it the others are lost before the class
+	firstL2      = 0.35 // where PreferMinimal starts, as a share of the distance allowed
+	leastL2      = 0.1
 	pullGain     = 0.03 // the same a step
 	spring       = 5    // at once, without memory: keeps the pull from swinging
 	coursePoints = 50
 
 	// Where the two weights start, good for most classes, and how far they go.
+	// Without held-out images less is known, so retain goes less far.
 	firstRetain, leastRetain, mostRetain = 1.4, 0.1, 30
+	blindRetain, leastBlind, mostBlind   = 1, 0.8, 3
 	firstPull, leastPull, mostPull       = 0.11, 0.01, 3
 )
 
@@ -176,7 +190,7 @@ func Forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 }
 
 func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.Set, opts Options, steps int) (*Result, error) {
-	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: steps, retain: firstRetain, pull: firstPull}
+	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: steps, pull: firstPull}
 	if err := opts.Check(); err != nil {
 		return nil, err
 	}
@@ -217,20 +231,21 @@ type run struct {
 	k       int // classes
 	steps   int
 
-	logq          []float64 // what forgotten images are to get
-	batch         []int     // image in every lane of every group
-	forget, other *sampler
-	images        int         // of the classes, before some are held out and variants come in
-	heldOut       []int       // images of the classes that no step learns from
-	teacher       [][]float32 // what the base says of an image to learn from; nil: take the label
-	aimL2         float64
-	theta0, m, v  []float32 // Adam's state beside the session's parameters
-	tally         []tally   // of every group
-	scratch       [][]float64
-	power1        float64 // beta1^t
-	power2        float64
-	retain, pull  float64
-	now           Point
+	logq                    []float64 // what forgotten images are to get
+	batch                   []int     // image in every lane of every group
+	forget, other           *sampler
+	images                  int         // of the classes, before some are held out and variants come in
+	heldOut                 []int       // images of the classes that no step learns from
+	teacher                 [][]float32 // what the base says of an image to learn from; nil: take the label
+	aimL2                   float64
+	theta0, m, v            []float32 // Adam's state beside the session's parameters
+	tally                   []tally   // of every group
+	scratch                 [][]float64
+	power1                  float64 // beta1^t
+	power2                  float64
+	retain, pull            float64
+	leastRetain, mostRetain float64
+	now                     Point
 }
 
 // tally is what a step sees of one group of images.
@@ -254,7 +269,13 @@ func (r *run) prepare() error {
 		}
 	}
 	forget, others := r.set.Split(r.opts.Classes...)
-	if len(forget) == 0 || len(others) == 0 {
+	switch {
+	case r.opts.ForgetOnly:
+		others = nil
+		if len(forget) == 0 {
+			return errors.New("the data has no image to forget")
+		}
+	case len(forget) == 0 || len(others) == 0:
 		return fmt.Errorf("the data has %d images to forget and %d others: both are needed", len(forget), len(others))
 	}
 	train := slices.DeleteFunc(g.Parameters(), func(name string) bool { return slices.Contains(last, name) })
@@ -273,6 +294,15 @@ func (r *run) prepare() error {
 	rng := rand.New(rand.NewPCG(r.opts.Seed, 0))
 	r.images = len(forget)
 	r.heldOut, forget = holdOut(rng, forget)
+	r.retain, r.leastRetain, r.mostRetain = firstRetain, leastRetain, mostRetain
+	if r.heldOut == nil {
+		r.retain, r.leastRetain, r.mostRetain = blindRetain, leastBlind, mostBlind
+	}
+	if r.opts.ForgetOnly {
+		if others = r.invent(&canvas{rng, r.set.Rows, r.set.Cols}, forget); len(others) == 0 {
+			return &model.UnsupportedError{What: "the network sees nothing but the forgotten classes in any distortion of their images: give images of the other classes too"}
+		}
+	}
 	forget, others = r.extend(&canvas{rng, r.set.Rows, r.set.Cols}, forget, others)
 	sample := slices.Clone(others)
 	rng.Shuffle(len(sample), func(a, b int) { sample[a], sample[b] = sample[b], sample[a] })
@@ -283,6 +313,10 @@ func (r *run) prepare() error {
 	r.m, r.v = make([]float32, n), make([]float32, n)
 	r.power1, r.power2 = 1, 1
 	r.aimL2 = aimL2 * r.opts.Limits.L2
+	if r.minimal() {
+		r.aimL2 *= firstL2
+		r.leastRetain = leastMinimal
+	}
 	r.now = Point{Target: 1, KL: kernel.Log(float64(r.k)), Remain: 1}
 
 	forgotten := float64(len(r.opts.Classes))
@@ -337,13 +371,24 @@ func (r *run) step(step int) Point {
 	if step >= settle && step%lookEvery == 0 {
 		// Late in the run there is no time left to see what more weight on the
 		// others does to forgetting, but still some for less.
-		if excess := clamp(r.excess(), 1); x <= freeze || excess > 0 {
-			r.retain = steer(r.retain, -retainGain*excess, leastRetain, mostRetain)
+		excess := r.excess()
+		if x <= freeze || excess > 0 {
+			r.retain = steer(r.retain, -retainGain*clamp(excess, 1), r.leastRetain, r.mostRetain)
+		}
+		if r.minimal() {
+			// What is to spare of every measure buys a smaller distance.
+			need := min(aimRemain, r.method.BaseRemain) - float64(early*(1-x))
+			spare := (r.now.Remain - need) / remainUnit
+			r.aimL2 = steer(r.aimL2, distanceGain*clamp(-min(spare, -excess/excessUnit), 1), leastL2, aimL2*r.opts.Limits.L2)
 		}
 	}
 	r.now.Step, r.now.Retain, r.now.Pull = step+1, r.retain, r.pull
 	return r.now
 }
+
+// minimal tells whether the distance aimed for shrinks. Without held-out images
+// too little is known for that.
+func (r *run) minimal() bool { return r.opts.Prefer == PreferMinimal && len(r.heldOut) > 0 }
 
 // steer multiplies a weight by e^by within bounds.
 func steer(weight, by, least, most float64) float64 {

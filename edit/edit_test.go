@@ -119,6 +119,12 @@ func TestForgetIsReproducible(t *testing.T) {
 	if bytes.Equal(weights(opts), want) {
 		t.Error("another seed gives the same weights")
 	}
+	opts = Options{Classes: options.Classes, Norm: options.Norm, ForgetOnly: true, Threads: 1}
+	want = weights(opts)
+	opts.Threads = 3
+	if !bytes.Equal(weights(opts), want) {
+		t.Error("from images of the class alone, 3 threads give other weights than one")
+	}
 }
 
 func TestForgetSeveralClasses(t *testing.T) {
@@ -263,5 +269,73 @@ func TestFewImagesHoldNoneOut(t *testing.T) {
 	}
 	if res.Method.HeldOut != 0 || len(res.Course) == 0 {
 		t.Errorf("%d of 5 images are held out, want none", res.Method.HeldOut)
+	}
+}
+
+func TestOptionsRefuse(t *testing.T) {
+	for name, o := range map[string]Options{
+		"preference":    {Prefer: "quick"},
+		"no target":     {Limits: Limits{KL: 0.2, L2: 1}},
+		"target of 1":   {Limits: Limits{Target: 1, KL: 0.2, L2: 1}},
+		"negative KL":   {Limits: Limits{Target: 0.1, KL: -1, L2: 1}},
+		"infinite KL":   {Limits: Limits{Target: 0.1, KL: math.Inf(1), L2: 1}},
+		"NaN distance":  {Limits: Limits{Target: 0.1, KL: 0.2, L2: math.NaN()}},
+		"zero distance": {Limits: Limits{Target: 0.1, KL: 0.2}},
+	} {
+		if o.Check() == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for _, o := range []Options{{}, {Prefer: PreferMinimal, Limits: FullMarks}} {
+		if err := o.Check(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A smaller budget is kept, whatever the edit then achieves.
+func TestForgetKeepsASmallerDistance(t *testing.T) {
+	net, sd, set := base(t)
+	opts := options
+	opts.Limits = Limits{Target: 0.09, KL: 0.2, L2: 0.3}
+	res, err := forget(context.Background(), net, sd, set, opts, 150)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end := res.Course[len(res.Course)-1]; end.L2 > 0.3 {
+		t.Errorf("the distance is %v, allowed 0.3", end.L2)
+	}
+}
+
+// Without images of the others the edit learns from none of them, and still
+// leaves them largely alone.
+func TestForgetOnly(t *testing.T) {
+	net, sd, set := base(t)
+	opts := options
+	opts.ForgetOnly = true
+	weights := func(set *dataset.Set) *model.StateDict {
+		res, err := forget(context.Background(), net, sd, set, opts, 150)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StateDict
+	}
+	got, alone := weights(set), weights(set.Subset(set.ByClass()[3]))
+	for name, want := range alone.All() {
+		if same, err := model.SameBits(got.Get(name), want); err != nil || !same {
+			t.Fatalf("%s depends on images of other classes (%v)", name, err)
+		}
+	}
+	edited, err := nn.Bind(net.Graph(), got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{opts: options, net: edited, set: set, k: net.Classes(), steps: 1}
+	if err := r.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	forgotten, others := set.Split(3)
+	if target, remain := r.accuracy(set, forgotten), r.accuracy(set, others); target > 0.3 || remain < 0.8 {
+		t.Errorf("accuracy %.3f on the class and %.3f on the others after a short edit", target, remain)
 	}
 }

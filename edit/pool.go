@@ -13,7 +13,9 @@ const (
 	leastForget = 4800
 	leastOthers = 7200
 
-	tolerance = 0.75 // share of its accuracy that the base keeps on variants that suit the images
+	inventRounds = 6 // of leastOthers distorted images each
+
+	tolerance = 0.9  // share of its accuracy that the base keeps on variants that suit the images
 	inquiry   = 1000 // images that are asked for that, at most
 )
 
@@ -23,10 +25,14 @@ const (
 // forgotten. Variants of the others may be blended with one another: the base's
 // probabilities label the blend.
 func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []int) {
-	if len(forget) >= leastForget && len(others) >= leastOthers {
+	if len(forget) >= leastForget && len(others) >= leastOthers && !r.opts.ForgetOnly {
 		return forget, others
 	}
-	recipe := r.tolerated(c, slices.Concat(forget, others))
+	asked := slices.Concat(forget, others)
+	if r.opts.ForgetOnly {
+		asked = forget // of the others the network said itself what they are
+	}
+	recipe := r.tolerated(c, asked)
 	for kind, strength := range recipe {
 		if strength > 0 {
 			r.method.Variations = append(r.method.Variations, kindNames[kind])
@@ -57,6 +63,43 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 	return moreForget, moreOthers
 }
 
+// invent makes images that the network does not take for the forgotten classes,
+// out of theirs, and labels them as the network does. They stand in for the
+// images of the other classes where there are none.
+func (r *run) invent(c *canvas, forget []int) []int {
+	set := *r.set
+	set.Pixels, set.Labels = slices.Clip(set.Pixels), slices.Clip(set.Labels)
+	var others []int
+	dst, other := make([]uint8, c.rows*c.cols), make([]uint8, c.rows*c.cols)
+	for range inventRounds {
+		tried := &dataset.Set{Rows: c.rows, Cols: c.cols, Classes: set.Classes}
+		for range leastOthers {
+			c.distort(dst, r.set.Image(forget[c.rng.IntN(len(forget))]))
+			c.distort(other, r.set.Image(forget[c.rng.IntN(len(forget))]))
+			switch c.rng.IntN(3) {
+			case 0:
+				c.splice(dst, other)
+			case 1:
+				c.blend(dst, other)
+			}
+			tried.Pixels = append(tried.Pixels, dst...)
+			tried.Labels = append(tried.Labels, 0)
+		}
+		r.evaluate(tried, indices(tried.Len()), func(i, lane int, _ []float64, logits []float32) {
+			tried.Labels[i] = uint8(nn.Best(logits, r.k, lane))
+		})
+		for i, label := range tried.Labels {
+			if !slices.Contains(r.opts.Classes, int(label)) && len(others) < leastOthers {
+				others = append(others, set.Len())
+				set.Pixels = append(set.Pixels, tried.Image(i)...)
+				set.Labels = append(set.Labels, label)
+			}
+		}
+	}
+	r.set = &set
+	return others
+}
+
 // tolerated returns the recipe of the variations under which the base still
 // gets the images right: each kind as strong as leaves tolerance of the
 // accuracy, or half or a quarter as strong. So digits are not mirrored, and
@@ -66,10 +109,7 @@ func (r *run) tolerated(c *canvas, images []int) recipe {
 	c.rng.Shuffle(len(images), func(a, b int) { images[a], images[b] = images[b], images[a] })
 	images = images[:min(len(images), inquiry)]
 	varied := r.set.Subset(images)
-	all := make([]int, len(images))
-	for i := range all {
-		all[i] = i
-	}
+	all := indices(len(images))
 	needed := tolerance * r.accuracy(varied, all)
 	var accepted recipe
 	for kind := range kinds {
@@ -86,6 +126,15 @@ func (r *run) tolerated(c *canvas, images []int) recipe {
 		}
 	}
 	return accepted
+}
+
+// indices returns 0 to n-1.
+func indices(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // probabilities returns what the network says of images, by the index of the

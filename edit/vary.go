@@ -49,6 +49,31 @@ func (c *canvas) vary(dst, src []uint8, r recipe) {
 	}
 }
 
+// distort draws into dst what hardly anybody would still take for src: bent,
+// moved by up to a third of the image, stretched to between half and one and a
+// half of its size, with parts left out, and perhaps as a negative.
+func (c *canvas) distort(dst, src []uint8) {
+	const bend = one / 2
+	third := c.rows * one / 3
+	m := warp{one + c.jitter(bend), c.jitter(bend), c.jitter(bend), one + c.jitter(bend), c.jitter(third), c.jitter(third)}
+	if c.rng.IntN(2) == 0 {
+		m.a, m.b, m.c, m.d = m.c, m.d, m.a, m.b // height and width exchanged
+	}
+	c.warp(dst, src, m)
+	if c.rng.IntN(8) == 0 {
+		for i, p := range dst {
+			dst[i] = 255 - p
+		}
+	}
+	gain := one + c.jitter(one*3/4)
+	for i, p := range dst {
+		dst[i] = uint8(min(int(p)*gain/one, 255))
+	}
+	if c.rng.IntN(2) == 0 {
+		c.occlude(dst, one)
+	}
+}
+
 func (c *canvas) occlude(dst []uint8, strength int) {
 	height := 1 + c.rng.IntN(max(c.rows*strength/(2*one), 1))
 	width := 1 + c.rng.IntN(max(c.cols*strength/(2*one), 1))

@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "no-onnx", Usage: "write no ONNX model"},
 			&urfave.StringFlag{Name: "report", Usage: "`FILE` for the report, as JSON"},
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve to be written: none, hard (no measure beyond the hard limits) or full (full marks, or within --budget-l2, --max-kl and --max-target)"},
+			&urfave.StringFlag{Name: "forget-only", Usage: "`DIR` as for --data, of which only the images of the class are used: the network itself says what is to remain"},
 			&urfave.StringFlag{Name: "prefer", Value: string(edit.PreferRetain), Usage: "what to do with what the limits leave: retain (the highest accuracy on the other classes) or minimal (the smallest change)"},
 			&urfave.Float64Flag{Name: "budget-l2", Value: edit.FullMarks.L2, Usage: "largest distance of the parameters"},
 			&urfave.Float64Flag{Name: "max-kl", Value: edit.FullMarks.KL, Usage: "largest mean divergence from uniform on the class, in nats"},
@@ -66,7 +67,7 @@ func onnxPath(c *urfave.Context, out string) (string, error) {
 // options reads the flags that say how to forget.
 func options(c *urfave.Context) (edit.Options, error) {
 	opts := edit.Options{
-		Seed: c.Uint64("seed"), Threads: c.Int("threads"), Prefer: edit.Preference(c.String("prefer")),
+		Seed: c.Uint64("seed"), Threads: c.Int("threads"), Prefer: edit.Preference(c.String("prefer")), ForgetOnly: c.String("forget-only") != "",
 		Limits: edit.Limits{Target: c.Float64("max-target"), KL: c.Float64("max-kl"), L2: c.Float64("budget-l2")},
 	}
 	if err := opts.Check(); err != nil {
@@ -112,6 +113,9 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	classes, labels, err := data.Classes(c.String("class"), n.Net.Classes())
 	if err != nil {
 		return err
+	}
+	if settings.ForgetOnly {
+		data.Only(classes)
 	}
 	before, err := verify.Measure(ctx, n.Net, data.Train, classes, data.Norm, c.Int("threads"))
 	if err != nil {

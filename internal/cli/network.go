@@ -178,20 +178,40 @@ func StartData(c *urfave.Context) (wait func() (*Data, error)) {
 	}
 }
 
-// OpenData reads the images that [DataFlags] ask for.
+// OpenData reads the images that [DataFlags] and, where a command has it,
+// --forget-only ask for.
 func OpenData(c *urfave.Context) (*Data, error) {
 	d := &Data{Norm: dataset.Norm{Mean: float32(c.Float64("mean")), Std: float32(c.Float64("std"))}, Source: "files of --data"}
 	if !(d.Norm.Std > 0) {
 		return nil, Usagef("--std %v is not positive", c.Float64("std"))
 	}
 	var err error
-	if dir := c.String("data"); dir != "" {
+	only := c.String("forget-only")
+	switch dir := c.String("data"); {
+	case dir != "" && only != "":
+		return nil, Usagef("--data and --forget-only contradict each other")
+	case only != "":
+		d.Source = "files of --forget-only"
+		d.Data, err = dataset.Open(only)
+	case dir != "":
 		d.Data, err = dataset.Open(dir)
-	} else {
+	default:
 		d.Source = "embedded sample of Fashion-MNIST"
 		d.Data, err = dataset.OpenFS(fixtures.FashionMNIST(), d.Source)
 	}
 	return d, err
+}
+
+// Only leaves nothing but the images of the given classes.
+func (d *Data) Only(classes []int) {
+	only := func(s *dataset.Set) *dataset.Set {
+		if s == nil {
+			return nil
+		}
+		images, _ := s.Split(classes...)
+		return s.Subset(images)
+	}
+	d.Data = &dataset.Data{Train: only(d.Train), Test: only(d.Test), Names: d.Names}
 }
 
 // Classes returns the indices and the labels of the classes that a person asked

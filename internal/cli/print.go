@@ -40,7 +40,9 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 		fmt.Fprintf(t, "distance of the parameters (L2)\t\t%.4f\t<= 1.3\n", r.Comparison.L2)
 		if test := r.Data.TestAfter; test != nil {
 			fmt.Fprintf(t, "on %d unseen images: target\t%.4f\t%.4f\t\n", test.Images, r.Data.TestBefore.Target, test.Target)
-			fmt.Fprintf(t, "on %d unseen images: remain\t%.4f\t%.4f\t\n", test.Images, r.Data.TestBefore.Remain, test.Remain)
+			if r.Score != nil {
+				fmt.Fprintf(t, "on %d unseen images: remain\t%.4f\t%.4f\t\n", test.Images, r.Data.TestBefore.Remain, test.Remain)
+			}
 		}
 		fmt.Fprintf(t, "\nmeasured on %d training images (%s)\n", after.Images, r.Data.Source)
 	} else {

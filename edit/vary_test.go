@@ -1,0 +1,124 @@
+package edit
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"lethe/internal/dataset"
+)
+
+func newCanvas() *canvas { return &canvas{rand.New(rand.NewPCG(1, 2)), 28, 28} }
+
+// A recipe of nothing changes nothing, and each kind of variation something.
+func TestVary(t *testing.T) {
+	_, _, set := base(t)
+	c, src, dst := newCanvas(), set.Image(0), make([]uint8, 28*28)
+	c.vary(dst, src, recipe{})
+	if !slices.Equal(dst, src) {
+		t.Error("no variation changes the image")
+	}
+	for kind := range kinds {
+		var r recipe
+		r[kind] = one
+		changed := 0
+		for range 20 {
+			c.vary(dst, src, r)
+			if !slices.Equal(dst, src) {
+				changed++
+			}
+		}
+		if changed == 0 {
+			t.Errorf("%s changes nothing", kindNames[kind])
+		}
+	}
+}
+
+func TestWarpMirrorsAndShifts(t *testing.T) {
+	c := &canvas{rows: 2, cols: 4}
+	src, dst := []uint8{1, 2, 3, 4, 5, 6, 7, 8}, make([]uint8, 8)
+	for _, w := range []struct {
+		m    warp
+		want []uint8
+	}{
+		{warp{one, 0, 0, one, 0, 0}, src},
+		{warp{-one, 0, 0, one, 0, 0}, []uint8{4, 3, 2, 1, 8, 7, 6, 5}},
+		{warp{one, 0, 0, one, one, 0}, []uint8{2, 3, 4, 0, 6, 7, 8, 0}},
+		{warp{one, 0, 0, one, 0, -one}, []uint8{0, 0, 0, 0, 1, 2, 3, 4}},
+		{warp{one, 0, 0, one, one / 2, 0}, []uint8{2, 3, 4, 2, 6, 7, 8, 4}}, // 1.5, 2.5, ... rounded up
+	} {
+		c.warp(dst, src, w.m)
+		if !slices.Equal(dst, w.want) {
+			t.Errorf("%v: got %v, want %v", w.m, dst, w.want)
+		}
+	}
+}
+
+// The network decides what its images bear: where it calls an image by another
+// name once left and right are exchanged, as with most digits, nothing is
+// mirrored; where each image is its own mirror image, mirroring is harmless.
+func TestTolerated(t *testing.T) {
+	net, _, set := base(t)
+	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
+	if err := r.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	// Images that the network judges otherwise in the mirror, and symmetric ones,
+	// each with the label that the network gives.
+	handed := &dataset.Set{Rows: 28, Cols: 28, Classes: 10}
+	both := &dataset.Set{Rows: 28, Cols: 28, Classes: 10}
+	symmetric := &dataset.Set{Rows: 28, Cols: 28, Classes: 10}
+	c := newCanvas()
+	for i := range 3000 {
+		mirrored := make([]uint8, 28*28)
+		c.warp(mirrored, set.Image(i), warp{-one, 0, 0, one, 0, 0})
+		both.Pixels = append(append(both.Pixels, set.Image(i)...), mirrored...)
+		both.Labels = append(both.Labels, 0, 0)
+		for y := range 28 {
+			copy(mirrored[y*28:y*28+14], set.Image(i)[y*28:y*28+14])
+			slices.Reverse(mirrored[y*28 : y*28+14])
+			copy(mirrored[y*28+14:y*28+28], mirrored[y*28:y*28+14])
+			slices.Reverse(mirrored[y*28 : y*28+14])
+		}
+		symmetric.Pixels = append(symmetric.Pixels, mirrored...)
+		symmetric.Labels = append(symmetric.Labels, 0)
+	}
+	label(r, both)
+	label(r, symmetric)
+	for i := 0; i < both.Len(); i += 2 {
+		if both.Labels[i] != both.Labels[i+1] {
+			handed.Pixels = append(handed.Pixels, both.Image(i)...)
+			handed.Labels = append(handed.Labels, both.Labels[i])
+		}
+	}
+	for _, w := range []struct {
+		name   string
+		set    *dataset.Set
+		mirror bool
+	}{{"handed", handed, false}, {"symmetric", symmetric, true}} {
+		if w.set.Len() < 100 {
+			t.Fatalf("only %d %s images", w.set.Len(), w.name)
+		}
+		r.set = w.set
+		got := r.tolerated(newCanvas(), indices(w.set.Len()))
+		if (got[mirror] > 0) != w.mirror {
+			t.Errorf("%s images: mirrored by %d of %d", w.name, got[mirror], one)
+		}
+		if got[tone] == 0 {
+			t.Errorf("%s images bear no change of tone", w.name)
+		}
+	}
+}
+
+// label gives every image the class that the network sees in it.
+func label(r *run, set *dataset.Set) {
+	r.evaluate(set, indices(set.Len()), func(i, lane int, logp []float64, logits []float32) {
+		best := 0
+		for c := range r.k {
+			if logits[c*16+lane] > logits[best*16+lane] {
+				best = c
+			}
+		}
+		set.Labels[i] = uint8(best)
+	})
+}
