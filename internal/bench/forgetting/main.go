@@ -1,11 +1,15 @@
 // Command forgetting measures the edit on every class of the given checkpoints
-// and prints the table of the README.
+// and prints the tables of the README and of docs/forgetting.md.
 //
 //	go run ./internal/bench/forgetting --data /usr/share/datasets/fashion-mnist fixtures/*.pt
 //
-// Scores are those of the training images. The last columns are measured on the
-// test images, which no edit ever sees: the accuracy on the other classes and
-// how far it is from the base model's. bases.py trains other checkpoints to try.
+// Scores are those of all training images, also where the edit sees only some.
+// The last columns are measured on the test images, which no edit ever sees: the
+// accuracy on the other classes and how far it is from the base model's.
+// bases.py trains other checkpoints to try.
+//
+// With --frontier FILE it draws instead what the others gain or lose for each
+// budget, as an SVG picture.
 package main
 
 import (
@@ -16,79 +20,180 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"lethe/edit"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
+	"lethe/model"
 	"lethe/pickle"
 	"lethe/verify"
 )
 
+// task is what a method is given: a network, a class, and images.
+type task struct {
+	net   *cli.Network
+	class int
+	seen  *dataset.Set
+	norm  dataset.Norm
+	seed  uint64
+}
+
+// method is a way to forget, and how many images of each class it sees; 0: all.
+type method struct {
+	name     string
+	perClass int
+	forget   func(ctx context.Context, t task) (*model.StateDict, error)
+}
+
+// lethe returns the edit of this repository with some options.
+func lethe(opts edit.Options) func(context.Context, task) (*model.StateDict, error) {
+	return func(ctx context.Context, t task) (*model.StateDict, error) {
+		opts := opts
+		opts.Classes, opts.Norm, opts.Seed = []int{t.class}, t.norm, t.seed
+		res, err := edit.Forget(ctx, t.net.Net, t.net.State, t.seen, opts)
+		if err != nil {
+			return nil, err
+		}
+		return res.StateDict, nil
+	}
+}
+
+var methods = []method{
+	{"all", 0, lethe(edit.Options{})},
+	{"minimal", 0, lethe(edit.Options{Prefer: edit.PreferMinimal})},
+	{"600", 600, lethe(edit.Options{})},
+	{"100", 100, lethe(edit.Options{})},
+	{"20", 20, lethe(edit.Options{})},
+	{"forget-only", 0, lethe(edit.Options{ForgetOnly: true})},
+	{"noise", 0, noise},
+	{"reference", 0, reference.forget},
+	{"reconstruction", 0, reconstruction.forget},
+}
+
 func main() {
 	log.SetFlags(0)
-	dir := flag.String("data", "", "folder with the IDX files of Fashion-MNIST, training and test images")
-	perClass := flag.Int("per-class", 0, "let the edit see only so many images of each class; 0: all")
-	seed := flag.Uint64("seed", 0, "seed of the edit")
+	var names []string
+	for _, m := range methods {
+		names = append(names, m.name)
+	}
+	b := bench{}
+	dir := flag.String("data", "", "folder with IDX files, training and test images")
+	tables := flag.String("tables", strings.Join(names, ","), "which tables to print")
+	frontier := flag.String("frontier", "", "draw the frontier of the first checkpoint into this SVG file instead")
+	flag.Uint64Var(&b.seed, "seed", 0, "seed of the edit")
+	flag.IntVar(&b.offset, "offset", 0, "leave out so many images of each class before taking few")
+	mean := flag.Float64("mean", 0.2860, "mean of the pixels / 255")
+	std := flag.Float64("std", 0.3530, "standard deviation of the pixels / 255")
 	flag.Parse()
-	if err := run(*dir, *perClass, *seed, flag.Args()); err != nil {
+	b.norm, b.paths = dataset.Norm{Mean: float32(*mean), Std: float32(*std)}, flag.Args()
+	if err := b.run(*dir, strings.Split(*tables, ","), names, *frontier); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(dir string, perClass int, seed uint64, paths []string) error {
-	data, err := dataset.Open(dir)
-	if err != nil {
+type bench struct {
+	data   *dataset.Data
+	norm   dataset.Norm
+	seed   uint64
+	offset int
+	paths  []string
+}
+
+func (b *bench) run(dir string, tables, names []string, frontier string) (err error) {
+	if b.data, err = dataset.Open(dir); err != nil {
 		return err
 	}
-	if data.Test == nil {
+	if b.data.Test == nil {
 		return fmt.Errorf("%s has no test images", dir)
 	}
-	seen := data.Train
-	if perClass > 0 {
-		seen = seen.Stratified(perClass, 0)
+	if len(b.paths) == 0 {
+		return fmt.Errorf("no checkpoints")
 	}
-	fmt.Printf("%-20s %5s %7s %7s %7s %7s %7s %8s %8s %6s\n", "model", "class", "score", "target", "remain", "KL", "L2", "unseen", "change", "time")
-	scores, changes, worst := 0.0, 0.0, math.Inf(1)
-	cells := 0
-	for _, path := range paths {
-		for class := range data.Train.Classes {
-			r, elapsed, err := forget(path, class, seed, data, seen)
-			if err != nil {
-				return err
-			}
-			m, change := r.Data.TrainAfter, r.Data.TestAfter.Remain-r.Data.TestBefore.Remain
-			fmt.Printf("%-20s %5d %7.2f %7.4f %7.4f %7.4f %7.4f %8.4f %+8.4f %5.1fs\n", filepath.Base(path), class,
-				r.Score.Total, m.Target, m.Remain, m.KL, r.Comparison.L2, r.Data.TestAfter.Remain, change, elapsed.Seconds())
-			scores, changes, worst = scores+r.Score.Total, changes+change, min(worst, change)
-			cells++
+	if frontier != "" {
+		return b.frontier(frontier)
+	}
+	var summary []string
+	for _, table := range tables {
+		i := slices.Index(names, table)
+		if i < 0 {
+			return fmt.Errorf("no table %q: there are %s", table, strings.Join(names, ", "))
 		}
+		line, err := b.table(methods[i])
+		if err != nil {
+			return err
+		}
+		summary = append(summary, line)
 	}
-	fmt.Printf("mean score %.2f, mean change on unseen images %+.4f, worst %+.4f\n", scores/float64(cells), changes/float64(cells), worst)
+	fmt.Println("| method | score | worst | L2 | unseen change | worst | seconds |\n|---|---|---|---|---|---|---|")
+	for _, line := range summary {
+		fmt.Println(line)
+	}
 	return nil
 }
 
-// forget edits one class of one checkpoint on the images that the edit may see
-// and judges it on all of them.
-func forget(path string, class int, seed uint64, data *dataset.Data, seen *dataset.Set) (*verify.Report, time.Duration, error) {
+// table prints what a method does with every class of every checkpoint, and
+// returns a line for the summary.
+func (b *bench) table(m method) (string, error) {
+	fmt.Printf("%s:\n\n| model | class | score | target | remain | KL | L2 | unseen | change |\n|---|---|---|---|---|---|---|---|---|\n", m.name)
+	sum, cells := cell{}, 0.0
+	leastScore, leastChange := math.Inf(1), math.Inf(1)
+	for _, path := range b.paths {
+		for class := range b.data.Train.Classes {
+			c, err := b.cell(path, class, m)
+			if err != nil {
+				return "", err
+			}
+			fmt.Printf("| %s | %d | %.2f | %.4f | %.4f | %.4f | %.4f | %.4f | %+.4f |\n", strings.TrimSuffix(filepath.Base(path), ".pt"), class,
+				c.score, c.after.Target, c.after.Remain, c.after.KL, c.l2, c.unseen, c.change)
+			sum.score, sum.l2, sum.change, sum.elapsed = sum.score+c.score, sum.l2+c.l2, sum.change+c.change, sum.elapsed+c.elapsed
+			leastScore, leastChange = min(leastScore, c.score), min(leastChange, c.change)
+			cells++
+		}
+	}
+	fmt.Println()
+	return fmt.Sprintf("| %s | %.2f | %.2f | %.2f | %+.4f | %+.4f | %.1f |", m.name, sum.score/cells, leastScore, sum.l2/cells,
+		sum.change/cells, leastChange, sum.elapsed.Seconds()/cells), nil
+}
+
+// cell is a class of a checkpoint, forgotten and judged.
+type cell struct {
+	score, l2, unseen, change float64
+	after                     *verify.Measures
+	elapsed                   time.Duration
+}
+
+func (b *bench) cell(path string, class int, m method) (cell, error) {
 	ctx := context.Background()
 	n, err := cli.OpenNetwork(ctx, path, os.Stdin, pickle.Options{})
 	if err != nil {
-		return nil, 0, err
+		return cell{}, err
 	}
 	defer n.Close()
+	seen := b.data.Train
+	if m.perClass > 0 {
+		seen = seen.Stratified(m.perClass, b.offset)
+	}
 	start := time.Now()
-	res, err := edit.Forget(ctx, n.Net, n.State, seen, edit.Options{Classes: []int{class}, Norm: dataset.FashionNorm, Seed: seed})
+	edited, err := m.forget(ctx, task{n, class, seen, b.norm, b.seed})
 	if err != nil {
-		return nil, 0, err
+		return cell{}, err
 	}
 	elapsed := time.Since(start)
 	r, err := verify.Judge(ctx, verify.Question{
-		Net: n.Net, Before: n.State, After: res.StateDict, Gate: verify.GateNone,
-		Classes: []int{class}, Train: data.Train, Test: data.Test, Norm: dataset.FashionNorm,
+		Net: n.Net, Before: n.State, After: edited, Gate: verify.GateNone,
+		Classes: []int{class}, Train: b.data.Train, Test: b.data.Test, Norm: b.norm,
 	})
 	if err != nil {
-		return nil, 0, err
+		return cell{}, err
 	}
-	return r, elapsed, verify.Err(r.AllChecks())
+	if err := verify.Err(r.AllChecks()); err != nil {
+		return cell{}, err
+	}
+	return cell{
+		score: r.Score.Total, l2: r.Comparison.L2, after: r.Data.TrainAfter, elapsed: elapsed,
+		unseen: r.Data.TestAfter.Remain, change: r.Data.TestAfter.Remain - r.Data.TestBefore.Remain,
+	}, nil
 }
