@@ -105,7 +105,8 @@ type Method struct {
 }
 
 // Point is the state of an edit after a step. Target, Remain and KL are running
-// means over the images of the last steps, not measurements of a whole set.
+// means over the images of the last steps and their variants, which are harder
+// than images; compare Remain with Method.BaseRemain.
 type Point struct {
 	Step   int     `json:"step"`
 	Target float64 `json:"target"` // accuracy on forgotten images
@@ -129,7 +130,8 @@ const (
 	otherGroups  = 10 // so that a step is four chunks, an even share for 2 or 4 threads
 	rate         = 1e-3
 	beta1, beta2 = 0.9, 0.99
-	residual     = 0.03 // probability that the class keeps on its own images
+	residual     = 0.06 // probability that the class keeps on its own images
+	blindly      = 0.03 // the same without held-out images: it stays further below the others
 
 	// What the controllers steer for, as a share of the limits. KL and target are
 	// measured on held-out images and lowered by so many standard errors, to half
@@ -170,7 +172,8 @@ const (
 )
 
 // Forget returns a state dict in which the classes are forgotten. It learns from
-// set, which must hold images of the forgotten classes and of others. The last
+// set, which must hold images of the forgotten classes and, unless
+// Options.ForgetOnly, of others. The last
 // layer, the buffers and every entry that the graph does not use stay as they
 // are.
 //
@@ -181,10 +184,14 @@ const (
 //	+ pull * ||theta - theta0||^2
 //
 // where q is uniform except for a smaller probability of the forgotten classes,
-// so that they stay below the others. The two weights are Lagrange multipliers
+// so that they stay below the others. Where there are few images it learns from
+// variants of them too, as far as the network tolerates those, and the network's
+// own probabilities stand in for the labels of the others. The two weights are Lagrange multipliers
 // that follow the measures slowly: retain grows as long as KL and target on
-// held-out images of the class are below what is aimed for, so that forgetting
-// takes no more than it must, and pull grows while L2 is above.
+// images of the class, held out if there are enough of them, are below what is
+// aimed for, so that forgetting takes no more than it must, and pull grows while
+// L2 is above. What the limits leave goes where Options.Prefer says. Limits that
+// cannot be met are no error: the result is then as near as the edit came.
 func Forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.Set, opts Options) (*Result, error) {
 	return forget(ctx, net, sd, set, opts, steps)
 }
@@ -319,7 +326,10 @@ func (r *run) prepare() error {
 	}
 	r.now = Point{Target: 1, KL: kernel.Log(float64(r.k)), Remain: 1}
 
-	forgotten := float64(len(r.opts.Classes))
+	forgotten, residual := float64(len(r.opts.Classes)), residual
+	if r.heldOut == nil {
+		residual = blindly
+	}
 	rest := (1 - float64(residual*forgotten)) / (float64(r.k) - forgotten)
 	r.logq = make([]float64, r.k)
 	for c := range r.logq {
