@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/internal/vectors"
 	"lethe/model"
 )
 
@@ -49,14 +50,14 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits})
-		if got := outcome(err); got == "untyped error" || strings.Contains(errorText(err), "gives up") {
+		if got := vectors.Outcome(err); got == vectors.Untyped || strings.Contains(errorText(err), "gives up") {
 			t.Fatal(err)
 		}
 		if err == nil {
 			roundTrip(t, c)
 		}
 		found, scanned := Scan(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits})
-		if outcome(scanned) == "untyped error" {
+		if vectors.Outcome(scanned) == vectors.Untyped {
 			t.Fatal(scanned)
 		}
 		for _, f := range found {
@@ -76,7 +77,7 @@ func FuzzLegacy(f *testing.F) {
 	f.Fuzz(func(t *testing.T, rest []byte) {
 		b := append([]byte(legacyMagic), rest...)
 		c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits, Inert: true})
-		if got := outcome(err); got == "untyped error" || strings.Contains(errorText(err), "gives up") {
+		if got := vectors.Outcome(err); got == vectors.Untyped || strings.Contains(errorText(err), "gives up") {
 			t.Fatal(err)
 		}
 		if err != nil {
@@ -125,7 +126,7 @@ func FuzzScan(f *testing.F) {
 		records := append([]record{{"data.pkl", code}}, records[1:]...)
 		b := pack(t, "fuzz", records...)
 		c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits, Inert: true})
-		if got := outcome(err); got == "untyped error" || strings.Contains(errorText(err), "gives up") {
+		if got := vectors.Outcome(err); got == vectors.Untyped || strings.Contains(errorText(err), "gives up") {
 			t.Fatal(err)
 		}
 		if err != nil {
@@ -137,7 +138,7 @@ func FuzzScan(f *testing.F) {
 		}
 		with, err := c.With(sd)
 		if err != nil {
-			if outcome(err) == "untyped error" {
+			if vectors.Outcome(err) == vectors.Untyped {
 				t.Fatal(err)
 			}
 			return

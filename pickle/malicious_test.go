@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"lethe/internal/vectors"
 )
 
 // What scanners of pickles have in their own tests, and what got past one of
@@ -62,7 +64,7 @@ func TestMalicious(t *testing.T) {
 			}
 			top, _, _ := strings.Cut(module, ".")
 			_, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Inert: true})
-			if got := outcome(err); !inertAllows[top] && got != "malformed" {
+			if got := vectors.Outcome(err); !inertAllows[top] && got != "malformed" {
 				t.Errorf("%s by %s with inert: %s, %v", global, way, got, err)
 			}
 		}

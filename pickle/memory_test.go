@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"lethe/internal/vectors"
 )
 
 // The limit on memory holds for everything that a pickle can ask for: of each
@@ -55,10 +57,10 @@ func TestMemory(t *testing.T) {
 			accepted := func(n int) bool {
 				b := file(n)
 				_, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: Limits{Memory: limit}})
-				if got := outcome(err); got != "unsupported" && got != "limit" { // it holds no state dict
+				if got := vectors.Outcome(err); got != "unsupported" && got != "limit" { // it holds no state dict
 					t.Fatal(err)
 				}
-				return outcome(err) != "limit"
+				return vectors.Outcome(err) != "limit"
 			}
 			n := 1
 			for accepted(2 * n) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"lethe/internal/oracle"
+	"lethe/internal/vectors"
 	"lethe/model"
 )
 
@@ -73,24 +74,6 @@ func listing(t testing.TB, sd *model.StateDict) string {
 		fmt.Fprintf(&out, "%s %v %s %s %d %08x\n", name, x.DType(), list(x.Shape()), list(x.Strides()), x.Offset(), crc32.ChecksumIEEE(b))
 	}
 	return out.String()
-}
-
-// outcome names an error as the manifests do.
-func outcome(err error) string {
-	var f *model.FormatError
-	var u *model.UnsupportedError
-	var l *model.LimitError
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.As(err, &f):
-		return "malformed"
-	case errors.As(err, &u):
-		return "unsupported"
-	case errors.As(err, &l):
-		return "limit"
-	}
-	return "untyped error"
 }
 
 // goldens returns the names of the files in testdata that have the outcome.
@@ -155,7 +138,7 @@ func TestGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := readTestdata(t, name+".pt")
 			_, err := decode(b)
-			if got := outcome(err); got != "unsupported" || !strings.Contains(err.Error(), "Sequential") || !strings.Contains(err.Error(), "--inert") {
+			if got := vectors.Outcome(err); got != "unsupported" || !strings.Contains(err.Error(), "Sequential") || !strings.Contains(err.Error(), "--inert") {
 				t.Errorf("got %s: %v", got, err)
 			}
 			t.Log(err)
@@ -197,7 +180,7 @@ func TestGolden(t *testing.T) {
 	for _, name := range goldens(t, "unsupported") {
 		t.Run(name, func(t *testing.T) {
 			_, err := decode(readTestdata(t, name+".pt"))
-			if got := outcome(err); got != "unsupported" {
+			if got := vectors.Outcome(err); got != "unsupported" {
 				t.Errorf("got %s: %v", got, err)
 			}
 			t.Log(err)
@@ -295,7 +278,7 @@ func TestProfiles(t *testing.T) {
 func TestRoot(t *testing.T) {
 	c := mustDecode(t, readTestdata(t, "one.pt"))
 	for _, root := range []string{"a/b", `a\b`, "..", ".", "a\x00", strings.Repeat("x", 600)} {
-		if err := Encode(io.Discard, c, EncodeOptions{Root: root}); outcome(err) != "unsupported" {
+		if err := Encode(io.Discard, c, EncodeOptions{Root: root}); vectors.Outcome(err) != "unsupported" {
 			t.Errorf("%.20q: %v", root, err)
 		}
 	}
@@ -424,7 +407,7 @@ func TestEditViews(t *testing.T) {
 		all.With("column", sd.Get("column")), // all but one
 		sd.With("expanded", bent),
 	} {
-		if _, err := c.With(wrong); outcome(err) != "malformed" {
+		if _, err := c.With(wrong); vectors.Outcome(err) != "malformed" {
 			t.Errorf("inconsistent edit of a tie: %v", err)
 		}
 	}
@@ -452,7 +435,7 @@ func TestWithRefuses(t *testing.T) {
 		`"w" is float32 [1 2], in the checkpoint float32 [2]`:                         dict(model.Entry{Name: "w", Tensor: model.Float32Tensor([]int{1, 2}, []float32{1, 2})}),
 	} {
 		_, err := c.With(sd)
-		if outcome(err) != "malformed" || !strings.HasSuffix(err.Error(), want) {
+		if vectors.Outcome(err) != "malformed" || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -464,7 +447,7 @@ func TestEditSharedWithOutside(t *testing.T) {
 	b := withPickle(t, "}("+textCode("sd")+"}"+textCode("w")+w+"s"+textCode("other")+"]"+w+"a"+"u.")
 	c := mustDecode(t, b)
 	sd := c.StateDict()
-	if _, err := c.With(sd.With("w", flipped(t, sd.Get("w")))); outcome(err) != "unsupported" {
+	if _, err := c.With(sd.With("w", flipped(t, sd.Get("w")))); vectors.Outcome(err) != "unsupported" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -617,7 +600,7 @@ func TestChangedUnderneath(t *testing.T) {
 	b := readTestdata(t, "one.pt")
 	c := mustDecode(t, b)
 	b[c.entries[0].storage.member.data] ^= 1
-	if err := Encode(io.Discard, c, EncodeOptions{}); outcome(err) != "malformed" {
+	if err := Encode(io.Discard, c, EncodeOptions{}); vectors.Outcome(err) != "malformed" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -640,7 +623,7 @@ func TestSniff(t *testing.T) {
 		{"\x02\x00\x00\x00\x00\x00\x00\x00{}", "unsupported", "safetensors"},
 	} {
 		_, err := decode([]byte(c.file))
-		if outcome(err) != c.expect || !strings.Contains(err.Error(), c.words) {
+		if vectors.Outcome(err) != c.expect || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%.20q: got %v, want %s with %q", c.file, err, c.expect, c.words)
 		}
 	}

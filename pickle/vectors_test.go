@@ -9,11 +9,12 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"lethe/internal/vectors"
 )
 
 const vectorDir = "../fixtures/vectors/pickle"
@@ -170,7 +171,7 @@ func v3(dtype string, numel int64) string {
 	return "ctorch._utils\n_rebuild_tensor_v3\n(" + s + "K\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)Rctorch\n" + dtype + "\ntR"
 }
 
-func vectors() []vector {
+func allVectors() []vector {
 	vs := []vector{
 		zipVector("unedited", "ok", "the base of the others: one.pt as torch wrote it",
 			func(t testing.TB, b []byte) []byte { return b }),
@@ -661,15 +662,15 @@ const stored = 1 << 16
 // -update they are made again from the golden files.
 func TestVectors(t *testing.T) {
 	manifest := "# Checkpoints made from pickle/testdata, each by one patch: go test ./pickle -run TestVectors -update\n"
-	for _, v := range vectors() {
+	for _, v := range allVectors() {
 		b := v.make(t)
 		if len(b) < stored {
 			manifest += fmt.Sprintf("%s.pt expect: %s # %s\n", v.name, v.expect, v.comment)
-			golden(t, filepath.Join(vectorDir, v.name+".pt"), b)
+			vectors.Golden(t, filepath.Join(vectorDir, v.name+".pt"), b, *update)
 		}
 		t.Run(v.name, func(t *testing.T) {
 			c, err := decode(b)
-			if got := outcome(err); got != v.expect {
+			if got := vectors.Outcome(err); got != v.expect {
 				t.Errorf("got %s, want %s: %v", got, v.expect, err)
 			}
 			if err != nil {
@@ -679,21 +680,5 @@ func TestVectors(t *testing.T) {
 			roundTrip(t, c)
 		})
 	}
-	golden(t, filepath.Join(vectorDir, "manifest.txt"), []byte(manifest))
-}
-
-// golden compares b with a file, or writes the file with -update.
-func golden(t *testing.T, path string, b []byte) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if old, err := os.ReadFile(path); err != nil || !bytes.Equal(old, b) {
-		t.Errorf("%s is not what this test makes (%v); run it with -update", path, err)
-	}
+	vectors.Golden(t, filepath.Join(vectorDir, "manifest.txt"), []byte(manifest), *update)
 }

@@ -3,7 +3,6 @@ package safetensors
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"lethe/internal/oracle"
+	"lethe/internal/vectors"
 	"lethe/model"
 )
 
@@ -40,24 +40,6 @@ func mustEncode(t testing.TB, f *File) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
-}
-
-// outcome names an error as the manifests do.
-func outcome(err error) string {
-	var f *model.FormatError
-	var u *model.UnsupportedError
-	var l *model.LimitError
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.As(err, &f):
-		return "malformed"
-	case errors.As(err, &u):
-		return "unsupported"
-	case errors.As(err, &l):
-		return "limit"
-	}
-	return "untyped error"
 }
 
 // roundTrip checks that a file survives encoding.
@@ -97,7 +79,7 @@ func headed(header string, n int) []byte {
 	return b
 }
 
-func vectors() []vector {
+func allVectors() []vector {
 	v := func(name, expect, comment, header string, n int) vector {
 		return vector{name, expect, comment, headed(header, n)}
 	}
@@ -197,18 +179,18 @@ const stored = 1 << 16
 // -update they are made again.
 func TestVectors(t *testing.T) {
 	manifest := "# Files in the safetensors format: go test ./safetensors -run TestVectors -update\n"
-	for _, v := range vectors() {
+	for _, v := range allVectors() {
 		if len(v.file) < stored {
 			manifest += fmt.Sprintf("%s.safetensors expect: %s # %s\n", v.name, v.expect, v.comment)
-			golden(t, filepath.Join(vectorDir, v.name+".safetensors"), v.file)
+			vectors.Golden(t, filepath.Join(vectorDir, v.name+".safetensors"), v.file, *update)
 		}
 		t.Run(v.name, func(t *testing.T) {
 			f, err := decode(v.file)
-			if got := outcome(err); got != v.expect {
+			if got := vectors.Outcome(err); got != v.expect {
 				t.Errorf("got %s, want %s: %v", got, v.expect, err)
 			}
 			_, inspected := Inspect(bytes.NewReader(v.file), int64(len(v.file)), Options{})
-			if outcome(inspected) != outcome(err) {
+			if vectors.Outcome(inspected) != vectors.Outcome(err) {
 				t.Errorf("Inspect says %v, Decode %v", inspected, err)
 			}
 			if err != nil {
@@ -218,23 +200,7 @@ func TestVectors(t *testing.T) {
 			roundTrip(t, f)
 		})
 	}
-	golden(t, filepath.Join(vectorDir, "manifest.txt"), []byte(manifest))
-}
-
-// golden compares b with a file, or writes the file with -update.
-func golden(t *testing.T, path string, b []byte) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if old, err := os.ReadFile(path); err != nil || !bytes.Equal(old, b) {
-		t.Errorf("%s is not what this test makes (%v); run it with -update", path, err)
-	}
+	vectors.Golden(t, filepath.Join(vectorDir, "manifest.txt"), []byte(manifest), *update)
 }
 
 // tensor is n elements of a type with the bytes 1, 2, 3, ...
@@ -298,7 +264,7 @@ func TestNewView(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	for _, e := range []model.Entry{{Name: "z", Tensor: tensor(t, model.Complex128, 1)}, {Name: "h", Tensor: tensor(t, model.Complex32, 1)},
 		{Name: "__metadata__", Tensor: tensor(t, model.Bool, 1)}} {
-		if _, err := New(state(t, e)); outcome(err) != "unsupported" {
+		if _, err := New(state(t, e)); vectors.Outcome(err) != "unsupported" {
 			t.Errorf("%s: %v", e.Name, err)
 		}
 	}
@@ -311,7 +277,7 @@ func TestRefuses(t *testing.T) {
 		state(t), state(t, model.Entry{Name: "v", Tensor: w.Tensor}), state(t, w, model.Entry{Name: "v", Tensor: w.Tensor}),
 		state(t, model.Entry{Name: "w", Tensor: tensor(t, model.Float32, 1, 2)}), state(t, model.Entry{Name: "w", Tensor: tensor(t, model.Int32, 2)}),
 	} {
-		if _, err := f.With(sd); outcome(err) != "malformed" {
+		if _, err := f.With(sd); vectors.Outcome(err) != "malformed" {
 			t.Errorf("%q: %v", sd.Names(), err)
 		}
 	}
@@ -373,14 +339,14 @@ func TestOracle(t *testing.T) {
 
 // FuzzDecode: any bytes give a typed error or a file that survives a round trip.
 func FuzzDecode(f *testing.F) {
-	for _, v := range vectors() {
+	for _, v := range allVectors() {
 		if len(v.file) < stored {
 			f.Add(v.file)
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits{HeaderBytes: 1 << 16, Tensors: 100}})
-		if outcome(err) == "untyped error" {
+		if vectors.Outcome(err) == vectors.Untyped {
 			t.Fatal(err)
 		}
 		if err == nil {
