@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"lethe/model"
 )
@@ -75,7 +76,7 @@ func Encode(w io.Writer, c *Checkpoint, opts EncodeOptions) error {
 	if root == "" {
 		root = c.folder
 	}
-	if strings.ContainsAny(root, "/\\\x00") || root == "." || root == ".." || len(root) > nameMax/2 {
+	if !utf8.ValidString(root) || strings.ContainsAny(root, "/\\\x00") || root == "." || root == ".." || len(root) > nameMax/2 {
 		return &model.UnsupportedError{What: fmt.Sprintf("%.100q cannot be the folder in an archive", root), Advice: "give another name"}
 	}
 	z := newZipWriter(w, root, alignment, noCRC)

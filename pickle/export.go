@@ -55,14 +55,7 @@ var exportTypes = map[int]model.DType{
 
 const stridedLayout = 7 // of the same schema
 
-// exportConfig is data/weights/NAME_weights_config.json. The order of its
-// entries, which is that of the state dict, is kept by weightOrder.
-type exportConfig struct {
-	Config weightOrder `json:"config"`
-}
-
-type weightOrder []exportWeight
-
+// exportWeight is an entry of data/weights/NAME_weights_config.json.
 type exportWeight struct {
 	name   string
 	Path   string `json:"path_name"`
@@ -79,27 +72,6 @@ type exportWeight struct {
 // exportInt is a number that could also be an expression.
 type exportInt struct {
 	Int *int `json:"as_int"`
-}
-
-// UnmarshalJSON reads an object in the order of its keys.
-func (o *weightOrder) UnmarshalJSON(b []byte) error {
-	var raw map[string]exportWeight
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return err
-	}
-	names, err := keys(b)
-	if err != nil {
-		return err
-	}
-	if len(names) != len(raw) {
-		return errors.New("a weight occurs twice")
-	}
-	for _, name := range names {
-		w := raw[name]
-		w.name = name
-		*o = append(*o, w)
-	}
-	return nil
 }
 
 // keys returns the keys of a JSON object in their order.
@@ -142,22 +114,14 @@ func openExport(a *archive, opts Options) (*Checkpoint, error) {
 	if config == nil || big {
 		return nil, &model.UnsupportedError{What: "the .pt2 archive has no weights, or big-endian ones", Advice: resave}
 	}
-	// Its values take up some ten times the bytes that spell them.
-	if err := within("memory for the names of the weights", 16*uint64(config.size), opts.Limits.Memory); err != nil {
-		return nil, err
-	}
-	text, err := a.read(config)
+	listed, err := readWeights(a, config, opts.Limits)
 	if err != nil {
 		return nil, err
-	}
-	var parsed exportConfig
-	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
-		return nil, broken(config.name, -1, err.Error())
 	}
 	stored := map[string]*model.Storage{}
 	bound := builder{lim: opts.Limits}
 	var entries []model.Entry
-	for _, w := range parsed.Config {
+	for _, w := range listed {
 		t, err := w.tensor(a, stored)
 		if err == nil {
 			err = bound.expand(t)
@@ -168,6 +132,46 @@ func openExport(a *archive, opts Options) (*Checkpoint, error) {
 		entries = append(entries, model.Entry{Name: w.name, Tensor: t})
 	}
 	return weights(a, exportContainer, entries)
+}
+
+// readWeights returns the weights that a configuration lists, in its order,
+// which is that of the state dict.
+func readWeights(a *archive, config *member, lim Limits) ([]exportWeight, error) {
+	// What reading takes: so much for each byte, and for each weight.
+	const forByte, forWeight = 12, 1536
+	if err := within("memory for the list of weights", forByte*uint64(config.size), lim.Memory); err != nil {
+		return nil, err
+	}
+	text, err := a.read(config)
+	if err != nil {
+		return nil, err
+	}
+	bad := func(err error) error { return broken(config.name, -1, err.Error()) }
+	var outer struct{ Config json.RawMessage }
+	if err := json.Unmarshal([]byte(text), &outer); err != nil {
+		return nil, bad(err)
+	}
+	names, err := keys(outer.Config)
+	if err != nil {
+		return nil, bad(err)
+	}
+	if err := within("memory for the list of weights", forByte*uint64(config.size)+forWeight*uint64(len(names)), lim.Memory); err != nil {
+		return nil, err
+	}
+	var weights map[string]exportWeight
+	if err := json.Unmarshal(outer.Config, &weights); err != nil {
+		return nil, bad(err)
+	}
+	if len(names) != len(weights) {
+		return nil, bad(errors.New("a weight occurs twice"))
+	}
+	var listed []exportWeight
+	for _, name := range names {
+		w := weights[name]
+		w.name = name
+		listed = append(listed, w)
+	}
+	return listed, nil
 }
 
 // tensor returns the view of a record that w describes.

@@ -17,7 +17,7 @@ type Finding struct {
 	Offset int64  // of the opcode in the pickle
 }
 
-// Scan lists all findings in the pickles of a file without running one, also of
+// Scan lists the findings (the first thousand of each) in the pickles of a file without running one, also of
 // files that [Decode] refuses. A container that breaks its own rules is an
 // error, as for Decode: two readers could see different pickles in it.
 func Scan(r io.ReaderAt, size int64, opts Options) ([]Finding, error) {
@@ -100,7 +100,17 @@ type disassembly struct {
 	findings []Finding
 }
 
+// What a pickle may ask of the scan: so many values in the memo, more than the
+// largest checkpoints have, and so many findings, more than anyone reads.
+const (
+	memoMax     = 1 << 19
+	findingsMax = 1000
+)
+
 func (d *disassembly) find(kind, what, opcode string) {
+	if len(d.findings) == findingsMax {
+		return
+	}
 	d.findings = append(d.findings, Finding{kind, what, opcode, d.member, int64(d.op)})
 }
 
@@ -128,7 +138,7 @@ func (d *disassembly) pickle() {
 			return
 		}
 		if !d.step(code) {
-			d.find("broken", fmt.Sprintf("opcode %#02x is unknown or cut short", code), "")
+			d.find("broken", fmt.Sprintf("opcode %#02x is unknown, cut short or one value too many for the memo of %d", code, memoMax), "")
 			d.pos = len(d.code)
 			return
 		}
@@ -189,6 +199,7 @@ func (d *disassembly) step(code byte) bool {
 		if len(d.pushed) > 0 {
 			d.memo[i] = d.pushed[len(d.pushed)-1]
 		}
+		return len(d.memo) <= memoMax
 	case 0x80, 0x95: // PROTO, FRAME
 	default:
 		d.push(unknownText)

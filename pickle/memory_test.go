@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -82,5 +83,46 @@ func TestMemory(t *testing.T) {
 				t.Errorf("%d of them allocate %d bytes, the limit is %d", n, used, limit)
 			}
 		})
+	}
+}
+
+// The same for the list of weights in a .pt2 archive.
+func TestExportMemory(t *testing.T) {
+	const limit = 8 << 20
+	for name, entry := range map[string]string{
+		"weights":    `"%d":{}`,
+		"sizes":      `"%d":{"tensor_meta":{"sizes":[{}` + strings.Repeat(",{}", 2000) + `]}}`,
+		"numbers":    `"%d":{"tensor_meta":{"sizes":[{"as_int":1}` + strings.Repeat(`,{"as_int":1}`, 2000) + `]}}`,
+		"long names": `"%d` + strings.Repeat("x", 2000) + `":{}`,
+	} {
+		file := func(n int) []byte {
+			var b strings.Builder
+			for i := range n {
+				fmt.Fprintf(&b, ","+entry, i)
+			}
+			return pack(t, "e", record{"archive_format", []byte("pt2")}, record{"data/weights/model_weights_config.json", []byte(`{"config":{` + b.String()[1:] + "}}")},
+				record{".data/version", []byte("6\n")})
+		}
+		n := 1
+		for {
+			b := file(2 * n)
+			_, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: Limits{Memory: limit}})
+			if got := vectors.Outcome(err); got == "limit" {
+				break
+			} else if got != "unsupported" { // the type 0
+				t.Fatal(err)
+			}
+			n *= 2
+		}
+		b := file(n)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: Limits{Memory: limit}})
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > limit {
+			t.Errorf("%s: %d of them allocate %d bytes, the limit is %d", name, n, used, limit)
+		} else {
+			t.Logf("%s: %d of them: %.1f MB of %.1f", name, n, float64(used)/(1<<20), float64(limit)/(1<<20))
+		}
 	}
 }

@@ -277,7 +277,7 @@ func TestProfiles(t *testing.T) {
 // A folder name that leads elsewhere, or that no archive can have.
 func TestRoot(t *testing.T) {
 	c := mustDecode(t, readTestdata(t, "one.pt"))
-	for _, root := range []string{"a/b", `a\b`, "..", ".", "a\x00", strings.Repeat("x", 600)} {
+	for _, root := range []string{"a/b", `a\b`, "..", ".", "a\x00", strings.Repeat("x", 600), "\xff"} {
 		if err := Encode(io.Discard, c, EncodeOptions{Root: root}); vectors.Outcome(err) != "unsupported" {
 			t.Errorf("%.20q: %v", root, err)
 		}
