@@ -125,10 +125,10 @@ func (p Point) String() string {
 // The settings are the same for every class, base and data set; what differs
 // between those is left to the controllers (docs/decisions/004-steering.md).
 const (
-	steps        = 1000
+	steps        = 400
 	forgetGroups = 6  // groups of nn.Lanes images in a step
 	otherGroups  = 10 // so that a step is four chunks, an even share for 2 or 4 threads
-	rate         = 1e-3
+	rate         = 1.6e-3
 	beta1, beta2 = 0.9, 0.99
 	residual     = 0.06 // probability that the class keeps on its own images
 	blindly      = 0.03 // the same without held-out images: it stays further below the others
@@ -147,21 +147,21 @@ const (
 	leastHeldOut = 100
 	aimRemain    = 0.902 // of PreferMinimal: full marks from 0.90
 
-	memory       = 0.03 // of the running means: the last 1/memory steps
-	settle       = 100  // steps before the controllers start
-	freeze       = 0.8  // part of the run after which retain no longer grows
-	project      = 0.9  // part of the run after which largestL2 is enforced
-	lookEvery    = 25   // steps between two looks at the held-out images
-	retainGain   = 0.3  // change of log(weight) a look for a ratio of e
-	remainUnit   = 0.01 // accuracy to spare at which the aimed distance shrinks fastest
-	excessUnit   = 0.05 // and logarithm of KL or target to spare
-	distanceGain = 0.04 // then its log(aim) a look
-	early        = 0.02 // of the accuracy comes when the step size falls
-	leastMinimal = 0.3  // of retain: below it the others are lost before the class
-	firstL2      = 0.35 // where PreferMinimal starts, as a share of the distance allowed
+	memory       = 30    // of the running means: so many means are forgotten in a run
+	settle       = 0.1   // part of the run before the controllers start
+	freeze       = 0.8   // part of the run after which retain no longer grows
+	project      = 0.9   // part of the run after which largestL2 is enforced
+	looks        = 25    // at the held-out images in a run
+	retainGain   = 0.48  // change of log(weight) a look for a ratio of e
+	remainUnit   = 0.01  // accuracy to spare at which the aimed distance shrinks fastest
+	excessUnit   = 0.05  // and logarithm of KL or target to spare
+	distanceGain = 0.064 // then its log(aim) a look
+	early        = 0.02  // of the accuracy comes when the step size falls
+	leastMinimal = 0.3   // of retain: below it the others are lost before the class
+	firstL2      = 0.35  // where PreferMinimal starts, as a share of the distance allowed
 	leastL2      = 0.1
-	pullGain     = 0.03 // the same a step
-	spring       = 5    // at once, without memory: keeps the pull from swinging
+	pullGain     = 30 // the same in a run
+	spring       = 5  // at once, without memory: keeps the pull from swinging
 	coursePoints = 50
 
 	// Where the two weights start, good for most classes, and how far they go.
@@ -296,7 +296,7 @@ func (r *run) prepare() error {
 	r.batch = make([]int, groups*nn.Lanes)
 	r.tally = make([]tally, groups)
 	for range groups {
-		r.scratch = append(r.scratch, make([]float64, r.k))
+		r.scratch = append(r.scratch, make([]float64, 2*r.k))
 	}
 	rng := rand.New(rand.NewPCG(r.opts.Seed, 0))
 	r.images = len(forget)
@@ -375,10 +375,10 @@ func (r *run) step(step int) Point {
 		r.now.L2 = kernel.Distance(theta, r.theta0)
 	}
 	r.session.Refresh()
-	if step >= settle {
-		r.pull = steer(r.pull, pullGain*stretch, leastPull, mostPull)
+	if x >= settle {
+		r.pull = steer(r.pull, pullGain/float64(r.steps)*stretch, leastPull, mostPull)
 	}
-	if step >= settle && step%lookEvery == 0 {
+	if x >= settle && step%max(r.steps/looks, 1) == 0 {
 		// Late in the run there is no time left to see what more weight on the
 		// others does to forgetting, but still some for less.
 		excess := r.excess()
@@ -414,17 +414,16 @@ func (r *run) fill(g int, dst []float32) {
 // loss sets the gradient of the loss of one group of images and tallies what
 // the network says of them.
 func (r *run) loss(g int, logits, grad []float32) {
-	logp := r.scratch[g]
+	logp, prob := r.scratch[g][:r.k], r.scratch[g][r.k:]
 	t := tally{}
 	for l := range nn.Lanes {
-		nn.LogSoftmax(logp, logits, l)
+		nn.LogSoftmax(logp, prob, logits, l)
 		label := int(r.set.Labels[r.batch[g*nn.Lanes+l]])
 		if nn.Best(logits, r.k, l) == label {
 			t.hits++
 		}
 		if g >= forgetGroups {
-			for c, lp := range logp {
-				d := kernel.Exp(lp)
+			for c, d := range prob {
 				switch {
 				case r.teacher != nil:
 					d -= float64(r.teacher[r.batch[g*nn.Lanes+l]][c])
@@ -435,13 +434,13 @@ func (r *run) loss(g int, logits, grad []float32) {
 			}
 			continue
 		}
-		t.kl += fromUniform(logp)
+		t.kl += fromUniform(logp, prob)
 		kl := 0.0
 		for c, lp := range logp {
-			kl += float64(kernel.Exp(lp) * (lp - r.logq[c]))
+			kl += float64(prob[c] * (lp - r.logq[c]))
 		}
 		for c, lp := range logp {
-			grad[c*nn.Lanes+l] = float32(kernel.Exp(lp) * (lp - r.logq[c] - kl) / (forgetGroups * nn.Lanes))
+			grad[c*nn.Lanes+l] = float32(prob[c] * (lp - r.logq[c] - kl) / (forgetGroups * nn.Lanes))
 		}
 	}
 	r.tally[g] = t
@@ -459,7 +458,7 @@ func (r *run) observe() {
 		sum.kl += t.kl
 	}
 	follow := func(mean *float64, sum float64, groups int) {
-		*mean += float64(memory * (sum/float64(groups*nn.Lanes) - *mean))
+		*mean += float64(min(memory/float64(r.steps), 1) * (sum/float64(groups*nn.Lanes) - *mean))
 	}
 	follow(&r.now.Target, float64(forget.hits), forgetGroups)
 	follow(&r.now.KL, forget.kl, forgetGroups)

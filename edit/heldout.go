@@ -52,9 +52,10 @@ func lowered(limit, stdErr float64) float64 {
 func (r *run) look() (kl, target, deviation float64) {
 	n := len(r.heldOut)
 	divergence, hits := make([]float64, n), make([]bool, n)
-	r.evaluate(r.set, r.heldOut, func(i, lane int, logp []float64, logits []float32) {
-		nn.LogSoftmax(logp, logits, lane)
-		divergence[i] = fromUniform(logp)
+	r.evaluate(r.set, r.heldOut, func(i, lane int, room []float64, logits []float32) {
+		logp, p := room[:r.k], room[r.k:]
+		nn.LogSoftmax(logp, p, logits, lane)
+		divergence[i] = fromUniform(logp, p)
 		hits[i] = nn.Best(logits, r.k, lane) == int(r.set.Labels[r.heldOut[i]])
 	})
 	var squares, hit float64
@@ -69,12 +70,12 @@ func (r *run) look() (kl, target, deviation float64) {
 	return kl, hit / float64(n), math.Sqrt(max(squares/float64(n)-float64(kl*kl), 0))
 }
 
-// fromUniform returns the Kullback-Leibler divergence of a distribution, given
-// by its logarithms, from the uniform one, in nats.
-func fromUniform(logp []float64) float64 {
+// fromUniform returns the Kullback-Leibler divergence of a distribution p, given
+// with its logarithms, from the uniform one, in nats.
+func fromUniform(logp, p []float64) float64 {
 	kl := kernel.Log(float64(len(logp)))
-	for _, lp := range logp {
-		kl += float64(kernel.Exp(lp) * lp)
+	for c, lp := range logp {
+		kl += float64(p[c] * lp)
 	}
 	return kl
 }

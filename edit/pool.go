@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"lethe/internal/dataset"
-	"lethe/internal/kernel"
 	"lethe/internal/nn"
 )
 
@@ -141,11 +140,11 @@ func indices(n int) []int {
 // image.
 func (r *run) probabilities(images []int) [][]float32 {
 	p := make([][]float32, r.set.Len())
-	r.evaluate(r.set, images, func(i, lane int, logp []float64, logits []float32) {
-		nn.LogSoftmax(logp, logits, lane)
+	r.evaluate(r.set, images, func(i, lane int, room []float64, logits []float32) {
+		nn.LogSoftmax(room[:r.k], room[r.k:], logits, lane)
 		p[images[i]] = make([]float32, r.k)
-		for c, lp := range logp {
-			p[images[i]][c] = float32(kernel.Exp(lp))
+		for c, x := range room[r.k:] {
+			p[images[i]][c] = float32(x)
 		}
 	})
 	return p
@@ -167,9 +166,9 @@ func (r *run) accuracy(set *dataset.Set, images []int) float64 {
 }
 
 // evaluate calls done for the image at every i of images with the logits of its
-// group, the lane of the image there, and room for a logarithm of each class.
+// group, the lane of the image there, and room for two numbers of each class.
 // done is called on several goroutines, for different images.
-func (r *run) evaluate(set *dataset.Set, images []int, done func(i, lane int, logp []float64, logits []float32)) {
+func (r *run) evaluate(set *dataset.Set, images []int, done func(i, lane int, room []float64, logits []float32)) {
 	for at := 0; at < len(images); at += len(r.batch) {
 		batch := images[at:min(at+len(r.batch), len(images))]
 		group := func(g int) []int { return batch[g*nn.Lanes : min((g+1)*nn.Lanes, len(batch))] }

@@ -70,7 +70,7 @@ func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, 
 		s.Forward((n+nn.Lanes-1)/nn.Lanes, func(g int, dst []float32) {
 			set.Lanes(dst, nn.Lanes, index[g*nn.Lanes:min(n, (g+1)*nn.Lanes)], norm)
 		}, func(g int, logits []float32) {
-			logp := make([]float64, k)
+			logp, p := make([]float64, k), make([]float64, k)
 			for l := range min(nn.Lanes, n-g*nn.Lanes) {
 				i := g*nn.Lanes + l
 				best[i] = none
@@ -79,10 +79,10 @@ func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, 
 				}
 				best[i] = nn.Best(logits, k, l)
 				if forgotten[set.Labels[at+i]] {
-					nn.LogSoftmax(logp, logits, l)
+					nn.LogSoftmax(logp, p, logits, l)
 					kl[i] = kernel.Log(float64(k))
-					for _, lp := range logp {
-						kl[i] += float64(kernel.Exp(lp) * lp)
+					for c, lp := range logp {
+						kl[i] += float64(p[c] * lp)
 					}
 					kl[i] = max(0, kl[i]) // rounding can take it below
 				}

@@ -60,14 +60,14 @@ func (f *Fitter) Step(rate float64) float64 {
 	f.session.Step(n/nn.Lanes, func(g int, dst []float32) {
 		f.set.Lanes(dst, nn.Lanes, f.batch[g*nn.Lanes:(g+1)*nn.Lanes], f.norm)
 	}, func(g int, logits, grad []float32) {
-		logp := make([]float64, len(logits)/nn.Lanes)
+		k := len(logits) / nn.Lanes
+		logp, p := make([]float64, k), make([]float64, k)
 		f.losses[g] = 0
 		for l, image := range f.batch[g*nn.Lanes : (g+1)*nn.Lanes] {
-			nn.LogSoftmax(logp, logits, l)
+			nn.LogSoftmax(logp, p, logits, l)
 			label := int(f.set.Labels[image])
 			f.losses[g] -= logp[label]
-			for c, lp := range logp {
-				d := kernel.Exp(lp)
+			for c, d := range p {
 				if c == label {
 					d--
 				}

@@ -87,11 +87,11 @@ func (d descent) forget(_ context.Context, t task) (*model.StateDict, error) {
 		s.Step(d.batch/nn.Lanes, func(g int, dst []float32) {
 			t.seen.Lanes(dst, nn.Lanes, group(g), t.norm)
 		}, func(g int, logits, grad []float32) {
-			logp := make([]float64, k)
+			logp, p := make([]float64, k), make([]float64, k)
 			for l, i := range group(g) {
-				nn.LogSoftmax(logp, logits, l)
+				nn.LogSoftmax(logp, p, logits, l)
 				label := int(t.seen.Labels[i])
-				for c, lp := range logp {
+				for c, prob := range p {
 					// Both losses have the gradient p - q.
 					q, count := 0.0, float64(d.batch)-forgotten
 					switch {
@@ -103,7 +103,7 @@ func (d descent) forget(_ context.Context, t task) (*model.StateDict, error) {
 					case c == label:
 						q = 1
 					}
-					grad[c*nn.Lanes+l] = float32((kernel.Exp(lp) - q) / count)
+					grad[c*nn.Lanes+l] = float32((prob - q) / count)
 				}
 			}
 		})

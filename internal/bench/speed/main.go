@@ -256,14 +256,14 @@ func training(net *nn.Net, batch, threads int) (func(), error) {
 	k := net.Classes()
 	logp := make([][]float64, batch/nn.Lanes)
 	for g := range logp {
-		logp[g] = make([]float64, k)
+		logp[g] = make([]float64, 2*k)
 	}
 	fill := func(g int, dst []float32) { copy(dst, images[g*size:(g+1)*size]) }
 	loss := func(g int, logits, grad []float32) {
 		for l := range nn.Lanes {
-			nn.LogSoftmax(logp[g], logits, l)
-			for c, lp := range logp[g] {
-				grad[c*nn.Lanes+l] = float32(kernel.Exp(lp) / float64(batch))
+			nn.LogSoftmax(logp[g][:k], logp[g][k:], logits, l)
+			for c, p := range logp[g][k:] {
+				grad[c*nn.Lanes+l] = float32(p / float64(batch))
 			}
 			grad[(g+l)%k*nn.Lanes+l] -= 1 / float32(batch)
 		}
