@@ -125,7 +125,7 @@ func (p Point) String() string {
 // The settings are the same for every class, base and data set; what differs
 // between those is left to the controllers (docs/decisions/004-steering.md).
 const (
-	steps        = 400
+	steps        = 320
 	forgetGroups = 6  // groups of nn.Lanes images in a step
 	otherGroups  = 10 // so that a step is four chunks, an even share for 2 or 4 threads
 	rate         = 1.6e-3
@@ -147,18 +147,18 @@ const (
 	leastHeldOut = 100
 	aimRemain    = 0.902 // of PreferMinimal: full marks from 0.90
 
-	memory       = 30    // of the running means: so many means are forgotten in a run
-	settle       = 0.1   // part of the run before the controllers start
-	freeze       = 0.8   // part of the run after which retain no longer grows
-	project      = 0.9   // part of the run after which largestL2 is enforced
-	looks        = 25    // at the held-out images in a run
-	retainGain   = 0.48  // change of log(weight) a look for a ratio of e
-	remainUnit   = 0.01  // accuracy to spare at which the aimed distance shrinks fastest
-	excessUnit   = 0.05  // and logarithm of KL or target to spare
-	distanceGain = 0.064 // then its log(aim) a look
-	early        = 0.02  // of the accuracy comes when the step size falls
-	leastMinimal = 0.3   // of retain: below it the others are lost before the class
-	firstL2      = 0.35  // where PreferMinimal starts, as a share of the distance allowed
+	memory       = 30   // of the running means: so many means are forgotten in a run
+	settle       = 0.1  // part of the run before the controllers start
+	freeze       = 0.8  // part of the run after which retain no longer grows
+	project      = 0.9  // part of the run after which largestL2 is enforced
+	looks        = 20   // at the held-out images in a run
+	retainGain   = 0.6  // change of log(weight) a look for a ratio of e
+	remainUnit   = 0.01 // accuracy to spare at which the aimed distance shrinks fastest
+	excessUnit   = 0.05 // and logarithm of KL or target to spare
+	distanceGain = 0.08 // then its log(aim) a look
+	early        = 0.02 // of the accuracy comes when the step size falls
+	leastMinimal = 0.3  // of retain: below it the others are lost before the class
+	firstL2      = 0.35 // where PreferMinimal starts, as a share of the distance allowed
 	leastL2      = 0.1
 	pullGain     = 30 // the same in a run
 	spring       = 5  // at once, without memory: keeps the pull from swinging
