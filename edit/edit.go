@@ -126,8 +126,10 @@ func (p Point) String() string {
 // between those is left to the controllers (docs/decisions/004-steering.md).
 const (
 	steps        = 320
-	forgetGroups = 6  // groups of nn.Lanes images in a step
-	otherGroups  = 10 // so that a step is four chunks, an even share for 2 or 4 threads
+	forgetGroups = 6    // groups of nn.Lanes images in a step
+	otherGroups  = 10   // so that a step is four chunks, an even share for 2 or 4 threads
+	weak         = 0.91 // accuracy on the others under which a base has still to learn
+	longer       = 3    // and gets so many times the steps
 	rate         = 1.6e-3
 	beta1, beta2 = 0.9, 0.99
 	residual     = 0.06 // probability that the class keeps on its own images
@@ -211,16 +213,16 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 		return nil, err
 	}
 	res := &Result{Method: r.method}
-	for step := range steps {
+	for step := range r.steps {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		p := r.step(step)
-		if (step+1)%max(steps/coursePoints, 1) == 0 {
+		if (step+1)%max(r.steps/coursePoints, 1) == 0 {
 			res.Course = append(res.Course, p)
 		}
 		if opts.Progress != nil {
-			opts.Progress(p, steps)
+			opts.Progress(p, r.steps)
 		}
 	}
 	var err error
@@ -314,6 +316,9 @@ func (r *run) prepare() error {
 	sample := slices.Clone(others)
 	rng.Shuffle(len(sample), func(a, b int) { sample[a], sample[b] = sample[b], sample[a] })
 	r.method.BaseRemain = r.accuracy(r.set, sample[:min(len(sample), 4000)])
+	if r.teacher == nil && r.method.BaseRemain < weak {
+		r.steps *= longer
+	}
 	r.forget, r.other = &sampler{rng: rng, pool: forget}, &sampler{rng: rng, pool: others}
 	n := len(r.session.Theta())
 	r.theta0 = slices.Clone(r.session.Theta())
