@@ -121,7 +121,7 @@ func Judge(ctx context.Context, q Question) (*Report, error) {
 		}
 		r.Checks = append(r.Checks, q.Gate.Check(r.Data.TrainAfter, r.Comparison.L2, q.Limits))
 	}
-	r.NotMeasured = notMeasured(r.Audit)
+	r.NotMeasured = append(r.NotMeasured, notMeasured(r.Audit)...)
 	r.Passed = Err(r.AllChecks()) == nil
 	return r, nil
 }
