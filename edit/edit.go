@@ -250,6 +250,8 @@ type run struct {
 	theta0, m, v            []float32 // Adam's state beside the session's parameters
 	tally                   []tally   // of every group
 	scratch                 [][]float64
+	fillFunc                nn.Fill // fill and loss, made once, so that a step allocates nothing
+	lossFunc                nn.Loss
 	power1                  float64 // beta1^t
 	power2                  float64
 	retain, pull            float64
@@ -295,6 +297,7 @@ func (r *run) prepare() error {
 	if r.session, err = r.net.NewSession(groups*nn.Lanes, r.opts.Threads, train); err != nil {
 		return err
 	}
+	r.fillFunc, r.lossFunc = r.fill, r.loss
 	r.batch = make([]int, groups*nn.Lanes)
 	r.tally = make([]tally, groups)
 	for range groups {
@@ -357,7 +360,7 @@ func (r *run) prepare() error {
 func (r *run) step(step int) Point {
 	r.forget.draw(r.batch[:forgetGroups*nn.Lanes])
 	r.other.draw(r.batch[forgetGroups*nn.Lanes:])
-	r.session.Step(len(r.tally), r.fill, r.loss)
+	r.session.Step(len(r.tally), r.fillFunc, r.lossFunc)
 	r.observe()
 
 	theta, grad := r.session.Theta(), r.session.Grad()

@@ -339,3 +339,16 @@ func TestForgetOnly(t *testing.T) {
 		t.Errorf("accuracy %.3f on the class and %.3f on the others after a short edit", target, remain)
 	}
 }
+
+func TestStepAllocatesNothing(t *testing.T) {
+	net, _, set := base(t)
+	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1000}
+	r.opts.Limits = FullMarks
+	if err := r.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	r.step(1) // before the controllers start, which look at images now and then
+	if n := testing.AllocsPerRun(10, func() { r.step(1) }); n > 0 {
+		t.Errorf("%v allocations a step", n)
+	}
+}
