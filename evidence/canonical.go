@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,8 +20,8 @@ const mostDepth = 64
 
 // Canonical returns v, as encoding/json understands it, in the one form that
 // RFC 8785 gives to a JSON value: no blanks, members sorted, numbers as
-// ECMAScript writes them. So equal values have equal digests. A number that no
-// float64 holds exactly as an integer, or that is not finite, is an error.
+// ECMAScript writes them. So equal values have equal digests. A number that is
+// not finite, or an integer that a float64 does not hold, is an error.
 func Canonical(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -170,21 +169,21 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// largestInteger is the largest of the integers that a float64 tells apart.
-const largestInteger = 1<<53 - 1
-
 func appendNumber(b []byte, n json.Number) ([]byte, error) {
 	x, err := n.Float64()
 	if err != nil {
 		return nil, fmt.Errorf("the number %s has no place in canonical JSON", n)
-	}
-	if !strings.ContainsAny(n.String(), ".eE") && math.Abs(x) > largestInteger {
-		return nil, fmt.Errorf("the integer %s is too large for canonical JSON", n)
 	}
 	if x == 0 {
 		return append(b, '0'), nil // of any sign
 	}
 	// encoding/json writes a float64 as ECMAScript does.
 	text, err := json.Marshal(x)
-	return append(b, text...), err
+	if err != nil {
+		return nil, err
+	}
+	if !strings.ContainsAny(n.String(), ".eE") && n.String() != string(text) {
+		return nil, fmt.Errorf("the integer %s would become %s in canonical JSON", n, text)
+	}
+	return append(b, text...), nil
 }

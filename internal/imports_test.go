@@ -51,6 +51,9 @@ var rooms = map[string][]string{
 	"edit":   {"model", "internal/nn", "internal/dataset", "internal/kernel"},
 	"verify": {"model", "internal/nn", "internal/dataset", "internal/train", "internal/kernel", "onnxio", onnxGo, gorgonia},
 
+	"evidence":            {"model", "verify"},
+	"internal/htmlreport": {"verify"},
+
 	"fixtures":         {},
 	"fixtures/gen":     {},
 	"internal/cli":     {all, urfave, term},

@@ -37,6 +37,22 @@ var limits = []struct {
 	{"KL", 0.2, 0.5, 1.75, func(m *Measures, _ float64) float64 { return m.KL }, func(s *Score) *float64 { return &s.KL }},
 }
 
+// Rule is the rule for one measure: full marks up to Full, none from None on,
+// broken beyond Hard. If None is below Full, more is better.
+type Rule struct {
+	Name             string // "target", "remain", "L2" or "KL"
+	Full, None, Hard float64
+}
+
+// Rules returns the rules of the task.
+func Rules() []Rule {
+	var all []Rule
+	for _, l := range limits {
+		all = append(all, Rule{l.name, l.full, l.none, l.hard})
+	}
+	return all
+}
+
 // Grade returns the score of an edit that moved the parameters by l2, the
 // Euclidean norm of the difference. A measure that is NaN has no marks and
 // breaks its hard limit. The invariants are the caller's: the task gives 0 to an

@@ -7,14 +7,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/edit"
 	"lethe/internal/cli"
+	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
-	"lethe/onnxio"
 	"lethe/verify"
 )
 
@@ -32,7 +33,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "class", Required: true, Usage: "`CLASS` to forget: an index or a label; several with commas"},
 			&urfave.StringFlag{Name: "onnx", Usage: "`FILE` for the ONNX model; default: the output with .onnx at its end"},
 			&urfave.BoolFlag{Name: "no-onnx", Usage: "write no ONNX model"},
-			&urfave.StringFlag{Name: "report", Usage: "`FILE` for the report, as JSON"},
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve to be written: none, hard (no measure beyond the hard limits) or full (full marks, or within --budget-l2, --max-kl and --max-target)"},
 			&urfave.StringFlag{Name: "forget-only", Usage: "`DIR` as for --data, of which only the images of the class are used: the network itself says what is to remain"},
 			&urfave.StringFlag{Name: "prefer", Value: string(edit.PreferRetain), Usage: "what to do with what the limits leave: retain (the highest accuracy on the other classes) or minimal (the smallest change)"},
@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
 			&urfave.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, append(cli.ReadFlags(), cli.DataFlags()...)...),
+		}, slices.Concat(cli.EvidenceFlags(), cli.ReadFlags(), cli.DataFlags())...),
 		Action: func(c *urfave.Context) error { return forget(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -95,7 +95,11 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	outs, err := cli.NewOutputs(stdout, c.Bool("force"), []string{in}, out, onnx, c.String("report"))
+	proof, err := cli.OpenEvidence(c, out)
+	if err != nil {
+		return err
+	}
+	outs, err := cli.NewOutputs(stdout, c.Bool("force"), []string{in, c.String("sign")}, append(proof.Paths(), out, onnx)...)
 	if err != nil {
 		return err
 	}
@@ -147,7 +151,14 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err := verify.Err(report.AllChecks()); err != nil {
 		return fmt.Errorf("%w; nothing was written", err)
 	}
-	if err := stage(ctx, outs, n, result, report, out, onnx, c.String("report")); err != nil {
+	edited, err := stage(ctx, outs, n, result, report, out, onnx)
+	if err != nil {
+		return err
+	}
+	err = proof.Stage(ctx, outs, report, func() ([]htmlreport.Sample, error) {
+		return cli.Samples(data, n.Net, edited, classes)
+	})
+	if err != nil {
 		return err
 	}
 	if err := outs.Commit(ctx); err != nil {
@@ -157,7 +168,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		n.TellLost(stderr, out, cli.FormatOf(out, n.Format()))
 	}
 	results := stdout
-	if out == "-" || onnx == "-" || c.String("report") == "-" {
+	if out == "-" || onnx == "-" || proof.UsesStdout() {
 		results = stderr
 	}
 	switch {
@@ -170,28 +181,21 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 }
 
 // stage prepares the outputs and completes the report with what is known of
-// them.
-func stage(ctx context.Context, outs *cli.Outputs, n *cli.Network, result *edit.Result, report *verify.Report, out, onnx, reportPath string) error {
+// them. It returns the edited network.
+func stage(ctx context.Context, outs *cli.Outputs, n *cli.Network, result *edit.Result, report *verify.Report, out, onnx string) (*nn.Net, error) {
 	digest, err := n.StageState(ctx, outs, out, result.StateDict, cli.WriteOptions{Format: cli.FormatOf(out, n.Format())})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	report.Files["output"] = digest
-	if onnx != "" {
-		net, err := nn.Bind(n.Graph, result.StateDict)
-		if err != nil {
-			return err
-		}
-		parity, digest, err := cli.StageONNX(ctx, outs, onnx, net, n.Graph, result.StateDict, onnxio.EncodeOptions{
-			DocString: fmt.Sprintf("%s edited to forget %s", n.Graph.Name, strings.Join(report.Labels, ", ")),
-		})
-		if err != nil {
-			return err
-		}
-		report.Parity, report.Files["onnx"] = parity, digest
+	net, err := nn.Bind(n.Graph, result.StateDict)
+	if err != nil || onnx == "" {
+		return net, err
 	}
-	if reportPath == "" {
-		return nil
+	parity, digest, err := cli.StageONNX(ctx, outs, onnx, net, n.Graph, result.StateDict, cli.EditedOptions(n.Graph, report.Labels, cli.Version()))
+	if err != nil {
+		return nil, err
 	}
-	return outs.Stage(ctx, reportPath, func(w io.Writer) error { return cli.PrintJSON(w, report) }, nil)
+	report.Parity, report.Files["onnx"] = parity, digest
+	return net, nil
 }

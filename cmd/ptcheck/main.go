@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -41,7 +42,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "scan", Usage: "list whatever one file holds beyond tensors and plain containers; the exit code is 3 if there is something"},
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, append(cli.ReadFlags(), cli.DataFlags()...)...),
+		}, slices.Concat(cli.CheckFlags(), cli.ReadFlags(), cli.DataFlags())...),
 		Action: func(c *urfave.Context) error { return check(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -53,7 +54,7 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 		return err
 	}
 	switch {
-	case c.Bool("audit") && !c.IsSet("class"):
+	case c.Bool("audit") && !c.IsSet("class") && !c.IsSet("report"):
 		return cli.Usagef("--audit looks for what is left of a class and needs --class")
 	case c.Bool("retrain") && !c.Bool("audit"):
 		return cli.Usagef("--retrain trains networks for --audit to compare with and needs it")
@@ -68,10 +69,26 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 		return scan(c, paths[0], stdin, stdout)
 	}
 	if paths[1] == "" {
-		if c.IsSet("class") {
-			return cli.Usagef("--class judges an edit and needs two files")
+		for _, flag := range []string{"class", "report", "html", "attest"} {
+			if c.IsSet(flag) {
+				return cli.Usagef("--%s is about an edit and needs two files", flag)
+			}
+		}
+		if c.IsSet("verify-signature") {
+			_, err := signed(c, paths[0], stdout)
+			return err
 		}
 		return inventory(c, paths[0], stdin, stdout)
+	}
+	if c.IsSet("attest") && !c.IsSet("report") {
+		return cli.Usagef("--attest is checked against a report and needs --report")
+	}
+	key, err := signed(c, paths[1], stdout)
+	if err != nil {
+		return err
+	}
+	if c.IsSet("report") {
+		return confirm(c, paths[0], paths[1], key, stdin, stdout, stderr)
 	}
 	return compare(c, paths[0], paths[1], stdin, stdout, stderr)
 }
@@ -138,6 +155,11 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 
 func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, stderr io.Writer) error {
 	ctx := c.Context
+	outs, err := pageOutput(c, before, after, stdout)
+	if err != nil {
+		return err
+	}
+	defer outs.Discard()
 	gate, err := verify.ParseGate(c.String("gate"))
 	if err != nil {
 		return cli.Usagef("%v", err)
@@ -153,10 +175,10 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 	}
 	defer e.Close()
 	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: gate, Threads: c.Int("threads")}
-	var labels []string
+	labels := []string{}
+	var data *cli.Data
 	if c.IsSet("class") {
-		data, err := cli.OpenData(c)
-		if err != nil {
+		if data, err = cli.OpenData(c); err != nil {
 			return err
 		}
 		if q.Classes, labels, err = data.Classes(c.String("class"), n.Net.Classes()); err != nil {
@@ -171,21 +193,19 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 		}
 	}
 	if c.Bool("audit") {
-		if err := prepareAudit(c, n, &q, stderr); err != nil {
+		if err := prepareAudit(c, n, &q, c.Uint64("seed"), c.Bool("retrain"), stderr); err != nil {
 			return err
 		}
 	}
-	progress := cli.NewProgress(stderr, c.Bool("quiet") || q.Audit == nil)
-	if q.Audit != nil {
-		q.Audit.Progress = progress.Update
-	}
-	report, err := verify.Judge(ctx, q)
-	progress.Done()
+	report, err := judge(c, q, stderr)
 	if err != nil {
 		return err
 	}
 	report.Tool, report.Labels = "ptcheck "+cli.Version(), labels
 	report.Files = map[string]verify.Digest{"input": n.Digest, "output": e.Digest}
+	if err := writePage(c, outs, report, data, n, e); err != nil {
+		return err
+	}
 	if c.Bool("json") {
 		err = cli.PrintJSON(stdout, report)
 	} else {
@@ -197,14 +217,24 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 	return verify.Err(report.AllChecks())
 }
 
+// judge is [verify.Judge] with the progress of the audit.
+func judge(c *urfave.Context, q verify.Question, stderr io.Writer) (*verify.Report, error) {
+	progress := cli.NewProgress(stderr, c.Bool("quiet") || q.Audit == nil)
+	defer progress.Done()
+	if q.Audit != nil {
+		q.Audit.Progress = progress.Update
+	}
+	return verify.Judge(c.Context, q)
+}
+
 // retrainings is how many networks an audit is compared with: enough to see how
 // far apart networks are that differ in their seed alone.
 const retrainings = 3
 
 // prepareAudit asks for an audit, and trains the networks that it compares with.
-func prepareAudit(c *urfave.Context, n *cli.Network, q *verify.Question, stderr io.Writer) error {
-	q.Audit = &verify.AuditOptions{Seed: c.Uint64("seed")}
-	if !c.Bool("retrain") {
+func prepareAudit(c *urfave.Context, n *cli.Network, q *verify.Question, seed uint64, retrain bool, stderr io.Writer) error {
+	q.Audit = &verify.AuditOptions{Seed: seed}
+	if !retrain {
 		return nil
 	}
 	opts := train.Options{Classes: q.Classes, Norm: q.Norm, Threads: q.Threads}

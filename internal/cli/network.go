@@ -152,6 +152,10 @@ func decimal(x float32) float64 {
 	return d
 }
 
+// FilesOfData is what a report calls images that are not in this binary. Their
+// digests are in the report, their place is not.
+const FilesOfData = "files of --data"
+
 // Data is labelled images and how the network wants them.
 type Data struct {
 	*dataset.Data
@@ -181,7 +185,7 @@ func StartData(c *urfave.Context) (wait func() (*Data, error)) {
 // OpenData reads the images that [DataFlags] and, where a command has it,
 // --forget-only ask for.
 func OpenData(c *urfave.Context) (*Data, error) {
-	d := &Data{Norm: dataset.Norm{Mean: float32(c.Float64("mean")), Std: float32(c.Float64("std"))}, Source: "files of --data"}
+	d := &Data{Norm: dataset.Norm{Mean: float32(c.Float64("mean")), Std: float32(c.Float64("std"))}, Source: FilesOfData}
 	if !(d.Norm.Std > 0) {
 		return nil, Usagef("--std %v is not positive", c.Float64("std"))
 	}

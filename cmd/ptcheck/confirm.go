@@ -1,0 +1,222 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/edit"
+	"lethe/evidence"
+	"lethe/internal/cli"
+	"lethe/internal/dataset"
+	"lethe/internal/htmlreport"
+	"lethe/internal/nn"
+	"lethe/model"
+	"lethe/verify"
+)
+
+// signed verifies the signature of a model, if that is asked for, and says so.
+func signed(c *urfave.Context, path string, stdout io.Writer) (*evidence.PublicKey, error) {
+	line, key, err := cli.VerifySignature(c, path)
+	if err != nil || c.Bool("json") {
+		return key, err
+	}
+	_, err = io.WriteString(stdout, line)
+	return key, err
+}
+
+// confirm computes a report again, from the two files, the images and the seed,
+// and says whether it tells the truth.
+func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, stdin io.Reader, stdout, stderr io.Writer) error {
+	for _, flag := range []string{"class", "gate"} {
+		if c.IsSet(flag) {
+			return cli.Usagef("--%s is in the report that --report gives", flag)
+		}
+	}
+	outs, err := pageOutput(c, before, after, stdout)
+	if err != nil {
+		return err
+	}
+	defer outs.Discard()
+	claim, err := cli.OpenClaim(c)
+	if err != nil {
+		return err
+	}
+	n, err := cli.OpenNetwork(c.Context, before, stdin, cli.ReadOptions(c))
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	e, err := cli.OpenNetwork(c.Context, after, stdin, cli.ReadOptions(c))
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: claim.Gate, Threads: c.Int("threads")}
+	data, labels, err := claimedData(c, claim, &q)
+	if err != nil {
+		return err
+	}
+	if claim.Audit != nil && data != nil {
+		if err := prepareAudit(c, n, &q, claim.Audit.Seed, len(claim.Audit.Retrained) > 0, stderr); err != nil {
+			return err
+		}
+	}
+	found, err := judge(c, q, stderr)
+	if err != nil {
+		return err
+	}
+	// What made the report cannot be computed; a false version shows in the
+	// digest of the ONNX model, which names it.
+	found.Tool, found.Labels = claim.Tool, labels
+	found.Files = map[string]verify.Digest{"input": n.Digest, "output": e.Digest}
+	if _, ok := claim.Files["onnx"]; ok {
+		version := strings.TrimPrefix(claim.Tool, "forget ")
+		var onnx verify.Digest
+		if found.Parity, onnx, err = cli.EditedONNX(e.Net, e.Graph, e.State, cli.EditedOptions(e.Graph, labels, version)); err != nil {
+			return err
+		}
+		found.Files["onnx"] = onnx
+	}
+	if claim.Method != nil && data != nil {
+		if err := again(c, claim, found, n, e, data, stderr); err != nil {
+			return err
+		}
+	}
+	if err := claim.Check(found); err != nil {
+		if own := cli.Version(); !strings.HasSuffix(claim.Tool, " "+own) {
+			return fmt.Errorf("%w; it was made by %.100q, this is version %s, which may edit and write in another way", err, claim.Tool, own)
+		}
+		return err
+	}
+	lines, err := cli.CheckAttestation(c, &claim.Report, key)
+	if err != nil {
+		return err
+	}
+	if c.Bool("audit") && q.Audit == nil {
+		if err := prepareAudit(c, n, &q, c.Uint64("seed"), c.Bool("retrain"), stderr); err != nil {
+			return err
+		}
+		audited, err := judge(c, q, stderr)
+		if err != nil {
+			return err
+		}
+		found.Audit, found.NotMeasured = audited.Audit, audited.NotMeasured
+	}
+	if err := writePage(c, outs, found, data, n, e); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = cli.PrintJSON(stdout, found)
+	} else {
+		_, err = io.WriteString(stdout, confirmed(claim)+lines)
+	}
+	if err == nil && c.Bool("audit") && !c.Bool("json") {
+		err = cli.PrintDetails(stdout, found, c.Bool("verbose"))
+	}
+	if err != nil {
+		return err
+	}
+	return verify.Err(found.AllChecks())
+}
+
+// confirmed says what was computed again.
+func confirmed(claim *evidence.Claim) string {
+	var b strings.Builder
+	b.WriteString("the report tells the truth\n")
+	if claim.Method != nil {
+		fmt.Fprintf(&b, "the edit, run again with seed %d, gives these weights\n", claim.Seed)
+	}
+	if claim.Data == nil {
+		b.WriteString("it claims no measures\n")
+	} else {
+		b.WriteString("invariants, measures, checks and digests were computed again\n")
+	}
+	fmt.Fprintf(&b, "made by %q, by the report alone\n", claim.Tool)
+	return b.String()
+}
+
+// claimedData opens the images that a report was measured on and completes the
+// question with what it says of them. Without measures in it there are none.
+func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (*cli.Data, []string, error) {
+	if len(claim.Classes) == 0 {
+		return nil, []string{}, nil
+	}
+	if claim.Data != nil && claim.Data.Source == cli.FilesOfData && !c.IsSet("data") {
+		return nil, nil, cli.Usagef("the report was measured on %s; give the folder with --data", cli.FilesOfData)
+	}
+	data, err := cli.OpenData(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if claim.Data != nil {
+		data.Norm = dataset.Norm{Mean: claim.Data.Mean, Std: claim.Data.Std}
+	}
+	q.Classes = claim.Classes
+	q.Source, q.Train, q.Test, q.Norm, q.Names = data.Source, data.Train, data.Test, data.Norm, data.Names
+	labels := []string{}
+	for _, class := range claim.Classes {
+		if class < 0 || class >= min(q.Net.Classes(), len(data.Names)) {
+			return nil, nil, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("it names class %d, the network has %d classes and the data %d", class, q.Net.Classes(), len(data.Names))}
+		}
+		labels = append(labels, data.Names[class])
+	}
+	return data, labels, nil
+}
+
+// again runs the edit and takes over its method and its course if it gives the
+// weights that are there.
+func again(c *urfave.Context, claim *evidence.Claim, found *verify.Report, n, e *cli.Network, data *cli.Data, stderr io.Writer) error {
+	progress := cli.NewProgress(stderr, c.Bool("quiet"))
+	defer progress.Done()
+	result, err := edit.Forget(c.Context, n.Net, n.State, data.Train, edit.Options{
+		Classes: claim.Classes, Norm: data.Norm, Seed: claim.Seed, Threads: c.Int("threads"),
+		Progress: func(p edit.Point, steps int) { progress.Update(p.Step, steps, p.String()) },
+	})
+	if err != nil {
+		return err
+	}
+	found.Seed, found.Method, found.Course = claim.Seed, result.Method, result.Course
+	for name, t := range result.StateDict.All() {
+		same := slices.Contains(e.State.Names(), name)
+		if same {
+			if same, err = model.SameBits(e.State.Get(name), t); err != nil {
+				return err
+			}
+		}
+		if !same {
+			return verify.Err([]verify.Check{{Name: "report", Detail: fmt.Sprintf("the edit, run again with seed %d, gives another %.200q", claim.Seed, name)}})
+		}
+	}
+	return nil
+}
+
+// pageOutput announces the page of --html.
+func pageOutput(c *urfave.Context, before, after string, stdout io.Writer) (*cli.Outputs, error) {
+	return cli.NewOutputs(stdout, c.Bool("force"), []string{before, after, c.String("report"), c.String("attest")}, c.String("html"))
+}
+
+// writePage writes the page of --html, if that is asked for.
+func writePage(c *urfave.Context, outs *cli.Outputs, r *verify.Report, data *cli.Data, n, e *cli.Network) error {
+	path := c.String("html")
+	if path == "" {
+		return nil
+	}
+	page := htmlreport.Page{Report: r}
+	if r.Data != nil {
+		after, err := nn.Bind(n.Graph, e.State)
+		if err != nil {
+			return err
+		}
+		if page.Samples, err = cli.Samples(data, n.Net, after, r.Classes); err != nil {
+			return err
+		}
+	}
+	if err := cli.StagePage(c.Context, outs, path, page); err != nil {
+		return err
+	}
+	return outs.Commit(c.Context)
+}

@@ -1,0 +1,529 @@
+package evidence
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	provenancepb "github.com/in-toto/attestation/go/predicates/provenance/v1"
+	testresultpb "github.com/in-toto/attestation/go/predicates/test_result/v0"
+	intoto "github.com/in-toto/attestation/go/v1"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"lethe/model"
+	"lethe/verify"
+)
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func keys(t *testing.T, suffix string) (*PrivateKey, *PublicKey) {
+	t.Helper()
+	private, err := ParsePrivateKey(read(t, "key"+suffix+".pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := ParsePublicKey(read(t, "pub"+suffix+".pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private, public
+}
+
+func golden(t *testing.T) *Claim {
+	t.Helper()
+	c, err := ParseReport(read(t, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func isFailed(err error) bool {
+	var failed *verify.FailedError
+	return errors.As(err, &failed)
+}
+
+// refused is an error of a check or of the form, with which a command does not
+// succeed.
+func refused(err error) bool {
+	var format *model.FormatError
+	var unsupported *model.UnsupportedError
+	return isFailed(err) || errors.As(err, &format) || errors.As(err, &unsupported)
+}
+
+func TestKeys(t *testing.T) {
+	for _, suffix := range []string{"", "384"} {
+		private, public := keys(t, suffix)
+		if private.ID != public.ID || len(public.ID) != 64 {
+			t.Errorf("key%s: IDs %s and %s", suffix, private.ID, public.ID)
+		}
+		sig, err := private.Sign([]byte("data"))
+		if err != nil || !public.Verify([]byte("data"), sig) || public.Verify([]byte("dats"), sig) {
+			t.Errorf("key%s: the signature does not hold, %v", suffix, err)
+		}
+		if again, _ := private.Sign([]byte("data")); !bytes.Equal(again, sig) {
+			t.Errorf("key%s: two signatures of one text differ", suffix)
+		}
+	}
+	ed, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		text string
+		is   any
+	}{
+		{"", new(*model.FormatError)},
+		{"-----BEGIN EC PRIVATE KEY-----\nMTIz\n-----END EC PRIVATE KEY-----\n", new(*model.FormatError)},
+		{"-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMTIz\n-----END EC PRIVATE KEY-----\n", new(*model.UnsupportedError)},
+		{"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMTIz\n-----END ENCRYPTED PRIVATE KEY-----\n", new(*model.UnsupportedError)},
+		{string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: ed})), new(*model.UnsupportedError)},
+		{string(read(t, "pub.pem")), new(*model.FormatError)},
+	} {
+		if _, err := ParsePrivateKey([]byte(c.text)); !errors.As(err, c.is) {
+			t.Errorf("%.60q: got %v", c.text, err)
+		}
+	}
+	var format *model.FormatError
+	if _, err := ParsePublicKey(read(t, "key.pem")); !errors.As(err, &format) {
+		t.Errorf("a private key as a public one: got %v", err)
+	}
+}
+
+// The claim is refused as soon as one value of it is not what was found.
+func TestReportMutants(t *testing.T) {
+	c := golden(t)
+	if err := c.Check(&c.Report); err != nil {
+		t.Fatal(err)
+	}
+	all := mutants(read(t, "report.json"))
+	if len(all) < 300 {
+		t.Errorf("there are %d mutants only", len(all))
+	}
+	for _, m := range all {
+		if changed, err := ParseReport(m.text); err == nil {
+			if err := changed.Check(&c.Report); !isFailed(err) {
+				t.Errorf("%s: got %v", m.path, err)
+			}
+		} else if !refused(err) {
+			t.Errorf("%s: got %v", m.path, err)
+		}
+	}
+	other := c.Report
+	other.Seed++
+	if err := c.Check(&other); err == nil || err.Error() != "check failed: report (seed is 0, found 1)" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Blanks and the order of members do not make another report.
+func TestReportIndented(t *testing.T) {
+	var b bytes.Buffer
+	if err := json.Indent(&b, read(t, "report.json"), "", "\t"); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ParseReport(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Check(&golden(t).Report); err != nil {
+		t.Error(err)
+	}
+	again, err := Canonical(&c.Report)
+	if err != nil || !bytes.Equal(again, read(t, "report.json")) {
+		t.Errorf("the canonical form has other bytes, %v", err)
+	}
+}
+
+func TestParseReportRefuses(t *testing.T) {
+	for _, text := range []string{"", "[]", "{}", `{"schema":"lethe/report/v2"}`, `{"schema":"lethe/report/v1"}`, `{"schema":"lethe/report/v1","seed":-1}`, `{"schema":"lethe/report/v1","seed":0,"seed":0}`} {
+		if _, err := ParseReport([]byte(text)); !refused(err) {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
+
+// wholeRun has every member.
+var wholeRun = Run{Request: "TICKET-1", Time: time.Unix(1700000000, 0).UTC(), Binary: strings.Repeat("ab", 32)}
+
+func attest(t *testing.T, run Run, key *PrivateKey) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Attest(&b, &golden(t).Report, run, key); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// What in-toto's own library says of the statements.
+func TestStatementsAreInToto(t *testing.T) {
+	for _, run := range []Run{{}, wholeRun} {
+		lines := bytes.Split(bytes.TrimSpace(attest(t, run, nil)), []byte("\n"))
+		if len(lines) != 3 {
+			t.Fatalf("%d lines, want 3", len(lines))
+		}
+		for i, predicate := range []proto.Message{&provenancepb.Provenance{}, &testresultpb.TestResult{}, nil} {
+			var e Envelope
+			if err := json.Unmarshal(lines[i], &e); err != nil {
+				t.Fatal(err)
+			}
+			payload, err := base64.StdEncoding.DecodeString(e.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var s intoto.Statement
+			if err := protojson.Unmarshal(payload, &s); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Validate(); err != nil {
+				t.Errorf("statement %d: %v", i, err)
+			}
+			if predicate == nil {
+				continue
+			}
+			b, err := protojson.Marshal(s.Predicate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := protojson.Unmarshal(b, predicate); err != nil {
+				t.Errorf("statement %d: %v", i, err)
+			}
+			if p, ok := predicate.(*provenancepb.Provenance); ok {
+				if err := p.Validate(); err != nil {
+					t.Errorf("provenance: %v", err)
+				}
+			}
+		}
+	}
+}
+
+func TestAttestation(t *testing.T) {
+	private, public := keys(t, "")
+	_, other := keys(t, "384")
+	r := &golden(t).Report
+	for _, run := range []Run{{}, wholeRun} {
+		signed, unsigned := attest(t, run, private), attest(t, run, nil)
+		if !bytes.Equal(signed, attest(t, run, private)) {
+			t.Error("two signed attestations of one report differ")
+		}
+		if got, err := CheckAttestation(signed, r, public); err != nil || got != run {
+			t.Errorf("signed: got %+v, %v", got, err)
+		}
+		if got, err := CheckAttestation(unsigned, r, nil); err != nil || got != run {
+			t.Errorf("unsigned: got %+v, %v", got, err)
+		}
+		if _, err := CheckAttestation(unsigned, r, public); !isFailed(err) {
+			t.Errorf("unsigned, with a key: got %v", err)
+		}
+		if _, err := CheckAttestation(signed, r, other); !isFailed(err) {
+			t.Errorf("with another key: got %v", err)
+		}
+		lines := bytes.SplitAfter(signed, []byte("\n"))
+		for _, bad := range [][][]byte{lines[:2], {lines[1], lines[0], lines[2]}, {lines[0], lines[1], lines[2], lines[2]}, {}} {
+			if _, err := CheckAttestation(bytes.Join(bad, nil), r, public); !refused(err) {
+				t.Errorf("%d lines in another order: got %v", len(bad), err)
+			}
+		}
+	}
+}
+
+// Every change of a statement is refused without a key, but for what only a
+// statement tells, and every one with a key.
+func TestStatementMutants(t *testing.T) {
+	private, public := keys(t, "")
+	r := &golden(t).Report
+	signed := bytes.Split(bytes.TrimSpace(attest(t, wholeRun, private)), []byte("\n"))
+	for i := range signed {
+		var e Envelope
+		if err := json.Unmarshal(signed[i], &e); err != nil {
+			t.Fatal(err)
+		}
+		payload, err := e.open(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(path string, line []byte, key *PublicKey) error {
+			lines := append([][]byte{}, signed...)
+			lines[i] = line
+			_, err := CheckAttestation(bytes.Join(lines, []byte("\n")), r, key)
+			return err
+		}
+		for _, m := range mutants(payload) {
+			changed := e
+			changed.Payload = base64.StdEncoding.EncodeToString(m.text)
+			line, err := json.Marshal(changed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := check(m.path, line, public); !isFailed(err) {
+				t.Errorf("statement %d, %s, with the key: got %v", i, m.path, err)
+			}
+			if strings.HasPrefix(m.path, "predicate.runDetails.metadata") || strings.HasPrefix(m.path, "predicate.runDetails.builder.builderDependencies") {
+				continue
+			}
+			if err := check(m.path, line, nil); !refused(err) {
+				t.Errorf("statement %d, %s, without a key: got %v", i, m.path, err)
+			}
+		}
+		for _, m := range mutants(signed[i]) {
+			if strings.HasSuffix(m.path, "keyid missing") {
+				continue // an empty one says the same
+			}
+			if err := check(m.path, m.text, public); !refused(err) {
+				t.Errorf("envelope %d, %s: got %v", i, m.path, err)
+			}
+		}
+	}
+}
+
+// Signatures that the Python package model-signing made.
+func TestVerifyTheirs(t *testing.T) {
+	_, public := keys(t, "")
+	for _, c := range []struct {
+		model, sig string
+		files      int
+	}{{"folder/model.pt", "file.sig", 1}, {"folder", "folder/model.sig", 3}} {
+		path, sig := filepath.Join("testdata", c.model), filepath.Join("testdata", c.sig)
+		if n, err := VerifyModel(read(t, c.sig), public, path, sig); n != c.files || err != nil {
+			t.Errorf("%s: got %d, %v", c.model, n, err)
+		}
+	}
+}
+
+func TestSignModel(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out.pt")
+	if err := os.WriteFile(path, []byte("weights\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "384"} {
+		private, public := keys(t, suffix)
+		found, err := digestFiles(path, "", serialization{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := SignModel("out.pt", found["."], private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := VerifyModel(text, public, path, path+".sig"); n != 1 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+		wrong, err := SignModel("out.pt", strings.Repeat("0", 64), private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := VerifyModel(wrong, public, path, path+".sig"); !isFailed(err) {
+			t.Errorf("another digest: got %v", err)
+		}
+	}
+}
+
+// Every change of a signature is refused, ours or theirs, in the bundle and in
+// what it holds.
+func TestSignatureMutants(t *testing.T) {
+	private, public := keys(t, "")
+	_, other := keys(t, "384")
+	path := "testdata/folder/model.pt"
+	found, err := digestFiles(path, "", serialization{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := SignModel("model.pt", found["."], private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range [][]byte{ours, read(t, "file.sig")} {
+		if _, err := VerifyModel(text, public, path, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := VerifyModel(text, other, path, ""); !isFailed(err) {
+			t.Errorf("another key: got %v", err)
+		}
+		for _, m := range mutants(text) {
+			if strings.Contains(m.path, "tlogEntries missing") || strings.Contains(m.path, "keyid missing") {
+				continue // an empty list or text that is left out says the same
+			}
+			if _, err := VerifyModel(m.text, public, path, ""); !refused(err) {
+				t.Errorf("%s: got %v", m.path, err)
+			}
+		}
+		var b bundle
+		if err := json.Unmarshal(text, &b); err != nil {
+			t.Fatal(err)
+		}
+		payload, err := b.DSSEEnvelope.open(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range mutants(payload) {
+			b.DSSEEnvelope.Payload = base64.StdEncoding.EncodeToString(m.text)
+			changed, err := json.Marshal(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := VerifyModel(changed, public, path, ""); !refused(err) {
+				t.Errorf("payload, %s: got %v", m.path, err)
+			}
+		}
+	}
+}
+
+// A folder that is not what was signed, although the signature holds.
+func TestFolderMutants(t *testing.T) {
+	_, public := keys(t, "")
+	for _, c := range []struct {
+		name   string
+		change func(dir string) error
+		want   string
+	}{
+		{"as it is", func(string) error { return nil }, ""},
+		{"changed", func(dir string) error { return os.WriteFile(dir+"/model.pt", []byte("weighty\n"), 0o600) }, `"model.pt" is not what was signed`},
+		{"missing", func(dir string) error { return os.Remove(dir + "/sub/config.json") }, `"sub/config.json" is missing`},
+		{"new", func(dir string) error { return os.WriteFile(dir+"/new", nil, 0o600) }, `"new" was not signed`},
+		{"new, ignored", func(dir string) error { return os.WriteFile(dir+"/.gitignore", nil, 0o600) }, ""},
+		{"a link", func(dir string) error { return os.Symlink("model.pt", dir+"/link") }, "symbolic link"},
+	} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS("testdata/folder")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.change(dir); err != nil {
+			t.Fatal(err)
+		}
+		_, err := VerifyModel(read(t, "folder/model.sig"), public, dir, filepath.Join(dir, "model.sig"))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+// Members of a signed statement that v1.0 does not name are ignored; other ways
+// of signing are named.
+func TestReadSigned(t *testing.T) {
+	good := `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"m","digest":{"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}],
+		"predicateType":"https://model_signing/signature/v1.0","predicate":{"card":1,"resources":[],"serialization":{"method":"files","hash_type":"sha256","allow_symlinks":false}}}`
+	if _, err := readSigned([]byte(good)); err != nil {
+		t.Error(err)
+	}
+	for _, c := range [][2]string{{`"files"`, `"shards"`}, {`"sha256","allow`, `"blake3","allow`}, {"signature/v1.0", "Digests/v0.1"}} {
+		var unsupported *model.UnsupportedError
+		if _, err := readSigned([]byte(strings.Replace(good, c[0], c[1], 1))); !errors.As(err, &unsupported) {
+			t.Errorf("%s: got %v", c[1], err)
+		}
+	}
+}
+
+func schema(t *testing.T) (*jsonschema.Schema, map[string]any) {
+	t.Helper()
+	b, err := os.ReadFile("../docs/schema/report-v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("report.json", tree); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("report.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, tree.(map[string]any)
+}
+
+// The schema takes the golden report and none with one member more or less,
+// except for those that may be missing.
+func TestSchema(t *testing.T) {
+	s, _ := schema(t)
+	validate := func(text []byte) error {
+		tree, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Validate(tree)
+	}
+	if err := validate(read(t, "report.json")); err != nil {
+		t.Fatal(err)
+	}
+	optional := []string{"score", "data", "onnx_parity", "audit", "method", "course", "files.onnx", "data.test_sha256", "data.test_before", "data.test_after", "label", "detail", "onnx_go_skipped"}
+	for _, m := range mutants(read(t, "report.json")) {
+		path, missing := strings.CutSuffix(m.path, " missing")
+		more := strings.HasSuffix(m.path, " with a member more")
+		may := false
+		for _, o := range optional {
+			may = may || path == o || strings.HasSuffix(path, "]."+o)
+		}
+		if missing && !may && validate(m.text) == nil {
+			t.Errorf("%s is taken", m.path)
+		}
+		if more && validate(m.text) == nil {
+			t.Errorf("%s is taken", m.path)
+		}
+	}
+}
+
+// The schema knows the members of the report in the code, and no other.
+func TestSchemaIsComplete(t *testing.T) {
+	_, root := schema(t)
+	defs := root["$defs"].(map[string]any)
+	resolve := func(v any) map[string]any {
+		s, _ := v.(map[string]any)
+		if name, ok := s["$ref"].(string); ok {
+			s = defs[strings.TrimPrefix(name, "#/$defs/")].(map[string]any)
+		}
+		return s
+	}
+	var walk func(path string, ty reflect.Type, s map[string]any)
+	walk = func(path string, ty reflect.Type, s map[string]any) {
+		switch ty.Kind() {
+		case reflect.Pointer:
+			walk(path, ty.Elem(), s)
+		case reflect.Slice:
+			walk(path+"[]", ty.Elem(), resolve(s["items"]))
+		case reflect.Struct:
+			properties, _ := s["properties"].(map[string]any)
+			known := map[string]bool{}
+			for i := range ty.NumField() {
+				name, _, _ := strings.Cut(ty.Field(i).Tag.Get("json"), ",")
+				known[name] = true
+				if properties[name] == nil {
+					t.Errorf("%s.%s is not in the schema", path, name)
+					continue
+				}
+				walk(path+"."+name, ty.Field(i).Type, resolve(properties[name]))
+			}
+			for name := range properties {
+				if !known[name] {
+					t.Errorf("%s.%s is in the schema alone", path, name)
+				}
+			}
+		}
+	}
+	walk("report", reflect.TypeFor[verify.Report](), root)
+	if schema := root["properties"].(map[string]any)["schema"].(map[string]any)["const"]; schema != verify.ReportSchema {
+		t.Errorf("the schema is of %v, the code writes %s", schema, verify.ReportSchema)
+	}
+}

@@ -1,0 +1,354 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/evidence"
+	"lethe/internal/htmlreport"
+	"lethe/internal/nn"
+	"lethe/model"
+	"lethe/onnxio"
+	"lethe/verify"
+)
+
+// EvidenceFlags are the flags for what an edit leaves behind for those who must
+// judge it later.
+func EvidenceFlags() []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.StringFlag{Name: "report", Usage: "`FILE` for the report, as canonical JSON (RFC 8785)"},
+		&urfave.StringFlag{Name: "html", Usage: "`FILE` for the report as a page for people"},
+		&urfave.StringFlag{Name: "attest", Usage: "`FILE` for in-toto statements about the outputs, an envelope on each line; signed if there is --sign"},
+		&urfave.StringFlag{Name: "sign", Usage: "private `KEY` in PEM that signs the output: OpenSSF Model Signing"},
+		&urfave.StringFlag{Name: "signature", Usage: "`FILE` for the signature; default: the output with .sig appended"},
+		&urfave.StringFlag{Name: "request", Usage: "`ID` of who asked for the edit, such as a ticket, for --attest; no personal data"},
+	}
+}
+
+// Evidence is what [EvidenceFlags] ask for.
+type Evidence struct {
+	report, html, attest, signature string // paths; "" is none
+	out                             string // path of the output that is signed
+	key                             *evidence.PrivateKey
+	run                             evidence.Run
+}
+
+// largestSeed is the largest integer that every reader of JSON understands.
+const largestSeed = 1<<53 - 1
+
+// OpenEvidence reads the key and everything else that can be wrong before the
+// work begins. out is the path of the output.
+func OpenEvidence(c *urfave.Context, out string) (*Evidence, error) {
+	e := &Evidence{
+		report: c.String("report"), html: c.String("html"), attest: c.String("attest"), signature: c.String("signature"), out: out,
+		run: evidence.Run{Request: c.String("request")},
+	}
+	switch {
+	case c.IsSet("signature") && !c.IsSet("sign"):
+		return nil, Usagef("--signature says where the signature goes and needs --sign")
+	case c.IsSet("request") && !c.IsSet("attest"):
+		return nil, Usagef("--request is told in the statements of --attest and needs it")
+	case c.IsSet("sign") && e.signature == "" && out == "-":
+		return nil, Usagef("the output is standard output; say with --signature where its signature goes")
+	case c.Uint64("seed") > largestSeed:
+		return nil, Usagef("--seed %d is larger than %d, the largest integer that all readers of a report understand", c.Uint64("seed"), largestSeed)
+	}
+	if path := c.String("sign"); path != "" {
+		text, err := readSmall(c.Context, path)
+		if err != nil {
+			return nil, err
+		}
+		if e.key, err = evidence.ParsePrivateKey(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if e.signature == "" {
+			e.signature = out + ".sig"
+		}
+	}
+	if e.attest == "" {
+		return e, nil
+	}
+	var err error
+	if e.run.Time, err = sourceDate(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
+		return nil, err
+	}
+	e.run.Binary, err = programDigest()
+	return e, err
+}
+
+// sourceDate reads the time to tell, in seconds since 1970: the clock is not
+// asked, or equal edits would have different statements. "" is none.
+func sourceDate(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	seconds, err := strconv.ParseInt(s, 10, 64)
+	const year10000 = 253402300800
+	if err != nil || seconds < 0 || seconds >= year10000 {
+		return time.Time{}, Usagef("SOURCE_DATE_EPOCH is %q, want seconds since 1970", s)
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// programDigest returns the SHA-256 of the program that runs.
+func programDigest() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("cannot open the program itself: %w", cause(err))
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// readSmall reads a whole file that is no model, such as a key or a report.
+func readSmall(ctx context.Context, path string) ([]byte, error) {
+	const limit = 64 << 20
+	in, err := OpenInput(ctx, path, os.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	if in.Size > limit {
+		return nil, &model.LimitError{What: "size of " + path + " in bytes", Got: uint64(in.Size), Limit: limit}
+	}
+	b := make([]byte, in.Size)
+	if _, err := in.ReadAt(b, 0); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("cannot read %s: %w", path, cause(err))
+	}
+	return b, nil
+}
+
+// Paths returns the outputs to announce to [NewOutputs].
+func (e *Evidence) Paths() []string { return []string{e.report, e.html, e.attest, e.signature} }
+
+// UsesStdout tells whether one of the outputs is standard output.
+func (e *Evidence) UsesStdout() bool {
+	for _, path := range e.Paths() {
+		if path == "-" {
+			return true
+		}
+	}
+	return false
+}
+
+// Stage stages all evidence of an edit whose report is complete. samples returns
+// images for the page.
+func (e *Evidence) Stage(ctx context.Context, outs *Outputs, r *verify.Report, samples func() ([]htmlreport.Sample, error)) error {
+	if e.report != "" {
+		b, err := evidence.Canonical(r)
+		if err != nil {
+			return err
+		}
+		if err := stageBytes(ctx, outs, e.report, b); err != nil {
+			return err
+		}
+	}
+	if e.html != "" {
+		shown, err := samples()
+		if err != nil {
+			return err
+		}
+		if err := StagePage(ctx, outs, e.html, htmlreport.Page{Report: r, Samples: shown}); err != nil {
+			return err
+		}
+	}
+	if e.attest != "" {
+		if err := outs.Stage(ctx, e.attest, func(w io.Writer) error { return evidence.Attest(w, r, e.run, e.key) }, nil); err != nil {
+			return err
+		}
+	}
+	if e.key == nil {
+		return nil
+	}
+	b, err := evidence.SignModel(filepath.Base(e.out), r.Files["output"].SHA256, e.key)
+	if err != nil {
+		return err
+	}
+	return stageBytes(ctx, outs, e.signature, b)
+}
+
+// StagePage stages a report as a page for people.
+func StagePage(ctx context.Context, outs *Outputs, path string, page htmlreport.Page) error {
+	return outs.Stage(ctx, path, func(w io.Writer) error { return htmlreport.Write(w, page) }, nil)
+}
+
+func stageBytes(ctx context.Context, outs *Outputs, path string, b []byte) error {
+	return outs.Stage(ctx, path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	}, nil)
+}
+
+// mostSamples is how many images a page shows.
+const mostSamples = 24
+
+// Samples returns the first images of the forgotten classes, unseen ones if
+// there are any, and what the networks before and after the edit take them for.
+func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample, error) {
+	set, unseen := d.Test, true
+	if set == nil {
+		set, unseen = d.Train, false
+	}
+	images, _ := set.Split(classes...)
+	images = images[:min(len(images), mostSamples)]
+	size := set.Rows * set.Cols
+	x := make([]float32, len(images)*size)
+	for i := range images {
+		set.Lanes(x[i*size:(i+1)*size], 1, images[i:i+1], d.Norm)
+	}
+	var taken [2][]int
+	for i, net := range []*nn.Net{before, after} {
+		if len(images) == 0 {
+			break
+		}
+		logits, err := net.Logits(x, 1)
+		if err != nil {
+			return nil, err
+		}
+		k := net.Classes()
+		for at := 0; at < len(logits); at += k {
+			best := 0
+			for c, v := range logits[at : at+k] {
+				if v > logits[at+best] {
+					best = c
+				}
+			}
+			taken[i] = append(taken[i], best)
+		}
+	}
+	var all []htmlreport.Sample
+	for i, at := range images {
+		all = append(all, htmlreport.Sample{
+			Pixels: set.Image(at), Rows: set.Rows, Cols: set.Cols, Unseen: unseen,
+			Label: int(set.Labels[at]), Before: taken[0][i], After: taken[1][i],
+		})
+	}
+	return all, nil
+}
+
+// EditedOptions are those of the ONNX model of an edit.
+func EditedOptions(g *model.Graph, labels []string, version string) onnxio.EncodeOptions {
+	return onnxio.EncodeOptions{
+		ProducerVersion: version,
+		DocString:       fmt.Sprintf("%s edited to forget %s", g.Name, strings.Join(labels, ", ")),
+	}
+}
+
+// CheckFlags are the flags for checking what [EvidenceFlags] made.
+func CheckFlags() []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.StringFlag{Name: "report", Usage: "`FILE` with the report of an edit: compute it again and tell whether it is true"},
+		&urfave.StringFlag{Name: "html", Usage: "`FILE` for what was found as a page for people"},
+		&urfave.StringFlag{Name: "attest", Usage: "`FILE` with in-toto statements: tell whether they say what --report says"},
+		&urfave.StringFlag{Name: "verify-signature", Usage: "public `KEY` in PEM: verify the signature of the model (OpenSSF Model Signing) and of --attest"},
+		&urfave.StringFlag{Name: "signature", Usage: "`FILE` with the signature of the model; default: the model with .sig appended"},
+		&urfave.BoolFlag{Name: "force", Usage: "replace an existing page"},
+	}
+}
+
+// OpenClaim reads the report that is to be checked.
+func OpenClaim(c *urfave.Context) (*evidence.Claim, error) {
+	path := c.String("report")
+	b, err := readSmall(c.Context, path)
+	if err != nil {
+		return nil, err
+	}
+	claim, err := evidence.ParseReport(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return claim, nil
+}
+
+// VerifySignature verifies the signature of the file or folder at path, if
+// [CheckFlags] ask for that, and returns a line that says so and the key; the
+// key is nil if they do not.
+func VerifySignature(c *urfave.Context, path string) (line string, key *evidence.PublicKey, err error) {
+	name := c.String("verify-signature")
+	if name == "" {
+		return "", nil, nil
+	}
+	text, err := readSmall(c.Context, name)
+	if err != nil {
+		return "", nil, err
+	}
+	if key, err = evidence.ParsePublicKey(text); err != nil {
+		return "", nil, fmt.Errorf("%s: %w", name, err)
+	}
+	signature := c.String("signature")
+	if signature == "" {
+		signature = path + ".sig"
+	}
+	if text, err = readSmall(c.Context, signature); err != nil {
+		return "", nil, err
+	}
+	files, err := evidence.VerifyModel(text, key, path, signature)
+	if err != nil {
+		return "", nil, fmt.Errorf("%s: %w", signature, err)
+	}
+	return fmt.Sprintf("signature of %s holds (%d files, key %.16s)\n", path, files, key.ID), key, nil
+}
+
+// CheckAttestation checks the statements that [CheckFlags] give against a
+// report that is known to be true, and returns lines that say so.
+func CheckAttestation(c *urfave.Context, r *verify.Report, key *evidence.PublicKey) (string, error) {
+	path := c.String("attest")
+	if path == "" {
+		return "", nil
+	}
+	b, err := readSmall(c.Context, path)
+	if err != nil {
+		return "", err
+	}
+	run, err := evidence.CheckAttestation(b, r, key)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	var s strings.Builder
+	signed := "their signatures were not verified: no --verify-signature"
+	if key != nil {
+		signed = "signed by the key"
+	}
+	fmt.Fprintf(&s, "statements in %s say what the report says (%s)\n", path, signed)
+	for _, l := range []struct{ what, value string }{{"request", run.Request}, {"program", run.Binary}} {
+		if l.value != "" {
+			fmt.Fprintf(&s, "%s, by the statements alone: %s\n", l.what, oneLine(l.value))
+		}
+	}
+	if !run.Time.IsZero() {
+		fmt.Fprintf(&s, "time, by the statements alone: %s\n", run.Time.Format(time.RFC3339))
+	}
+	return s.String(), nil
+}
+
+// EditedONNX encodes the ONNX model of an edit in memory and checks it against
+// the network.
+func EditedONNX(net *nn.Net, g *model.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*verify.Parity, verify.Digest, error) {
+	var b bytes.Buffer
+	if err := onnxio.Encode(&b, g, sd, opts); err != nil {
+		return nil, verify.Digest{}, err
+	}
+	digest, err := Digest(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		return nil, verify.Digest{}, err
+	}
+	parity, err := verify.ONNX(b.Bytes(), net)
+	return parity, digest, err
+}
