@@ -1,0 +1,161 @@
+package htmlreport
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"lethe/verify"
+)
+
+// pages are those of a report as forget writes it, the same with an audit and a
+// failed check, and the least that a report can hold.
+func pages(t testing.TB) map[string]Page {
+	t.Helper()
+	read := func() *verify.Report {
+		b, err := os.ReadFile("../../evidence/testdata/report.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := new(verify.Report)
+		if err := json.Unmarshal(b, r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	ink := make([]uint8, 28*28)
+	for i := range ink {
+		ink[i] = uint8(i)
+	}
+	samples := []Sample{
+		{Pixels: ink, Rows: 28, Cols: 28, Unseen: true, Label: 1, Before: 1, After: 0},
+		{Pixels: ink, Rows: 28, Cols: 28, Unseen: true, Label: 1, Before: 1, After: 1},
+	}
+	audited := read()
+	audited.Passed = false
+	audited.Checks = []verify.Check{{Name: "gate full", Detail: "target 0.5 is over 0.09"}}
+	e := func(v, low, high float64) *verify.Estimate {
+		return &verify.Estimate{Value: v, Low: low, High: high, N: 100}
+	}
+	audited.Audit = &verify.Audit{Measures: []verify.AuditMeasure{
+		{Name: "accuracy", Title: "accuracy on the class", Definition: "share of <images>", Before: e(.9, .8, .95), After: e(.1, .05, .2), Retrained: e(0, 0, .01)},
+		{Name: "auc", Title: "AUC", Definition: "rank", Before: e(.9, .8, .95), After: e(.6, .5, .7), Retrained: e(.6, .4, .8)},
+		{Name: "relearning_steps", Title: "relearning", Definition: "steps", Before: e(0, 0, 0), After: &verify.Estimate{Value: 200, Low: 150, High: 200, AtLeast: true}},
+		{Name: "membership", Title: "membership", Definition: "loss", NotMeasured: "there are 3 pairs"},
+	}}
+	least := &verify.Report{Schema: verify.ReportSchema, Tool: "ptcheck devel", Comparison: &verify.Comparison{}}
+	return map[string]Page{"forget": {read(), samples}, "audit": {audited, samples}, "least": {Report: least}}
+}
+
+func render(t testing.TB, p Page) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, p); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestPage(t *testing.T) {
+	all := pages(t)
+	for name, want := range map[string][]string{
+		"forget": {"<title>Forgetting class 1 – passed</title>", "No audit was run", "taken for class 0", "bit-identical",
+			"forget --class 1 --seed 0 --gate none --mean 0.286 --std 0.353 --data DIR in.pt out.pt", `alt="image of class 1"`, "The first 2 unseen images"},
+		"audit": {"– failed</title>", "target 0.5 is over 0.09", "in 1 of 2 measures", "gap &#43;0.100, apart", "share of &lt;images&gt;", "≥ 200", "Not measured: there are 3 pairs."},
+		"least": {"<title>What was edited – failed</title>", "Nothing was measured"},
+	} {
+		text := render(t, all[name])
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: %q is not in the page", name, w)
+			}
+		}
+		if again := render(t, all[name]); again != text {
+			t.Errorf("%s: two pages of one report differ", name)
+		}
+		// Nothing that html/template refused to write, and nothing from outside.
+		for _, bad := range []string{"ZgotmplZ", "http:", "https:", `="//`, "url(", "@import", "<script", "NaN", "%!"} {
+			if strings.Contains(text, bad) {
+				t.Errorf("%s: %q is in the page", name, bad)
+			}
+		}
+	}
+}
+
+// Names come from files and stay text.
+func TestPageEscapes(t *testing.T) {
+	p := pages(t)["forget"]
+	const bad = `<script>alert(1)</script>"'`
+	p.Report.Tool, p.Report.Labels, p.Report.NotMeasured, p.Report.Architecture = bad, []string{bad}, []string{bad}, bad
+	p.Report.Comparison.Changes[0].Name = bad
+	p.Report.Data.Predicted[0].Label, p.Report.Data.Source = bad, bad
+	if text := render(t, p); strings.Contains(text, "<script") {
+		t.Error("a name became a script")
+	}
+}
+
+// The page is well-formed: every element is closed, every reference to a part of
+// it has its part, every part its own name, and headings have no gaps.
+func TestPageWellFormed(t *testing.T) {
+	for name, p := range pages(t) {
+		d := xml.NewDecoder(strings.NewReader(render(t, p)))
+		ids, refs := map[string]bool{}, []string{}
+		for {
+			token, err := d.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			start, ok := token.(xml.StartElement)
+			if !ok {
+				continue
+			}
+			described := false
+			for _, a := range start.Attr {
+				switch {
+				case a.Name.Local == "id" && ids[a.Value]:
+					t.Errorf("%s: two parts are called %s", name, a.Value)
+				case a.Name.Local == "id":
+					ids[a.Value] = true
+				case a.Name.Local == "aria-labelledby":
+					refs = append(refs, a.Value)
+				case a.Name.Local == "href" && strings.HasPrefix(a.Value, "#"):
+					refs = append(refs, a.Value[1:])
+				}
+				described = described || a.Value != "" && (a.Name.Local == "alt" || a.Name.Local == "aria-label" || a.Name.Local == "aria-hidden")
+			}
+			if (start.Name.Local == "img" || start.Name.Local == "svg") && !described {
+				t.Errorf("%s: a picture without words: %v", name, start.Attr)
+			}
+		}
+		for _, ref := range refs {
+			if !ids[ref] {
+				t.Errorf("%s: there is no part %q", name, ref)
+			}
+		}
+	}
+}
+
+func TestPlace(t *testing.T) {
+	l := verify.Limit{Full: 0.09, None: 0.30, Hard: 0.5}
+	more := verify.Limit{Full: 0.90, None: 0.87, Hard: 0.75}
+	for _, c := range []struct {
+		x, best, worst float64
+		l              verify.Limit
+		want           float64
+	}{
+		{0, 0, 1, l, 0}, {-1, 0, 1, l, 0}, {0.09, 0, 1, l, 120}, {0.045, 0, 1, l, 60}, {0.3, 0, 1, l, 195}, {0.5, 0, 1, l, 255}, {1, 0, 1, l, 300}, {2, 0, 1, l, 300},
+		{1, 1, 0, more, 0}, {0.95, 1, 0, more, 60}, {0.9, 1, 0, more, 120}, {0.75, 1, 0, more, 255}, {0, 1, 0, more, 300},
+	} {
+		if got := place(c.x, c.best, c.worst, c.l); got < c.want-1e-9 || got > c.want+1e-9 {
+			t.Errorf("%v: got %v, want %v", c.x, got, c.want)
+		}
+	}
+}
