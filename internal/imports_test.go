@@ -76,7 +76,7 @@ var replaceable = map[string]map[string]int{
 // never lists ways that must not exist, not even through other packages.
 var never = [][2]string{
 	{"edit", "pickle"}, {"edit", "onnxio"}, {"verify", "pickle"},
-	{"verify", "edit"},
+	{"verify", "edit"}, {"evidence", "edit"}, {"evidence", "pickle"},
 	{"pickle", "onnxio"}, {"onnxio", "pickle"},
 	{"pickle", "safetensors"}, {"safetensors", "pickle"}, {"safetensors", "onnxio"}, {"onnxio", "safetensors"},
 	{"edit", "safetensors"}, {"verify", "safetensors"},

@@ -42,19 +42,21 @@ var source string
 //go:embed page.css
 var style string
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"style":   func() template.CSS { return template.CSS(style) },
-	"percent": percent,
-	"num":     func(x float64) string { return fmt.Sprintf("%.4f", x) },
-	"short":   func(x float64) string { return fmt.Sprintf("%.3g", x) },
-	"signed":  func(x float64) string { return fmt.Sprintf("%+.3f", x) },
-	"px":      func(x float64) string { return strconv.FormatFloat(math.Round(10*x)/10, 'f', -1, 64) },
-	"join":    strings.Join,
-}).Parse(source))
-
 // Write writes the page. Equal reports and samples give equal pages.
 func Write(w io.Writer, p Page) error {
 	v, err := newView(p)
+	if err != nil {
+		return err
+	}
+	functions := template.FuncMap{
+		"style":   func() template.CSS { return template.CSS(style) },
+		"percent": percent,
+		"num":     func(x float64) string { return fmt.Sprintf("%.4f", x) },
+		"short":   func(x float64) string { return fmt.Sprintf("%.3g", x) },
+		"signed":  func(x float64) string { return fmt.Sprintf("%+.3f", x) },
+		"px":      func(x float64) string { return strconv.FormatFloat(math.Round(10*x)/10, 'f', -1, 64) },
+	}
+	page, err := template.New("page").Funcs(functions).Parse(source)
 	if err != nil {
 		return err
 	}
