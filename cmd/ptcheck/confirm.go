@@ -55,6 +55,15 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		return err
 	}
 	defer e.Close()
+	// Before any work: is it about these files at all?
+	for _, f := range []struct {
+		name   string
+		digest verify.Digest
+	}{{"input", n.Digest}, {"output", e.Digest}} {
+		if claimed := claim.Files[f.name]; claimed != f.digest {
+			return verify.Err([]verify.Check{{Name: "report", Detail: fmt.Sprintf("it is of an %s with SHA-256 %.64s and %d bytes, this one has %s and %d", f.name, claimed.SHA256, claimed.Bytes, f.digest.SHA256, f.digest.Bytes)}})
+		}
+	}
 	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: claim.Gate, Threads: c.Int("threads")}
 	data, labels, err := claimedData(c, claim, &q)
 	if err != nil {

@@ -103,3 +103,30 @@ func TestReportSchema(t *testing.T) {
 		t.Errorf("%s is not what forget writes; go test ./cmd -run ReportSchema -update", golden)
 	}
 }
+
+// A byte that changed anywhere in the checkpoint is refused, by its signature and
+// by its report.
+func TestTamperedCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	out, report := filepath.Join(dir, "out.pt"), filepath.Join(dir, "report.json")
+	command(t, "forget", append(tinyEdit, "--no-onnx", "--report", report, "--sign", keys+"key.pem", "testdata/tiny/lenet.pt", out)...)
+	good, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ptcheck := filepath.Join(binaries(t), "ptcheck")
+	for i := range 20 {
+		at := i * (len(good) - 1) / 19
+		bad := bytes.Clone(good)
+		bad[at] ^= 4
+		if err := os.WriteFile(out, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := exec.Command(ptcheck, "--verify-signature", keys+"pub.pem", out).CombinedOutput(); err == nil || !bytes.Contains(text, []byte("is not what was signed")) {
+			t.Errorf("byte %d, by the signature: %v, %s", at, err, text)
+		}
+		if text, err := exec.Command(ptcheck, "--data", "testdata/tiny", "--report", report, "testdata/tiny/lenet.pt", out).CombinedOutput(); err == nil {
+			t.Errorf("byte %d, by the report: %s", at, text)
+		}
+	}
+}
