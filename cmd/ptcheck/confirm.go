@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -64,7 +65,12 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 			return verify.Err([]verify.Check{{Name: "report", Detail: fmt.Sprintf("it is of an %s with SHA-256 %.64s and %d bytes, this one has %s and %d", f.name, claimed.SHA256, claimed.Bytes, f.digest.SHA256, f.digest.Bytes)}})
 		}
 	}
-	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: claim.Gate, Threads: c.Int("threads")}
+	settings, err := claimedSettings(claim)
+	if err != nil {
+		return err
+	}
+	settings.Threads = c.Int("threads")
+	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: claim.Gate, Limits: verify.Limits(settings.Limits), Threads: settings.Threads}
 	data, labels, err := claimedData(c, claim, &q)
 	if err != nil {
 		return err
@@ -91,7 +97,7 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		found.Files["onnx"] = onnx
 	}
 	if claim.Method != nil && data != nil {
-		if err := again(c, claim, found, n, e, data, stderr); err != nil {
+		if err := again(c, settings, found, n, e, data, stderr); err != nil {
 			return err
 		}
 	}
@@ -154,8 +160,8 @@ func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (
 	if len(claim.Classes) == 0 {
 		return nil, []string{}, nil
 	}
-	if claim.Data != nil && claim.Data.Source == cli.FilesOfData && !c.IsSet("data") {
-		return nil, nil, cli.Usagef("the report was measured on %s; give the folder with --data", cli.FilesOfData)
+	if claim.Data != nil && (claim.Data.Source == cli.FilesOfData || claim.Data.Source == cli.FilesOfForgetOnly) && !c.IsSet("data") {
+		return nil, nil, cli.Usagef("the report was measured on %s; give the folder with --data", claim.Data.Source)
 	}
 	data, err := cli.OpenData(c)
 	if err != nil {
@@ -163,6 +169,10 @@ func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (
 	}
 	if claim.Data != nil {
 		data.Norm = dataset.Norm{Mean: claim.Data.Mean, Std: claim.Data.Std}
+		if claim.Data.Source == cli.FilesOfForgetOnly {
+			data.Source = cli.FilesOfForgetOnly
+			data.Only(claim.Classes)
+		}
 	}
 	q.Classes = claim.Classes
 	q.Source, q.Train, q.Test, q.Norm, q.Names = data.Source, data.Train, data.Test, data.Norm, data.Names
@@ -176,19 +186,40 @@ func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (
 	return data, labels, nil
 }
 
+// claimedSettings returns the options of an edit that its report names.
+func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
+	opts := edit.Options{Classes: claim.Classes, Seed: claim.Seed}
+	if claim.Method == nil {
+		return opts, nil
+	}
+	var method edit.Method
+	text, err := json.Marshal(claim.Method)
+	if err == nil {
+		err = json.Unmarshal(text, &method)
+	}
+	if err != nil {
+		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method is not one of an edit: %.200v", err)}
+	}
+	opts.Limits, opts.Prefer = method.Limits, method.Prefer
+	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == cli.FilesOfForgetOnly
+	if err := opts.Check(); err != nil {
+		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method cannot be: %.200v", err)}
+	}
+	return opts, nil
+}
+
 // again runs the edit and takes over its method and its course if it gives the
 // weights that are there.
-func again(c *urfave.Context, claim *evidence.Claim, found *verify.Report, n, e *cli.Network, data *cli.Data, stderr io.Writer) error {
+func again(c *urfave.Context, settings edit.Options, found *verify.Report, n, e *cli.Network, data *cli.Data, stderr io.Writer) error {
 	progress := cli.NewProgress(stderr, c.Bool("quiet"))
 	defer progress.Done()
-	result, err := edit.Forget(c.Context, n.Net, n.State, data.Train, edit.Options{
-		Classes: claim.Classes, Norm: data.Norm, Seed: claim.Seed, Threads: c.Int("threads"),
-		Progress: func(p edit.Point, steps int) { progress.Update(p.Step, steps, p.String()) },
-	})
+	settings.Norm = data.Norm
+	settings.Progress = func(p edit.Point, steps int) { progress.Update(p.Step, steps, p.String()) }
+	result, err := edit.Forget(c.Context, n.Net, n.State, data.Train, settings)
 	if err != nil {
 		return err
 	}
-	found.Seed, found.Method, found.Course = claim.Seed, result.Method, result.Course
+	found.Seed, found.Method, found.Course = settings.Seed, result.Method, result.Course
 	for name, t := range result.StateDict.All() {
 		same := slices.Contains(e.State.Names(), name)
 		if same {
@@ -197,7 +228,7 @@ func again(c *urfave.Context, claim *evidence.Claim, found *verify.Report, n, e 
 			}
 		}
 		if !same {
-			return verify.Err([]verify.Check{{Name: "report", Detail: fmt.Sprintf("the edit, run again with seed %d, gives another %.200q", claim.Seed, name)}})
+			return verify.Err([]verify.Check{{Name: "report", Detail: fmt.Sprintf("the edit, run again with seed %d, gives another %.200q", settings.Seed, name)}})
 		}
 	}
 	return nil

@@ -152,9 +152,12 @@ func decimal(x float32) float64 {
 	return d
 }
 
-// FilesOfData is what a report calls images that are not in this binary. Their
-// digests are in the report, their place is not.
-const FilesOfData = "files of --data"
+// What a report calls images that are not in this binary. Their digests are in
+// the report, their place is not.
+const (
+	FilesOfData       = "files of --data"
+	FilesOfForgetOnly = "files of --forget-only" // of the forgotten classes alone
+)
 
 // Data is labelled images and how the network wants them.
 type Data struct {
@@ -195,7 +198,7 @@ func OpenData(c *urfave.Context) (*Data, error) {
 	case dir != "" && only != "":
 		return nil, Usagef("--data and --forget-only contradict each other")
 	case only != "":
-		d.Source = "files of --forget-only"
+		d.Source = FilesOfForgetOnly
 		d.Data, err = dataset.Open(only)
 	case dir != "":
 		d.Data, err = dataset.Open(dir)
