@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ROOT", root)
 			env.Setenv("BASE", filepath.Join(root, "fixtures", "lenet-fashion.pt"))
 			env.Setenv("DATA", filepath.Join(root, "fixtures", "fashion-mnist"))
+			serveRegistries(env)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -26,6 +26,8 @@ const (
 	cpu      = "golang.org/x/sys/cpu"
 	term     = "golang.org/x/term"
 	compress = "github.com/klauspost/compress"
+	oras     = "oras.land/oras-go"
+	ocispecs = "github.com/opencontainers"
 )
 
 // all stands for every folder of Lethe that may be imported at all.
@@ -54,12 +56,13 @@ var rooms = map[string][]string{
 	"evidence":            {"model", "verify"},
 	"internal/htmlreport": {"verify"},
 
-	"fixtures":         {},
-	"fixtures/gen":     {},
-	"internal/cli":     {all, urfave, term},
-	"internal/oracle":  {},        // for tests
-	"internal/vectors": {"model"}, // for tests
-	"internal/bench/":  {all},
+	"fixtures":          {},
+	"fixtures/gen":      {},
+	"internal/cli":      {all, urfave, term},
+	"internal/registry": {"model", oras, ocispecs},
+	"internal/oracle":   {},        // for tests
+	"internal/vectors":  {"model"}, // for tests
+	"internal/bench/":   {all},
 
 	"internal/bench/speed/asm": {avo},
 	"cmd/":                     {all, urfave},
@@ -71,6 +74,7 @@ var replaceable = map[string]map[string]int{
 	gopickle: {"pickle": 1},
 	onnxGo:   {"verify": 1},
 	gorgonia: {"verify": 1, "internal/nn": 100},
+	oras:     {"internal/registry": 100},
 }
 
 // never lists ways that must not exist, not even through other packages.

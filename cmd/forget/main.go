@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -16,6 +17,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
+	"lethe/internal/registry"
 	"lethe/verify"
 )
 
@@ -28,7 +30,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ArgsUsage: "in.pt out.pt",
 		Description: "Edits the weights before the last layer until the network no longer knows the\n" +
 			"class and still knows the others, verifies the result, and writes it as a\n" +
-			"checkpoint and, beside it, as ONNX. Nothing is written if a check fails.",
+			"checkpoint and, beside it, as ONNX. Nothing is written if a check fails. Both\n" +
+			"may be in a registry: oci://REGISTRY/REPOSITORY:TAG.",
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "class", Required: true, Usage: "`CLASS` to forget: an index or a label; several with commas"},
 			&urfave.StringFlag{Name: "onnx", Usage: "`FILE` for the ONNX model; default: the output with .onnx at its end"},
@@ -44,7 +47,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
 			&urfave.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, slices.Concat(cli.EvidenceFlags(), cli.ReadFlags(), cli.DataFlags())...),
+		}, slices.Concat(cli.EvidenceFlags(), cli.ReadFlags(), cli.ResultFlags(), cli.DataFlags())...),
 		Action: func(c *urfave.Context) error { return forget(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -58,8 +61,12 @@ func onnxPath(c *urfave.Context, out string) (string, error) {
 		return "", cli.Usagef("--onnx and --no-onnx contradict each other")
 	case c.Bool("no-onnx") || onnx == "" && out == "-":
 		return "", nil
+	case registry.IsReference(onnx):
+		return "", cli.Usagef("--onnx takes a file; in a registry, the ONNX model is beside the checkpoint")
 	case onnx != "":
 		return onnx, nil
+	case registry.IsReference(out):
+		return registry.WithFile(out, ".onnx"), nil
 	}
 	return strings.TrimSuffix(out, filepath.Ext(out)) + ".onnx", nil
 }
@@ -99,11 +106,14 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	outs, err := cli.NewOutputs(stdout, c.Bool("force"), []string{in, c.String("sign")}, append(proof.Paths(), out, onnx)...)
+	outs, err := cli.NewOutputs(ctx, stdout, c.Bool("force"), []string{in, c.String("sign")}, slices.Concat(proof.Paths(), cli.ResultFiles(c), []string{out, onnx})...)
 	if err != nil {
 		return err
 	}
 	defer outs.Discard()
+	if err := outs.Tell(out, cli.ResultFiles(c)); err != nil {
+		return err
+	}
 	images := cli.StartData(c)
 	n, err := cli.OpenNetwork(ctx, in, stdin, cli.ReadOptions(c))
 	if err != nil {
@@ -161,10 +171,12 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
+	outs.From(n, "", lineage(report))
 	if err := outs.Commit(ctx); err != nil {
 		return err
 	}
 	if !c.Bool("quiet") {
+		outs.TellLeft(stderr)
 		n.TellLost(stderr, out, cli.FormatOf(out, n.Format()))
 	}
 	results := stdout
@@ -178,6 +190,21 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return cli.PrintJSON(results, report)
 	}
 	return cli.PrintReport(results, report)
+}
+
+// lineage returns the annotations of an edited model in a registry.
+func lineage(r *verify.Report) map[string]string {
+	classes := make([]string, len(r.Classes))
+	for i, c := range r.Classes {
+		classes[i] = strconv.Itoa(c)
+	}
+	return map[string]string{
+		"lethe.tool":             r.Tool,
+		"lethe.forgotten.class":  strings.Join(classes, ","),
+		"lethe.forgotten.labels": strings.Join(r.Labels, ","),
+		"lethe.seed":             strconv.FormatUint(r.Seed, 10),
+		"lethe.input.sha256":     r.Files["input"].SHA256,
+	}
 }
 
 // stage prepares the outputs and completes the report with what is known of

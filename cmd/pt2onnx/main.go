@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, cli.ReadFlags()...),
+		}, append(cli.ReadFlags(), cli.ResultFlags()...)...),
 		Action: func(c *urfave.Context) error { return convertFile(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -41,11 +41,14 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		return err
 	}
 	in, out := paths[0], paths[1]
-	outs, err := cli.NewOutputs(stdout, c.Bool("force"), []string{in}, out)
+	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFiles(c), out)...)
 	if err != nil {
 		return err
 	}
 	defer outs.Discard()
+	if err := outs.Tell(out, cli.ResultFiles(c)); err != nil {
+		return err
+	}
 	n, err := cli.OpenNetwork(c.Context, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
@@ -61,6 +64,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
+	outs.From(n, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version(), "lethe.input.sha256": n.Digest.SHA256})
 	if err := outs.Commit(c.Context); err != nil {
 		return err
 	}

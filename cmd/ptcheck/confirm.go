@@ -236,7 +236,7 @@ func again(c *urfave.Context, settings edit.Options, found *verify.Report, n, e 
 
 // pageOutput announces the page of --html.
 func pageOutput(c *urfave.Context, before, after string, stdout io.Writer) (*cli.Outputs, error) {
-	return cli.NewOutputs(stdout, c.Bool("force"), []string{before, after, c.String("report"), c.String("attest")}, c.String("html"))
+	return cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{before, after, c.String("report"), c.String("attest")}, c.String("html"))
 }
 
 // writePage writes the page of --html, if that is asked for.

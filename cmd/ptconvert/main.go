@@ -13,6 +13,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/internal/cli"
+	"lethe/internal/registry"
 	"lethe/pickle"
 )
 
@@ -31,7 +32,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "root", Usage: "`NAME` of the folder inside a checkpoint; default: the output's name without its last extension, as torch.save has it"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, cli.ReadFlags()...),
+		}, append(cli.ReadFlags(), cli.ResultFlags()...)...),
 		Action: func(c *urfave.Context) error { return convert(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -49,11 +50,14 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 			return cli.Usagef("%v", err)
 		}
 	}
-	outs, err := cli.NewOutputs(stdout, c.Bool("force"), []string{in}, out)
+	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFiles(c), out)...)
 	if err != nil {
 		return err
 	}
 	defer outs.Discard()
+	if err := outs.Tell(out, cli.ResultFiles(c)); err != nil {
+		return err
+	}
 	n, err := cli.OpenCheckpoint(c.Context, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
@@ -64,7 +68,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 		return cli.Usagef("--profile and --root are for checkpoints, %s is %s", out, opts.Format)
 	}
 	opts.Root = c.String("root")
-	if opts.Root == "" && out != "-" {
+	if opts.Root == "" && out != "-" && !registry.IsReference(out) {
 		name := filepath.Base(out)
 		opts.Root = strings.TrimSuffix(name, filepath.Ext(name))
 	}
@@ -72,6 +76,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
+	outs.From(n, "", map[string]string{"lethe.tool": "ptconvert " + cli.Version(), "lethe.input.sha256": n.Digest.SHA256})
 	if err := outs.Commit(c.Context); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
+
+	"lethe/internal/registry"
 )
 
 const (
@@ -164,7 +166,8 @@ func distance(a, b string) int {
 
 // Args returns the positional arguments that names describe, such as "in.pt".
 // The last ones may be optional: "[out.pt]", and are "" if they are not given.
-// Too few or too many are a [UsageError].
+// Too few or too many are a [UsageError]. With --plain-http, references to
+// registries say so.
 func Args(c *urfave.Context, names ...string) ([]string, error) {
 	given := c.Args().Slice()
 	if len(given) > len(names) {
@@ -177,6 +180,9 @@ func Args(c *urfave.Context, names ...string) ([]string, error) {
 			return nil, Usagef("the argument %s is empty", strings.Trim(name, "[]"))
 		case i < len(given):
 			args[i] = given[i]
+			if c.Bool(plainFlag) {
+				args[i] = registry.Plain(given[i])
+			}
 		case !strings.HasPrefix(name, "["):
 			return nil, Usagef("the argument %s is missing", name)
 		}

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/registry"
 )
 
 // A disk that is full while the second output is staged.
@@ -22,7 +26,7 @@ func TestOutputsFullDisk(t *testing.T) {
 		}
 	}()
 	small, big := dir+"/out.pt", dir+"/out.onnx"
-	o, err := NewOutputs(io.Discard, false, nil, small, big)
+	o, err := NewOutputs(t.Context(), io.Discard, false, nil, small, big)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +45,7 @@ func TestOutputsFullDisk(t *testing.T) {
 	if err := os.WriteFile(full, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("a megabyte in 256 KiB: got %v", err)
 	}
-	o, err = NewOutputs(io.Discard, false, nil, small)
+	o, err = NewOutputs(t.Context(), io.Discard, false, nil, small)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +54,38 @@ func TestOutputsFullDisk(t *testing.T) {
 	}
 	if err := os.Remove(full); err != nil {
 		t.Fatal(err)
+	}
+	empty(t, dir)
+}
+
+// A disk that is full while a model is pulled.
+func TestPullFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("lethe-test", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("cannot mount a small file system: %v", err)
+	}
+	defer func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer s.Close()
+	ref := "oci+http://" + strings.TrimPrefix(s.URL, "http://") + "/m:v1"
+	o, err := NewOutputs(t.Context(), io.Discard, false, nil, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Stage(t.Context(), ref, write(strings.Repeat("x", 1<<20)), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", dir)
+	_, err = OpenInput(t.Context(), ref, nil)
+	if want := "cannot keep " + ref + " in the temporary folder: no space left on device"; !errors.Is(err, syscall.ENOSPC) || err.Error() != want || ExitCode(err) != ExitError {
+		t.Errorf("got %v (exit code %d), want %q", err, ExitCode(err), want)
 	}
 	empty(t, dir)
 }

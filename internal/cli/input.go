@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"lethe/internal/registry"
 	"lethe/model"
 )
 
@@ -24,17 +25,21 @@ type Input struct {
 	Name string // for messages
 
 	file *os.File
-	temp string // to remove on Close; "" if there is nothing to remove
+	temp string         // to remove on Close; "" if there is nothing to remove
+	from registry.Model // what was pulled, or nil
 }
 
-// OpenInput opens the file at path, or stdin if path is "-". What is no
-// regular file, such as a pipe, is first copied to a temporary file, which
-// Close removes.
+// OpenInput opens the file at path, or stdin if path is "-", or the checkpoint
+// in a registry that path is a reference to. What is no regular file, such as a
+// pipe, is first copied to a temporary file, which Close removes.
 func OpenInput(ctx context.Context, path string, stdin io.Reader) (*Input, error) {
 	return openInput(ctx, path, stdin, maxSpool)
 }
 
 func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (*Input, error) {
+	if registry.IsReference(path) {
+		return pull(ctx, path)
+	}
 	if path == "-" {
 		if isTerminal(stdin) {
 			return nil, Usagef("standard input is a terminal; send a file into it or give a file name instead of -")
@@ -66,15 +71,11 @@ func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (
 // spool copies r to a temporary file. Reading may block for ever, so it is
 // left behind if ctx ends first.
 func spool(ctx context.Context, name string, r io.Reader, limit int64) (*Input, error) {
-	f, err := os.CreateTemp("", "lethe-*")
+	in, err := temporary(name)
 	if err != nil {
-		return nil, fmt.Errorf("cannot keep %s in the temporary folder: %w", name, cause(err))
+		return nil, err
 	}
-	in := &Input{ReaderAt: f, Name: name, file: f}
-	// Where an open file may be removed, even a kill leaves nothing behind.
-	if os.Remove(f.Name()) != nil {
-		in.temp = f.Name()
-	}
+	f := in.file
 	done := make(chan error, 1)
 	var size int64
 	go func() {
@@ -96,6 +97,20 @@ func spool(ctx context.Context, name string, r io.Reader, limit int64) (*Input, 
 		return nil, fmt.Errorf("cannot read %s: %w", name, cause(err))
 	}
 	in.Size = size
+	return in, nil
+}
+
+// temporary returns an empty input that is a temporary file.
+func temporary(name string) (*Input, error) {
+	f, err := os.CreateTemp("", "lethe-*")
+	if err != nil {
+		return nil, fmt.Errorf("cannot keep %s in the temporary folder: %w", name, cause(err))
+	}
+	in := &Input{ReaderAt: f, Name: name, file: f}
+	// Where an open file may be removed, even a kill leaves nothing behind.
+	if os.Remove(f.Name()) != nil {
+		in.temp = f.Name()
+	}
 	return in, nil
 }
 

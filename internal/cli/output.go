@@ -11,12 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"lethe/internal/registry"
 )
 
 // Outputs are the files that a command writes, as a group: all of them appear,
 // complete and checked, or none does.
 //
-//	outs, err := cli.NewOutputs(stdout, force, []string{in}, out, onnx)
+//	outs, err := cli.NewOutputs(ctx, stdout, force, []string{in}, out, onnx)
 //	defer outs.Discard()
 //	// ... the work ...
 //	err = outs.Stage(ctx, out, write, check)
@@ -27,11 +29,15 @@ type Outputs struct {
 	force  bool
 	files  []*output
 	link   func(old, name string) error // os.Link; some file systems have none
+	remote *remote                      // the model in a registry that some of the outputs are files of, or nil
+	result result
 }
 
 type output struct {
 	path   string      // as the person wrote it
-	final  string      // with symbolic links resolved; "" for standard output
+	final  string      // with symbolic links resolved; "" for standard output and files of a model in a registry
+	name   string      // in a model in a registry; "" elsewhere and for its checkpoint
+	pushed bool        // it is a file of a model in a registry
 	old    fs.FileInfo // what it replaces, or nil
 	temp   string      // path of the staged file until it gets its place
 	file   *os.File    // the staged file, open
@@ -39,25 +45,30 @@ type output struct {
 	placed bool        // the new file is at final
 }
 
-// NewOutputs announces the outputs at paths, of which "-" is stdout and "" is
-// none. Before the work begins, it refuses what cannot succeed or would harm:
-// an output that exists (unless force), that is one of the inputs, that is
-// another of the outputs, that is no regular file, or whose folder cannot be
-// written to.
-func NewOutputs(stdout io.Writer, force bool, inputs []string, paths ...string) (*Outputs, error) {
+// NewOutputs announces the outputs at paths, of which "-" is stdout, "" is none,
+// and references are files of a model in a registry. Before the work begins, it
+// refuses what cannot succeed or would harm: an output that exists (unless
+// force), that is one of the inputs, that is another of the outputs, that is no
+// regular file, or whose folder cannot be written to.
+func NewOutputs(ctx context.Context, stdout io.Writer, force bool, inputs []string, paths ...string) (*Outputs, error) {
 	o := &Outputs{stdout: stdout, force: force, link: os.Link}
 	for _, path := range paths {
 		if path == "" {
 			continue
 		}
 		f := &output{path: path}
-		if path != "-" {
+		switch {
+		case registry.IsReference(path):
+			if err := o.announce(f); err != nil {
+				return nil, err
+			}
+		case path != "-":
 			if err := f.resolve(); err != nil {
 				return nil, err
 			}
 		}
 		for _, other := range o.files {
-			if f.final == other.final || f.old != nil && other.old != nil && os.SameFile(f.old, other.old) {
+			if f.final == other.final && f.pushed == other.pushed && f.name == other.name || f.old != nil && other.old != nil && os.SameFile(f.old, other.old) {
 				return nil, Usagef("two outputs go to %s; give each its own name", path)
 			}
 		}
@@ -79,6 +90,11 @@ func NewOutputs(stdout io.Writer, force bool, inputs []string, paths ...string) 
 			return nil, err
 		}
 		f.discard()
+	}
+	if o.remote != nil {
+		if err := o.remote.place.Check(ctx, force); err != nil {
+			return nil, err
+		}
 	}
 	return o, nil
 }
@@ -171,17 +187,22 @@ func (f *output) discard() {
 	}
 }
 
+// find returns the output that was announced as path, or nil.
+func (o *Outputs) find(path string) *output {
+	for _, f := range o.files {
+		if f.path == path {
+			return f
+		}
+	}
+	return nil
+}
+
 // Stage writes the output that was announced as path to a temporary file,
 // flushes it to the disk and hands it, read back, to check, which may be nil.
 // Its error is the one of write or of check, or says which output could not be
 // written. Staging a path that was not announced, or twice, panics.
 func (o *Outputs) Stage(ctx context.Context, path string, write func(w io.Writer) error, check func(r io.ReaderAt, size int64) error) (err error) {
-	var f *output
-	for _, other := range o.files {
-		if other.path == path {
-			f = other
-		}
-	}
+	f := o.find(path)
 	if f == nil || f.file != nil {
 		panic(fmt.Sprintf("cli: output %q is not announced or staged twice", path))
 	}
@@ -241,7 +262,9 @@ func (s *sink) Write(b []byte) (int, error) {
 // Without force it never replaces a file, even one that appeared since. If one
 // output fails, those that have their place already are taken back, and the
 // files that they replaced return (where the file system has hard links).
-// Only standard output, which comes last, cannot be taken back.
+//
+// A model in a registry is uploaded first, when no reader sees it yet, and
+// published last. Only standard output, just before, cannot be taken back.
 func (o *Outputs) Commit(ctx context.Context) (err error) {
 	defer o.Discard()
 	defer func() {
@@ -252,6 +275,12 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 		}
 	}()
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := o.push(ctx); err != nil {
+		return err
+	}
+	if err := o.tell(ctx); err != nil {
 		return err
 	}
 	for _, f := range o.files {
@@ -268,7 +297,7 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 		}
 	}
 	for _, f := range o.files {
-		if f.final != "" {
+		if f.final != "" || f.pushed {
 			continue
 		}
 		if _, err := f.file.Seek(0, io.SeekStart); err != nil {
@@ -277,6 +306,11 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 		// Hide the file's own ways of copying, which do not look at ctx.
 		from := struct{ io.Reader }{f.file}
 		if _, err := io.Copy(&sink{ctx: ctx, w: o.stdout, path: "standard output"}, from); err != nil {
+			return err
+		}
+	}
+	if o.remote != nil {
+		if err := o.remote.pushed.Publish(ctx); err != nil {
 			return err
 		}
 	}

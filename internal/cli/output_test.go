@@ -120,7 +120,7 @@ func TestOutputs(t *testing.T) {
 					os.WriteFile("sub/x", []byte("x"), 0o600)
 				}
 				var stdout bytes.Buffer
-				o, err := NewOutputs(&stdout, c.force, []string{"in.pt", "-"}, c.paths...)
+				o, err := NewOutputs(t.Context(), &stdout, c.force, []string{"in.pt", "-"}, c.paths...)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -150,7 +150,7 @@ func TestOutputs(t *testing.T) {
 func TestOutputsStdout(t *testing.T) {
 	dir, temp := inFolder(t, nil)
 	var stdout bytes.Buffer
-	o, err := NewOutputs(&stdout, false, []string{"-"}, "-", "out.onnx")
+	o, err := NewOutputs(t.Context(), &stdout, false, []string{"-"}, "-", "out.onnx")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestNewOutputsRefuses(t *testing.T) {
 				}
 			}
 			before := tree(t, dir)
-			_, err := NewOutputs(io.Discard, c.force, []string{"in.pt", "missing.pt", "-"}, c.paths...)
+			_, err := NewOutputs(t.Context(), io.Discard, c.force, []string{"in.pt", "missing.pt", "-"}, c.paths...)
 			if err == nil || ExitCode(err) != c.code || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v (exit %d), want %q (%d)", err, ExitCode(err), c.says, c.code)
 			}
@@ -234,7 +234,7 @@ func TestNewOutputsReadOnlyFolder(t *testing.T) {
 		}
 		path = "/proc/self/out.pt"
 	}
-	_, err := NewOutputs(io.Discard, false, nil, path)
+	_, err := NewOutputs(t.Context(), io.Discard, false, nil, path)
 	if err == nil || !strings.Contains(err.Error(), "cannot write "+path+": cannot make a file in the folder") || strings.Contains(err.Error(), ".lethe-") {
 		t.Errorf("got %v", err)
 	}
@@ -352,7 +352,7 @@ func TestOutputsFailure(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, temp := inFolder(t, map[string]string{"old.pt": "old", "d/x": "x"})
-			o, err := NewOutputs(io.Discard, c.force, nil, c.paths...)
+			o, err := NewOutputs(t.Context(), io.Discard, c.force, nil, c.paths...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -382,7 +382,7 @@ func TestOutputsMode(t *testing.T) {
 	if err := os.WriteFile("like", nil, 0o666); err != nil { // as the umask has it
 		t.Fatal(err)
 	}
-	o, err := NewOutputs(io.Discard, true, nil, "old.pt", "new.pt")
+	o, err := NewOutputs(t.Context(), io.Discard, true, nil, "old.pt", "new.pt")
 	if err != nil {
 		t.Fatal(err)
 	}

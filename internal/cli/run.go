@@ -22,6 +22,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"lethe/internal/registry"
 	"lethe/model"
 )
 
@@ -32,6 +33,7 @@ const (
 	ExitUsage       = 2 // the command line asks for something impossible
 	ExitCheck       = 3 // a check failed; no output was written
 	ExitUnsupported = 4 // the input is valid, but Lethe does not handle it
+	ExitRegistry    = 5 // a registry cannot be reached, refuses, or does not keep to its protocol
 )
 
 // UsageError reports a command line that makes no sense.
@@ -57,16 +59,20 @@ func ExitCode(err error) int {
 		usage       *UsageError
 		check       CheckFailure
 		unsupported *model.UnsupportedError
+		reference   *registry.ReferenceError
+		remote      *registry.Error
 	)
 	switch {
 	case err == nil:
 		return ExitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &reference):
 		return ExitUsage
 	case errors.As(err, &check) && check.CheckFailed():
 		return ExitCheck
 	case errors.As(err, &unsupported):
 		return ExitUnsupported
+	case errors.As(err, &remote):
+		return ExitRegistry
 	}
 	return ExitError
 }

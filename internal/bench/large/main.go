@@ -148,7 +148,7 @@ func copyFile(from, to string) error {
 // rewrite edits the first layers and writes the output as the commands do.
 func rewrite(in, out string, edited int) error {
 	ctx := context.Background()
-	outs, err := cli.NewOutputs(io.Discard, false, []string{in}, out)
+	outs, err := cli.NewOutputs(ctx, io.Discard, false, []string{in}, out)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,133 @@
+package cmd_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"lethe/internal/registry"
+)
+
+// serveRegistries starts a registry for a script, and another name of it that
+// refuses uploads.
+func serveRegistries(env *testscript.Env) {
+	h := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	both := httptest.NewServer(h)
+	readonly := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			http.Error(w, `{"errors":[{"code":"DENIED","message":"read only"}]}`, http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	env.Defer(both.Close)
+	env.Defer(readonly.Close)
+	env.Setenv("REGISTRY", strings.TrimPrefix(both.URL, "http://"))
+	env.Setenv("READONLY", strings.TrimPrefix(readonly.URL, "http://"))
+	env.Setenv("DOCKER_CONFIG", env.WorkDir)
+}
+
+// A command is killed at each request of a push in turn. The tag leads to the
+// model before, whole, and the same command then succeeds.
+func TestRegistryKill(t *testing.T) {
+	bin := binaries(t)
+	base, err := filepath.Abs("../fixtures/lenet-fashion.pt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", dir)
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command(filepath.Join(bin, "ptconvert"), args...).CombinedOutput(); err != nil {
+			t.Fatalf("ptconvert %v: %v\n%s", args, err, out)
+		}
+	}
+	h := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	var requests, last atomic.Int64
+	reached := make(chan struct{}, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) == last.Load() {
+			io.Copy(io.Discard, r.Body)
+			reached <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	host := strings.TrimPrefix(s.URL, "http://")
+	// Pulls what is at a tag.
+	read := func(ref string) []byte {
+		t.Helper()
+		place, err := registry.Open(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := place.Resolve(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Create(filepath.Join(dir, "got.pt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := m.Fetch(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for kill := 1; ; kill++ {
+		// What was uploaded before the kill is not uploaded again, so each
+		// gets its own name and content.
+		ref := fmt.Sprintf("oci+http://%s/m%d:v1", host, kill)
+		last.Store(0)
+		run("--root", "old", base, ref)
+		old := read(ref)
+		requests.Store(0)
+		last.Store(int64(kill))
+		cmd := exec.Command(filepath.Join(bin, "ptconvert"), "--force", "--root", fmt.Sprint("new", kill), base, ref)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case err := <-ended: // it had fewer requests
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Equal(read(ref), old) {
+				t.Error("not killed, the command did not publish")
+			}
+			if kill <= 10 {
+				t.Errorf("only %d requests to be killed at", kill-1)
+			}
+			return
+		case <-reached:
+			cmd.Process.Kill()
+			<-ended
+			last.Store(0)
+			if !bytes.Equal(read(ref), old) {
+				t.Errorf("killed at request %d, the tag does not lead to the old model", kill)
+			}
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/internal/registry"
+)
+
+const (
+	plainFlag  = "plain-http"
+	uriFlag    = "output-uri-file"
+	digestFlag = "output-digest-file"
+)
+
+// ResultFlags are the flags that tell the next step of a pipeline where the
+// output is.
+func ResultFlags() []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.StringFlag{Name: uriFlag, Usage: "`FILE` for the URI of the output; in a registry it is pinned to the digest"},
+		&urfave.StringFlag{Name: digestFlag, Usage: "`FILE` for the digest of the output, sha256:...; in a registry, of its manifest"},
+	}
+}
+
+// ResultFiles returns the outputs that [ResultFlags] ask for, "" for none, for
+// [NewOutputs] and [Outputs.Tell].
+func ResultFiles(c *urfave.Context) []string {
+	return []string{c.String(uriFlag), c.String(digestFlag)}
+}
+
+// remote is a model in a registry that a command writes.
+type remote struct {
+	ref    string
+	place  registry.Place
+	upload registry.Upload
+	file   string // default name of the checkpoint
+	pushed registry.Pushed
+}
+
+// result is which output is told in which files, all announced; "" is none.
+type result struct{ of, uri, digest string }
+
+// announce makes f a file of the model that its path is a reference to.
+func (o *Outputs) announce(f *output) (err error) {
+	ref, name := registry.SplitFile(f.path)
+	f.pushed, f.name = true, name
+	if ext := path.Ext(name); name != "" && ext != ".onnx" && FormatOf(name, "") == "" {
+		return Usagef("the output %s is no checkpoint and no ONNX model, which is what a model in a registry is written of", f.path)
+	}
+	if o.remote != nil {
+		if o.remote.ref != ref {
+			return Usagef("outputs go to two models, %s and %s; write one at a time", o.remote.ref, ref)
+		}
+		return nil
+	}
+	o.remote = &remote{ref: ref, file: "model.pt"}
+	if o.remote.upload.Created, err = registry.SourceDate(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
+		return Usagef("%v", err)
+	}
+	o.remote.place, err = registry.Open(ref)
+	return err
+}
+
+// From says what the model in a registry, if one is written, is made from, and
+// how: its annotations. Its checkpoint gets the name of that of n, with the
+// extension ext unless that is "".
+func (o *Outputs) From(n *Network, ext string, annotations map[string]string) {
+	if o.remote == nil {
+		return
+	}
+	o.remote.upload.Annotations = annotations
+	name := filepath.Base(n.Name)
+	if from := n.input.from; from != nil {
+		o.remote.upload.Base = from
+		name = from.File()
+	}
+	if FormatOf(name, "") != "" {
+		o.remote.file = name
+	}
+	if ext != "" {
+		o.remote.file = strings.TrimSuffix(o.remote.file, path.Ext(o.remote.file)) + ext
+	}
+}
+
+// Attach adds evidence to the model in a registry, if one is written: it is
+// there, and refers to the model, before the model is published.
+func (o *Outputs) Attach(e registry.Evidence) {
+	if o.remote != nil {
+		o.remote.upload.Evidence = append(o.remote.upload.Evidence, e)
+	}
+}
+
+// Tell says that Commit writes the URI and the digest of the output announced
+// as of into the files of [ResultFiles], which were announced too.
+func (o *Outputs) Tell(of string, files []string) error {
+	o.result = result{of, files[0], files[1]}
+	if of == "-" && (o.result.uri != "" || o.result.digest != "") {
+		return Usagef("standard output has no URI; give a file name or a reference instead of -")
+	}
+	return nil
+}
+
+// TellLeft writes on w, a line for each, which files of the input are not part
+// of the model in a registry that was committed.
+func (o *Outputs) TellLeft(w io.Writer) {
+	if o.remote == nil || o.remote.pushed == nil {
+		return
+	}
+	for _, name := range o.remote.pushed.Left() {
+		fmt.Fprintf(w, "not in %s: %s\n", o.remote.ref, oneLine(fmt.Sprintf("%.100q, which this step does not write", name)))
+	}
+}
+
+// push uploads the files of the model in a registry.
+func (o *Outputs) push(ctx context.Context) (err error) {
+	if o.remote == nil {
+		return nil
+	}
+	r := o.remote
+	for _, f := range o.files {
+		if !f.pushed {
+			continue
+		}
+		info, err := f.file.Stat()
+		if err != nil {
+			return fmt.Errorf("cannot read back %s: %w", f.path, cause(err))
+		}
+		name := f.name
+		if name == "" {
+			name = r.file
+		}
+		r.upload.Files = append(r.upload.Files, registry.File{Name: name, Content: f.file, Size: info.Size()})
+	}
+	r.pushed, err = r.place.Push(ctx, &r.upload)
+	return err
+}
+
+// tell stages the files of [Outputs.Tell].
+func (o *Outputs) tell(ctx context.Context) error {
+	if o.result.uri == "" && o.result.digest == "" {
+		return nil
+	}
+	f := o.find(o.result.of)
+	uri, digest := f.path, ""
+	if f.pushed {
+		uri, digest = o.remote.pushed.URI(), o.remote.pushed.Digest()
+	} else {
+		info, err := f.file.Stat()
+		if err != nil {
+			return fmt.Errorf("cannot read back %s: %w", f.path, cause(err))
+		}
+		d, err := Digest(f.file, info.Size())
+		if err != nil {
+			return fmt.Errorf("cannot read back %s: %w", f.path, cause(err))
+		}
+		digest = "sha256:" + d.SHA256
+	}
+	for _, told := range []struct{ path, text string }{{o.result.uri, uri}, {o.result.digest, digest}} {
+		if told.path == "" {
+			continue
+		}
+		if err := o.Stage(ctx, told.path, func(w io.Writer) error {
+			_, err := io.WriteString(w, told.text)
+			return err
+		}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pull copies the checkpoint that a reference leads to to a temporary file.
+func pull(ctx context.Context, ref string) (*Input, error) {
+	place, err := registry.Open(ref)
+	if err != nil {
+		return nil, err
+	}
+	m, err := place.Resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in, err := temporary(ref)
+	if err != nil {
+		return nil, err
+	}
+	if in.Size, err = m.Fetch(ctx, in.file); err != nil {
+		in.Close()
+		if c := cause(err); c != err {
+			err = fmt.Errorf("cannot keep %s in the temporary folder: %w", ref, c)
+		}
+		return nil, err
+	}
+	in.from = m
+	return in, nil
+}

@@ -1,0 +1,156 @@
+// Package registry reads models from model registries and publishes edited ones
+// there: OCI registries by oci:// references.
+//
+// A reader never sees half a model. [Place.Push] uploads everything under
+// names that nobody asks for, digests; [Pushed.Publish] then moves the tag, the
+// one step that readers notice.
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+)
+
+// Schemes of references.
+const (
+	schemeOCI   = "oci://"
+	schemePlain = "oci+http://" // without TLS, loopback only
+)
+
+// MaxFile bounds a file that is pulled: 16 GiB, as for standard input.
+const MaxFile = 16 << 30
+
+// IsReference tells whether s names a model in a registry and not a file.
+func IsReference(s string) bool {
+	return strings.HasPrefix(s, schemeOCI) || strings.HasPrefix(s, schemePlain)
+}
+
+// Plain returns an oci:// reference as one that is reached without TLS.
+func Plain(ref string) string {
+	if rest, ok := strings.CutPrefix(ref, schemeOCI); ok {
+		return schemePlain + rest
+	}
+	return ref
+}
+
+// WithFile returns the reference to the file of that name in the model that ref
+// leads to. A name that is only an extension stands for the name of the model's
+// checkpoint with that extension.
+func WithFile(ref, name string) string {
+	base, _ := SplitFile(ref)
+	return base + "#" + name
+}
+
+// SplitFile splits a reference into that of the model and the name of the file
+// in it, "" if ref names none.
+func SplitFile(ref string) (model, name string) {
+	model, name, _ = strings.Cut(ref, "#")
+	return model, name
+}
+
+// ReferenceError reports a reference that cannot be used as it is written.
+type ReferenceError struct {
+	Ref    string
+	Reason string
+}
+
+func (e *ReferenceError) Error() string { return fmt.Sprintf("the reference %s %s", e.Ref, e.Reason) }
+
+// Error reports a conversation with a registry that failed: it cannot be
+// reached, refuses, or does not keep to its protocol.
+type Error struct {
+	Ref    string // reference of the model, without secrets
+	Op     string // what was tried: "pull", "push", ...
+	Reason string // what happened and what to do
+	Err    error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("cannot %s %s: %s", e.Op, e.Ref, e.Reason) }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Place is where a reference leads.
+type Place interface {
+	// String returns the reference of the model, without the name of a file.
+	String() string
+	// Resolve finds the model that is there now.
+	Resolve(ctx context.Context) (Model, error)
+	// Check tells, before any work, whether a model can be published here:
+	// what is there already is refused unless force is set.
+	Check(ctx context.Context, force bool) error
+	// Push uploads a model that no reader sees before it is published.
+	Push(ctx context.Context, u *Upload) (Pushed, error)
+}
+
+// Model is a model in a registry, pinned: it stays the same when its tag moves.
+type Model interface {
+	// URI is the reference that always leads to this model.
+	URI() string
+	// Digest is "sha256:" and what it says in hexadecimal: of the manifest.
+	Digest() string
+	// File is the name of the checkpoint.
+	File() string
+	// Fetch writes the checkpoint to f, which is empty, and verifies its
+	// digest.
+	Fetch(ctx context.Context, f *os.File) (size int64, err error)
+}
+
+// File is one file of a model.
+type File struct {
+	Name    string // path in the model; an extension alone follows the first file
+	Content io.ReaderAt
+	Size    int64
+}
+
+// Evidence is a document about a model: a report, an attestation, a signature
+// bundle. It is published together with the model and found through it.
+type Evidence struct {
+	MediaType   string
+	Name        string // of the file
+	Content     []byte
+	Annotations map[string]string
+}
+
+// Upload is what a push sends.
+type Upload struct {
+	Files       []File            // the first is the checkpoint
+	Base        Model             // what the model was made from, or nil if that was a file
+	Annotations map[string]string // lineage
+	Evidence    []Evidence        // refer to the model, and are there before its tag
+	Created     string            // RFC 3339; "" is the time of Base, or none
+}
+
+// Pushed is an uploaded model that no reader sees yet.
+type Pushed interface {
+	URI() string
+	Digest() string
+	// Left names the files of the base that are not part of the model: weights
+	// that the edit did not touch and that may know what was to be forgotten,
+	// or files of a kind that cannot be carried over.
+	Left() []string
+	// Publish lets readers see the model: it moves the tag. It refuses if
+	// the tag moved since [Place.Check].
+	Publish(ctx context.Context) error
+}
+
+// Open returns the place that a reference leads to. It does not talk to the
+// registry. The error is a [ReferenceError].
+func Open(ref string) (Place, error) { return open(ref, newClient()) }
+
+func open(ref string, c *client) (Place, error) { return openOCI(ref, c) }
+
+// names gives every file its full name.
+func names(files []File) []string {
+	all := make([]string, len(files))
+	for i, f := range files {
+		all[i] = f.Name
+		if path.Ext(f.Name) == f.Name {
+			all[i] = strings.TrimSuffix(all[0], path.Ext(all[0])) + f.Name
+		}
+	}
+	return all
+}
