@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -10,9 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry/remote"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -37,6 +42,27 @@ func serveRegistries(env *testscript.Env) {
 	env.Setenv("REGISTRY", strings.TrimPrefix(both.URL, "http://"))
 	env.Setenv("READONLY", strings.TrimPrefix(readonly.URL, "http://"))
 	env.Setenv("DOCKER_CONFIG", env.WorkDir)
+}
+
+// refers checks what kinds of documents refer to a model in a registry:
+// refers HOST/NAME TAG TYPE...
+func refers(ts *testscript.TestScript, _ bool, args []string) {
+	repo, err := remote.NewRepository(args[0])
+	ts.Check(err)
+	repo.PlainHTTP = true
+	model, err := repo.Resolve(context.Background(), args[1])
+	ts.Check(err)
+	var got []string
+	ts.Check(repo.Referrers(context.Background(), model, "", func(all []ocispec.Descriptor) error {
+		for _, d := range all {
+			got = append(got, d.ArtifactType)
+		}
+		return nil
+	}))
+	slices.Sort(got)
+	if want := args[2:]; !slices.Equal(got, want) {
+		ts.Fatalf("documents %q refer to the model, want %q", got, want)
+	}
 }
 
 // A command is killed at each request of a push in turn. The tag leads to the

@@ -165,13 +165,13 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
+	outs.From(n, "", lineage(report))
 	err = proof.Stage(ctx, outs, report, func() ([]htmlreport.Sample, error) {
 		return cli.Samples(data, n.Net, edited, classes)
 	})
 	if err != nil {
 		return err
 	}
-	outs.From(n, "", lineage(report))
 	if err := outs.Commit(ctx); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"lethe/evidence"
 	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
+	"lethe/internal/registry"
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/verify"
@@ -72,7 +72,8 @@ func OpenEvidence(c *urfave.Context, out string) (*Evidence, error) {
 		if e.key, err = evidence.ParsePrivateKey(text); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		if e.signature == "" {
+		// Beside a model in a registry it is another document there.
+		if e.signature == "" && !registry.IsReference(out) {
 			e.signature = out + ".sig"
 		}
 	}
@@ -148,17 +149,33 @@ func (e *Evidence) UsesStdout() bool {
 	return false
 }
 
+// Media types of what is attached to a model in a registry.
+const (
+	reportType    = "application/vnd.lethe.report.v1+json"
+	statementType = "application/vnd.in-toto+json"
+	bundleType    = "application/vnd.dev.sigstore.bundle.v0.3+json"
+)
+
 // Stage stages all evidence of an edit whose report is complete. samples returns
-// images for the page.
+// images for the page. A model in a registry gets the report, and the statements
+// and the signature that were asked for, as documents that refer to it.
 func (e *Evidence) Stage(ctx context.Context, outs *Outputs, r *verify.Report, samples func() ([]htmlreport.Sample, error)) error {
-	if e.report != "" {
-		b, err := evidence.Canonical(r)
-		if err != nil {
-			return err
+	put := func(path, mediaType, name string, b []byte) error {
+		outs.Attach(registry.Evidence{MediaType: mediaType, Name: name, Content: b})
+		if path == "" {
+			return nil
 		}
-		if err := stageBytes(ctx, outs, e.report, b); err != nil {
+		return outs.Stage(ctx, path, func(w io.Writer) error {
+			_, err := w.Write(b)
 			return err
-		}
+		}, nil)
+	}
+	b, err := evidence.Canonical(r)
+	if err != nil {
+		return err
+	}
+	if err := put(e.report, reportType, "report.json", b); err != nil {
+		return err
 	}
 	if e.html != "" {
 		shown, err := samples()
@@ -170,30 +187,26 @@ func (e *Evidence) Stage(ctx context.Context, outs *Outputs, r *verify.Report, s
 		}
 	}
 	if e.attest != "" {
-		if err := outs.Stage(ctx, e.attest, func(w io.Writer) error { return evidence.Attest(w, r, e.run, e.key) }, nil); err != nil {
+		var b bytes.Buffer
+		if err := evidence.Attest(&b, r, e.run, e.key); err != nil {
+			return err
+		}
+		if err := put(e.attest, statementType, "statements.jsonl", b.Bytes()); err != nil {
 			return err
 		}
 	}
 	if e.key == nil {
 		return nil
 	}
-	b, err := evidence.SignModel(filepath.Base(e.out), r.Files["output"].SHA256, e.key)
-	if err != nil {
+	if b, err = evidence.SignModel(outs.FileName(e.out), r.Files["output"].SHA256, e.key); err != nil {
 		return err
 	}
-	return stageBytes(ctx, outs, e.signature, b)
+	return put(e.signature, bundleType, "model.sig", b)
 }
 
 // StagePage stages a report as a page for people.
 func StagePage(ctx context.Context, outs *Outputs, path string, page htmlreport.Page) error {
 	return outs.Stage(ctx, path, func(w io.Writer) error { return htmlreport.Write(w, page) }, nil)
-}
-
-func stageBytes(ctx context.Context, outs *Outputs, path string, b []byte) error {
-	return outs.Stage(ctx, path, func(w io.Writer) error {
-		_, err := w.Write(b)
-		return err
-	}, nil)
 }
 
 // mostSamples is how many images a page shows.

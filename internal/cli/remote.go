@@ -89,6 +89,18 @@ func (o *Outputs) From(n *Network, ext string, annotations map[string]string) {
 	}
 }
 
+// FileName returns the name of the file at a path of an output; for a model in a
+// registry [Outputs.From] must have been told.
+func (o *Outputs) FileName(output string) string {
+	if o.remote == nil || !registry.IsReference(output) {
+		return filepath.Base(output)
+	}
+	if _, name := registry.SplitFile(output); name != "" {
+		return name
+	}
+	return o.remote.file
+}
+
 // Attach adds evidence to the model in a registry, if one is written: it is
 // there, and refers to the model, before the model is published.
 func (o *Outputs) Attach(e registry.Evidence) {
