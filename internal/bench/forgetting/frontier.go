@@ -80,7 +80,7 @@ func draw(title string, lines [][]point) string {
 		}
 		end := line[len(line)-1]
 		fmt.Fprintf(&s, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/><text x="%.1f" y="%.1f" fill="%s">KL up to %.1f</text>`+"\n",
-			strings.Join(path, " "), color, x(end.l2)+8, y(100*end.change)+4+14*float64(i-1), color, frontierKL[i])
+			strings.Join(path, " "), color, x(end.l2)+8, y(100*end.change)+4+14*float64(1-i), color, frontierKL[i])
 	}
 	s.WriteString("</svg>\n")
 	return s.String()
