@@ -349,7 +349,7 @@ func (r *run) prepare() error {
 	r.method = Method{
 		Name: "KL to near-uniform, cross-entropy and distance, with adaptive weights", Trained: train, Frozen: last,
 		Steps: r.steps, Forgotten: forgetGroups * nn.Lanes, Others: otherGroups * nn.Lanes, Rate: rate, Residual: residual,
-		HeldOut: len(r.heldOut), BaseRemain: r.method.BaseRemain, Variations: r.method.Variations, Limits: r.opts.Limits, Prefer: r.opts.Prefer, Parameters: n,
+		HeldOut: len(r.heldOut), BaseRemain: r.method.BaseRemain, Variations: append([]string{}, r.method.Variations...), Limits: r.opts.Limits, Prefer: r.opts.Prefer, Parameters: n,
 	}
 	return nil
 }
