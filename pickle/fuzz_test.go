@@ -1,7 +1,9 @@
 package pickle
 
 import (
+	"archive/zip"
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,9 +34,9 @@ func roundTrip(t testing.TB, c *Checkpoint) {
 	}
 }
 
-// FuzzDecode: any bytes give a typed error or a checkpoint that survives a
-// round trip.
-func FuzzDecode(f *testing.F) {
+// seeds returns every checkpoint among the golden files and the vectors.
+func seeds(f *testing.F) [][]byte {
+	var all [][]byte
 	for _, pattern := range []string{"testdata/*.pt", vectorDir + "/*.pt"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
@@ -45,11 +47,77 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				f.Fatal(err)
 			}
-			f.Add(b)
+			all = append(all, b)
 		}
 	}
+	return all
+}
+
+// frugal decodes b and checks that this allocates no more than the limit for
+// the pickle and a fixed multiple of the file, whatever the file says.
+func frugal(t *testing.T, b []byte, opts Options) (*Checkpoint, error) {
+	t.Helper()
+	before := vectors.Allocated()
+	c, err := Decode(bytes.NewReader(b), int64(len(b)), opts)
+	used, limit := vectors.Allocated()-before, uint64(opts.Limits.Memory+1<<20+16*len(b))
+	if used > limit {
+		t.Fatalf("decoding %d bytes allocates %d, the limit is %d (%v)", len(b), used, limit, err)
+	}
+	return c, err
+}
+
+// FuzzContainer: what the strict reader of containers accepts, an ordinary zip
+// reader sees in the same way, member by member.
+func FuzzContainer(f *testing.F) {
+	for _, b := range seeds(f) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits})
+		before := vectors.Allocated()
+		a, err := readArchive(bytes.NewReader(b), int64(len(b)), fuzzLimits.orDefaults())
+		if used, limit := vectors.Allocated()-before, uint64(1<<20+16*len(b)); used > limit {
+			t.Fatalf("the directory of %d bytes allocates %d, the limit is %d (%v)", len(b), used, limit, err)
+		}
+		if vectors.Outcome(err) == vectors.Untyped {
+			t.Fatal(err)
+		}
+		if err != nil {
+			return
+		}
+		other, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(other.File) != len(a.members) {
+			t.Fatalf("%d members, archive/zip sees %d", len(a.members), len(other.File))
+		}
+		for i, m := range a.members {
+			o := other.File[i]
+			if at, err := o.DataOffset(); o.Name != m.name || at != m.data || int64(o.UncompressedSize64) != m.size || int64(o.CompressedSize64) != m.packed || err != nil {
+				t.Fatalf("archive/zip sees %q of %d bytes at %d (%v), we %q of %d at %d", o.Name, o.UncompressedSize64, at, err, m.name, m.size, m.data)
+			}
+			if a.noCRC || m.method != 0 {
+				continue
+			}
+			r, err := o.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, r); (err == nil) != (a.verify(m) == nil) {
+				t.Fatalf("%q: archive/zip says %v, we %v", m.name, err, a.verify(m))
+			}
+		}
+	})
+}
+
+// FuzzDecode: any bytes give a typed error or a checkpoint that survives a
+// round trip.
+func FuzzDecode(f *testing.F) {
+	for _, b := range seeds(f) {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := frugal(t, b, Options{Limits: fuzzLimits})
 		if got := vectors.Outcome(err); got == vectors.Untyped || strings.Contains(errorText(err), "gives up") {
 			t.Fatal(err)
 		}
@@ -76,7 +144,7 @@ func FuzzLegacy(f *testing.F) {
 	f.Add(readTestdata(f, "legacy.pt")[len(legacyMagic):])
 	f.Fuzz(func(t *testing.T, rest []byte) {
 		b := append([]byte(legacyMagic), rest...)
-		c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits, Inert: true})
+		c, err := frugal(t, b, Options{Limits: fuzzLimits, Inert: true})
 		if got := vectors.Outcome(err); got == vectors.Untyped || strings.Contains(errorText(err), "gives up") {
 			t.Fatal(err)
 		}
@@ -100,21 +168,11 @@ func FuzzScan(f *testing.F) {
 	// Storage 0 is that of the vectors, the others have one dtype each.
 	records := unpack(f, readTestdata(f, "dtypes.pt"))
 	records[1] = unpack(f, readTestdata(f, "one.pt"))[1]
-	for _, pattern := range []string{"testdata/*.pt", vectorDir + "/*.pt"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			f.Fatal("no seeds in", pattern, err)
-		}
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				f.Fatal(err)
-			}
-			if a, err := readArchive(bytes.NewReader(b), int64(len(b)), fuzzLimits.orDefaults()); err == nil {
-				if m := a.find("data.pkl"); m != nil {
-					if code, err := a.read(m); err == nil {
-						f.Add([]byte(code))
-					}
+	for _, b := range seeds(f) {
+		if a, err := readArchive(bytes.NewReader(b), int64(len(b)), fuzzLimits.orDefaults()); err == nil {
+			if m := a.find("data.pkl"); m != nil {
+				if code, err := a.read(m); err == nil {
+					f.Add([]byte(code))
 				}
 			}
 		}
@@ -125,7 +183,7 @@ func FuzzScan(f *testing.F) {
 		}
 		records := append([]record{{"data.pkl", code}}, records[1:]...)
 		b := pack(t, "fuzz", records...)
-		c, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: fuzzLimits, Inert: true})
+		c, err := frugal(t, b, Options{Limits: fuzzLimits, Inert: true})
 		if got := vectors.Outcome(err); got == vectors.Untyped || strings.Contains(errorText(err), "gives up") {
 			t.Fatal(err)
 		}

@@ -345,7 +345,11 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		before := vectors.Allocated()
 		file, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits{HeaderBytes: 1 << 16, Tensors: 100}})
+		if used, limit := vectors.Allocated()-before, uint64(1<<20+64*len(b)); used > limit {
+			t.Fatalf("decoding %d bytes allocates %d, the limit is %d (%v)", len(b), used, limit, err)
+		}
 		if vectors.Outcome(err) == vectors.Untyped {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime/metrics"
 	"testing"
 
 	"lethe/model"
@@ -33,6 +34,15 @@ func Outcome(err error) string {
 		return "limit"
 	}
 	return Untyped
+}
+
+// Allocated is the number of bytes that were ever allocated, without those of
+// small objects in the last spans of each size: exact enough to tell what a
+// file's numbers make a reader do, and cheap enough for a fuzz target.
+func Allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
 }
 
 // Golden compares b with a file, or writes the file if update is set.
