@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"lethe/internal/vectors"
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/onnxio/internal/pb"
@@ -412,11 +412,9 @@ func TestDecodeReader(t *testing.T) {
 func TestDecodeAllocates(t *testing.T) {
 	g, sd := lenet(tiny)
 	for _, c := range rawBytes(encode(t, g, sd, onnxio.EncodeOptions{})) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
+		before := vectors.Allocated()
 		_, _, _, _ = decode(c.b)
-		runtime.ReadMemStats(&after)
-		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+8*len(c.b)); got > most {
+		if got, most := vectors.Allocated()-before, uint64(1<<20+8*len(c.b)); got > most {
 			t.Errorf("%s: %d bytes in the file, %d allocated, more than %d", c.name, len(c.b), got, most)
 		}
 	}

@@ -3,7 +3,6 @@ package pickle
 import (
 	"bytes"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -73,11 +72,9 @@ func TestMemory(t *testing.T) {
 				}
 			}
 			b := file(n)
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
+			before := vectors.Allocated()
 			Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: Limits{Memory: limit}})
-			runtime.ReadMemStats(&after)
-			used := after.TotalAlloc - before.TotalAlloc
+			used := vectors.Allocated() - before
 			t.Logf("%d of them: %.1f MB of %.1f", n, float64(used)/(1<<20), float64(limit)/(1<<20))
 			if used > limit {
 				t.Errorf("%d of them allocate %d bytes, the limit is %d", n, used, limit)
@@ -115,11 +112,9 @@ func TestExportMemory(t *testing.T) {
 			n *= 2
 		}
 		b := file(n)
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
+		before := vectors.Allocated()
 		Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: Limits{Memory: limit}})
-		runtime.ReadMemStats(&after)
-		if used := after.TotalAlloc - before.TotalAlloc; used > limit {
+		if used := vectors.Allocated() - before; used > limit {
 			t.Errorf("%s: %d of them allocate %d bytes, the limit is %d", name, n, used, limit)
 		} else {
 			t.Logf("%s: %d of them: %.1f MB of %.1f", name, n, float64(used)/(1<<20), float64(limit)/(1<<20))
