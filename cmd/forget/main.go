@@ -157,7 +157,11 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	}
 	report.Tool, report.Labels, report.Seed = "forget "+cli.Version(), labels, settings.Seed
 	report.Method, report.Course = result.Method, result.Course
-	report.Files = map[string]verify.Digest{"input": n.Digest}
+	input, err := n.Digest()
+	if err != nil {
+		return err
+	}
+	report.Files = map[string]verify.Digest{"input": input}
 	if err := verify.Err(report.AllChecks()); err != nil {
 		return fmt.Errorf("%w; nothing was written", err)
 	}
@@ -165,7 +169,9 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	outs.From(n, "", lineage(report))
+	if err := outs.From(n, "", lineage(report)); err != nil {
+		return err
+	}
 	err = proof.Stage(ctx, outs, report, func() ([]htmlreport.Sample, error) {
 		return cli.Samples(data, n.Net, edited, classes)
 	})
@@ -203,7 +209,6 @@ func lineage(r *verify.Report) map[string]string {
 		"lethe.forgotten.class":  strings.Join(classes, ","),
 		"lethe.forgotten.labels": strings.Join(r.Labels, ","),
 		"lethe.seed":             strconv.FormatUint(r.Seed, 10),
-		"lethe.input.sha256":     r.Files["input"].SHA256,
 	}
 }
 

@@ -64,7 +64,9 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	outs.From(n, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version(), "lethe.input.sha256": n.Digest.SHA256})
+	if err := outs.From(n, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
+		return err
+	}
 	if err := outs.Commit(c.Context); err != nil {
 		return err
 	}

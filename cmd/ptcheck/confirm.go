@@ -57,12 +57,13 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 	}
 	defer e.Close()
 	// Before any work: is it about these files at all?
-	for _, f := range []struct {
-		name   string
-		digest verify.Digest
-	}{{"input", n.Digest}, {"output", e.Digest}} {
-		if claimed := claim.Files[f.name]; claimed != f.digest {
-			return verify.Err([]verify.Check{{Name: "report", Detail: fmt.Sprintf("it is of an %s with SHA-256 %.64s and %d bytes, this one has %s and %d", f.name, claimed.SHA256, claimed.Bytes, f.digest.SHA256, f.digest.Bytes)}})
+	files, err := cli.Digests(n, e)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"input", "output"} {
+		if claimed, found := claim.Files[name], files[name]; claimed != found {
+			return verify.Err([]verify.Check{{Name: "report", Detail: fmt.Sprintf("it is of an %s with SHA-256 %.64s and %d bytes, this one has %s and %d", name, claimed.SHA256, claimed.Bytes, found.SHA256, found.Bytes)}})
 		}
 	}
 	settings, err := claimedSettings(claim)
@@ -87,7 +88,7 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 	// What made the report cannot be computed; a false version shows in the
 	// digest of the ONNX model, which names it.
 	found.Tool, found.Labels = claim.Tool, labels
-	found.Files = map[string]verify.Digest{"input": n.Digest, "output": e.Digest}
+	found.Files = files
 	if _, ok := claim.Files["onnx"]; ok {
 		version := strings.TrimPrefix(claim.Tool, "forget ")
 		var onnx verify.Digest

@@ -111,6 +111,10 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 		return err
 	}
 	defer n.Close()
+	digest, err := n.Digest()
+	if err != nil {
+		return err
+	}
 	info := n.Inspect()
 	var all []entry
 	for _, e := range info.Entries {
@@ -139,7 +143,7 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 			Path      []string `json:"path_to_state_dict,omitempty"`
 			Beside    []string `json:"beside_state_dict,omitempty"`
 			Entries   []entry  `json:"entries"`
-		}{n.Digest.SHA256, n.Digest.Bytes, info.Container, info.Protocol, info.Path, info.Beside, all})
+		}{digest.SHA256, digest.Bytes, info.Container, info.Protocol, info.Path, info.Beside, all})
 	}
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tDTYPE\tSHAPE\tBYTES\tSHA256\tSTORAGE")
@@ -202,7 +206,9 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 		return err
 	}
 	report.Tool, report.Labels = "ptcheck "+cli.Version(), labels
-	report.Files = map[string]verify.Digest{"input": n.Digest, "output": e.Digest}
+	if report.Files, err = cli.Digests(n, e); err != nil {
+		return err
+	}
 	if err := writePage(c, outs, report, data, n, e); err != nil {
 		return err
 	}

@@ -76,7 +76,9 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	outs.From(n, "", map[string]string{"lethe.tool": "ptconvert " + cli.Version(), "lethe.input.sha256": n.Digest.SHA256})
+	if err := outs.From(n, "", map[string]string{"lethe.tool": "ptconvert " + cli.Version()}); err != nil {
+		return err
+	}
 	if err := outs.Commit(c.Context); err != nil {
 		return err
 	}

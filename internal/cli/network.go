@@ -24,15 +24,15 @@ import (
 
 // Network is a state dict in a file and, once recognised, its architecture.
 type Network struct {
-	Name   string // of the file, for messages
-	State  *model.StateDict
-	Digest verify.Digest
-	Graph  *model.Graph // nil before Recognize
-	Net    *nn.Net      // nil before Recognize
+	Name  string // of the file, for messages
+	State *model.StateDict
+	Graph *model.Graph // nil before Recognize
+	Net   *nn.Net      // nil before Recognize
 
 	input   *Input
 	options pickle.Options
 	file    state
+	digest  func() (verify.Digest, error)
 }
 
 // OpenCheckpoint reads the state dict in the file at path, or on stdin if path
@@ -51,17 +51,33 @@ func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader, opts pick
 }
 
 func (n *Network) read() (err error) {
-	// Both go through the whole file, side by side: together they wait for the
-	// disk once.
-	sum := startDigest(n.input, n.input.Size)
+	// The digest takes longer than all other reading. So it is made beside that
+	// and beside what follows, until someone asks for it.
+	n.digest = startDigest(n.input, n.input.Size)
 	if n.file, err = readState(n.input, n.input.Size, n.options); err != nil {
-		return err
-	}
-	if n.Digest, err = sum(); err != nil {
 		return err
 	}
 	n.State = n.file.stateDict()
 	return nil
+}
+
+// Digest returns the digest of the file.
+func (n *Network) Digest() (verify.Digest, error) {
+	digest, err := n.digest()
+	if err != nil {
+		return digest, fmt.Errorf("cannot read %s: %w", n.Name, cause(err))
+	}
+	return digest, nil
+}
+
+// Digests returns what a report calls the files before and after an edit.
+func Digests(before, after *Network) (map[string]verify.Digest, error) {
+	input, err := before.Digest()
+	if err != nil {
+		return nil, err
+	}
+	output, err := after.Digest()
+	return map[string]verify.Digest{"input": input, "output": output}, err
 }
 
 // Recognize finds the architecture and binds the weights to it.
@@ -121,16 +137,17 @@ func Digest(r io.ReaderAt, size int64) (verify.Digest, error) {
 	return verify.Digest{SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: size}, err
 }
 
-// startDigest begins [Digest] and returns a function that waits for it.
+// startDigest begins [Digest] and returns a function that waits for it, as
+// often as it is called.
 func startDigest(r io.ReaderAt, size int64) func() (verify.Digest, error) {
 	var digest verify.Digest
-	done := make(chan error, 1)
+	var err error
+	done := make(chan struct{})
 	go func() {
-		var err error
+		defer close(done)
 		digest, err = Digest(r, size)
-		done <- err
 	}()
-	return func() (verify.Digest, error) { err := <-done; return digest, err }
+	return func() (verify.Digest, error) { <-done; return digest, err }
 }
 
 // DataFlags are the flags that say which images to use.

@@ -71,11 +71,16 @@ func (o *Outputs) announce(f *output) (err error) {
 // From says what the model in a registry, if one is written, is made from, and
 // how: its annotations. Its checkpoint gets the name of that of n, with the
 // extension ext unless that is "".
-func (o *Outputs) From(n *Network, ext string, annotations map[string]string) {
+func (o *Outputs) From(n *Network, ext string, annotations map[string]string) error {
 	if o.remote == nil {
-		return
+		return nil
+	}
+	digest, err := n.Digest()
+	if err != nil {
+		return err
 	}
 	o.remote.upload.Annotations = annotations
+	annotations["lethe.input.sha256"] = digest.SHA256
 	name := filepath.Base(n.Name)
 	if from := n.input.from; from != nil {
 		o.remote.upload.Base = from
@@ -87,6 +92,7 @@ func (o *Outputs) From(n *Network, ext string, annotations map[string]string) {
 	if ext != "" {
 		o.remote.file = strings.TrimSuffix(o.remote.file, path.Ext(o.remote.file)) + ext
 	}
+	return nil
 }
 
 // FileName returns the name of the file at a path of an output; for a model in a
