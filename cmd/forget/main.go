@@ -215,8 +215,8 @@ func lineage(r *verify.Report) map[string]string {
 // stage prepares the outputs and completes the report with what is known of
 // them. It returns the edited network.
 func stage(ctx context.Context, outs *cli.Outputs, n *cli.Network, result *edit.Result, report *verify.Report, out, onnx string) (*nn.Net, error) {
-	digest, err := n.StageState(ctx, outs, out, result.StateDict, cli.WriteOptions{Format: cli.FormatOf(out, n.Format())})
-	if err != nil {
+	var digest verify.Digest
+	if _, err := n.StageState(ctx, outs, out, result.StateDict, cli.WriteOptions{Format: cli.FormatOf(out, n.Format()), Digest: &digest}); err != nil {
 		return nil, err
 	}
 	report.Files["output"] = digest

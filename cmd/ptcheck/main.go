@@ -111,10 +111,7 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 		return err
 	}
 	defer n.Close()
-	digest, err := n.Digest()
-	if err != nil {
-		return err
-	}
+	n.StartDigest()
 	info := n.Inspect()
 	var all []entry
 	for _, e := range info.Entries {
@@ -133,6 +130,10 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 			line.Sharing = e.Sharing
 		}
 		all = append(all, line)
+	}
+	digest, err := n.Digest()
+	if err != nil {
+		return err
 	}
 	if c.Bool("json") {
 		return cli.PrintJSON(stdout, struct {

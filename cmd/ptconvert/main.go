@@ -72,7 +72,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 		name := filepath.Base(out)
 		opts.Root = strings.TrimSuffix(name, filepath.Ext(name))
 	}
-	digest, err := n.StageState(c.Context, outs, out, n.State, opts)
+	size, err := n.StageState(c.Context, outs, out, n.State, opts)
 	if err != nil {
 		return err
 	}
@@ -90,6 +90,6 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if out == "-" {
 		report = stderr
 	}
-	_, err = fmt.Fprintf(report, "%s: %s, %d tensors, %d bytes\n", out, opts.Format, n.State.Len(), digest.Bytes)
+	_, err = fmt.Fprintf(report, "%s: %s, %d tensors, %d bytes\n", out, opts.Format, n.State.Len(), size)
 	return err
 }

@@ -51,9 +51,6 @@ func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader, opts pick
 }
 
 func (n *Network) read() (err error) {
-	// The digest takes longer than all other reading. So it is made beside that
-	// and beside what follows, until someone asks for it.
-	n.digest = startDigest(n.input, n.input.Size)
 	if n.file, err = readState(n.input, n.input.Size, n.options); err != nil {
 		return err
 	}
@@ -61,8 +58,17 @@ func (n *Network) read() (err error) {
 	return nil
 }
 
+// StartDigest begins what [Network.Digest] returns. It takes longer than all
+// other reading, so it is best made beside that and beside the work.
+func (n *Network) StartDigest() {
+	if n.digest == nil {
+		n.digest = startDigest(n.input, n.input.Size)
+	}
+}
+
 // Digest returns the digest of the file.
 func (n *Network) Digest() (verify.Digest, error) {
+	n.StartDigest()
 	digest, err := n.digest()
 	if err != nil {
 		return digest, fmt.Errorf("cannot read %s: %w", n.Name, cause(err))
@@ -91,7 +97,8 @@ func (n *Network) Recognize() (err error) {
 	return nil
 }
 
-// OpenNetwork is [OpenCheckpoint] and [Network.Recognize].
+// OpenNetwork is [OpenCheckpoint], [Network.Recognize] and
+// [Network.StartDigest].
 func OpenNetwork(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Network, error) {
 	n, err := OpenCheckpoint(ctx, path, stdin, opts)
 	if err != nil {
@@ -101,6 +108,7 @@ func OpenNetwork(ctx context.Context, path string, stdin io.Reader, opts pickle.
 		n.Close()
 		return nil, err
 	}
+	n.StartDigest()
 	return n, nil
 }
 

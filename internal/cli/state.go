@@ -91,6 +91,7 @@ func (n *Network) Format() Format {
 // WriteOptions say how a state dict is written.
 type WriteOptions struct {
 	Format Format
+	Digest *verify.Digest // gets the digest of the file, unless it is nil
 	pickle.EncodeOptions
 }
 
@@ -154,11 +155,11 @@ var torchMetadata = safetensors.Pair{Key: "format", Value: "pt"}
 
 // StageState stages a state dict that has the names and shapes of the file's as
 // the output at path, with everything else that the file holds and the format
-// can, and reads it back.
-func (n *Network) StageState(ctx context.Context, outs *Outputs, path string, sd *model.StateDict, opts WriteOptions) (digest verify.Digest, err error) {
+// can, and reads it back. It returns the size of the file.
+func (n *Network) StageState(ctx context.Context, outs *Outputs, path string, sd *model.StateDict, opts WriteOptions) (written int64, err error) {
 	s, readBack, err := n.with(sd, opts.Format)
 	if err != nil {
-		return digest, err
+		return 0, err
 	}
 	err = outs.Stage(ctx, path, func(w io.Writer) error {
 		if s.tensors != nil {
@@ -166,14 +167,18 @@ func (n *Network) StageState(ctx context.Context, outs *Outputs, path string, sd
 		}
 		return pickle.Encode(w, s.checkpoint, opts.EncodeOptions)
 	}, func(r io.ReaderAt, size int64) error {
+		written = size
+		if opts.Digest == nil {
+			return sameState(r, size, sd, readBack)
+		}
 		sum := startDigest(r, size)
 		if err := sameState(r, size, sd, readBack); err != nil {
 			return err
 		}
-		digest, err = sum()
+		*opts.Digest, err = sum()
 		return err
 	})
-	return digest, err
+	return written, err
 }
 
 // with returns what is written, and how that is read.
