@@ -3,6 +3,7 @@ package pickle
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +26,8 @@ func startsLegacy(r io.ReaderAt) bool {
 // openLegacy reads a checkpoint in the format before torch 1.6: five pickles
 // (the magic number, the version, a dict about the machine, the object, the
 // keys of its storages) and then, for each key, the number of elements in 8
-// bytes and the elements. The keys are addresses of that time; they become
+// bytes and the elements, little-endian on every machine
+// (torch/csrc/serialization.cpp, writeFileRaw). The keys are addresses of that time; they become
 // those that torch gives today.
 func openLegacy(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 	lim := opts.Limits
@@ -61,15 +63,14 @@ func openLegacy(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if items, ok := dictItems(machine); !ok {
+	items, ok := dictItems(machine)
+	if !ok {
 		return nil, broken("machine", -1, "it is no dict")
-	} else {
-		for _, it := range items {
-			if key, _ := str(it.key); key == "little_endian" && it.value != true {
-				return nil, &model.UnsupportedError{What: "the checkpoint is of the format before PyTorch 1.6 and from a big-endian machine", Advice: resave}
-			}
-		}
 	}
+	bigEndian := slices.ContainsFunc(items, func(it item) bool {
+		key, _ := str(it.key)
+		return key == "little_endian" && it.value != true
+	})
 	object := &builder{size: size, storages: map[string]*storage{}}
 	p, root, err := next("object", object, opts.Inert)
 	if err != nil {
@@ -84,6 +85,13 @@ func openLegacy(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 	}
 	if at != size {
 		return nil, broken("", at, fmt.Sprintf("%d bytes follow the last storage", size-at))
+	}
+	for _, s := range object.order {
+		// A big-endian machine reversed the bytes of a complex number as those
+		// of one integer.
+		if d := s.class.dtype; bigEndian && swapUnit(d) != d.Size() {
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("the checkpoint is of the format before PyTorch 1.6, from a big-endian machine, and has %v elements, whose order it does not tell", d), Advice: resave}
+		}
 	}
 	object.number()
 	return c, c.find(p, root, object, opts.Key)

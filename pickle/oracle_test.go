@@ -48,6 +48,36 @@ func TestOracleNew(t *testing.T) {
 	}
 }
 
+// A file in the format before 1.6 means the same, to torch and to us, whether or
+// not it says that it is from a big-endian machine.
+func TestOracleLegacyBigEndian(t *testing.T) {
+	py := oracle.Python(t, "torch")
+	dir := t.TempDir()
+	little := readTestdata(t, "legacy.pt")
+	big := bytes.Replace(little, []byte("little_endianq\x02\x88"), []byte("little_endianq\x02\x89"), 1)
+	if bytes.Equal(little, big) {
+		t.Fatal("legacy.pt does not say that it is little-endian")
+	}
+	var theirs [2][]byte
+	for i, b := range [][]byte{little, big} {
+		in, out := filepath.Join(dir, "in.pt"), filepath.Join(dir, "out.pt")
+		if err := os.WriteFile(in, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		oracle.Run(t, py, "testdata/random_trees.py", "again", in, out)
+		var err error
+		if theirs[i], err = os.ReadFile(out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(theirs[0], theirs[1]) {
+		t.Error("torch reads other values")
+	}
+	if !bytes.Equal(mustEncode(t, mustDecode(t, little)), mustEncode(t, mustDecode(t, big))) {
+		t.Error("we read other values")
+	}
+}
+
 // Random objects that torch saved come out of Decode and Encode byte for byte;
 // in the other profiles, torch reads the same from them.
 func TestOracleRandom(t *testing.T) {

@@ -472,6 +472,7 @@ func legacyVectors() []vector {
 		return "}" + textCode("w") + tensorCode(storage, "K\x00", "K\x02\x85", "K\x01\x85") + "s"
 	}
 	data := string(le.AppendUint64(nil, 2)) + "\x00\x00\x80\x3f\x00\x00\x00\x40"
+	big := "}" + textCode("little_endian") + "\x89s"
 	good := legacy{"M\xe9\x03", "}" + textCode("little_endian") + "\x88s", w(oldStorage("FloatStorage", "7", 2, "N")), "]" + textCode("7") + "a", data}
 	v := func(name, expect, comment string, patch func(l *legacy)) vector {
 		l := good
@@ -482,7 +483,11 @@ func legacyVectors() []vector {
 		v("unedited", "ok", "the format before torch 1.6, the base of the others", func(*legacy) {}),
 		v("version", "malformed", "another version", func(l *legacy) { l.version = "K\x01" }),
 		v("machine", "malformed", "no dict about the machine", func(l *legacy) { l.machine = "N" }),
-		v("big-endian", "unsupported", "a big-endian machine", func(l *legacy) { l.machine = "}" + textCode("little_endian") + "\x89s" }),
+		v("big-endian", "ok", "a big-endian machine, which writes little-endian elements too", func(l *legacy) { l.machine = big }),
+		v("big-endian-complex", "unsupported", "a big-endian machine and complex elements", func(l *legacy) {
+			l.machine, l.object = big, w(oldStorage("ComplexFloatStorage", "7", 2, "N"))
+			l.data = string(le.AppendUint64(nil, 2)) + strings.Repeat("\x00", 16)
+		}),
 		v("keys-none", "malformed", "no list of keys", func(l *legacy) { l.keys = "N" }),
 		v("keys-few", "malformed", "no key", func(l *legacy) { l.keys = "]" }),
 		v("keys-many", "malformed", "a key twice", func(l *legacy) { l.keys = "](" + textCode("7") + textCode("7") + "e" }),
