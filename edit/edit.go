@@ -79,6 +79,39 @@ func (o *Options) Check() error {
 	return o.Limits.check()
 }
 
+// Suit refuses a network and images that these options cannot work on.
+func (o *Options) Suit(net *nn.Net, set *dataset.Set) error {
+	if err := set.Fits(net.InputShape(), net.Classes()); err != nil {
+		return err
+	}
+	for _, c := range o.Classes {
+		if c < 0 || c >= net.Classes() {
+			return fmt.Errorf("class %d does not exist: the network has classes 0 to %d", c, net.Classes()-1)
+		}
+	}
+	forget, others := set.Split(o.Classes...)
+	switch {
+	case o.ForgetOnly && len(forget) == 0:
+		return errors.New("the data has no image to forget")
+	case !o.ForgetOnly && (len(forget) == 0 || len(others) == 0):
+		return fmt.Errorf("the data has %d images to forget and %d others: both are needed", len(forget), len(others))
+	}
+	_, _, err := split(net.Graph())
+	return err
+}
+
+// split returns the parameters that an edit moves and those of the last layer.
+func split(g *model.Graph) (train, last []string, err error) {
+	if last, err = g.LastLayer(); err != nil {
+		return nil, nil, err
+	}
+	train = slices.DeleteFunc(g.Parameters(), func(name string) bool { return slices.Contains(last, name) })
+	if len(train) == 0 {
+		return nil, nil, &model.UnsupportedError{What: "the network has nothing but a last layer, which an edit must not touch"}
+	}
+	return train, last, nil
+}
+
 // Result is an edited network and how it came about.
 type Result struct {
 	StateDict *model.StateDict
@@ -266,32 +299,16 @@ type tally struct {
 }
 
 func (r *run) prepare() error {
-	g := r.net.Graph()
-	last, err := g.LastLayer()
+	if err := r.opts.Suit(r.net, r.set); err != nil {
+		return err
+	}
+	train, last, err := split(r.net.Graph())
 	if err != nil {
 		return err
 	}
-	if err := r.set.Fits(r.net.InputShape(), r.k); err != nil {
-		return err
-	}
-	for _, c := range r.opts.Classes {
-		if c < 0 || c >= r.k {
-			return fmt.Errorf("class %d does not exist: the network has classes 0 to %d", c, r.k-1)
-		}
-	}
 	forget, others := r.set.Split(r.opts.Classes...)
-	switch {
-	case r.opts.ForgetOnly:
+	if r.opts.ForgetOnly {
 		others = nil
-		if len(forget) == 0 {
-			return errors.New("the data has no image to forget")
-		}
-	case len(forget) == 0 || len(others) == 0:
-		return fmt.Errorf("the data has %d images to forget and %d others: both are needed", len(forget), len(others))
-	}
-	train := slices.DeleteFunc(g.Parameters(), func(name string) bool { return slices.Contains(last, name) })
-	if len(train) == 0 {
-		return &model.UnsupportedError{What: "the network has nothing but a last layer, which an edit must not touch"}
 	}
 	const groups = forgetGroups + otherGroups
 	if r.session, err = r.net.NewSession(groups*nn.Lanes, r.opts.Threads, train); err != nil {
