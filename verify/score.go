@@ -76,9 +76,9 @@ func Grade(m *Measures, l2 float64) Score {
 // Limits replace those of full marks in [GateFull]. What is 0 stays as the task
 // has it.
 type Limits struct {
-	Target float64 // largest accuracy on the forgotten classes, 0 to 1
-	KL     float64 // largest mean divergence from uniform on their images, nats
-	L2     float64 // largest distance of the parameters
+	Target float64 `json:"target"` // largest accuracy on the forgotten classes, 0 to 1
+	KL     float64 `json:"kl"`     // largest mean divergence from uniform on their images, nats
+	L2     float64 `json:"l2"`     // largest distance of the parameters
 }
 
 // beyond lists the measures outside of the limits for full marks or their

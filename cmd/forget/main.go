@@ -18,6 +18,7 @@ import (
 	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
+	"lethe/onnxio"
 	"lethe/verify"
 )
 
@@ -45,6 +46,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor; the output does not depend on it"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
+			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, slices.Concat(cli.EvidenceFlags(), cli.ReadFlags(), cli.ResultFlags(), cli.DataFlags())...),
@@ -140,6 +142,23 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	}
 
 	settings.Classes, settings.Norm = classes, data.Norm
+	if c.Bool("dry-run") {
+		if err := settings.Suit(n.Net, data.Train); err != nil {
+			return err
+		}
+		plan, err := cli.NewPlan(c, n)
+		if err != nil {
+			return err
+		}
+		plan.Edit = data.Plan(classes, labels, before)
+		plan.Edit.Gate, plan.Edit.Limits, plan.Edit.Prefer, plan.Edit.Seed = gate, verify.Limits(settings.Limits), string(settings.Prefer), settings.Seed
+		if err := planOutputs(plan, outs, n, out, onnx); err != nil {
+			return err
+		}
+		plan.WriteEvidence(outs, proof)
+		plan.WriteResults(c, outs)
+		return plan.Print(c, stdout)
+	}
 	progress := cli.NewProgress(stderr, c.Bool("quiet"))
 	settings.Progress = func(p edit.Point, steps int) { progress.Update(p.Step, steps, p.String()) }
 	result, err := edit.Forget(ctx, n.Net, n.State, data.Train, settings)
@@ -196,6 +215,15 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return cli.PrintJSON(results, report)
 	}
 	return cli.PrintReport(results, report)
+}
+
+// planOutputs adds the two models to a plan.
+func planOutputs(plan *cli.Plan, outs *cli.Outputs, n *cli.Network, out, onnx string) error {
+	if _, err := plan.WriteState(outs, out, n, cli.FormatOf(out, n.Format())); err != nil || onnx == "" {
+		return err
+	}
+	_, err := plan.WriteONNX(outs, onnx, n.Graph, n.State, onnxio.EncodeOptions{})
+	return err
 }
 
 // lineage returns the annotations of an edited model in a registry.

@@ -28,6 +28,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.IntFlag{Name: "opset", Value: model.Opset, Usage: "version of ONNX's operator set, 13 to 21"},
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
+			cli.DryFlag(),
+			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, append(cli.ReadFlags(), cli.ResultFlags()...)...),
 		Action: func(c *urfave.Context) error { return convertFile(c, stdin, stdout, stderr) },
@@ -60,22 +62,36 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 			return err
 		}
 	}
-	parity, _, err := cli.StageONNX(c.Context, outs, out, n.Net, g, sd, onnxio.EncodeOptions{Opset: c.Int("opset")})
+	opts := onnxio.EncodeOptions{Opset: c.Int("opset")}
+	plan, err := cli.NewPlan(c, n)
 	if err != nil {
 		return err
 	}
+	written, err := plan.WriteONNX(outs, out, g, sd, opts)
+	if err != nil {
+		return err
+	}
+	plan.WriteResults(c, outs)
+	if c.Bool("dry-run") {
+		return plan.Print(c, stdout)
+	}
+	parity, digest, err := cli.StageONNX(c.Context, outs, out, n.Net, g, sd, opts)
+	if err != nil {
+		return err
+	}
+	plan.Parity, written.Digest = parity, &digest
 	if err := outs.From(n, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
 		return err
 	}
 	if err := outs.Commit(c.Context); err != nil {
 		return err
 	}
-	if c.Bool("quiet") {
-		return nil
-	}
 	report := stdout
 	if out == "-" {
 		report = stderr
+	}
+	if c.Bool("quiet") || c.Bool("json") {
+		return plan.Print(c, report)
 	}
 	fmt.Fprintf(report, "%s: %s, input %v, %d classes, opset %d\n", out, g.Name, n.Net.InputShape(), n.Net.Classes(), c.Int("opset"))
 	_, err = fmt.Fprintf(report, "%s\n", parity)

@@ -15,6 +15,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/registry"
 	"lethe/pickle"
+	"lethe/verify"
 )
 
 func main() { os.Exit(cli.Main(run)) }
@@ -31,6 +32,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "profile", Usage: "`VERSION` of PyTorch whose checkpoints to write: 1.6 (to 2.0), 2.1 (to 2.6) or 2.7; default: that of the input, or 2.1"},
 			&urfave.StringFlag{Name: "root", Usage: "`NAME` of the folder inside a checkpoint; default: the output's name without its last extension, as torch.save has it"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
+			cli.DryFlag(),
+			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, append(cli.ReadFlags(), cli.ResultFlags()...)...),
 		Action: func(c *urfave.Context) error { return convert(c, stdin, stdout, stderr) },
@@ -72,6 +75,22 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 		name := filepath.Base(out)
 		opts.Root = strings.TrimSuffix(name, filepath.Ext(name))
 	}
+	plan, err := cli.NewPlan(c, n)
+	if err != nil {
+		return err
+	}
+	written, err := plan.WriteState(outs, out, n, opts.Format)
+	if err != nil {
+		return err
+	}
+	plan.WriteResults(c, outs)
+	if c.Bool("dry-run") {
+		return plan.Print(c, stdout)
+	}
+	if c.Bool("json") {
+		opts.Digest = new(verify.Digest)
+		written.Digest = opts.Digest
+	}
 	size, err := n.StageState(c.Context, outs, out, n.State, opts)
 	if err != nil {
 		return err
@@ -82,14 +101,14 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err := outs.Commit(c.Context); err != nil {
 		return err
 	}
-	if c.Bool("quiet") {
-		return nil
-	}
-	n.TellLost(stderr, out, opts.Format)
 	report := stdout
 	if out == "-" {
 		report = stderr
 	}
+	if c.Bool("quiet") || c.Bool("json") {
+		return plan.Print(c, report)
+	}
+	n.TellLost(stderr, out, opts.Format)
 	_, err = fmt.Fprintf(report, "%s: %s, %d tensors, %d bytes\n", out, opts.Format, n.State.Len(), size)
 	return err
 }

@@ -267,6 +267,19 @@ func (d *Data) Classes(list string, classes int) (indices []int, labels []string
 	return indices, labels, nil
 }
 
+// Plan says what an edit is to forget and what the unedited network measures.
+func (d *Data) Plan(classes []int, labels []string, before *verify.Measures) *PlannedEdit {
+	p := &PlannedEdit{Data: d.Source, TrainImages: d.Train.Len(), Accuracy: before.Accuracy}
+	if d.Test != nil {
+		p.TestImages = d.Test.Len()
+	}
+	for i, class := range classes {
+		images, _ := d.Train.Split(class)
+		p.Forget = append(p.Forget, PlannedClass{class, labels[i], len(images)})
+	}
+	return p
+}
+
 // fitting is the least accuracy at which a network counts as trained on the
 // images at hand: with wrong labels or another normalization it falls far below.
 const fitting = 0.5

@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/internal/registry"
+	"lethe/model"
+	"lethe/onnxio"
+	"lethe/verify"
+)
+
+const (
+	dryFlag  = "dry-run"
+	jsonFlag = "json"
+)
+
+// DryFlag is the flag for [Plan] instead of the work.
+func DryFlag() urfave.Flag {
+	return &urfave.BoolFlag{Name: dryFlag, Usage: "find out what can be known before the work, say what would happen, and write nothing"}
+}
+
+// Plan is what a command does to which files: for --dry-run, what it would do.
+type Plan struct {
+	Tool    string           `json:"tool"` // name and version
+	DryRun  bool             `json:"dry_run"`
+	Input   PlannedInput     `json:"input"`
+	Edit    *PlannedEdit     `json:"edit,omitempty"`
+	Outputs []*PlannedOutput `json:"outputs"`
+	Lost    []string         `json:"not_in_output"`         // what the input holds and the output does not
+	Parity  *verify.Parity   `json:"onnx_parity,omitempty"` // not known before the work
+}
+
+// PlannedInput is the file that is read.
+type PlannedInput struct {
+	Path   string `json:"path"`
+	Format Format `json:"format"`
+	verify.Digest
+	Tensors      int    `json:"tensors"`
+	Architecture string `json:"architecture,omitempty"` // if the command asks for it
+	Parameters   int    `json:"parameters,omitempty"`   // numbers that training moves
+	Classes      int    `json:"classes,omitempty"`
+}
+
+// PlannedEdit is an edit.
+type PlannedEdit struct {
+	Forget      []PlannedClass `json:"forget"`
+	Data        string         `json:"data"`
+	TrainImages int            `json:"train_images"`
+	TestImages  int            `json:"test_images"`
+	Accuracy    float64        `json:"accuracy"` // of the unedited network, on the training images
+	Gate        verify.Gate    `json:"gate"`
+	Limits      verify.Limits  `json:"limits"`
+	Prefer      string         `json:"prefer"`
+	Seed        uint64         `json:"seed"`
+}
+
+// PlannedClass is a class to forget.
+type PlannedClass struct {
+	Class  int    `json:"class"`
+	Label  string `json:"label"`
+	Images int    `json:"images"` // for training
+}
+
+// PlannedOutput is a file that is written.
+type PlannedOutput struct {
+	Path     string `json:"path"`
+	What     string `json:"what"`
+	Replaces bool   `json:"replaces"` // a file of that name
+	*verify.Digest
+}
+
+// NewPlan begins a plan for a command that has opened its input. The digest of
+// that is in it as JSON only: it can take longer than the work.
+func NewPlan(c *urfave.Context, n *Network) (p *Plan, err error) {
+	p = &Plan{
+		Tool: c.App.Name + " " + Version(), DryRun: c.Bool(dryFlag), Lost: []string{},
+		Input: PlannedInput{Path: n.Name, Format: n.Format(), Digest: verify.Digest{Bytes: n.input.Size}, Tensors: n.State.Len()},
+	}
+	if c.Bool(jsonFlag) {
+		if p.Input.Digest, err = n.Digest(); err != nil {
+			return nil, err
+		}
+	}
+	if n.Graph != nil {
+		p.Input.Architecture, p.Input.Classes = n.Graph.Name, n.Net.Classes()
+		for _, name := range n.Graph.Parameters() {
+			p.Input.Parameters += n.State.Get(name).Len()
+		}
+	}
+	return p, nil
+}
+
+// Write adds the output that was announced to outs as path; "" is none. It
+// returns what can be completed when more is known.
+func (p *Plan) Write(outs *Outputs, path, what string) *PlannedOutput {
+	out := &PlannedOutput{Path: path, What: what}
+	if f := outs.find(path); f != nil {
+		out.Replaces = f.old != nil
+		p.Outputs = append(p.Outputs, out)
+	}
+	return out
+}
+
+// WriteState adds the state dict that is written to path, and is the error of
+// writing one of these names, shapes and types if there is one.
+func (p *Plan) WriteState(outs *Outputs, path string, n *Network, format Format) (*PlannedOutput, error) {
+	p.Lost = append(p.Lost, n.lost(format)...)
+	_, _, err := n.with(n.State, format)
+	return p.Write(outs, path, string(format)), err
+}
+
+// WriteONNX adds the ONNX model that is written to path, and is the error of
+// encoding these weights if there is one and they are not encoded later.
+func (p *Plan) WriteONNX(outs *Outputs, path string, g *model.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*PlannedOutput, error) {
+	what := fmt.Sprintf("ONNX, opset %d", cmp.Or(opts.Opset, model.Opset))
+	out := p.Write(outs, path, what)
+	if !p.DryRun {
+		return out, nil
+	}
+	return out, onnxio.Encode(io.Discard, g, sd, opts)
+}
+
+// WriteResults adds the files of [ResultFlags].
+func (p *Plan) WriteResults(c *urfave.Context, outs *Outputs) {
+	p.Write(outs, c.String(uriFlag), "URI of the output")
+	p.Write(outs, c.String(digestFlag), "digest of the output")
+}
+
+// WriteEvidence adds the evidence.
+func (p *Plan) WriteEvidence(outs *Outputs, e *Evidence) {
+	p.Write(outs, e.report, "report")
+	p.Write(outs, e.html, "report as a page")
+	p.Write(outs, e.attest, "in-toto statements")
+	p.Write(outs, e.signature, "signature")
+	if !registry.IsReference(e.out) {
+		return
+	}
+	beside := []string{"report"}
+	if e.attest != "" {
+		beside = append(beside, "in-toto statements")
+	}
+	if e.key != nil {
+		beside = append(beside, "signature")
+	}
+	p.Write(outs, e.out, "documents that refer to it: "+strings.Join(beside, ", "))
+}
+
+// Print writes the plan for a person, or as JSON if the command's flags ask for
+// that; nothing if they ask for quiet.
+func (p *Plan) Print(c *urfave.Context, w io.Writer) error {
+	switch {
+	case c.Bool("quiet"):
+		return nil
+	case c.Bool(jsonFlag):
+		return PrintJSON(w, p)
+	}
+	var b strings.Builder
+	line := func(format string, args ...any) { b.WriteString(oneLine(fmt.Sprintf(format, args...)) + "\n") }
+	in := p.Input
+	what := fmt.Sprintf("%s, %d bytes, %d tensors", in.Format, in.Bytes, in.Tensors)
+	if in.Architecture != "" {
+		what += fmt.Sprintf(", %s with %d parameters and %d classes", in.Architecture, in.Parameters, in.Classes)
+	}
+	line("would read %s: %s", in.Path, what)
+	if e := p.Edit; e != nil {
+		for _, f := range e.Forget {
+			line("would forget class %d, %s: %d of %d training images (%s)", f.Class, f.Label, f.Images, e.TrainImages, e.Data)
+		}
+		line("would edit for a target up to %g, KL up to %g and L2 up to %g, prefer %s, seed %d, gate %s; the unedited network gets %.1f %% of the images right",
+			e.Limits.Target, e.Limits.KL, e.Limits.L2, e.Prefer, e.Seed, e.Gate, 100*e.Accuracy)
+	}
+	for _, o := range p.Outputs {
+		verb := "write"
+		if o.Replaces {
+			verb = "replace"
+		}
+		line("would %s %s: %s", verb, o.Path, o.What)
+	}
+	for _, lost := range p.Lost {
+		line("would leave out %s", lost)
+	}
+	line("nothing was written")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
