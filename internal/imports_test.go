@@ -26,6 +26,7 @@ const (
 	cpu      = "golang.org/x/sys/cpu"
 	term     = "golang.org/x/term"
 	compress = "github.com/klauspost/compress"
+	yaml     = "go.yaml.in/yaml"
 	oras     = "oras.land/oras-go"
 	ocispecs = "github.com/opencontainers"
 )
@@ -58,7 +59,7 @@ var rooms = map[string][]string{
 
 	"fixtures":          {},
 	"fixtures/gen":      {},
-	"internal/cli":      {all, urfave, term},
+	"internal/cli":      {all, urfave, term, yaml},
 	"internal/registry": {"model", oras, ocispecs},
 	"internal/oracle":   {},        // for tests
 	"internal/vectors":  {"model"}, // for tests

@@ -33,7 +33,7 @@ func signed(c *urfave.Context, path string, stdout io.Writer) (*evidence.PublicK
 // and says whether it tells the truth.
 func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, stdin io.Reader, stdout, stderr io.Writer) error {
 	for _, flag := range []string{"class", "gate"} {
-		if c.IsSet(flag) {
+		if cli.Typed(c, flag) {
 			return cli.Usagef("--%s is in the report that --report gives", flag)
 		}
 	}

@@ -33,7 +33,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			"code is 3 if a check fails.",
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "class", Usage: "the forgotten `CLASS`: an index or a label; several with commas"},
-			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve, with --class: none, hard (no measure beyond the hard limits) or full (full marks)"},
+			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve, with --class, `none|hard|full`: the invariants alone, no measure beyond the hard limits, or full marks"},
 			&urfave.BoolFlag{Name: "audit", Usage: "look for what the network still knows of the class, with --class: probes, relearning, membership, rounding"},
 			&urfave.BoolFlag{Name: "retrain", Usage: "train three networks without the class for the audit to compare with; they are kept in the user's cache folder"},
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw of the audit"},
@@ -64,13 +64,13 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	}
 	if c.Bool("scan") {
 		if paths[1] != "" {
-			return cli.Usagef("--scan takes one file")
+			return cli.Usagef("--scan takes one file, found %s and %s", paths[0], paths[1])
 		}
 		return scan(c, paths[0], stdin, stdout)
 	}
 	if paths[1] == "" {
 		for _, flag := range []string{"class", "report", "html", "attest"} {
-			if c.IsSet(flag) {
+			if cli.Typed(c, flag) {
 				return cli.Usagef("--%s is about an edit and needs two files", flag)
 			}
 		}

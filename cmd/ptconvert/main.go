@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			".pth, .bin, .ckpt; .safetensors), and reads it back before the file appears. A\n" +
 			"checkpoint comes out as torch.save of the chosen version writes the same object.",
 		Flags: append([]urfave.Flag{
-			&urfave.StringFlag{Name: "profile", Usage: "`VERSION` of PyTorch whose checkpoints to write: 1.6 (to 2.0), 2.1 (to 2.6) or 2.7; default: that of the input, or 2.1"},
+			&urfave.StringFlag{Name: "profile", Usage: "PyTorch whose checkpoints to write, `1.6|2.1|2.7`: from 1.6 to 2.0, from 2.1 to 2.6, or from 2.7; default: that of the input, or 2.1"},
 			&urfave.StringFlag{Name: "root", Usage: "`NAME` of the folder inside a checkpoint; default: the output's name without its last extension, as torch.save has it"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
 			cli.DryFlag(),

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"os"
 	"slices"
 	"strings"
 
@@ -10,72 +9,75 @@ import (
 	"lethe/internal/registry"
 )
 
+// Flags that every command has.
 const (
-	helpFlag    = "help"
-	versionFlag = "version"
+	helpFlag       = "help"
+	versionFlag    = "version"
+	configFlag     = "config"
+	completionFlag = "completion"
+	manFlag        = "man"
 )
 
-// permuted is a command line in the order that urfave understands.
-type permuted struct {
-	args    []string // flags, "--", file names
-	special string   // helpFlag or versionFlag if the line asks for that; nothing else counts then
+// line is a command line that was taken apart.
+type line struct {
+	flags   map[string][]string // values by the flag's first name
+	files   []string
+	special string // helpFlag, versionFlag, completionFlag or manFlag if the line asks for that; nothing else counts then
+	shell   string // of completionFlag
 }
 
-// permute moves flags before file names, because urfave, like package flag,
-// takes everything after the first file name for file names: a --class there
-// would be ignored without a word. It finds what urfave finds too late or
-// tells on stdout: unknown, repeated, empty and missing flags.
-func permute(flags []urfave.Flag, args []string) (permuted, error) {
-	var moved, files []string
-	given := map[urfave.Flag]bool{}
+// parse takes a command line apart, in which flags may stand before and after
+// file names: urfave, like package flag, takes everything after the first file
+// name for file names, and a --class there would be ignored without a word. It
+// finds unknown, repeated and empty flags, not values of a wrong type.
+func parse(flags []urfave.Flag, args []string) (*line, error) {
+	l := &line{flags: map[string][]string{}}
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
-			files = append(files, args[i+1:]...)
+			l.files = append(l.files, args[i+1:]...)
 			break
 		}
 		name, value, hasValue, isFlag := split(arg)
 		if !isFlag {
-			files = append(files, arg)
+			l.files = append(l.files, arg)
 			continue
 		}
 		f := lookup(flags, name)
 		if f == nil {
-			return permuted{}, unknown(flags, name)
+			return nil, Usagef("unknown flag %s%s", spelled(name), didYouMean(name, flagNames(flags), spelled))
 		}
-		if main := f.Names()[0]; main == helpFlag || main == versionFlag {
-			return permuted{special: main}, nil
+		main := f.Names()[0]
+		if main == helpFlag || main == versionFlag || main == manFlag {
+			return &line{special: main}, nil
 		}
-		if given[f] && !repeatable(f) {
-			return permuted{}, Usagef("%s is given twice", spelled(f.Names()[0]))
+		if l.flags[main] != nil && !repeatable(f) {
+			return nil, Usagef("%s is given twice", spelled(main))
 		}
-		given[f] = true
-		// A boolean's value is joined to it or absent, as for package flag.
-		if !hasValue && takesValue(f) {
+		switch {
+		case hasValue:
+		case !takesValue(f):
+			// A boolean's value is joined to it or absent, as for package flag.
+			value = "true"
+		default:
 			if i++; i == len(args) {
-				return permuted{}, Usagef("%s needs a value", arg)
+				return nil, Usagef("%s needs a value", arg)
 			}
-			value, hasValue = args[i], true
+			value = args[i]
 			// More likely a forgotten value than a file of that name.
 			if next, _, _, isFlag := split(value); isFlag && (next == "" || lookup(flags, next) != nil) {
-				return permuted{}, Usagef("%s needs a value, found %s; write %s=%s if that is the value", arg, value, arg, value)
+				return nil, Usagef("%s needs a value, found %s; write %s=%s if that is the value", arg, value, arg, value)
 			}
 		}
-		if hasValue && value == "" {
-			return permuted{}, Usagef("%s has an empty value", spelled(name))
+		if value == "" {
+			return nil, Usagef("%s has an empty value", spelled(name))
 		}
-		if hasValue {
-			moved = append(moved, "--"+name+"="+value)
-		} else {
-			moved = append(moved, "--"+name)
+		if main == completionFlag {
+			return &line{special: main, shell: value}, nil
 		}
+		l.flags[main] = append(l.flags[main], value)
 	}
-	for _, f := range flags {
-		if r, ok := f.(urfave.RequiredFlag); ok && r.IsRequired() && !given[f] && !inEnvironment(f) {
-			return permuted{}, Usagef("%s is missing", spelled(f.Names()[0]))
-		}
-	}
-	return permuted{args: append(append(moved, "--"), files...)}, nil
+	return l, nil
 }
 
 // split takes --name=value apart. A lone "-" is no flag but a file name.
@@ -107,14 +109,6 @@ func repeatable(f urfave.Flag) bool {
 	return ok && d.IsSliceFlag()
 }
 
-func inEnvironment(f urfave.Flag) bool {
-	d, ok := f.(urfave.DocGenerationFlag)
-	return ok && slices.ContainsFunc(d.GetEnvVars(), func(name string) bool {
-		_, set := os.LookupEnv(name)
-		return set
-	})
-}
-
 // spelled writes a flag as a person types it.
 func spelled(name string) string {
 	if len(name) == 1 {
@@ -123,24 +117,36 @@ func spelled(name string) string {
 	return "--" + name
 }
 
-// unknown is the error for a flag that is not there, with the nearest that is.
-func unknown(flags []urfave.Flag, name string) error {
-	best, least := "", 3 // three edits away is another word
+// flagNames returns all names of flags that a person would write out.
+func flagNames(flags []urfave.Flag) []string {
+	var names []string
 	for _, f := range flags {
-		for _, other := range f.Names() {
-			d := distance(name, other)
-			if len(name) >= 2 && strings.HasPrefix(other, name) {
-				d = min(d, 1)
-			}
-			if len(other) > 1 && d < least {
-				best, least = other, d
+		for _, name := range f.Names() {
+			if len(name) > 1 {
+				names = append(names, name)
 			}
 		}
 	}
-	if best == "" {
-		return Usagef("unknown flag %s", spelled(name))
+	return names
+}
+
+// didYouMean asks, for the end of a message about a name that is not there,
+// whether the nearest that is was meant; "" if none is near.
+func didYouMean(name string, names []string, spell func(string) string) string {
+	best, least := "", 3 // three edits away is another word
+	for _, other := range names {
+		d := distance(name, other)
+		if len(name) >= 2 && strings.HasPrefix(other, name) {
+			d = min(d, 1)
+		}
+		if d < least {
+			best, least = other, d
+		}
 	}
-	return Usagef("unknown flag %s; did you mean %s?", spelled(name), spelled(best))
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + spell(best) + "?"
 }
 
 // distance is the number of bytes to insert, delete or replace between a and b

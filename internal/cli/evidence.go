@@ -30,7 +30,7 @@ func EvidenceFlags() []urfave.Flag {
 		&urfave.StringFlag{Name: "report", Usage: "`FILE` for the report, as canonical JSON (RFC 8785)"},
 		&urfave.StringFlag{Name: "html", Usage: "`FILE` for the report as a page for people"},
 		&urfave.StringFlag{Name: "attest", Usage: "`FILE` for in-toto statements about the outputs, an envelope on each line; signed if there is --sign"},
-		&urfave.StringFlag{Name: "sign", Usage: "private `KEY` in PEM that signs the output: OpenSSF Model Signing"},
+		&urfave.StringFlag{Name: "sign", Usage: "`FILE` with the private key in PEM that signs the output: OpenSSF Model Signing"},
 		&urfave.StringFlag{Name: "signature", Usage: "`FILE` for the signature; default: the output with .sig appended"},
 		&urfave.StringFlag{Name: "request", Usage: "`ID` of who asked for the edit, such as a ticket, for --attest; no personal data"},
 	}
@@ -270,7 +270,7 @@ func CheckFlags() []urfave.Flag {
 		&urfave.StringFlag{Name: "report", Usage: "`FILE` with the report of an edit: compute it again and tell whether it is true"},
 		&urfave.StringFlag{Name: "html", Usage: "`FILE` for what was found as a page for people"},
 		&urfave.StringFlag{Name: "attest", Usage: "`FILE` with in-toto statements: tell whether they say what --report says"},
-		&urfave.StringFlag{Name: "verify-signature", Usage: "public `KEY` in PEM: verify the signature of the model (OpenSSF Model Signing) and of --attest"},
+		&urfave.StringFlag{Name: "verify-signature", Usage: "`FILE` with a public key in PEM: verify the signature of the model (OpenSSF Model Signing) and of --attest"},
 		&urfave.StringFlag{Name: "signature", Usage: "`FILE` with the signature of the model; default: the model with .sig appended"},
 		&urfave.BoolFlag{Name: "force", Usage: "replace an existing page"},
 	}

@@ -252,7 +252,7 @@ func (d *Data) Classes(list string, classes int) (indices []int, labels []string
 	for _, word := range strings.Split(list, ",") {
 		i, err := dataset.ParseClass(strings.TrimSpace(word), d.Names)
 		if err != nil {
-			return nil, nil, &UsageError{err.Error()}
+			return nil, nil, Usagef("--class: %v", err)
 		}
 		if i >= classes {
 			return nil, nil, Usagef("class %d does not exist: the network has classes 0 to %d", i, classes-1)

@@ -129,28 +129,37 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	// commands in one process (tests) would race for.
 	app.HideHelp, app.HideVersion = true, true
 	app.Flags = append(app.Flags[:len(app.Flags):len(app.Flags)],
+		&urfave.StringFlag{Name: configFlag, Usage: "`FILE` of settings in YAML; the environment (LETHE_...) and the command line go before it; default: lethe.yaml in the working folder, if there is one"},
 		&urfave.BoolFlag{Name: helpFlag, Aliases: []string{"h"}, Usage: "print this help"},
 		&urfave.BoolFlag{Name: versionFlag, Usage: "print the version"})
 	app.CustomAppHelpTemplate = helpTemplate
-	// Left to itself urfave calls os.Exit, and prints usage errors on stdout.
+	// Left to itself urfave calls os.Exit.
 	app.ExitErrHandler = func(*urfave.Context, error) {}
-	app.OnUsageError = func(_ *urfave.Context, err error, _ bool) error {
-		return &UsageError{Reason: strings.Replace(err.Error(), " for flag -", " for --", 1)}
-	}
 	app.Setup()
 
-	sorted, err := permute(app.Flags, args)
+	l, err := parse(app.Flags, args)
 	if err != nil {
 		return err
 	}
-	switch sorted.special {
+	switch l.special {
 	case helpFlag:
 		return urfave.ShowAppHelp(urfave.NewContext(app, nil, nil))
 	case versionFlag:
 		_, err := fmt.Fprintf(app.Writer, "%s %s (%s %s/%s)\n", app.Name, Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return err
 	}
-	return app.RunContext(ctx, append([]string{app.Name}, sorted.args...))
+	s, note, err := gather(app, l)
+	if err != nil {
+		return err
+	}
+	line, err := s.args(l)
+	if err != nil {
+		return err
+	}
+	if note != "" && !s.on("quiet") {
+		fmt.Fprintf(app.ErrWriter, "%s: %s\n", app.Name, note)
+	}
+	return s.explain(app.RunContext(s.with(ctx), append([]string{app.Name}, line...)))
 }
 
 // Version returns the version of the module that the binary was built from, or

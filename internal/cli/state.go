@@ -44,7 +44,7 @@ func ReadFlags() []urfave.Flag {
 	return []urfave.Flag{
 		&urfave.StringFlag{Name: "key", Usage: "`KEY` of the state dict to take where a checkpoint has several, such as ema; inner keys after a slash"},
 		&urfave.BoolFlag{Name: "inert", Usage: "read a whole pickled module: its classes are named and carried along, never run"},
-		&urfave.IntFlag{Name: "max-memory", Usage: "`MIB` that reading the pickle of a checkpoint may take; default: 64"},
+		&urfave.IntFlag{Name: "max-memory", DefaultText: "64", Usage: "`MIB` that reading the pickle of a checkpoint may take"},
 		&urfave.BoolFlag{Name: plainFlag, Usage: "reach oci:// registries without TLS; on loopback addresses only"},
 	}
 }

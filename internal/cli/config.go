@@ -1,0 +1,409 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+	"go.yaml.in/yaml/v3"
+)
+
+// Names of the settings that are no flags: the file names of a command line.
+const (
+	inSetting  = "in"
+	outSetting = "out"
+)
+
+// commands are the sections that a configuration file may have.
+var commands = []string{"forget", "pt2onnx", "ptcheck", "ptconvert"}
+
+const (
+	configName = "lethe.yaml" // is read if it is in the working folder
+	maxConfig  = 1 << 20      // bytes
+)
+
+// alone are the flags that only the command line has.
+var alone = []string{helpFlag, versionFlag, configFlag, completionFlag, manFlag}
+
+// deliberate are the settings that a lethe.yaml in the working folder, which
+// may have come with a download, must not make: they replace files, hide that
+// it was read, or say whom to trust.
+var deliberate = []string{"force", "quiet", "verify-signature"}
+
+// exclusive are settings of which a higher level's leaves out a lower level's.
+var exclusive = [][2]string{{"onnx", "no-onnx"}, {"data", "forget-only"}}
+
+// setting is a value and where it is from.
+type setting struct {
+	values []string // one, or more if the flag is repeatable
+	from   string   // variable, or file and line; "" is the command line
+}
+
+// settings are the values of flags, and of inSetting and outSetting, by name.
+type settings map[string]setting
+
+// gather returns the settings of a command, of the line before those of the
+// environment before those of the file, and a line for a person that says which
+// are from the file; "" if none is.
+func gather(app *urfave.App, l *line) (s settings, note string, err error) {
+	s = settings{}
+	for _, f := range app.Flags {
+		name := f.Names()[0]
+		values := l.flags[name]
+		for i := range values {
+			if values[i], err = parseValue(f, values[i], spelled(name)); err != nil {
+				return nil, "", err
+			}
+		}
+		if values != nil {
+			s[name] = setting{values: values}
+		}
+	}
+	env, err := environment(app.Flags)
+	if err != nil {
+		return nil, "", err
+	}
+	config, file, err := configuration(app, s)
+	if err != nil {
+		return nil, "", err
+	}
+	s.add(env, l)
+	if used := s.add(config, l); len(used) > 0 {
+		note = oneLine(fmt.Sprintf("%s sets %s", file, strings.Join(used, ", ")))
+	}
+	for _, f := range app.Flags {
+		if r, ok := f.(urfave.RequiredFlag); ok && r.IsRequired() {
+			if name := f.Names()[0]; s[name].values == nil {
+				return nil, "", Usagef("%s is missing", spelled(name))
+			}
+		}
+	}
+	return s, note, nil
+}
+
+// add adds a lower level and returns the names of the settings that count.
+func (s settings) add(level settings, l *line) []string {
+	maps.DeleteFunc(level, func(name string, _ setting) bool {
+		_, set := s[name]
+		return set || s.contradict(name) || len(l.files) > 0 && (name == inSetting || name == outSetting)
+	})
+	maps.Copy(s, level)
+	return slices.Sorted(maps.Keys(level))
+}
+
+// contradict tells whether one of the settings excludes another.
+func (s settings) contradict(name string) bool {
+	for _, pair := range exclusive {
+		for i := range pair {
+			if pair[i] == name && s.on(pair[1-i]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// on tells whether there is a setting and it is not false.
+func (s settings) on(name string) bool {
+	given, set := s[name]
+	return set && given.values[0] != "false"
+}
+
+// args returns the settings as a command line in the order that urfave
+// understands: flags, "--", file names.
+func (s settings) args(l *line) ([]string, error) {
+	var args []string
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		if name == inSetting || name == outSetting {
+			continue
+		}
+		for _, value := range s[name].values {
+			args = append(args, "--"+name+"="+value)
+		}
+	}
+	files := l.files
+	in, hasIn := s[inSetting]
+	out, hasOut := s[outSetting]
+	switch {
+	case hasIn:
+		files = append(in.values, out.values...)
+	case hasOut:
+		return nil, Usagef("%s says what the output is and nothing says what the input is", out.from)
+	}
+	return append(append(args, "--"), files...), nil
+}
+
+var flagInText = regexp.MustCompile(`--[a-z0-9-]+`)
+
+// explain adds to a usage error where the flags in it were set, unless that is
+// the command line, which a person has before the eyes.
+func (s settings) explain(err error) error {
+	var usage *UsageError
+	if !errors.As(err, &usage) {
+		return err
+	}
+	text := err.Error()
+	told := map[string]bool{}
+	for _, name := range flagInText.FindAllString(text, -1) {
+		if from := s[name[2:]].from; from != "" && !told[name] {
+			told[name] = true
+			text += fmt.Sprintf("; %s is from %s", name, from)
+		}
+	}
+	return &UsageError{Reason: text}
+}
+
+type settingsKey struct{}
+
+// Typed tells whether a flag is on the command line itself, and not only in the
+// environment or in a file, which may set what one use of a command needs and
+// another does not.
+func Typed(c *urfave.Context, name string) bool {
+	s, _ := c.Context.Value(settingsKey{}).(settings)
+	given, set := s[name]
+	return set && given.from == ""
+}
+
+// with returns a context for [Typed].
+func (s settings) with(ctx context.Context) context.Context {
+	return context.WithValue(ctx, settingsKey{}, s)
+}
+
+// variable returns the name of the environment variable of a setting.
+func variable(name string) string {
+	return "LETHE_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// fileNames are flags for the file names, so that they are read as flags are.
+var fileNames = []urfave.Flag{&urfave.StringFlag{Name: inSetting}, &urfave.StringFlag{Name: outSetting}}
+
+// settable returns the flags that the environment and a file may give, and
+// those of the file names.
+func settable(flags []urfave.Flag) []urfave.Flag {
+	return slices.DeleteFunc(slices.Concat(flags, fileNames), func(f urfave.Flag) bool {
+		return slices.Contains(alone, f.Names()[0])
+	})
+}
+
+// environment reads the variables. An empty one is not set: that is what is left
+// where a pipeline fills a variable with nothing.
+func environment(flags []urfave.Flag) (settings, error) {
+	s := settings{}
+	for _, f := range settable(flags) {
+		name := f.Names()[0]
+		from := variable(name)
+		value := os.Getenv(from)
+		if value == "" {
+			continue
+		}
+		value, err := parseValue(f, value, from)
+		if err != nil {
+			return nil, err
+		}
+		s[name] = setting{[]string{value}, from}
+	}
+	return s, nil
+}
+
+// configuration reads the file that the line or the environment names, or
+// configName if there is one.
+func configuration(app *urfave.App, line settings) (s settings, path string, err error) {
+	path = os.Getenv(variable(configFlag))
+	if given, set := line[configFlag]; set {
+		path = given.values[0]
+	}
+	implied := path == ""
+	if implied {
+		path = configName
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, "", nil
+		}
+	}
+	text, err := readConfig(path, implied)
+	if err != nil {
+		return nil, "", err
+	}
+	s, err = decodeConfig(text, path, app)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, name := range deliberate {
+		if given, set := s[name]; set && implied {
+			return nil, "", Usagef("%s: %s is not taken from a file that lies in the working folder; give --%s, set %s, or name the file with --config", given.from, name, name, variable(name))
+		}
+	}
+	return s, path, nil
+}
+
+func readConfig(path string, implied bool) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("no configuration file %s: %w", path, fs.ErrNotExist)
+	case err != nil:
+		return nil, fmt.Errorf("cannot read %s: %w", path, cause(err))
+	case info.IsDir(), implied && !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file; the configuration is to be one", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", path, cause(err))
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read %s: %w", path, cause(err))
+	case len(text) > maxConfig:
+		return nil, Usagef("%s has more than %d bytes, which no configuration needs", path, maxConfig)
+	}
+	return text, nil
+}
+
+// decodeConfig reads the section of the command. Those of others are left to
+// them.
+func decodeConfig(text []byte, path string, app *urfave.App) (settings, error) {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var document, second yaml.Node
+	err := d.Decode(&document)
+	if err == io.EOF {
+		return nil, nil
+	}
+	if err == nil {
+		if err = d.Decode(&second); err == nil {
+			return nil, Usagef("%s, line %d: a second document; the configuration is one", path, second.Line)
+		}
+	}
+	if err != io.EOF {
+		return nil, Usagef("%s is not YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	sections, err := entries(path, document.Content[0])
+	if err != nil {
+		return nil, err
+	}
+	s := settings{}
+	flags := settable(app.Flags)
+	for _, section := range sections {
+		if !slices.Contains(commands, section.name) {
+			return nil, Usagef("%s: unknown section %.100q%s; the sections are %s", section.at, section.name, didYouMean(section.name, commands, strconv.Quote), strings.Join(commands, ", "))
+		}
+		if section.name != app.Name {
+			continue
+		}
+		all, err := entries(path, section.value)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range all {
+			f := lookup(flags, e.name)
+			if f == nil || f.Names()[0] != e.name {
+				return nil, Usagef("%s: unknown key %.100q%s", e.at, e.name, didYouMean(e.name, flagNames(flags), strconv.Quote))
+			}
+			values, err := e.values(f)
+			if err != nil {
+				return nil, err
+			}
+			s[e.name] = setting{values, e.at}
+		}
+	}
+	return s, nil
+}
+
+// entry is a key of a mapping and its value.
+type entry struct {
+	name  string
+	at    string // file and line
+	value *yaml.Node
+}
+
+// entries returns what is in a mapping. Nothing at all is an empty one.
+func entries(path string, n *yaml.Node) ([]entry, error) {
+	at := func(n *yaml.Node) string { return fmt.Sprintf("%s, line %d", path, n.Line) }
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		return nil, nil
+	}
+	if n.Kind != yaml.MappingNode {
+		return nil, Usagef("%s: found %s, want keys with values", at(n), found(n))
+	}
+	var all []entry
+	seen := map[string]bool{}
+	for i := 0; i < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
+			return nil, Usagef("%s: found %s, want a key", at(key), found(key))
+		}
+		if seen[key.Value] {
+			return nil, Usagef("%s: %.100q is there twice", at(key), key.Value)
+		}
+		seen[key.Value] = true
+		all = append(all, entry{key.Value, at(key), n.Content[i+1]})
+	}
+	return all, nil
+}
+
+// values returns the value of a flag, or the values of one that is repeatable.
+func (e entry) values(f urfave.Flag) ([]string, error) {
+	nodes := []*yaml.Node{e.value}
+	if repeatable(f) && e.value.Kind == yaml.SequenceNode {
+		nodes = e.value.Content
+	}
+	if len(nodes) == 0 {
+		return nil, Usagef("%s: %s has an empty value", e.at, e.name)
+	}
+	var values []string
+	for _, n := range nodes {
+		if n.Kind == yaml.ScalarNode && n.Value == "" || n.ShortTag() == "!!null" {
+			return nil, Usagef("%s: %s has an empty value", e.at, e.name)
+		}
+		var right []string
+		switch f.(type) {
+		case *urfave.BoolFlag:
+			right = []string{"!!bool"}
+		case *urfave.IntFlag, *urfave.Uint64Flag:
+			right = []string{"!!int"}
+		case *urfave.Float64Flag:
+			right = []string{"!!int", "!!float"}
+		default:
+			// Numbers and dates are as good; true is a misunderstanding.
+			right = []string{"!!str", "!!int", "!!float", "!!timestamp"}
+		}
+		if n.Kind != yaml.ScalarNode || !slices.Contains(right, n.ShortTag()) {
+			return nil, Usagef("%s: %s is %s, want %s", e.at, e.name, found(n), wanted(f))
+		}
+		value, err := parseValue(f, n.Value, e.at+": "+e.name)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, value)
+	}
+	return values, nil
+}
+
+// found describes a node for a message.
+func found(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return fmt.Sprintf("the alias *%.100s", n.Value)
+	}
+	switch n.ShortTag() {
+	case "!!str":
+		return fmt.Sprintf("the text %.100q", n.Value)
+	case "!!int", "!!float":
+		return fmt.Sprintf("the number %.100s", n.Value)
+	}
+	return fmt.Sprintf("%.100s (%.100s)", n.Value, n.ShortTag())
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"flag"
+	"io"
+	"slices"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+)
+
+// What a flag wants is in its usage text, which marks a placeholder with
+// backquotes: FILE and DIR are names of files and folders, and words with | in
+// between are all the values that there are.
+const (
+	placeFile   = "FILE"
+	placeFolder = "DIR"
+)
+
+// usage returns the usage text of a flag, without backquotes, and what they
+// stood around.
+func usage(f urfave.Flag) (text, placeholder string) {
+	d, ok := f.(urfave.DocGenerationFlag)
+	if !ok {
+		return "", ""
+	}
+	before, rest, _ := strings.Cut(d.GetUsage(), "`")
+	placeholder, after, _ := strings.Cut(rest, "`")
+	return before + placeholder + after, placeholder
+}
+
+// summary returns the usage text of a flag up to its first detail.
+func summary(f urfave.Flag) string {
+	text, _ := usage(f)
+	end := len(text)
+	for _, sign := range []string{": ", "; ", ", ", " ("} {
+		if at := strings.Index(text, sign); at >= 0 {
+			end = min(end, at)
+		}
+	}
+	return text[:end]
+}
+
+// choices returns the values of a flag that has only a few, or nil.
+func choices(f urfave.Flag) []string {
+	if _, placeholder := usage(f); strings.Contains(placeholder, "|") {
+		return strings.Split(placeholder, "|")
+	}
+	return nil
+}
+
+// wanted says what values a flag takes.
+func wanted(f urfave.Flag) string {
+	if all := choices(f); all != nil {
+		last := len(all) - 1
+		return strings.Join(all[:last], ", ") + " or " + all[last]
+	}
+	switch f.(type) {
+	case *urfave.BoolFlag:
+		return "true or false"
+	case *urfave.IntFlag:
+		return "a whole number"
+	case *urfave.Uint64Flag:
+		return "a whole number from 0"
+	case *urfave.Float64Flag:
+		return "a number"
+	}
+	return "text"
+}
+
+// parseValue returns a value as the flag takes it; true and false can be written
+// in several ways. what says, for errors, where the value is.
+func parseValue(f urfave.Flag, value, what string) (string, error) {
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	if err := f.Apply(set); err != nil {
+		return "", err
+	}
+	name := f.Names()[0]
+	fits := set.Set(name, value) == nil
+	if all := choices(f); all != nil {
+		fits = slices.Contains(all, value)
+	}
+	if !fits {
+		return "", Usagef("%s is %.100q, want %s", what, value, wanted(f))
+	}
+	if !takesValue(f) {
+		value = set.Lookup(name).Value.String()
+	}
+	return value, nil
+}
