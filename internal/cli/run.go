@@ -130,6 +130,7 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	app.HideHelp, app.HideVersion = true, true
 	app.Flags = append(app.Flags[:len(app.Flags):len(app.Flags)],
 		&urfave.StringFlag{Name: configFlag, Usage: "`FILE` of settings in YAML; the environment (LETHE_...) and the command line go before it; default: lethe.yaml in the working folder, if there is one"},
+		&urfave.StringFlag{Name: completionFlag, Usage: "print a script that completes this command in `bash|zsh|fish`"},
 		&urfave.BoolFlag{Name: helpFlag, Aliases: []string{"h"}, Usage: "print this help"},
 		&urfave.BoolFlag{Name: versionFlag, Usage: "print the version"})
 	app.CustomAppHelpTemplate = helpTemplate
@@ -147,6 +148,8 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	case versionFlag:
 		_, err := fmt.Fprintf(app.Writer, "%s %s (%s %s/%s)\n", app.Name, Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return err
+	case completionFlag:
+		return printCompletion(app.Writer, app, l.shell)
 	}
 	s, note, err := gather(app, l)
 	if err != nil {
