@@ -1,6 +1,8 @@
 // Command forget makes a trained classifier forget a class.
 package main
 
+//go:generate sh -c "go run . --man >../../docs/man/forget.1"
+
 import (
 	"context"
 	"fmt"
@@ -33,6 +35,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			"class and still knows the others, verifies the result, and writes it as a\n" +
 			"checkpoint and, beside it, as ONNX. Nothing is written if a check fails. Both\n" +
 			"may be in a registry: oci://REGISTRY/REPOSITORY:TAG.",
+		UsageText: "forget --class 3 in.pt out.pt\n" +
+			"forget --class Shirt --gate full --report report.json --sign key.pem in.pt out.pt\n" +
+			"forget --class 3 --dry-run oci://registry.example/models/lenet:v1 oci://registry.example/models/lenet:v2",
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "class", Required: true, Usage: "`CLASS` to forget: an index or a label; several with commas"},
 			&urfave.StringFlag{Name: "onnx", Usage: "`FILE` for the ONNX model; default: the output with .onnx at its end"},

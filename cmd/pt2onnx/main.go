@@ -1,6 +1,8 @@
 // Command pt2onnx converts a PyTorch checkpoint to ONNX.
 package main
 
+//go:generate sh -c "go run . --man >../../docs/man/pt2onnx.1"
+
 import (
 	"context"
 	"fmt"
@@ -24,6 +26,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ArgsUsage: "in.pt out.onnx",
 		Description: "Recognises the architecture, writes the model, reads it back and compares\n" +
 			"its logits with those of the checkpoint before the file appears.",
+		UsageText: "pt2onnx in.pt out.onnx\n" +
+			"pt2onnx --opset 21 --fold-batchnorm in.safetensors out.onnx",
 		Flags: append([]urfave.Flag{
 			&urfave.IntFlag{Name: "opset", Value: model.Opset, Usage: "version of ONNX's operator set, 13 to 21"},
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},

@@ -2,6 +2,8 @@
 // changed.
 package main
 
+//go:generate sh -c "go run . --man >../../docs/man/ptcheck.1"
+
 import (
 	"context"
 	"crypto/sha256"
@@ -31,6 +33,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Description: "With one file, lists its tensors. With two, lists what differs and checks the\n" +
 			"invariants of an edit; with --class too, measures the edited network. The exit\n" +
 			"code is 3 if a check fails.",
+		UsageText: "ptcheck in.pt\n" +
+			"ptcheck --class 3 --gate full in.pt out.pt\n" +
+			"ptcheck --report report.json --verify-signature pub.pem in.pt out.pt",
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "class", Usage: "the forgotten `CLASS`: an index or a label; several with commas"},
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve, with --class, `none|hard|full`: the invariants alone, no measure beyond the hard limits, or full marks"},

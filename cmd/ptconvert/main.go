@@ -2,6 +2,8 @@
 // safetensors.
 package main
 
+//go:generate sh -c "go run . --man >../../docs/man/ptconvert.1"
+
 import (
 	"context"
 	"fmt"
@@ -28,6 +30,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Description: "Knows the input by its content, writes what the output's extension names (.pt,\n" +
 			".pth, .bin, .ckpt; .safetensors), and reads it back before the file appears. A\n" +
 			"checkpoint comes out as torch.save of the chosen version writes the same object.",
+		UsageText: "ptconvert in.pt out.safetensors\n" +
+			"ptconvert --profile 2.7 --key ema in.pt out.pt",
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "profile", Usage: "PyTorch whose checkpoints to write, `1.6|2.1|2.7`: from 1.6 to 2.0, from 2.1 to 2.6, or from 2.7; default: that of the input, or 2.1"},
 			&urfave.StringFlag{Name: "root", Usage: "`NAME` of the folder inside a checkpoint; default: the output's name without its last extension, as torch.save has it"},

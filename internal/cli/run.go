@@ -119,6 +119,9 @@ const helpTemplate = `{{.Name}} - {{.Usage}}
 Usage: {{.Name}} [flags] {{.ArgsUsage}}
 {{if .Description}}
 {{.Description}}
+{{end}}{{if .UsageText}}
+Examples:
+{{.UsageText}}
 {{end}}
 Flags:
 {{range .VisibleFlags}}   {{.}}
@@ -131,6 +134,7 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	app.Flags = append(app.Flags[:len(app.Flags):len(app.Flags)],
 		&urfave.StringFlag{Name: configFlag, Usage: "`FILE` of settings in YAML; the environment (LETHE_...) and the command line go before it; default: lethe.yaml in the working folder, if there is one"},
 		&urfave.StringFlag{Name: completionFlag, Usage: "print a script that completes this command in `bash|zsh|fish`"},
+		&urfave.BoolFlag{Name: manFlag, Hidden: true, Usage: "print the manual page"},
 		&urfave.BoolFlag{Name: helpFlag, Aliases: []string{"h"}, Usage: "print this help"},
 		&urfave.BoolFlag{Name: versionFlag, Usage: "print the version"})
 	app.CustomAppHelpTemplate = helpTemplate
@@ -150,6 +154,8 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 		return err
 	case completionFlag:
 		return printCompletion(app.Writer, app, l.shell)
+	case manFlag:
+		return printMan(app.Writer, app)
 	}
 	s, note, err := gather(app, l)
 	if err != nil {
