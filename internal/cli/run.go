@@ -1,6 +1,8 @@
-// Package cli is what Lethe's commands share: arguments whose flags may stand
-// anywhere, exit codes by the type of an error, input and output that appears
-// whole or not at all, progress, and the signals that end a run.
+// Package cli is what Lethe's commands share: settings from the command line,
+// whose flags may stand anywhere, from the environment and from a file; completion
+// and manual pages made from the flags; exit codes by the type of an error; input
+// and output that appears whole or not at all; progress; and the signals that end
+// a run.
 //
 // Nothing here prints in colour, so there is nothing for NO_COLOR to turn off.
 package cli
@@ -30,13 +32,13 @@ import (
 const (
 	ExitOK          = 0
 	ExitError       = 1 // broken input, no permission, interrupted, ...
-	ExitUsage       = 2 // the command line asks for something impossible
+	ExitUsage       = 2 // the command line or the configuration asks for something impossible
 	ExitCheck       = 3 // a check failed; no output was written
 	ExitUnsupported = 4 // the input is valid, but Lethe does not handle it
 	ExitRegistry    = 5 // a registry cannot be reached, refuses, or does not keep to its protocol
 )
 
-// UsageError reports a command line that makes no sense.
+// UsageError reports a command line or a configuration that makes no sense.
 type UsageError struct{ Reason string }
 
 func (e *UsageError) Error() string { return e.Reason }
@@ -93,9 +95,10 @@ func Main(run func(ctx context.Context, args []string, stdin io.Reader, stdout, 
 
 // Run runs app, which has an Action and no sub-commands, on the arguments
 // after the command's name, and returns the exit code. Flags may stand before
-// and after file names, "--" ends them, and --help and --version are added.
-// An error is printed on stderr as one line that begins with the command's
-// name.
+// and after file names, "--" ends them, and what they do not say is taken from
+// the environment and from a file. --config, --completion, --man, --help and
+// --version are added. An error is printed on stderr as one line that begins with
+// the command's name.
 func Run(ctx context.Context, app *urfave.App, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app.Reader, app.Writer, app.ErrWriter = stdin, stdout, stderr
 	err := run(ctx, app, args)
