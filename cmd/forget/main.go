@@ -85,7 +85,7 @@ func options(c *urfave.Context) (edit.Options, error) {
 		Limits: edit.Limits{Target: c.Float64("max-target"), KL: c.Float64("max-kl"), L2: c.Float64("budget-l2")},
 	}
 	if err := opts.Check(); err != nil {
-		return opts, cli.Usagef("%v", err)
+		return opts, cli.Usagef("limits (--max-target, --max-kl, --budget-l2): %v", err)
 	}
 	return opts, nil
 }
