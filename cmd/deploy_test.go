@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +22,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"lethe/internal/cli"
+	"lethe/internal/oracle"
 )
 
 // run runs a command of ours with variables added to the environment and
@@ -249,4 +252,54 @@ func TestJob(t *testing.T) {
 	pods(cli.ExitOK, patch[0].Value)
 	pods(cli.ExitOK)
 	pods(cli.ExitError) // the tags are there now
+}
+
+var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+
+// The commands of docs/pipeline.md, as a new user types them, but on a port
+// that is free.
+func TestPipeline(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("docker-registry"); err != nil {
+		oracle.Missing(t, "no docker-registry")
+	}
+	page, err := os.ReadFile("../docs/pipeline.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := "trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n"
+	for _, block := range shellBlock.FindAllStringSubmatch(string(page), -1) {
+		script += block[1]
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	const port = "127.0.0.1:5000"
+	if !strings.Contains(script, port) {
+		t.Fatalf("no %s in the commands:\n%s", port, script)
+	}
+	script = strings.ReplaceAll(script, port, l.Addr().String())
+
+	home := t.TempDir()
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "HOME="+home, "DOCKER_CONFIG="+home)
+	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Env = append(cmd.Env, name+"="+strings.TrimSpace(string(value)))
+	}
+	code, out := exit(t, cmd)
+	if code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	for _, want := range []string{"nothing was written", "score 100.00", "models/lenet@sha256:", "the report tells the truth"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in what is printed:\n%s", want, out)
+		}
+	}
 }
