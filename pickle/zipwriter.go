@@ -78,34 +78,29 @@ func (z *zipWriter) add(name string, size int64, data io.Reader) (crc uint32, er
 	if err := z.write(head); err != nil {
 		return 0, err
 	}
-	h := crc32.NewIEEE()
-	start := make([]byte, min(size, 8))
-	if _, err := io.ReadFull(data, start); err != nil {
-		return 0, fmt.Errorf("write member %s: %w", name, err)
-	}
-	z.noteCRC(start)
 	if need := min(size, maxBlock); need > int64(len(z.block)) {
 		z.block = make([]byte, need)
 	}
-	out := io.MultiWriter(z.w, h)
-	n, err := out.Write(start)
-	if err != nil {
-		return 0, fmt.Errorf("write member %s: %w", name, err)
-	}
-	rest, err := io.CopyBuffer(out, data, z.block)
-	z.at += int64(n) + rest
-	if err == nil && int64(n)+rest != size {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return 0, fmt.Errorf("write member %s: %w", name, err)
+	for rest := size; rest > 0; {
+		b := z.block[:min(rest, maxBlock)]
+		if _, err := io.ReadFull(data, b); err != nil {
+			return 0, fmt.Errorf("write member %s: %w", name, err)
+		}
+		if rest == size {
+			z.noteCRC(b)
+		}
+		if err := z.write(b); err != nil {
+			return 0, fmt.Errorf("write member %s: %w", name, err)
+		}
+		crc = crc32.Update(crc, crc32.IEEETable, b)
+		rest -= int64(len(b))
 	}
 	if !z.noCRC {
-		m.crc = h.Sum32()
+		m.crc = crc
 	}
 	z.members = append(z.members, m)
 	if size == 0 {
-		return h.Sum32(), nil
+		return crc, nil
 	}
 	d := le.AppendUint32(le.AppendUint32(nil, descriptorSig), m.crc)
 	if m.zip64(0) != nil {
@@ -114,7 +109,7 @@ func (z *zipWriter) add(name string, size int64, data io.Reader) (crc uint32, er
 		d = le.AppendUint32(le.AppendUint32(d, uint32(size)), uint32(size))
 	}
 	z.noteCRC(d)
-	return h.Sum32(), z.write(d)
+	return crc, z.write(d)
 }
 
 // zip64 returns the extra field with what does not fit the header's 32 bits,
