@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -29,6 +30,26 @@ func DockerRegistry(t *testing.T) string {
 	}
 	start(t, "http://"+host+"/v2/", exec.Command(program, "serve", config))
 	return host
+}
+
+// MLflow starts an MLflow server with a new store of its own on a free port of
+// this machine and returns its address. Without the Python modules mlflow and
+// flask the test is skipped, or fails if REQUIRE_ORACLE=1. It takes seconds.
+func MLflow(t *testing.T) string {
+	t.Helper()
+	// A part of MLflow, without the server, has the name of the whole.
+	python := Python(t, "mlflow, flask")
+	dir, host := t.TempDir(), freePort(t)
+	address, port, err := net.SplitHostPort(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, "-m", "mlflow", "server", "--workers", "1", "--host", address, "--port", port,
+		"--backend-store-uri", "sqlite:///"+filepath.ToSlash(filepath.Join(dir, "mlflow.db")), "--artifacts-destination", filepath.Join(dir, "artifacts"))
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true", "PYTHONDONTWRITEBYTECODE=1")
+	start(t, "http://"+host+"/health", cmd)
+	return "http://" + host
 }
 
 // freePort returns an address on which nobody listens.
@@ -53,8 +74,14 @@ func start(t *testing.T, url string, cmd *exec.Cmd) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
+		// What is killed leaves its children behind.
+		cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			cmd.Process.Kill()
+			<-ended
+		}
 	})
 	for {
 		if resp, err := http.Get(url); err == nil {
