@@ -60,7 +60,7 @@ var rooms = map[string][]string{
 	"fixtures":          {},
 	"fixtures/gen":      {},
 	"internal/cli":      {all, urfave, term, yaml},
-	"internal/registry": {"model", oras, ocispecs},
+	"internal/registry": {"model", oras, ocispecs, yaml},
 	"internal/oracle":   {},        // for tests
 	"internal/vectors":  {"model"}, // for tests
 	"internal/bench/":   {all},

@@ -272,6 +272,9 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 			for _, f := range o.files {
 				f.takeBack()
 			}
+			if o.remote != nil && o.remote.pushed != nil {
+				o.remote.pushed.Withdraw(context.WithoutCancel(ctx))
+			}
 		}
 	}()
 	if err := ctx.Err(); err != nil {

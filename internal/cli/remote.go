@@ -84,6 +84,7 @@ func (o *Outputs) From(n *Network, ext string, annotations map[string]string) er
 	name := filepath.Base(n.Name)
 	if from := n.input.from; from != nil {
 		o.remote.upload.Base = from
+		o.remote.upload.Whole = len(n.lost(n.Format())) == 0
 		name = from.File()
 	}
 	if FormatOf(name, "") != "" {

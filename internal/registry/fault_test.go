@@ -29,38 +29,48 @@ var update = flag.Bool("update", false, "write the table of docs/reliability.md"
 
 // fault is something that goes wrong in place of an answer, or on its way.
 type fault struct {
-	name  string
-	stall time.Duration
-	do    func(w http.ResponseWriter, r *http.Request, upstream http.Handler)
+	name string
+	// do answers and tells whether the connection is silent from then on.
+	do func(w http.ResponseWriter, r *http.Request, upstream http.Handler) silence
 }
 
+// silence is where an answer ends and its connection does not.
+type silence int
+
+const (
+	notSilent silence = iota
+	noAnswer
+	halfAnswer
+)
+
 // answers is the fault of a status code.
-func answers(code int, header ...string) func(http.ResponseWriter, *http.Request, http.Handler) {
-	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+func answers(code int, header ...string) func(http.ResponseWriter, *http.Request, http.Handler) silence {
+	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) silence {
 		io.Copy(io.Discard, r.Body)
 		for i := 0; i < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
 		}
 		w.WriteHeader(code)
-		fmt.Fprintf(w, `{"errors":[{"code":"TEST","message":"%d"}]}`, code)
+		fmt.Fprintf(w, `{"errors":[{"code":"TEST","message":"%d"}],"error_code":"TEST","message":"%[1]d"}`, code)
+		return notSilent
 	}
 }
 
 // changed is the fault of an answer that change alters.
-func changed(change func(*httptest.ResponseRecorder) (body []byte)) func(http.ResponseWriter, *http.Request, http.Handler) {
-	return func(w http.ResponseWriter, r *http.Request, upstream http.Handler) {
+func changed(change func(*httptest.ResponseRecorder) (body []byte)) func(http.ResponseWriter, *http.Request, http.Handler) silence {
+	return func(w http.ResponseWriter, r *http.Request, upstream http.Handler) silence {
 		answer := httptest.NewRecorder()
 		upstream.ServeHTTP(answer, r)
 		body := change(answer)
 		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
 		w.Write(body)
+		return notSilent
 	}
 }
 
-// half sends half of an answer and tells whether there is more; an answer
-// without a body is sent whole.
-func half(w http.ResponseWriter, r *http.Request, upstream http.Handler) (more bool) {
+// half sends half of an answer, or a whole one that has no body to be read.
+func half(w http.ResponseWriter, r *http.Request, upstream http.Handler) silence {
 	answer := httptest.NewRecorder()
 	upstream.ServeHTTP(answer, r)
 	maps.Copy(w.Header(), answer.Header())
@@ -69,57 +79,46 @@ func half(w http.ResponseWriter, r *http.Request, upstream http.Handler) (more b
 		w.WriteHeader(answer.Code)
 		w.Write(body[:len(body)/2])
 		w.(http.Flusher).Flush()
-		return true
+		return halfAnswer
 	}
 	w.WriteHeader(answer.Code)
 	w.Write(answer.Body.Bytes())
 	w.(http.Flusher).Flush()
-	return false
+	return notSilent
 }
 
-const short = 300 * time.Millisecond // of silence, where silence is the fault
-
 var faults = []fault{
-	{"connection cut before the request arrives", time.Minute, func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }},
-	{"connection cut before the answer", time.Minute, func(_ http.ResponseWriter, r *http.Request, upstream http.Handler) {
+	{"connection cut before the request arrives", func(http.ResponseWriter, *http.Request, http.Handler) silence { panic(http.ErrAbortHandler) }},
+	{"connection cut before the answer", func(_ http.ResponseWriter, r *http.Request, upstream http.Handler) silence {
 		upstream.ServeHTTP(httptest.NewRecorder(), r)
 		panic(http.ErrAbortHandler)
 	}},
-	{"connection cut within the answer", time.Minute, func(w http.ResponseWriter, r *http.Request, upstream http.Handler) {
+	{"connection cut within the answer", func(w http.ResponseWriter, r *http.Request, upstream http.Handler) silence {
 		half(w, r, upstream)
 		panic(http.ErrAbortHandler)
 	}},
-	{"no answer", short, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+	{"no answer", func(_ http.ResponseWriter, r *http.Request, _ http.Handler) silence {
 		io.Copy(io.Discard, r.Body) // or the server does not notice that the client has gone
-		<-r.Context().Done()
+		return noAnswer
 	}},
-	{"answer stops", short, func(w http.ResponseWriter, r *http.Request, upstream http.Handler) {
-		if half(w, r, upstream) {
-			<-r.Context().Done()
-		}
-	}},
-	{"401", time.Minute, answers(401, "WWW-Authenticate", `Basic realm="test"`)},
-	{"403", time.Minute, answers(403)},
-	{"404", time.Minute, answers(404)},
-	{"429", time.Minute, answers(429, "Retry-After", "7")},
-	{"500", time.Minute, answers(500)},
-	{"503", time.Minute, answers(503)},
-	{"a byte of the answer differs", time.Minute, changed(func(a *httptest.ResponseRecorder) []byte {
+	{"answer stops", half},
+	{"401", answers(401, "WWW-Authenticate", `Basic realm="test"`)},
+	{"403", answers(403)},
+	{"404", answers(404)},
+	{"429", answers(429, "Retry-After", "7")},
+	{"500", answers(500)},
+	{"503", answers(503)},
+	{"a byte of the answer differs", changed(func(a *httptest.ResponseRecorder) []byte {
 		b := bytes.Clone(a.Body.Bytes())
 		if len(b) > 0 {
 			b[len(b)/2] ^= 1
 		}
 		return b
 	})},
-	{"another digest in the answer's header", time.Minute, changed(func(a *httptest.ResponseRecorder) []byte {
-		if a.Header().Get("Docker-Content-Digest") != "" {
-			a.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
-		}
-		return a.Body.Bytes()
-	})},
-	{"redirection that never ends", time.Minute, func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	{"redirection that never ends", func(w http.ResponseWriter, r *http.Request, _ http.Handler) silence {
 		io.Copy(io.Discard, r.Body)
 		http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+		return notSilent
 	}},
 }
 
@@ -131,59 +130,161 @@ type faulty struct {
 	at       int64
 	lasting  bool
 	requests atomic.Int64
+	patience atomic.Pointer[patience]
+}
+
+// patience is that of the client with the request that it makes.
+type patience struct {
+	expire func()        // ends it
+	moved  chan struct{} // something came
+}
+
+func (f *faulty) watch(expired func()) (moved func()) {
+	p := &patience{expired, make(chan struct{}, 1)}
+	f.patience.Store(p)
+	return func() {
+		select {
+		case p.moved <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := f.requests.Add(1) - 1
-	if f.fault != nil && (n == f.at || n > f.at && f.lasting) {
-		f.fault.do(w, r, f.upstream)
+	if f.fault == nil || n != f.at && (n < f.at || !f.lasting) {
+		f.upstream.ServeHTTP(w, r)
 		return
 	}
-	f.upstream.ServeHTTP(w, r)
+	p := f.patience.Load()
+	silent := f.fault.do(w, r, f.upstream)
+	if silent == notSilent {
+		return
+	}
+	if silent == halfAnswer {
+		<-p.moved
+	}
+	p.expire()
+	<-r.Context().Done()
+}
+
+// setting is a kind of registry in which faults happen.
+type setting struct {
+	doc     string                                         // comment that marks its table
+	tag     string                                         // what readers follow
+	own     fault                                          // beside those of all kinds
+	prepare func(t *testing.T) (start func() http.Handler) // registries with before
+	open    func(host string, watch func(expired func()) (moved func())) (registry.Place, error)
+	upload  func(ctx context.Context, p registry.Place) (*registry.Upload, error) // of after
+	left    func(registry http.Handler) bool                                      // whether a reader finds more than what the tag leads to
+}
+
+var ociFaults = setting{
+	doc: "faults of OCI registries: go test ./internal/registry -run TestFaults -update",
+	tag: "tag",
+	own: fault{"another digest in the answer's header", changed(func(a *httptest.ResponseRecorder) []byte {
+		if a.Header().Get("Docker-Content-Digest") != "" {
+			a.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
+		}
+		return a.Body.Bytes()
+	})},
+	prepare: func(t *testing.T) func() http.Handler {
+		return func() http.Handler {
+			h := inProcess()
+			if _, err := publish(t.Context(), place(t, "%s/m:v1", serve(t, h)), false, &registry.Upload{Files: []registry.File{file("a.pt", before)}}); err != nil {
+				t.Error(err)
+			}
+			return h
+		}
+	},
+	open: func(host string, watch func(expired func()) (moved func())) (registry.Place, error) {
+		return registry.OpenBounded("oci+http://"+host+"/m:v1", registry.Bounds{Watch: watch})
+	},
+	upload: func(context.Context, registry.Place) (*registry.Upload, error) {
+		return &registry.Upload{
+			Files:    []registry.File{file("a.pt", after), file("a.onnx", "graph")},
+			Evidence: []registry.Evidence{{MediaType: "application/vnd.in-toto+json", Name: "a.json", Content: []byte("{}")}},
+		}, nil
+	},
+	left: func(http.Handler) bool { return false },
+}
+
+// Of MLflow, a version that Lethe wrote, with all that is taken over from one to
+// the next, is edited.
+var mlflowFaults = setting{
+	doc: "faults of MLflow: go test ./internal/registry -run TestFaults -update",
+	tag: "alias",
+	own: fault{"another size in the list", changed(func(a *httptest.ResponseRecorder) []byte {
+		return bytes.ReplaceAll(a.Body.Bytes(), []byte(`"file_size":`), []byte(`"file_size":1`))
+	})},
+	prepare: func(t *testing.T) func() http.Handler {
+		h := newFakeMLflow()
+		server := "http://" + serve(t, h)
+		register(t, server, "m", map[string]string{"MLmodel": mlmodelText, "data/a.pt": "one", "README.md": "text"})
+		_, base, err := fetch(t.Context(), mlflowPlace(t, server, "m/1"), t.TempDir())
+		if err == nil {
+			_, err = publish(t.Context(), mlflowPlace(t, server, "m@champion"), false, &registry.Upload{Base: base, Files: []registry.File{file("data/a.pt", before)}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() http.Handler { return h.clone() }
+	},
+	open: func(host string, watch func(expired func()) (moved func())) (registry.Place, error) {
+		return registry.OpenBounded("models:/m@champion", registry.Bounds{Watch: watch, Env: map[string]string{"MLFLOW_TRACKING_URI": "http://" + host}})
+	},
+	upload: func(ctx context.Context, p registry.Place) (*registry.Upload, error) {
+		base, err := p.Resolve(ctx)
+		return &registry.Upload{
+			Files:    []registry.File{file("data/a.pt", after), file(".onnx", "graph")},
+			Base:     base,
+			Evidence: []registry.Evidence{{MediaType: "application/vnd.in-toto+json", Name: "a.json", Content: []byte("{}")}},
+		}, err
+	},
+	left: func(h http.Handler) bool { return h.(*fakeMLflow).count("m") > 2 },
 }
 
 // outcome is what became of a conversation.
 type outcome struct {
 	err  error
 	tag  string // "as before", "new", or what is wrong
+	left bool   // a model that was not published can be found
 	data string // that was pulled
 }
 
 const before, after = "the checkpoint before", "the checkpoint after"
 
 // converse publishes or pulls through a proxy with a fault.
-func converse(t *testing.T, ctx context.Context, publishes bool, f *fault, at int64, lasting bool) (o outcome, requests int64) {
-	upstream := inProcess()
-	host := serve(t, upstream)
-	base := place(t, "%s/m:v1", host)
-	if _, err := publish(ctx, base, false, &registry.Upload{Files: []registry.File{file("a.pt", before)}}); err != nil {
+func converse(t *testing.T, ctx context.Context, s setting, upstream http.Handler, publishes bool, f *fault, at int64, lasting bool) (o outcome, requests int64) {
+	proxy := &faulty{upstream: upstream, fault: f, at: at, lasting: lasting}
+	p, err := s.open(serve(t, proxy), proxy.watch)
+	if err != nil {
 		t.Error(err)
 	}
-	proxy := &faulty{upstream: upstream, fault: f, at: at, lasting: lasting}
-	stall := time.Minute
-	if f != nil {
-		stall = f.stall
-	}
-	p, err := registry.OpenImpatient("oci+http://"+serve(t, proxy)+"/m:v1", 3, stall, noSleep)
+	direct, err := s.open(serve(t, upstream), nil)
 	if err != nil {
 		t.Error(err)
 	}
 	if publishes {
-		_, o.err = publish(ctx, p, true, &registry.Upload{
-			Files:    []registry.File{file("a.pt", after), file("a.onnx", "graph")},
-			Evidence: []registry.Evidence{{MediaType: "application/vnd.in-toto+json", Name: "a.json", Content: []byte("{}")}},
-		})
+		var u *registry.Upload
+		if u, o.err = s.upload(ctx, p); o.err == nil {
+			_, o.err = publish(ctx, p, true, u)
+		}
 	} else {
 		o.data, _, o.err = fetch(ctx, p, t.TempDir())
 	}
 	requests = proxy.requests.Load()
-	switch data, _, err := fetch(ctx, base, t.TempDir()); {
+	switch data, _, err := fetch(ctx, direct, t.TempDir()); {
 	case err != nil:
 		o.tag = err.Error()
 	case data == before:
 		o.tag = "as before"
+		o.left = s.left(upstream)
 	case data == after:
 		o.tag = "new"
+		if s.tag == "alias" && upstream.(*fakeMLflow).count("m") != 3 {
+			o.tag = "new, twice"
+		}
 	default:
 		o.tag = data
 	}
@@ -191,33 +292,43 @@ func converse(t *testing.T, ctx context.Context, publishes bool, f *fault, at in
 }
 
 // TestFaults lets every fault happen at every request of a pull and of a push.
-// Whatever happens, a reader finds a whole model at the tag, and the command
-// ends as docs/reliability.md says; -update writes its table.
+// Whatever happens, a reader finds a whole model at the tag or alias, and the
+// command ends as docs/reliability.md says; -update writes its tables.
 func TestFaults(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
-	ctx := t.Context()
+	for _, s := range []setting{ociFaults, mlflowFaults} {
+		t.Run(s.tag, func(t *testing.T) { testFaults(t, s) })
+	}
+}
+
+func testFaults(t *testing.T, s setting) {
+	ctx, start := t.Context(), s.prepare(t)
 	var table strings.Builder
 	table.WriteString("| fault, at each request in turn | pull, once | pull, lasting | push, once | push, lasting |\n|---|---|---|---|---|\n")
 	length := map[bool]int64{}
 	for _, publishes := range []bool{false, true} {
-		o, n := converse(t, ctx, publishes, nil, 0, false)
+		o, n := converse(t, ctx, s, start(), publishes, nil, 0, false)
 		if o.err != nil || n < 2 {
 			t.Fatalf("without a fault: %+v after %d requests", o, n)
 		}
 		length[publishes] = n
 	}
-	for _, f := range faults {
+	for _, f := range append(slices.Clone(faults), s.own) {
 		fmt.Fprintf(&table, "| %s ", f.name)
+		var wg sync.WaitGroup
+		var columns [][]outcome
 		for _, publishes := range []bool{false, true} {
 			for _, lasting := range []bool{false, true} {
 				outcomes := make([]outcome, length[publishes])
-				var wg sync.WaitGroup
 				for at := range outcomes {
-					wg.Go(func() { outcomes[at], _ = converse(t, ctx, publishes, &f, int64(at), lasting) })
+					wg.Go(func() { outcomes[at], _ = converse(t, ctx, s, start(), publishes, &f, int64(at), lasting) })
 				}
-				wg.Wait()
-				fmt.Fprintf(&table, "| %s ", summary(t, f.name, publishes, outcomes))
+				columns = append(columns, outcomes)
 			}
+		}
+		wg.Wait()
+		for i, outcomes := range columns {
+			fmt.Fprintf(&table, "| %s ", summary(t, s, f.name, i >= 2, outcomes))
 		}
 		table.WriteString("|\n")
 	}
@@ -226,7 +337,7 @@ func TestFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin, end := []byte("<!-- faults of OCI registries: go test ./internal/registry -run TestFaults -update -->\n"), []byte("<!-- end -->\n")
+	begin, end := []byte("<!-- "+s.doc+" -->\n"), []byte("<!-- end -->\n")
 	head, rest, ok := bytes.Cut(doc, begin)
 	old, tail, ok2 := bytes.Cut(rest, end)
 	switch {
@@ -242,7 +353,7 @@ func TestFaults(t *testing.T) {
 }
 
 // summary checks the outcomes of one fault and says what they have in common.
-func summary(t *testing.T, name string, publishes bool, outcomes []outcome) string {
+func summary(t *testing.T, s setting, name string, publishes bool, outcomes []outcome) string {
 	found := map[string]int{}
 	for at, o := range outcomes {
 		problem := func(format string, args ...any) {
@@ -267,7 +378,10 @@ func summary(t *testing.T, name string, publishes bool, outcomes []outcome) stri
 				problem("%v has exit code %d", o.err, cli.ExitCode(o.err))
 			}
 			if publishes {
-				what += ", tag " + o.tag
+				what += ", " + s.tag + " " + o.tag
+			}
+			if o.left {
+				what += ", a version without alias"
 			}
 		}
 		found[what]++
@@ -286,9 +400,9 @@ func summary(t *testing.T, name string, publishes bool, outcomes []outcome) stri
 func TestRetryAfter(t *testing.T) {
 	var waits []time.Duration
 	f := faults[slices.IndexFunc(faults, func(f fault) bool { return f.name == "429" })]
-	p, err := registry.OpenImpatient("oci+http://"+serve(t, &faulty{fault: &f, lasting: true})+"/m:v1", 4, time.Minute, func(_ context.Context, d time.Duration) error {
-		waits = append(waits, d)
-		return nil
+	p, err := registry.OpenBounded("oci+http://"+serve(t, &faulty{fault: &f, lasting: true})+"/m:v1", registry.Bounds{
+		Attempts: 4,
+		Sleep:    func(d time.Duration) { waits = append(waits, d) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -298,6 +412,19 @@ func TestRetryAfter(t *testing.T) {
 		t.Errorf("waits %v, want %v", waits, want)
 	}
 	if err == nil || !strings.Contains(err.Error(), "allows no more requests for now (test: 429); try again later (tried 4 times)") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A registry that never answers is given up.
+func TestStall(t *testing.T) {
+	p, err := registry.OpenBounded("oci+http://"+serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+	}))+"/m:v1", registry.Bounds{Attempts: 1, Stall: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Resolve(t.Context()); !isRegistryError(err) || !strings.Contains(err.Error(), "no byte went either way for 1ms") {
 		t.Errorf("got %v", err)
 	}
 }

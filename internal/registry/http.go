@@ -30,7 +30,14 @@ type client struct {
 	attempts int           // at most, for one request with its body
 	stall    time.Duration // without a byte in either direction
 	sleep    func(ctx context.Context, d time.Duration) error
+	timer    func(d time.Duration, f func()) timer
 	after    atomic.Int64 // what the last Retry-After asked for, a Duration
+}
+
+// timer is what [time.AfterFunc] returns.
+type timer interface {
+	Reset(d time.Duration) bool
+	Stop() bool
 }
 
 // Bounds of the client that commands use. Waiting for 0.5, 1, 2 and 4 seconds
@@ -44,6 +51,7 @@ const (
 
 func newClient() *client {
 	c := &client{attempts: attempts, stall: maxStall, sleep: sleep}
+	c.timer = func(d time.Duration, f func()) timer { return time.AfterFunc(d, f) }
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	c.http = &http.Client{
 		Transport: &watched{c, transport},
@@ -53,6 +61,10 @@ func newClient() *client {
 			}
 			if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
 				return fmt.Errorf("%w to an address without TLS", errRedirect)
+			}
+			// Go's rule lets other ports and subdomains of a host have it.
+			if via[0].URL.Host != req.URL.Host || via[0].URL.Scheme != req.URL.Scheme {
+				req.Header.Del("Authorization")
 			}
 			return nil
 		},
@@ -124,10 +136,17 @@ func status(err error) int {
 	return 0
 }
 
+// advice is what a person can do about faults, in the words of a kind of
+// registry.
+type advice struct {
+	login string // for other credentials
+	plain string // to speak HTTP without TLS to this machine
+}
+
 // explain returns the error of an operation on a model for a person: an [Error]
 // if it is the registry's. Addresses and headers stay out of it: they may hold
 // secrets.
-func explain(op, ref, login string, err error) error {
+func explain(op, ref string, advice advice, err error) error {
 	var (
 		answer   *errcode.ErrorResponse
 		exchange *url.Error
@@ -147,9 +166,9 @@ func explain(op, ref, login string, err error) error {
 	var reason string
 	switch code := status(err); {
 	case code == http.StatusUnauthorized, errors.Is(err, auth.ErrBasicCredentialNotFound):
-		reason = "the registry wants other credentials" + detail + "; " + login
+		reason = "the registry wants other credentials" + detail + "; " + advice.login
 	case code == http.StatusForbidden:
-		reason = "the registry does not allow it with these credentials" + detail + "; " + login
+		reason = "the registry does not allow it with these credentials" + detail + "; " + advice.login
 	case code == http.StatusNotFound, errors.Is(err, errdef.ErrNotFound):
 		reason = "the registry has no such model" + detail + "; check the spelling, and that these credentials may see it"
 	case code == http.StatusTooManyRequests:
@@ -159,7 +178,7 @@ func explain(op, ref, login string, err error) error {
 	case errors.Is(err, content.ErrMismatchedDigest):
 		reason = "what the registry sends does not have the digest that was asked for"
 	case errors.Is(err, http.ErrSchemeMismatch):
-		reason = "the registry speaks HTTP without TLS; on this machine's own addresses that needs --plain-http, elsewhere a certificate"
+		reason = "the registry speaks HTTP without TLS; on this machine's own addresses that needs " + advice.plain + ", elsewhere a certificate"
 	case errors.As(err, &exchange):
 		reason = exchange.Err.Error()
 	default:
@@ -179,13 +198,23 @@ var queries = regexp.MustCompile(`\?[^\s"]*`)
 func isOwn(err error) bool {
 	var (
 		explained   *Error
+		reference   *ReferenceError
 		format      *model.FormatError
 		unsupported *model.UnsupportedError
 		limit       *model.LimitError
 		file        *os.PathError
 	)
-	return errors.As(err, &explained) || errors.As(err, &format) || errors.As(err, &unsupported) || errors.As(err, &limit) ||
+	return errors.As(err, &explained) || errors.As(err, &reference) || errors.As(err, &format) || errors.As(err, &unsupported) || errors.As(err, &limit) ||
 		errors.As(err, &file) || errors.Is(err, context.Canceled) && !errors.Is(err, errStalled)
+}
+
+// rewind empties a file for another attempt to fill it.
+func rewind(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return err
 }
 
 var (
@@ -208,7 +237,7 @@ type watched struct {
 func (t *watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	limit := t.client.stall
 	ctx, cancel := context.WithCancelCause(req.Context())
-	timer := time.AfterFunc(limit, func() { cancel(fmt.Errorf("%w for %v", errStalled, limit)) })
+	timer := t.client.timer(limit, func() { cancel(fmt.Errorf("%w for %v", errStalled, limit)) })
 	moved := func() { timer.Reset(limit) }
 	end := func() {
 		timer.Stop()

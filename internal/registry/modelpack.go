@@ -24,7 +24,7 @@ const (
 )
 
 // checkpoints are the extensions of files with a state dict.
-var checkpoints = []string{".pt", ".pth", ".bin", ".ckpt", ".safetensors"}
+var checkpoints = []string{".pt", ".pth", ".pt2", ".bin", ".ckpt", ".safetensors"}
 
 func isCheckpoint(name string) bool {
 	return slices.Contains(checkpoints, strings.ToLower(path.Ext(name)))

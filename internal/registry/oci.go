@@ -132,7 +132,10 @@ func (p *ociPlace) String() string {
 func (p *ociPlace) at(d digest.Digest) string { return schemeOCI + p.name + "@" + d.String() }
 
 func (p *ociPlace) explain(op string, err error) error {
-	return explain(op, p.String(), "log in with docker login "+p.repo.Reference.Registry+", or set DOCKER_CONFIG", err)
+	return explain(op, p.String(), advice{
+		login: "log in with docker login " + p.repo.Reference.Registry + ", or set DOCKER_CONFIG",
+		plain: "--plain-http",
+	}, err)
 }
 
 // ociModel is a manifest and the layer of its checkpoint.
@@ -223,17 +226,7 @@ func (m *ociModel) choose(file string) error {
 		}
 		return nil
 	}
-	problem := "has no checkpoint"
-	switch {
-	case file != "":
-		problem = fmt.Sprintf("has no file %.100q", file)
-	case len(candidates) > 1:
-		problem = fmt.Sprintf("has %d checkpoints", len(candidates))
-	}
-	return &model.UnsupportedError{
-		What:   fmt.Sprintf("%s %s; its files: %.300q", m.place, problem, found),
-		Advice: "name one with # at the end of the reference, such as #model.pt",
-	}
+	return noCheckpoint(m.place, file, len(candidates), found)
 }
 
 func (m *ociModel) URI() string    { return m.place.at(m.desc.Digest) }
@@ -246,10 +239,7 @@ func (m *ociModel) Fetch(ctx context.Context, f *os.File) (size int64, err error
 		return 0, tooLarge("size of the layer in bytes", m.layer.Size, MaxFile)
 	}
 	err = m.place.client.try(ctx, func() error {
-		if err := f.Truncate(0); err != nil {
-			return err
-		}
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
+		if err := rewind(f); err != nil {
 			return err
 		}
 		r, err := m.place.repo.Blobs().Fetch(ctx, m.layer)
@@ -330,7 +320,7 @@ func (m *ociModel) unpack(w io.Writer, layer io.Reader) (size int64, chosen stri
 		chosen = name
 	}
 	if chosen == "" {
-		return 0, "", &model.UnsupportedError{What: fmt.Sprintf("%s has no checkpoint in its archive", m.place), Advice: "its name must end in .pt, .pth, .bin, .ckpt or .safetensors, or be given with # at the end of the reference"}
+		return 0, "", &model.UnsupportedError{What: fmt.Sprintf("%s has no checkpoint in its archive", m.place), Advice: "its name must end in .pt, .pth, .pt2, .bin, .ckpt or .safetensors, or be given with # at the end of the reference"}
 	}
 	return size, chosen, nil
 }
@@ -421,6 +411,8 @@ func (p *ociPlace) push(ctx context.Context, u *Upload) (*ociPushed, error) {
 		if base.place.tag != "" {
 			annotations[ocispec.AnnotationBaseImageName] = base.place.name + ":" + base.place.tag
 		}
+	} else if u.Base != nil {
+		annotations[sourceTag] = u.Base.URI()
 	}
 	for k, v := range u.Annotations {
 		annotations[k] = v
@@ -536,6 +528,9 @@ func (p *ociPushed) Publish(ctx context.Context) error {
 	})
 	return p.place.explain("tag", err)
 }
+
+// Withdraw does nothing: what has no tag is the registry's to collect.
+func (p *ociPushed) Withdraw(context.Context) {}
 
 // SourceDate returns the time of SOURCE_DATE_EPOCH in RFC 3339, "" if it is not
 // set.

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -53,11 +52,9 @@ func serve(t *testing.T, h http.Handler) string {
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
-func noSleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
-
 func place(t *testing.T, format string, args ...any) registry.Place {
 	t.Helper()
-	p, err := registry.OpenImpatient("oci+http://"+fmt.Sprintf(format, args...), 3, time.Minute, noSleep)
+	p, err := registry.OpenBounded("oci+http://"+fmt.Sprintf(format, args...), registry.Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +75,11 @@ func publish(ctx context.Context, p registry.Place, force bool, u *registry.Uplo
 	if err != nil {
 		return nil, err
 	}
-	return pushed, pushed.Publish(ctx)
+	if err := pushed.Publish(ctx); err != nil {
+		pushed.Withdraw(ctx)
+		return nil, err
+	}
+	return pushed, nil
 }
 
 // fetch reads the checkpoint that a place leads to.

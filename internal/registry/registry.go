@@ -1,9 +1,9 @@
 // Package registry reads models from model registries and publishes edited ones
-// there: OCI registries by oci:// references.
+// there: OCI registries by oci:// references, MLflow's by models:/ references.
 //
 // A reader never sees half a model. [Place.Push] uploads everything under
-// names that nobody asks for, digests; [Pushed.Publish] then moves the tag, the
-// one step that readers notice.
+// names that nobody asks for, digests or a new version; [Pushed.Publish] then
+// moves the tag or alias, the one step that readers notice.
 package registry
 
 import (
@@ -13,20 +13,28 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"lethe/model"
 )
 
 // Schemes of references.
 const (
 	schemeOCI   = "oci://"
 	schemePlain = "oci+http://" // without TLS, loopback only
+
+	schemeMLflow = "models:/" // of the server that MLFLOW_TRACKING_URI names
 )
+
+// sourceTag is the annotation or tag with the URI of the model that one was
+// made from.
+const sourceTag = "lethe.source"
 
 // MaxFile bounds a file that is pulled: 16 GiB, as for standard input.
 const MaxFile = 16 << 30
 
 // IsReference tells whether s names a model in a registry and not a file.
 func IsReference(s string) bool {
-	return strings.HasPrefix(s, schemeOCI) || strings.HasPrefix(s, schemePlain)
+	return strings.HasPrefix(s, schemeOCI) || strings.HasPrefix(s, schemePlain) || strings.HasPrefix(s, schemeMLflow)
 }
 
 // Plain returns an oci:// reference as one that is reached without TLS.
@@ -86,16 +94,18 @@ type Place interface {
 	Push(ctx context.Context, u *Upload) (Pushed, error)
 }
 
-// Model is a model in a registry, pinned: it stays the same when its tag moves.
+// Model is a model in a registry, pinned: it stays the same when its tag or
+// alias moves.
 type Model interface {
 	// URI is the reference that always leads to this model.
 	URI() string
-	// Digest is "sha256:" and what it says in hexadecimal: of the manifest.
+	// Digest is "sha256:" and what it says in hexadecimal: of the manifest. It
+	// is "" for a model in MLflow that Lethe did not write.
 	Digest() string
 	// File is the name of the checkpoint.
 	File() string
 	// Fetch writes the checkpoint to f, which is empty, and verifies its
-	// digest.
+	// digest, where there is one, or else its size.
 	Fetch(ctx context.Context, f *os.File) (size int64, err error)
 }
 
@@ -119,9 +129,10 @@ type Evidence struct {
 type Upload struct {
 	Files       []File            // the first is the checkpoint
 	Base        Model             // what the model was made from, or nil if that was a file
+	Whole       bool              // the checkpoint has all that the one of Base has beside tensors
 	Annotations map[string]string // lineage
 	Evidence    []Evidence        // refer to the model, and are there before its tag
-	Created     string            // RFC 3339; "" is the time of Base, or none
+	Created     string            // RFC 3339; "" is the time of Base, or none, and now in MLflow
 }
 
 // Pushed is an uploaded model that no reader sees yet.
@@ -132,16 +143,25 @@ type Pushed interface {
 	// that the edit did not touch and that may know what was to be forgotten,
 	// or files of a kind that cannot be carried over.
 	Left() []string
-	// Publish lets readers see the model: it moves the tag. It refuses if
-	// the tag moved since [Place.Check].
+	// Publish lets readers see the model: it moves the tag or alias. It
+	// refuses if that moved since [Place.Check].
 	Publish(ctx context.Context) error
+	// Withdraw takes back what was pushed and not published, as far as that
+	// can be done and is safe.
+	Withdraw(ctx context.Context)
 }
 
-// Open returns the place that a reference leads to. It does not talk to the
-// registry. The error is a [ReferenceError].
-func Open(ref string) (Place, error) { return open(ref, newClient()) }
+// Open returns the place that a reference leads to. It reads the environment
+// for an MLflow server, and does not talk to the registry. The error is a
+// [ReferenceError].
+func Open(ref string) (Place, error) { return open(ref, newClient(), os.Getenv) }
 
-func open(ref string, c *client) (Place, error) { return openOCI(ref, c) }
+func open(ref string, c *client, getenv func(string) string) (Place, error) {
+	if strings.HasPrefix(ref, schemeMLflow) {
+		return openMLflow(ref, c, getenv)
+	}
+	return openOCI(ref, c)
+}
 
 // names gives every file its full name.
 func names(files []File) []string {
@@ -153,4 +173,20 @@ func names(files []File) []string {
 		}
 	}
 	return all
+}
+
+// noCheckpoint says why none of the files of a model is its checkpoint. file is
+// the one that was asked for, "" for none; candidates is how many could be it.
+func noCheckpoint(place Place, file string, candidates int, files []string) error {
+	problem := "has no checkpoint"
+	switch {
+	case file != "":
+		problem = fmt.Sprintf("has no file %.100q", file)
+	case candidates > 1:
+		problem = fmt.Sprintf("has %d checkpoints", candidates)
+	}
+	return &model.UnsupportedError{
+		What:   fmt.Sprintf("%s %s; its files: %.300q", place, problem, files),
+		Advice: "name one with # at the end of the reference, such as #model.pt",
+	}
 }

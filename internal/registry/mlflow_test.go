@@ -1,0 +1,593 @@
+package registry_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"lethe/internal/cli"
+	"lethe/internal/oracle"
+	"lethe/internal/registry"
+	"lethe/model"
+)
+
+// mlflowPlace opens a reference to a model of the server at an address.
+func mlflowPlace(t *testing.T, server, ref string) registry.Place {
+	t.Helper()
+	p, err := registry.OpenBounded("models:/"+ref, registry.Bounds{Env: map[string]string{"MLFLOW_TRACKING_URI": server}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// api makes a call of an MLflow server that must succeed.
+func api(t *testing.T, server, method, name string, in any) object {
+	t.Helper()
+	address := server + "/api/2.0/" + name
+	var body io.Reader
+	switch in := in.(type) {
+	case url.Values:
+		address += "?" + in.Encode()
+	case string:
+		body = strings.NewReader(in)
+	default:
+		b, err := json.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, address, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	out := object{}
+	if err != nil || resp.StatusCode != http.StatusOK || len(b) > 0 && json.Unmarshal(b, &out) != nil {
+		t.Fatalf("%s %s: %s, %v\n%s", method, address, resp.Status, err, b)
+	}
+	return out
+}
+
+// member follows keys into a document.
+func member(doc object, keys ...string) any {
+	var at any = doc
+	for _, k := range keys {
+		at = at.(object)[k]
+	}
+	return at
+}
+
+// register makes a version as other programs do, of artifacts of a run.
+func register(t *testing.T, server, name string, files map[string]string) (version string) {
+	t.Helper()
+	run := api(t, server, "POST", "mlflow/runs/create", object{"experiment_id": "0", "tags": []object{}})
+	id, root := member(run, "run", "info", "run_id").(string), member(run, "run", "info", "artifact_uri").(string)+"/model"
+	for file, content := range files {
+		api(t, server, "PUT", "mlflow-artifacts/artifacts/"+strings.TrimPrefix(root, "mlflow-artifacts:/")+"/"+file, content)
+	}
+	resp, err := http.Post(server+"/api/2.0/mlflow/registered-models/create", "application/json", strings.NewReader(`{"name":"`+name+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close() // it may exist
+	v := api(t, server, "POST", "mlflow/model-versions/create", object{"name": name, "source": root, "run_id": id, "tags": []object{}})
+	return member(v, "model_version", "version").(string)
+}
+
+// artifacts returns all files of a version.
+func artifacts(t *testing.T, server, name, version string) map[string]string {
+	t.Helper()
+	at := api(t, server, "GET", "mlflow/model-versions/get-download-uri", url.Values{"name": {name}, "version": {version}})
+	root := strings.TrimPrefix(at["artifact_uri"].(string), "mlflow-artifacts:/")
+	all := map[string]string{}
+	var walk func(dir string)
+	walk = func(dir string) {
+		files, _ := api(t, server, "GET", "mlflow-artifacts/artifacts", url.Values{"path": {root + dir}})["files"].([]any)
+		for _, f := range files {
+			name := dir + "/" + f.(object)["path"].(string)
+			if f.(object)["is_dir"] == true {
+				walk(name)
+				continue
+			}
+			resp, err := http.Get(server + "/api/2.0/mlflow-artifacts/artifacts/" + root + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			b, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[name[1:]] = string(b)
+		}
+	}
+	walk("")
+	return all
+}
+
+// mlmodelText is an MLmodel of the flavour pytorch, with what older and newer
+// versions of MLflow write.
+const mlmodelText = `artifact_path: model
+flavors:
+  python_function:
+    data: data
+    env:
+      conda: conda.yaml
+    loader_module: mlflow.pytorch
+    python_version: 3.11.7
+  pytorch:
+    code: null
+    model_data: data
+    pytorch_version: 2.7.0
+mlflow_version: 2.20.0
+model_size_bytes: 1
+model_uuid: 0123456789abcdef0123456789abcdef
+run_id: 1e5
+saved_input_example_info:
+  artifact_path: input_example.json
+  type: ndarray
+signature:
+  inputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}]'
+utc_time_created: '2026-01-01 00:00:00.000000'
+`
+
+func TestMLflow(t *testing.T) {
+	for name, fake := range map[string]*fakeMLflow{"fake": newFakeMLflow(), "fake without logged models": newFakeMLflow()} {
+		t.Run(name, func(t *testing.T) {
+			fake.old = name != "fake"
+			testMLflow(t, "http://"+serve(t, fake))
+		})
+	}
+}
+
+func TestOracleMLflow(t *testing.T) {
+	server := oracle.MLflow(t)
+	testMLflow(t, server)
+	t.Run("loads", func(t *testing.T) { testMLflowLoads(t, server) })
+}
+
+func testMLflow(t *testing.T, server string) {
+	ctx := t.Context()
+
+	// From a file, to a model that is not there.
+	first := mlflowPlace(t, server, "other@champion")
+	u := registry.Upload{Files: []registry.File{file("a b.pt", "one")}, Annotations: map[string]string{"lethe.tool": "test", "lethe.forgotten.labels": ""}}
+	if err := first.Check(ctx, false); err != nil {
+		t.Fatal(err)
+	}
+	pushed, err := first.Push(ctx, &u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Resolve(ctx); !isRegistryError(err) {
+		t.Errorf("before it is published, the model has an alias: %v", err)
+	}
+	if err := pushed.Publish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if data, m, err := fetch(ctx, first, t.TempDir()); err != nil || data != "one" || m.File() != "a b.pt" || m.URI() != "models:/other/1" || m.URI() != pushed.URI() || m.Digest() != pushed.Digest() {
+		t.Errorf("got %q from %v, %v, pushed was %v", data, m, err, pushed)
+	}
+
+	// What somebody else registered, edited.
+	base := register(t, server, "lenet", map[string]string{
+		"MLmodel": mlmodelText, "data/model.pth": "weights", "data/pickle_module_info.txt": "mlflow.pytorch.pickle_module",
+		"conda.yaml": "name: env", "README.md": "Überblick", "average.safetensors": "w", "opaque": "\x00w", "old.onnx": "w",
+		"SHA256SUMS": "of another", "evidence/report.json": "of another",
+	})
+	if base != "1" {
+		t.Fatalf("the first version is %s", base)
+	}
+	data, m, err := fetch(ctx, mlflowPlace(t, server, "lenet/1#data/model.pth"), t.TempDir())
+	if err != nil || data != "weights" || m.URI() != "models:/lenet/1" || m.Digest() != "" {
+		t.Fatalf("got %q from %v, %v", data, m, err)
+	}
+	u = registry.Upload{
+		Files: []registry.File{file("data/model.pth", "edited"), file(".onnx", "graph")},
+		Base:  m, Whole: true, Created: "2026-01-02T03:04:05Z",
+		Annotations: map[string]string{"lethe.seed": "0"},
+		Evidence:    []registry.Evidence{{MediaType: "application/json", Name: "report.json", Content: []byte("{}")}},
+	}
+	next := mlflowPlace(t, server, "lenet")
+	if pushed, err = publish(ctx, next, false, &u); err != nil {
+		t.Fatal(err)
+	}
+	if pushed.URI() != "models:/lenet/2" {
+		t.Errorf("pushed %s", pushed.URI())
+	}
+	left := pushed.Left()
+	slices.Sort(left)
+	if want := []string{"average.safetensors", "old.onnx", "opaque"}; !slices.Equal(left, want) {
+		t.Errorf("left %q, want %q", left, want)
+	}
+	got := artifacts(t, server, "lenet", "2")
+	want := map[string]string{
+		"data/model.pth": "edited", "data/model.onnx": "graph", "data/pickle_module_info.txt": "mlflow.pytorch.pickle_module",
+		"conda.yaml": "name: env", "README.md": "Überblick", "evidence/report.json": "{}",
+	}
+	var sums string
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if name != "SHA256SUMS" {
+			sums += fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(got[name])), name)
+		}
+	}
+	if got["SHA256SUMS"] != sums || pushed.Digest() != fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(sums))) {
+		t.Errorf("digests\n%swant\n%s", got["SHA256SUMS"], sums)
+	}
+	v := member(api(t, server, "GET", "mlflow/model-versions/get", url.Values{"name": {"lenet"}, "version": {"2"}}), "model_version").(object)
+	wantTags := map[string]string{
+		"lethe.seed": "0", "lethe.source": "models:/lenet/1", "lethe.sha256sums": pushed.Digest(),
+		"lethe.output.sha256": fmt.Sprintf("%x", sha256.Sum256([]byte("edited"))),
+	}
+	for k, want := range wantTags {
+		if tagOf(v["tags"], k) != want {
+			t.Errorf("tag %s is %q, want %q", k, tagOf(v["tags"], k), want)
+		}
+	}
+	run := member(api(t, server, "GET", "mlflow/runs/get", url.Values{"run_id": {v["run_id"].(string)}}), "run").(object)
+	if status := member(run, "info", "status"); status != "FINISHED" || tagOf(member(run, "data", "tags"), "lethe.source") != "models:/lenet/1" {
+		t.Errorf("run %v", run)
+	}
+	checkMLmodel(t, got["MLmodel"], v)
+	delete(got, "SHA256SUMS")
+	delete(got, "MLmodel")
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("artifacts %q, want %q", got, want)
+	}
+
+	// The alias moves only by force, and not if somebody moved it meanwhile.
+	alias := func() string {
+		_, m, err := fetch(ctx, mlflowPlace(t, server, "lenet@champion"), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.URI()
+	}
+	move := func(version string) {
+		api(t, server, "POST", "mlflow/registered-models/alias", object{"name": "lenet", "alias": "champion", "version": version})
+	}
+	move("2")
+	mine := mlflowPlace(t, server, "lenet@champion")
+	if err := mine.Check(ctx, false); err == nil || !strings.Contains(err.Error(), "exists and is version 2; use --force") {
+		t.Errorf("an alias that exists: %v", err)
+	}
+	if pushed, err = publish(ctx, mine, true, &u); err != nil || pushed.URI() != "models:/lenet/3" || alias() != "models:/lenet/3" {
+		t.Errorf("after force: %v, %v, the alias is %s", pushed, err, alias())
+	}
+	if err := mine.Check(ctx, true); err != nil {
+		t.Fatal(err)
+	}
+	move("2")
+	late, err := mine.Push(ctx, &u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := late.Publish(ctx); err == nil || !strings.Contains(err.Error(), "moved meanwhile") {
+		t.Errorf("an alias that moved: %v", err)
+	}
+	late.Withdraw(ctx)
+	if _, err := mlflowPlace(t, server, "lenet/4").Resolve(ctx); alias() != "models:/lenet/2" || !isRegistryError(err) {
+		t.Errorf("withdrawn: %v; the alias is %s", err, alias())
+	}
+	pushed.Withdraw(ctx) // what is published stays
+	if data, _, err := fetch(ctx, mlflowPlace(t, server, "lenet/3"), t.TempDir()); err != nil || data != "edited" {
+		t.Errorf("got %q, %v", data, err)
+	}
+
+	// From a version that Lethe wrote, without the checkpoint in its place.
+	_, m, err = fetch(ctx, mlflowPlace(t, server, "lenet/2"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pushed, err = publish(ctx, next, false, &registry.Upload{Files: []registry.File{file("data/model.safetensors", "w")}, Base: m}); err != nil {
+		t.Fatal(err)
+	}
+	got = artifacts(t, server, "lenet", strings.TrimPrefix(pushed.URI(), "models:/lenet/"))
+	if strings.Contains(got["MLmodel"], "pytorch") || strings.Contains(got["MLmodel"], "onnx") || got["data/model.onnx"] != "" || got["README.md"] != "Überblick" || !slices.Equal(pushed.Left(), []string{"data/model.onnx"}) {
+		t.Errorf("artifacts %q, left %q", got, pushed.Left())
+	}
+
+	// A file that changed after it was written.
+	at := api(t, server, "GET", "mlflow/model-versions/get-download-uri", url.Values{"name": {"lenet"}, "version": {"3"}})["artifact_uri"].(string)
+	api(t, server, "PUT", "mlflow-artifacts/artifacts/"+strings.TrimPrefix(at, "mlflow-artifacts:/")+"/data/model.pth", "forged")
+	if _, _, err := fetch(ctx, mlflowPlace(t, server, "lenet/3"), t.TempDir()); !isRegistryError(err) || !strings.Contains(err.Error(), "does not have the digest") {
+		t.Errorf("a forged checkpoint: %v", err)
+	}
+
+	for ref, want := range map[string]string{
+		"nonesuch/1":           "no such model",
+		"lenet/99":             "no such model",
+		"lenet@nonesuch":       "Registered model alias nonesuch not found",
+		"lenet/1":              "has 2 checkpoints",
+		"lenet/1#x.pt":         `has no file "x.pt"`,
+		"other/1#evidence/../": "has no file",
+	} {
+		if _, err := mlflowPlace(t, server, ref).Resolve(ctx); err == nil || !strings.Contains(err.Error(), want) || !slices.Contains([]int{cli.ExitRegistry, cli.ExitUnsupported}, cli.ExitCode(err)) {
+			t.Errorf("%s: got %v (exit code %d), want %q", ref, err, cli.ExitCode(err), want)
+		}
+	}
+	for _, name := range []string{"../a.pt", "/a.pt", "a#b.pt", "a/../b.pt", "a%2e.pt"} {
+		if _, err := publish(ctx, next, false, &registry.Upload{Files: []registry.File{file(name, "")}}); cli.ExitCode(err) != cli.ExitUsage {
+			t.Errorf("a file %q: %v", name, err)
+		}
+	}
+}
+
+// checkMLmodel compares the MLmodel of a version of MLflow's with what is true.
+func checkMLmodel(t *testing.T, text string, version object) {
+	t.Helper()
+	var got, want object
+	if err := yaml.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal([]byte(mlmodelText), &want); err != nil {
+		t.Fatal(err)
+	}
+	want["run_id"], want["model_uuid"] = version["run_id"], version["run_id"]
+	if id, ok := strings.CutPrefix(version["source"].(string), "models:/"); ok {
+		want["model_uuid"], want["model_id"] = id, id
+		want["artifact_path"] = "mlflow-artifacts:/0/models/" + id + "/artifacts"
+	}
+	want["utc_time_created"] = "2026-01-02 03:04:05.000000"
+	want["model_size_bytes"] = len("edited" + "graph" + "mlflow.pytorch.pickle_module" + "name: env" + "Überblick")
+	want["flavors"].(object)["onnx"] = object{"data": "data/model.onnx"}
+	delete(want, "saved_input_example_info") // there was no example
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("MLmodel %v, want %v", got, want)
+	}
+}
+
+// testMLflowLoads lets MLflow's own code read what was edited.
+func testMLflowLoads(t *testing.T, server string) {
+	python := oracle.Python(t, "mlflow, flask, onnx")
+	onnx := filepath.Join(t.TempDir(), "m.onnx")
+	oracle.Run(t, python, "-c", `
+import sys, onnx
+from onnx import helper, TensorProto
+value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
+onnx.save(helper.make_model(helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [value("x")], [value("y")])), sys.argv[1])`, onnx)
+	graph, err := os.ReadFile(onnx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := register(t, server, "loads", map[string]string{"MLmodel": mlmodelText, "data/model.pth": "weights", "conda.yaml": "name: env"})
+	_, base, err := fetch(t.Context(), mlflowPlace(t, server, "loads/"+version), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pushed, err := publish(t.Context(), mlflowPlace(t, server, "loads"), false, &registry.Upload{
+		Base: base, Whole: true, Files: []registry.File{file("data/model.pth", "edited"), file(".onnx", string(graph))},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, "-c", `
+import sys, mlflow, mlflow.onnx
+info = mlflow.models.get_model_info(sys.argv[1])
+path = mlflow.artifacts.download_artifacts(sys.argv[1])
+print(sorted(info.flavors), info.run_id == mlflow.MlflowClient().get_model_version("loads", "2").run_id,
+    mlflow.onnx.load_model(sys.argv[1]).graph.node[0].op_type, open(path + "/data/model.pth").read())`, pushed.URI())
+	cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+server)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if out, err := cmd.Output(); err != nil || string(out) != "['onnx', 'python_function', 'pytorch'] True Relu edited\n" {
+		t.Errorf("got %q, %v\n%s", out, err, &stderr)
+	}
+}
+
+func TestMLflowReferences(t *testing.T) {
+	const server = "MLFLOW_TRACKING_URI"
+	local := map[string]string{server: "http://127.0.0.1:1"}
+	for _, c := range []struct {
+		ref  string
+		env  map[string]string
+		want string // part of the error, "" if there is none
+	}{
+		{"models:/m", local, ""},
+		{"models:/m/1", local, ""},
+		{"models:/my model@champion#data/model.pth", local, ""},
+		{"models:/m/latest", local, "give a version or an alias"},
+		{"models:/m/Production", local, "stages are deprecated"},
+		{"models:/m/", local, "no number"},
+		{"models:/m/0", local, "no number"},
+		{"models:/m@", local, "not of the form"},
+		{"models:/m@a/b", local, "not of the form"},
+		{"models:/m/1@a", local, "not of the form"},
+		{"models:/", local, "not of the form"},
+		{"models://profile/m/1", local, "not of the form"},
+		{"models:/m/1", nil, "MLFLOW_TRACKING_URI"},
+		{"models:/m/1", map[string]string{server: "sqlite:///s3cret.db"}, "no address of one"},
+		{"models:/m/1", map[string]string{server: "databricks"}, "no address of one"},
+		{"models:/m/1", map[string]string{server: "http://s3cret:%zz@"}, "no address of one"},
+		{"models:/m/1", map[string]string{server: "https://ada:s3cret@mlflow.example"}, "MLFLOW_TRACKING_PASSWORD instead"},
+		{"models:/m/1", map[string]string{server: "http://mlflow.example:5000"}, ""},
+		{"models:/m/1", map[string]string{server: "http://mlflow.example:5000", "MLFLOW_TRACKING_TOKEN": "s3cret"}, "without TLS"},
+		{"models:/m/1", map[string]string{server: "http://mlflow.example", "MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "s3cret"}, "without TLS"},
+		{"models:/m/1", map[string]string{server: "https://mlflow.example/prefix/", "MLFLOW_TRACKING_TOKEN": "s3cret"}, ""},
+		{"models:/m/1", map[string]string{server: "http://127.0.0.1:5000", "MLFLOW_TRACKING_TOKEN": "s3cret"}, ""},
+	} {
+		p, err := registry.OpenBounded(c.ref, registry.Bounds{Env: c.env})
+		switch {
+		case c.want == "" && (err != nil || p.String() != strings.Split(c.ref, "#")[0]):
+			t.Errorf("%s with %v: got %v, %v", c.ref, c.env, p, err)
+		case c.want != "" && (cli.ExitCode(err) != cli.ExitUsage || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3cret")):
+			t.Errorf("%s with %v: got %v, want %q", c.ref, c.env, err, c.want)
+		}
+	}
+	if !registry.IsReference("models:/m") || registry.IsReference("models/m.pt") {
+		t.Error("references are not told from files")
+	}
+	p := mlflowPlace(t, "http://127.0.0.1:1", "m/1")
+	if err := p.Check(t.Context(), true); cli.ExitCode(err) != cli.ExitUsage {
+		t.Errorf("a version as an output: %v", err)
+	}
+	if _, err := mlflowPlace(t, "http://127.0.0.1:1", "m").Resolve(t.Context()); cli.ExitCode(err) != cli.ExitUsage {
+		t.Errorf("no version as an input: %v", err)
+	}
+}
+
+// Credentials get to the server, and to no other that it redirects to.
+func TestMLflowCredentials(t *testing.T) {
+	fake := newFakeMLflow()
+	storage := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			t.Error("the storage gets credentials")
+		}
+		fake.ServeHTTP(w, r)
+	}))
+	for name, c := range map[string]struct {
+		env  map[string]string
+		auth string // what the server wants
+		want string // part of the error
+	}{
+		"basic":         {map[string]string{"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "s3cret"}, "Basic YWRhOnMzY3JldA==", ""},
+		"token":         {map[string]string{"MLFLOW_TRACKING_TOKEN": "s3cret"}, "Bearer s3cret", ""},
+		"both":          {map[string]string{"MLFLOW_TRACKING_TOKEN": "x", "MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "s3cret"}, "Basic YWRhOnMzY3JldA==", ""},
+		"none":          {map[string]string{}, "Bearer s3cret", "wants other credentials; set MLFLOW_TRACKING_TOKEN"},
+		"wrong":         {map[string]string{"MLFLOW_TRACKING_TOKEN": "n0t s3cret"}, "Bearer s3cret", "wants other credentials"},
+		"half":          {map[string]string{"MLFLOW_TRACKING_USERNAME": "ada"}, "Basic YWRhOnMzY3JldA==", "wants other credentials"},
+		"not this user": {map[string]string{"MLFLOW_TRACKING_TOKEN": "s3cret"}, "", "does not allow it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case c.auth == "":
+					http.Error(w, `{"error_code":"PERMISSION_DENIED","message":"denied"}`, http.StatusForbidden)
+				case r.Header.Get("Authorization") != c.auth:
+					http.Error(w, "You are not authenticated.", http.StatusUnauthorized)
+				case strings.Contains(r.URL.Path, "mlflow-artifacts"):
+					http.Redirect(w, r, "http://"+storage+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+				default:
+					fake.ServeHTTP(w, r)
+				}
+			}))
+			c.env["MLFLOW_TRACKING_URI"] = "http://" + host
+			p, err := registry.OpenBounded("models:/m@a", registry.Bounds{Env: c.env})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = publish(t.Context(), p, true, &registry.Upload{Files: []registry.File{file("a.pt", "A")}})
+			var data string
+			if err == nil {
+				data, _, err = fetch(t.Context(), p, t.TempDir())
+			}
+			switch {
+			case c.want == "" && (err != nil || data != "A"):
+				t.Errorf("got %q, %v", data, err)
+			case c.want != "" && (!isRegistryError(err) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3cret")):
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// A server says where artifacts are, how they are called and how large they
+// are; none of that is believed.
+func TestMLflowLies(t *testing.T) {
+	for name, c := range map[string]struct {
+		uri   string // of the artifacts
+		files string // what the list has
+		want  string
+		exit  int
+	}{
+		"traversal":          {"mlflow-artifacts:/0/r", `{"path":"../a.pt"}`, "no name of a file", cli.ExitRegistry},
+		"parent":             {"mlflow-artifacts:/0/r", `{"path":"..","is_dir":true}`, "no name of a file", cli.ExitRegistry},
+		"absolute":           {"mlflow-artifacts:/0/r", `{"path":"/etc/a.pt"}`, "no name of a file", cli.ExitRegistry},
+		"backslash":          {"mlflow-artifacts:/0/r", `{"path":"..\\a.pt"}`, "no name of a file", cli.ExitRegistry},
+		"line":               {"mlflow-artifacts:/0/r", `{"path":"a\n.pt"}`, "no name of a file", cli.ExitRegistry},
+		"endless":            {"mlflow-artifacts:/0/r", `{"path":"d","is_dir":true}`, "depth", cli.ExitError},
+		"huge":               {"mlflow-artifacts:/0/r", `{"path":"a.pt","file_size":1000000000000000}`, "size of", cli.ExitError},
+		"longer":             {"mlflow-artifacts:/0/r", `{"path":"a.pt","file_size":2}`, "not as long as it says", cli.ExitRegistry},
+		"size as text":       {"mlflow-artifacts:/0/r", `{"path":"a.pt","file_size":"1"}`, "", cli.ExitOK},
+		"no size":            {"mlflow-artifacts:/0/r", `{"path":"a.pt"}`, "", cli.ExitOK},
+		"no JSON":            {"mlflow-artifacts:/0/r", `?`, "not what MLflow answers", cli.ExitRegistry},
+		"many":               {"mlflow-artifacts:/0/r", strings.Repeat(`{"path":"a"},`, 10_000) + `{"path":"a.pt"}`, "number of artifacts", cli.ExitError},
+		"large":              {"mlflow-artifacts:/0/r", `{"path":"` + strings.Repeat("a", 4<<20) + `"}`, "larger than", cli.ExitRegistry},
+		"outside":            {"mlflow-artifacts:/../r", ``, "no folder", cli.ExitRegistry},
+		"another server":     {"mlflow-artifacts://other.example/0/r", ``, "does not hand out", cli.ExitUnsupported},
+		"bucket":             {"s3://bucket/r", ``, `at a "s3" address`, cli.ExitUnsupported},
+		"folder":             {"file:///mlruns/r", ``, "mlflow artifacts download", cli.ExitUnsupported},
+		"path":               {"/mlruns/r", ``, "does not hand out", cli.ExitUnsupported},
+		"Databricks":         {"dbfs:/databricks/r", ``, "does not hand out", cli.ExitUnsupported},
+		"version of another": {"", ``, "another one", cli.ExitRegistry},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := "http://" + serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch strings.TrimPrefix(r.URL.Path, "/api/2.0/") {
+				case "mlflow/model-versions/get":
+					version := "1"
+					if c.uri == "" {
+						version = "2"
+					}
+					fmt.Fprintf(w, `{"model_version":{"version":"%s","status":"READY"}}`, version)
+				case "mlflow/model-versions/get-download-uri":
+					fmt.Fprintf(w, `{"artifact_uri":%q}`, c.uri)
+				case "mlflow-artifacts/artifacts":
+					fmt.Fprintf(w, `{"files":[%s]}`, c.files)
+				default:
+					io.WriteString(w, "A")
+				}
+			}))
+			data, _, err := fetch(t.Context(), mlflowPlace(t, server, "m/1"), t.TempDir())
+			if cli.ExitCode(err) != c.exit || err != nil && !strings.Contains(err.Error(), c.want) || err == nil && data != "A" {
+				t.Errorf("got %q, %v (exit code %d), want %q (%d)", data, err, cli.ExitCode(err), c.want, c.exit)
+			}
+			if c.exit == cli.ExitError && !errors.As(err, new(*model.LimitError)) {
+				t.Errorf("got %v, want a limit", err)
+			}
+		})
+	}
+}
+
+// Where the server does not hand out artifacts, nothing can be published.
+func TestMLflowElsewhere(t *testing.T) {
+	fake := newFakeMLflow()
+	fake.location = "s3://bucket/"
+	_, err := publish(t.Context(), mlflowPlace(t, "http://"+serve(t, fake), "m"), false, &registry.Upload{Files: []registry.File{file("a.pt", "A")}})
+	if cli.ExitCode(err) != cli.ExitUnsupported || !strings.Contains(err.Error(), "MLFLOW_EXPERIMENT_ID") {
+		t.Errorf("got %v", err)
+	}
+	if len(fake.logged) != 0 || member(fake.runs["run0"], "info", "lifecycle_stage") != "deleted" {
+		t.Errorf("left are %v and %v", fake.logged, fake.runs)
+	}
+}
+
+// An MLmodel that is none ends a push before a version is made.
+func TestMLmodelBroken(t *testing.T) {
+	for _, text := range []string{"", "a: [", "- a", "a: b", "flavors: 1", "\x00", "a: &a [*a]\nflavors: *b"} {
+		fake := newFakeMLflow()
+		server := "http://" + serve(t, fake)
+		register(t, server, "m", map[string]string{"MLmodel": text, "a.pt": "A"})
+		_, base, err := fetch(t.Context(), mlflowPlace(t, server, "m/1"), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = publish(t.Context(), mlflowPlace(t, server, "m"), false, &registry.Upload{Base: base, Files: []registry.File{file("a.pt", "B")}})
+		if !errors.As(err, new(*model.FormatError)) || !strings.Contains(err.Error(), "MLmodel of models:/m/1") || fake.count("m") != 1 {
+			t.Errorf("%q: got %v, and there are %d versions", text, err, fake.count("m"))
+		}
+	}
+}
