@@ -68,20 +68,16 @@ func refers(ts *testscript.TestScript, _ bool, args []string) {
 // A command is killed at each request of a push in turn. The tag leads to the
 // model before, whole, and the same command then succeeds.
 func TestRegistryKill(t *testing.T) {
-	bin := binaries(t)
-	base, err := filepath.Abs("../fixtures/lenet-fashion.pt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	killAtEach(t, ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))), func(host string, kill int) string {
+		return fmt.Sprintf("oci+http://%s/m%d:v1", host, kill)
+	})
+}
+
+// killAtEach does that with a registry. ref returns a reference that is new for
+// each kill: what was uploaded before a kill is not uploaded again.
+func killAtEach(t *testing.T, h http.Handler, ref func(host string, kill int) string) {
 	dir := t.TempDir()
-	t.Setenv("DOCKER_CONFIG", dir)
-	run := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command(filepath.Join(bin, "ptconvert"), args...).CombinedOutput(); err != nil {
-			t.Fatalf("ptconvert %v: %v\n%s", args, err, out)
-		}
-	}
-	h := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	var requests, last atomic.Int64
 	reached := make(chan struct{}, 1)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -95,7 +91,7 @@ func TestRegistryKill(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	host := strings.TrimPrefix(s.URL, "http://")
-	// Pulls what is at a tag.
+	// Pulls what is at a reference.
 	read := func(ref string) []byte {
 		t.Helper()
 		place, err := registry.Open(ref)
@@ -121,15 +117,14 @@ func TestRegistryKill(t *testing.T) {
 		return b
 	}
 	for kill := 1; ; kill++ {
-		// What was uploaded before the kill is not uploaded again, so each
-		// gets its own name and content.
-		ref := fmt.Sprintf("oci+http://%s/m%d:v1", host, kill)
+		ref := ref(host, kill)
 		last.Store(0)
-		run("--root", "old", base, ref)
+		command(t, "ptconvert", "--root", "old", base, ref)
 		old := read(ref)
+		again := []string{"--force", "--root", fmt.Sprint("new", kill), base, ref}
 		requests.Store(0)
 		last.Store(int64(kill))
-		cmd := exec.Command(filepath.Join(bin, "ptconvert"), "--force", "--root", fmt.Sprint("new", kill), base, ref)
+		cmd := exec.Command(filepath.Join(binaries(t), "ptconvert"), again...)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +147,11 @@ func TestRegistryKill(t *testing.T) {
 			<-ended
 			last.Store(0)
 			if !bytes.Equal(read(ref), old) {
-				t.Errorf("killed at request %d, the tag does not lead to the old model", kill)
+				t.Errorf("killed at request %d, %s does not lead to the old model", kill, ref)
+			}
+			command(t, "ptconvert", again...)
+			if bytes.Equal(read(ref), old) {
+				t.Errorf("killed at request %d and run again, the command did not publish", kill)
 			}
 		}
 	}
