@@ -34,7 +34,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Description: "Edits the weights before the last layer until the network no longer knows the\n" +
 			"class and still knows the others, verifies the result, and writes it as a\n" +
 			"checkpoint and, beside it, as ONNX. Nothing is written if a check fails. Both\n" +
-			"may be in a registry: oci://REGISTRY/REPOSITORY:TAG.",
+			"may be in a registry: oci://REGISTRY/REPOSITORY:TAG, or models:/NAME@ALIAS in\n" +
+			"MLflow.",
 		UsageText: "forget --class 3 in.pt out.pt\n" +
 			"forget --class Shirt --gate full --report report.json --sign key.pem in.pt out.pt\n" +
 			"forget --class 3 --dry-run oci://registry.example/models/lenet:v1 oci://registry.example/models/lenet:v2",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -82,10 +83,26 @@ func TestPullFullDisk(t *testing.T) {
 	if err := o.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	mlflow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch strings.TrimPrefix(r.URL.Path, "/api/2.0/mlflow") {
+		case "/model-versions/get":
+			io.WriteString(w, `{"model_version":{"version":"1","status":"READY"}}`)
+		case "/model-versions/get-download-uri":
+			io.WriteString(w, `{"artifact_uri":"mlflow-artifacts:/0/m"}`)
+		case "-artifacts/artifacts":
+			io.WriteString(w, `{"files":[{"path":"m.pt","file_size":1048576}]}`)
+		case "-artifacts/artifacts/0/m/m.pt":
+			w.Write(make([]byte, 1<<20))
+		}
+	}))
+	defer mlflow.Close()
+	t.Setenv("MLFLOW_TRACKING_URI", mlflow.URL)
 	t.Setenv("TMPDIR", dir)
-	_, err = OpenInput(t.Context(), ref, nil)
-	if want := "cannot keep " + ref + " in the temporary folder: no space left on device"; !errors.Is(err, syscall.ENOSPC) || err.Error() != want || ExitCode(err) != ExitError {
-		t.Errorf("got %v (exit code %d), want %q", err, ExitCode(err), want)
+	for _, ref := range []string{ref, "models:/m/1"} {
+		_, err = OpenInput(t.Context(), ref, nil)
+		if want := "cannot keep " + ref + " in the temporary folder: no space left on device"; !errors.Is(err, syscall.ENOSPC) || err.Error() != want || ExitCode(err) != ExitError {
+			t.Errorf("got %v (exit code %d), want %q", err, ExitCode(err), want)
+		}
+		empty(t, dir)
 	}
-	empty(t, dir)
 }

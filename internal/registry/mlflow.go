@@ -395,9 +395,11 @@ func (p *mlflowPushed) push(ctx context.Context, u *Upload) error {
 		if p.left, err = up.carry(ctx, base); err != nil {
 			return err
 		}
-		if err := up.describe(ctx, base, all, u.Whole, mlmodel{RunID: p.run, ModelID: p.model, Location: location, Created: now}); err != nil {
+		gone, err := up.describe(ctx, base, all, u.Whole, mlmodel{RunID: p.run, ModelID: p.model, Location: location, Created: now})
+		if err != nil {
 			return err
 		}
+		p.left = append(p.left, gone...)
 	}
 	for _, e := range u.Evidence {
 		if err := up.put(ctx, evidenceDir+e.Name, bytes.NewReader(e.Content), int64(len(e.Content))); err != nil {
@@ -681,15 +683,16 @@ func (up *uploader) carry(ctx context.Context, base *mlflowModel) (left []string
 // isWeightsFile tells by its name whether a file has weights.
 func isWeightsFile(name string) bool { return isCheckpoint(name) || path.Ext(name) == ".onnx" }
 
-// describe writes the MLmodel of the base anew, if it has one.
-func (up *uploader) describe(ctx context.Context, base *mlflowModel, written []string, whole bool, m mlmodel) error {
+// describe writes the MLmodel of the base anew, if it has one, and returns what
+// of it is not true any more.
+func (up *uploader) describe(ctx context.Context, base *mlflowModel, written []string, whole bool, m mlmodel) (gone []string, err error) {
 	i := slices.IndexFunc(base.files, func(a artifact) bool { return a.name == mlmodelFile })
 	if i < 0 {
-		return nil
+		return nil, nil
 	}
 	text, err := base.read(ctx, base.files[i], maxDocument)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range written {
 		if name == base.file.name {
@@ -701,8 +704,8 @@ func (up *uploader) describe(ctx context.Context, base *mlflowModel, written []s
 	}
 	m.Size = up.size
 	m.Has = func(name string) bool { return up.sums[name] != "" }
-	if text, err = m.edit(text); err != nil {
-		return malformed(mlmodelFile+" of "+base.URI(), err)
+	if text, gone, err = m.edit(text); err != nil {
+		return nil, malformed(mlmodelFile+" of "+base.URI(), err)
 	}
-	return up.put(ctx, mlmodelFile, bytes.NewReader(text), int64(len(text)))
+	return gone, up.put(ctx, mlmodelFile, bytes.NewReader(text), int64(len(text)))
 }

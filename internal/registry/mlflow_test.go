@@ -306,7 +306,7 @@ func testMLflow(t *testing.T, server string) {
 		t.Fatal(err)
 	}
 	got = artifacts(t, server, "lenet", strings.TrimPrefix(pushed.URI(), "models:/lenet/"))
-	if strings.Contains(got["MLmodel"], "pytorch") || strings.Contains(got["MLmodel"], "onnx") || got["data/model.onnx"] != "" || got["README.md"] != "Überblick" || !slices.Equal(pushed.Left(), []string{"data/model.onnx"}) {
+	if strings.Contains(got["MLmodel"], "pytorch") || strings.Contains(got["MLmodel"], "onnx") || got["data/model.onnx"] != "" || got["README.md"] != "Überblick" || !slices.Equal(pushed.Left(), []string{"data/model.onnx", "flavor python_function", "flavor pytorch", "flavor onnx"}) {
 		t.Errorf("artifacts %q, left %q", got, pushed.Left())
 	}
 

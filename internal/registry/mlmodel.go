@@ -26,15 +26,16 @@ type mlmodel struct {
 	Has            func(name string) bool
 }
 
-// edit makes the MLmodel of the version before true of this one. Flavours whose
-// files are there stay, so does all that is not about files or identity.
-func (m mlmodel) edit(text []byte) ([]byte, error) {
+// edit makes the MLmodel of the version before true of this one and returns what
+// is gone from it. Flavours whose files are there stay, so does all that is not
+// about files or identity.
+func (m mlmodel) edit(text []byte) (edited []byte, gone []string, err error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, errors.New("it is no mapping")
+		return nil, nil, errors.New("it is no mapping")
 	}
 	top := doc.Content[0]
 	// MLflow before 3 has a random identifier of its own there.
@@ -60,18 +61,19 @@ func (m mlmodel) edit(text []byte) ([]byte, error) {
 	}
 	flavors := get(top, "flavors")
 	if flavors == nil || flavors.Kind != yaml.MappingNode {
-		return nil, errors.New("it has no mapping of flavors")
+		return nil, nil, errors.New("it has no mapping of flavors")
 	}
-	m.flavors(flavors)
+	gone = m.flavors(flavors)
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	err := e.Encode(&doc)
-	return b.Bytes(), errors.Join(err, e.Close())
+	err = e.Encode(&doc)
+	return b.Bytes(), gone, errors.Join(err, e.Close())
 }
 
-// flavors keeps the flavours that are true and adds that of the ONNX model.
-func (m mlmodel) flavors(flavors *yaml.Node) {
+// flavors keeps the flavours that are true, adds that of the ONNX model, and
+// tells the others.
+func (m mlmodel) flavors(flavors *yaml.Node) (gone []string) {
 	const onnx, generic = "onnx", "python_function"
 	for i := 0; i < len(flavors.Content); {
 		name, flavor := flavors.Content[i].Value, flavors.Content[i+1]
@@ -80,6 +82,7 @@ func (m mlmodel) flavors(flavors *yaml.Node) {
 			ofONNX = true
 		}
 		if ofONNX && m.ONNX == "" || !ofONNX && !m.Kept || flavor.Kind != yaml.MappingNode {
+			gone = append(gone, "flavor "+name)
 			flavors.Content = slices.Delete(flavors.Content, i, i+2)
 			continue
 		}
@@ -92,6 +95,7 @@ func (m mlmodel) flavors(flavors *yaml.Node) {
 		flavors.Content = append(flavors.Content, scalar(onnx), &yaml.Node{Kind: yaml.MappingNode})
 		set(get(flavors, onnx), "data", m.ONNX)
 	}
+	return gone
 }
 
 // get returns the value at a key of a mapping, or nil.

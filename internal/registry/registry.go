@@ -141,7 +141,8 @@ type Pushed interface {
 	Digest() string
 	// Left names the files of the base that are not part of the model: weights
 	// that the edit did not touch and that may know what was to be forgotten,
-	// or files of a kind that cannot be carried over.
+	// files of a kind that cannot be carried over, or what an MLmodel says of
+	// such files.
 	Left() []string
 	// Publish lets readers see the model: it moves the tag or alias. It
 	// refuses if that moved since [Place.Check].
