@@ -17,9 +17,8 @@ import (
 // A real MLflow server: a model is registered with MLflow's own library, edited
 // by reference, loaded with MLflow's library again; and commands are killed.
 func TestOracleMLflow(t *testing.T) {
-	python := oracle.Python(t, "mlflow, flask, onnx, onnxruntime")
+	python := oracle.Python(t, "mlflow, onnx, onnxruntime")
 	server := oracle.MLflow(t)
-	t.Setenv("MLFLOW_TRACKING_URI", server)
 	t.Run("forget", func(t *testing.T) { testMLflowForget(t, python) })
 	t.Run("kill", func(t *testing.T) {
 		u, err := url.Parse(server)

@@ -33,24 +33,39 @@ func DockerRegistry(t *testing.T) string {
 }
 
 // MLflow starts an MLflow server with a new store of its own on a free port of
-// this machine and returns its address. Without the Python modules mlflow and
-// flask the test is skipped, or fails if REQUIRE_ORACLE=1. It takes seconds.
+// this machine and returns its address. It wants a password; until the test ends,
+// address and credentials are in the environment. Without the Python modules
+// mlflow and flask_wtf the test is skipped, or fails if REQUIRE_ORACLE=1. It takes
+// seconds.
 func MLflow(t *testing.T) string {
 	t.Helper()
-	// A part of MLflow, without the server, has the name of the whole.
-	python := Python(t, "mlflow, flask")
+	python := Python(t, "mlflow, flask_wtf") // the second comes with mlflow[auth]
 	dir, host := t.TempDir(), freePort(t)
 	address, port, err := net.SplitHostPort(host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(python, "-m", "mlflow", "server", "--workers", "1", "--host", address, "--port", port,
+	cmd := exec.Command(python, "-m", "mlflow", "server", "--app-name", "basic-auth", "--workers", "1", "--host", address, "--port", port,
 		"--backend-store-uri", "sqlite:///"+filepath.ToSlash(filepath.Join(dir, "mlflow.db")), "--artifacts-destination", filepath.Join(dir, "artifacts"))
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true", "PYTHONDONTWRITEBYTECODE=1")
+	cmd.Dir = dir // where it keeps its users
+	// Without the cache, each request takes the time that guessing a password
+	// should take.
+	config := filepath.Join(dir, "auth.ini")
+	text := "[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///auth.db\nadmin_username = admin\nadmin_password = " + mlflowPassword +
+		"\nauthorization_function = mlflow.server.auth:authenticate_request_basic_auth\nauth_cache_ttl_seconds = 3600\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), "MLFLOW_AUTH_CONFIG_PATH="+config, "MLFLOW_FLASK_SERVER_SECRET_KEY=key",
+		"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true", "PYTHONDONTWRITEBYTECODE=1")
 	start(t, "http://"+host+"/health", cmd)
+	t.Setenv("MLFLOW_TRACKING_URI", "http://"+host)
+	t.Setenv("MLFLOW_TRACKING_USERNAME", "admin")
+	t.Setenv("MLFLOW_TRACKING_PASSWORD", mlflowPassword)
 	return "http://" + host
 }
+
+const mlflowPassword = "a long password"
 
 // freePort returns an address on which nobody listens.
 func freePort(t *testing.T) string {

@@ -29,7 +29,9 @@ import (
 // mlflowPlace opens a reference to a model of the server at an address.
 func mlflowPlace(t *testing.T, server, ref string) registry.Place {
 	t.Helper()
-	p, err := registry.OpenBounded("models:/"+ref, registry.Bounds{Env: map[string]string{"MLFLOW_TRACKING_URI": server}})
+	p, err := registry.OpenBounded("models:/"+ref, registry.Bounds{Env: map[string]string{
+		"MLFLOW_TRACKING_URI": server, "MLFLOW_TRACKING_USERNAME": os.Getenv("MLFLOW_TRACKING_USERNAME"), "MLFLOW_TRACKING_PASSWORD": os.Getenv("MLFLOW_TRACKING_PASSWORD"),
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +40,18 @@ func mlflowPlace(t *testing.T, server, ref string) registry.Place {
 
 // api makes a call of an MLflow server that must succeed.
 func api(t *testing.T, server, method, name string, in any) object {
+	t.Helper()
+	status, b := request(t, server, method, name, in)
+	out := object{}
+	if status != http.StatusOK || len(b) > 0 && json.Unmarshal(b, &out) != nil {
+		t.Fatalf("%s %s: %d\n%s", method, name, status, b)
+	}
+	return out
+}
+
+// request makes a request to an MLflow server. in is a document, the content of
+// a file, or a query.
+func request(t *testing.T, server, method, name string, in any) (status int, answer []byte) {
 	t.Helper()
 	address := server + "/api/2.0/" + name
 	var body io.Reader
@@ -58,17 +72,16 @@ func api(t *testing.T, server, method, name string, in any) object {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.SetBasicAuth(os.Getenv("MLFLOW_TRACKING_USERNAME"), os.Getenv("MLFLOW_TRACKING_PASSWORD"))
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	out := object{}
-	if err != nil || resp.StatusCode != http.StatusOK || len(b) > 0 && json.Unmarshal(b, &out) != nil {
-		t.Fatalf("%s %s: %s, %v\n%s", method, address, resp.Status, err, b)
+	if answer, err = io.ReadAll(resp.Body); err != nil {
+		t.Fatal(err)
 	}
-	return out
+	return resp.StatusCode, answer
 }
 
 // member follows keys into a document.
@@ -88,11 +101,7 @@ func register(t *testing.T, server, name string, files map[string]string) (versi
 	for file, content := range files {
 		api(t, server, "PUT", "mlflow-artifacts/artifacts/"+strings.TrimPrefix(root, "mlflow-artifacts:/")+"/"+file, content)
 	}
-	resp, err := http.Post(server+"/api/2.0/mlflow/registered-models/create", "application/json", strings.NewReader(`{"name":"`+name+`"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close() // it may exist
+	request(t, server, "POST", "mlflow/registered-models/create", object{"name": name}) // it may exist
 	v := api(t, server, "POST", "mlflow/model-versions/create", object{"name": name, "source": root, "run_id": id, "tags": []object{}})
 	return member(v, "model_version", "version").(string)
 }
@@ -112,14 +121,9 @@ func artifacts(t *testing.T, server, name, version string) map[string]string {
 				walk(name)
 				continue
 			}
-			resp, err := http.Get(server + "/api/2.0/mlflow-artifacts/artifacts/" + root + name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			b, err := io.ReadAll(resp.Body)
-			if err != nil {
-				t.Fatal(err)
+			status, b := request(t, server, "GET", "mlflow-artifacts/artifacts/"+root+name, url.Values{})
+			if status != http.StatusOK {
+				t.Fatalf("%s: %d", name, status)
 			}
 			all[name[1:]] = string(b)
 		}
@@ -167,6 +171,13 @@ func TestOracleMLflow(t *testing.T) {
 	server := oracle.MLflow(t)
 	testMLflow(t, server)
 	t.Run("loads", func(t *testing.T) { testMLflowLoads(t, server) })
+	t.Run("password", func(t *testing.T) {
+		t.Setenv("MLFLOW_TRACKING_PASSWORD", "an0ther")
+		_, err := publish(t.Context(), mlflowPlace(t, server, "lenet"), false, &registry.Upload{Files: []registry.File{file("a.pt", "A")}})
+		if !isRegistryError(err) || !strings.Contains(err.Error(), "wants other credentials") || strings.Contains(err.Error(), "an0ther") {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func testMLflow(t *testing.T, server string) {
@@ -362,7 +373,7 @@ func checkMLmodel(t *testing.T, text string, version object) {
 
 // testMLflowLoads lets MLflow's own code read what was edited.
 func testMLflowLoads(t *testing.T, server string) {
-	python := oracle.Python(t, "mlflow, flask, onnx")
+	python := oracle.Python(t, "mlflow, onnx")
 	onnx := filepath.Join(t.TempDir(), "m.onnx")
 	oracle.Run(t, python, "-c", `
 import sys, onnx
@@ -390,7 +401,6 @@ info = mlflow.models.get_model_info(sys.argv[1])
 path = mlflow.artifacts.download_artifacts(sys.argv[1])
 print(sorted(info.flavors), info.run_id == mlflow.MlflowClient().get_model_version("loads", "2").run_id,
     mlflow.onnx.load_model(sys.argv[1]).graph.node[0].op_type, open(path + "/data/model.pth").read())`, pushed.URI())
-	cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+server)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if out, err := cmd.Output(); err != nil || string(out) != "['onnx', 'python_function', 'pytorch'] True Relu edited\n" {
