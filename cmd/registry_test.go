@@ -132,6 +132,7 @@ func killAtEach(t *testing.T, h http.Handler, ref func(host string, kill int) st
 		go func() { ended <- cmd.Wait() }()
 		select {
 		case err := <-ended: // it had fewer requests
+			last.Store(0)
 			if err != nil {
 				t.Fatal(err)
 			}
