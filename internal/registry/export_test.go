@@ -5,6 +5,14 @@ import (
 	"time"
 )
 
+// EditMLmodel makes an MLmodel true of a version with an ONNX model, whose
+// checkpoint is at its old place or not.
+func EditMLmodel(text []byte, kept bool) ([]byte, error) {
+	m := mlmodel{RunID: "run", ModelID: "m-1", Location: "mlflow-artifacts:/0/m", Kept: kept, ONNX: "m.onnx", Has: func(string) bool { return true }}
+	edited, _, err := m.edit(text)
+	return edited, err
+}
+
 // Bounds are how a place is reached in a test; the zero value waits for nothing
 // but answers.
 type Bounds struct {

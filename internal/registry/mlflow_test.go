@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+	"oras.land/oras-go/v2/registry/remote"
 
 	"lethe/internal/cli"
 	"lethe/internal/oracle"
@@ -159,10 +160,11 @@ utc_time_created: '2026-01-01 00:00:00.000000'
 `
 
 func TestMLflow(t *testing.T) {
-	for name, fake := range map[string]*fakeMLflow{"fake": newFakeMLflow(), "fake without logged models": newFakeMLflow()} {
-		t.Run(name, func(t *testing.T) {
-			fake.old = name != "fake"
-			testMLflow(t, "http://"+serve(t, fake))
+	for _, old := range []bool{false, true} {
+		t.Run(fmt.Sprintf("old=%v", old), func(t *testing.T) {
+			fake := newFakeMLflow()
+			fake.old = old
+			testMLflow(t, "http://"+serve(t, http.StripPrefix("/prefix", fake))+"/prefix")
 		})
 	}
 }
@@ -599,5 +601,66 @@ func TestMLmodelBroken(t *testing.T) {
 		if !errors.As(err, new(*model.FormatError)) || !strings.Contains(err.Error(), "MLmodel of models:/m/1") || fake.count("m") != 1 {
 			t.Errorf("%q: got %v, and there are %d versions", text, err, fake.count("m"))
 		}
+	}
+}
+
+// Whatever an MLmodel holds, what is made of it is one again, and true.
+func FuzzMLmodel(f *testing.F) {
+	for _, text := range []string{
+		mlmodelText, "", "flavors: {}", "flavors: {onnx: {data: a}, python_function: {loader_module: mlflow.onnx, data: a}}",
+		"a: &a {b: *a}\nflavors: {x: *a}", "run_id: &r 1\nx: *r\nflavors: {}", "flavors: {p: &p {}}\nx: *p", "? [a]\n: b\nflavors: {[a]: {}}", "flavors: {}\nflavors: {}",
+	} {
+		f.Add([]byte(text), true)
+		f.Add([]byte(text), false)
+	}
+	f.Fuzz(func(t *testing.T, text []byte, kept bool) {
+		edited, err := registry.EditMLmodel(text, kept)
+		if err != nil {
+			return
+		}
+		var got struct {
+			RunID   string                    `yaml:"run_id"`
+			Flavors map[string]map[string]any `yaml:"flavors"`
+		}
+		var tree yaml.Node
+		if err := yaml.Unmarshal(edited, &tree); err != nil {
+			t.Fatalf("%v in\n%s", err, edited)
+		}
+		// A person may have written the same key twice; then nobody can read it.
+		if yaml.Unmarshal(edited, &got) == nil && (got.RunID != "run" || got.Flavors["onnx"]["data"] != "m.onnx") {
+			t.Errorf("got %+v of\n%s", got, edited)
+		}
+	})
+}
+
+// A model that comes from another kind of registry says so.
+func TestAcross(t *testing.T) {
+	oci, server := serve(t, inProcess()), "http://"+serve(t, newFakeMLflow())
+	there, back := mlflowPlace(t, server, "m"), place(t, "%s/m:v2", oci)
+	if _, err := publish(t.Context(), place(t, "%s/m:v1", oci), false, &registry.Upload{Files: []registry.File{file("a.pt", "A")}}); err != nil {
+		t.Fatal(err)
+	}
+	_, base, err := fetch(t.Context(), place(t, "%s/m:v1", oci), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publish(t.Context(), there, false, &registry.Upload{Base: base, Files: []registry.File{file("a.pt", "B")}}); err != nil {
+		t.Fatal(err)
+	}
+	v := api(t, server, "GET", "mlflow/model-versions/get", url.Values{"name": {"m"}, "version": {"1"}})
+	if got := tagOf(member(v, "model_version", "tags"), "lethe.source"); got != base.URI() {
+		t.Errorf("in MLflow the source is %q, want %q", got, base.URI())
+	}
+	if _, base, err = fetch(t.Context(), mlflowPlace(t, server, "m/1"), t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	pushed, err := publish(t.Context(), back, false, &registry.Upload{Base: base, Files: []registry.File{file("a.pt", "C")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := &remote.Repository{PlainHTTP: true}
+	repo.Reference.Registry, repo.Reference.Repository = oci, "m"
+	if got := manifestOf(t, repo, pushed.Digest()).Annotations["lethe.source"]; got != "models:/m/1" {
+		t.Errorf("in the OCI registry the source is %q", got)
 	}
 }

@@ -67,8 +67,14 @@ func (m mlmodel) edit(text []byte) (edited []byte, gone []string, err error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	err = e.Encode(&doc)
-	return b.Bytes(), gone, errors.Join(err, e.Close())
+	if err := errors.Join(e.Encode(&doc), e.Close()); err != nil {
+		return nil, nil, err
+	}
+	// What is gone may have been an anchor of something that is not.
+	if err := yaml.Unmarshal(b.Bytes(), new(yaml.Node)); err != nil {
+		return nil, nil, errors.New("edited, " + strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	return b.Bytes(), gone, nil
 }
 
 // flavors keeps the flavours that are true, adds that of the ONNX model, and
@@ -117,6 +123,7 @@ func set(mapping *yaml.Node, key string, value any) {
 		node.Tag, node.Value = "!!int", strconv.FormatInt(n, 10)
 	}
 	if old := get(mapping, key); old != nil {
+		node.Anchor = old.Anchor
 		*old = *node
 		return
 	}

@@ -328,6 +328,7 @@ func TestRead(t *testing.T) {
 		{"ModelKit", kit + "config.v1+json", []layer{{kit + "model.v1.tar+gzip", "", archive(t, true, "a.pt", "A")}, {kit + "docs.v1.tar+gzip", "", archive(t, true, "b.pt", "B")}}, "", "A", 0},
 		{"ModelKit, tar", kit + "config.v1+json", []layer{{kit + "model.v1.tar", "", archive(t, false, "m/a.bin", "A")}}, "", "A", 0},
 		{"ORAS", empty, []layer{{"application/octet-stream", "a.pth", "A"}, {"text/plain", "notes.txt", "N"}}, "", "A", 0},
+		{"ORAS, exported", empty, []layer{{"application/octet-stream", "a.pt2", "A"}}, "", "A", 0},
 		{"ORAS, unusual name", empty, []layer{{"application/octet-stream", "weights", "A"}}, "weights", "A", 0},
 		{"ORAS, no names", empty, []layer{{"application/octet-stream", "", "A"}}, "", "no checkpoint", 4},
 	} {
