@@ -83,6 +83,7 @@ func start(t *testing.T, url string, cmd *exec.Cmd) {
 	t.Helper()
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.WaitDelay = time.Second // children may still have the output open
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
