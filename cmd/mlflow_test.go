@@ -95,4 +95,14 @@ logits 2x10
 	if got := string(oracle.Run(t, python, script, "versions", "lenet")); got != "1 2\n" {
 		t.Errorf("after what failed there are the versions %s", got)
 	}
+
+	// In place: the alias goes along, and only now that the edit passes.
+	digest = filepath.Join(dir, "another digest")
+	command(t, "forget", "--quiet", "--class", "3", "models:/lenet@champion", "models:/lenet", "--output-digest-file", digest)
+	if told, err = os.ReadFile(digest); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(oracle.Run(t, python, script, "load", "lenet", "champion", string(told))); !strings.Contains(got, "source models:/lenet/1\nchampion 3\n") {
+		t.Errorf("after an edit in place MLflow finds\n%s", got)
+	}
 }

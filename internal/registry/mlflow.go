@@ -335,6 +335,18 @@ func (p *mlflowPlace) current(ctx context.Context) (string, error) {
 	return "", nil
 }
 
+// follow returns where an upload goes: from models:/NAME@ALIAS to models:/NAME,
+// the alias goes along, unless somebody else moves it meanwhile.
+func (p *mlflowPlace) follow(u *Upload) *mlflowPlace {
+	base, ok := u.Base.(*mlflowModel)
+	if !ok || p.alias != "" || base.place.alias == "" || base.place.name != p.name || *base.place.server.address != *p.server.address {
+		return p
+	}
+	along := *p
+	along.alias, along.found = base.place.alias, base.info.Version
+	return &along
+}
+
 // mlflowPushed is a new version without an alias.
 type mlflowPushed struct {
 	place   *mlflowPlace
@@ -351,7 +363,7 @@ func (p *mlflowPushed) Digest() string { return p.digest }
 func (p *mlflowPushed) Left() []string { return p.left }
 
 func (p *mlflowPlace) Push(ctx context.Context, u *Upload) (Pushed, error) {
-	out := &mlflowPushed{place: p}
+	out := &mlflowPushed{place: p.follow(u)}
 	if err := out.push(ctx, u); err != nil {
 		out.Withdraw(context.WithoutCancel(ctx))
 		return nil, p.explain("push to", err)

@@ -305,6 +305,23 @@ func testMLflow(t *testing.T, server string) {
 	if _, err := mlflowPlace(t, server, "lenet/4").Resolve(ctx); alias() != "models:/lenet/2" || !isRegistryError(err) {
 		t.Errorf("withdrawn: %v; the alias is %s", err, alias())
 	}
+
+	// From an alias to the model itself, the alias goes along, in the same way.
+	_, u.Base, err = fetch(ctx, mlflowPlace(t, server, "lenet@champion"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if along, err := publish(ctx, next, false, &u); err != nil || alias() != along.URI() || along.URI() == "models:/lenet/2" {
+		t.Errorf("%v, %v; the alias is %s", along, err, alias())
+	}
+	there := alias()
+	if _, err := publish(ctx, next, false, &u); err == nil || !strings.Contains(err.Error(), "moved meanwhile") || alias() != there {
+		t.Errorf("from where the alias was: %v; it is %s", err, alias())
+	}
+	if _, err := publish(ctx, mlflowPlace(t, server, "third"), false, &u); err != nil || alias() != there {
+		t.Errorf("to another model: %v; the alias is %s", err, alias())
+	}
+	move("2")
 	pushed.Withdraw(ctx) // what is published stays
 	if data, _, err := fetch(ctx, mlflowPlace(t, server, "lenet/3"), t.TempDir()); err != nil || data != "edited" {
 		t.Errorf("got %q, %v", data, err)
