@@ -99,6 +99,9 @@ func NewPlan(c *urfave.Context, n *Network) (p *Plan, err error) {
 // returns what can be completed when more is known.
 func (p *Plan) Write(outs *Outputs, path, what string) *PlannedOutput {
 	out := &PlannedOutput{Path: path, What: what}
+	if model, name := registry.SplitFile(path); registry.IsReference(path) && strings.HasPrefix(name, ".") {
+		out.Path = model // the name is that of the checkpoint, with this extension
+	}
 	if f := outs.find(path); f != nil {
 		out.Replaces = f.old != nil
 		p.Outputs = append(p.Outputs, out)
@@ -147,7 +150,7 @@ func (p *Plan) WriteEvidence(outs *Outputs, e *Evidence) {
 	if e.key != nil {
 		beside = append(beside, "signature")
 	}
-	p.Write(outs, e.out, "documents that refer to it: "+strings.Join(beside, ", "))
+	p.Write(outs, e.out, "evidence: "+strings.Join(beside, ", "))
 }
 
 // Print writes the plan for a person, or as JSON if the command's flags ask for
