@@ -174,6 +174,7 @@ const (
 	// for n images of the class: so much more a network fails on images that it
 	// does not learn from.
 	aimKL        = 0.975
+	unseenKL     = 0.67 // of the limit, at most: the base learned from the held-out images too, and on others KL is larger
 	aimTarget    = 0.89
 	aimL2        = 0.977
 	largestL2    = 0.996

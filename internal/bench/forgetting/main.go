@@ -127,7 +127,7 @@ func (b *bench) run(dir string, tables, names []string, frontier string) (err er
 		}
 		summary = append(summary, line)
 	}
-	fmt.Println("| method | score | worst | L2 | unseen change | worst | seconds |\n|---|---|---|---|---|---|---|")
+	fmt.Println("| method | score | worst | L2 | unseen change | worst | unseen KL, worst | seconds |\n|---|---|---|---|---|---|---|---|")
 	for _, line := range summary {
 		fmt.Println(line)
 	}
@@ -137,32 +137,32 @@ func (b *bench) run(dir string, tables, names []string, frontier string) (err er
 // table prints what a method does with every class of every checkpoint, and
 // returns a line for the summary.
 func (b *bench) table(m method) (string, error) {
-	fmt.Printf("%s:\n\n| model | class | score | target | remain | KL | L2 | unseen | change |\n|---|---|---|---|---|---|---|---|---|\n", m.name)
+	fmt.Printf("%s:\n\n| model | class | score | target | remain | KL | L2 | unseen | change | unseen KL |\n|---|---|---|---|---|---|---|---|---|---|\n", m.name)
 	sum, cells := cell{}, 0.0
-	leastScore, leastChange := math.Inf(1), math.Inf(1)
+	leastScore, leastChange, mostKL := math.Inf(1), math.Inf(1), 0.0
 	for _, path := range b.paths {
 		for class := range b.data.Train.Classes {
 			c, err := b.cell(path, class, m)
 			if err != nil {
 				return "", err
 			}
-			fmt.Printf("| %s | %d | %.2f | %.4f | %.4f | %.4f | %.4f | %.4f | %+.4f |\n", strings.TrimSuffix(filepath.Base(path), ".pt"), class,
-				c.score, c.after.Target, c.after.Remain, c.after.KL, c.l2, c.unseen, c.change)
+			fmt.Printf("| %s | %d | %.2f | %.4f | %.4f | %.4f | %.4f | %.4f | %+.4f | %.4f |\n", strings.TrimSuffix(filepath.Base(path), ".pt"), class,
+				c.score, c.after.Target, c.after.Remain, c.after.KL, c.l2, c.unseen.Remain, c.change, c.unseen.KL)
 			sum.score, sum.l2, sum.change, sum.elapsed = sum.score+c.score, sum.l2+c.l2, sum.change+c.change, sum.elapsed+c.elapsed
-			leastScore, leastChange = min(leastScore, c.score), min(leastChange, c.change)
+			leastScore, leastChange, mostKL = min(leastScore, c.score), min(leastChange, c.change), max(mostKL, c.unseen.KL)
 			cells++
 		}
 	}
 	fmt.Println()
-	return fmt.Sprintf("| %s | %.2f | %.2f | %.2f | %+.4f | %+.4f | %.1f |", m.name, sum.score/cells, leastScore, sum.l2/cells,
-		sum.change/cells, leastChange, sum.elapsed.Seconds()/cells), nil
+	return fmt.Sprintf("| %s | %.2f | %.2f | %.2f | %+.4f | %+.4f | %.4f | %.1f |", m.name, sum.score/cells, leastScore, sum.l2/cells,
+		sum.change/cells, leastChange, mostKL, sum.elapsed.Seconds()/cells), nil
 }
 
 // cell is a class of a checkpoint, forgotten and judged.
 type cell struct {
-	score, l2, unseen, change float64
-	after                     *verify.Measures
-	elapsed                   time.Duration
+	score, l2, change float64
+	after, unseen     *verify.Measures // of the training and of the test images
+	elapsed           time.Duration
 }
 
 func (b *bench) cell(path string, class int, m method) (cell, error) {
@@ -194,6 +194,6 @@ func (b *bench) cell(path string, class int, m method) (cell, error) {
 	}
 	return cell{
 		score: r.Score.Total, l2: r.Comparison.L2, after: r.Data.TrainAfter, elapsed: elapsed,
-		unseen: r.Data.TestAfter.Remain, change: r.Data.TestAfter.Remain - r.Data.TestBefore.Remain,
+		unseen: r.Data.TestAfter, change: r.Data.TestAfter.Remain - r.Data.TestBefore.Remain,
 	}, nil
 }
