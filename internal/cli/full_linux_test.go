@@ -15,17 +15,25 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-// A disk that is full while the second output is staged.
-func TestOutputsFullDisk(t *testing.T) {
+// smallDisk returns a folder that is a file system of 256 KiB, until the test
+// ends.
+func smallDisk(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("lethe-test", dir, "tmpfs", 0, "size=256k"); err != nil {
 		t.Skipf("cannot mount a small file system: %v", err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, 0); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return dir
+}
+
+// A disk that is full while the second output is staged.
+func TestOutputsFullDisk(t *testing.T) {
+	dir := smallDisk(t)
 	small, big := dir+"/out.pt", dir+"/out.onnx"
 	o, err := NewOutputs(t.Context(), io.Discard, false, nil, small, big)
 	if err != nil {
@@ -61,15 +69,7 @@ func TestOutputsFullDisk(t *testing.T) {
 
 // A disk that is full while a model is pulled.
 func TestPullFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("lethe-test", dir, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skipf("cannot mount a small file system: %v", err)
-	}
-	defer func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	}()
+	dir := smallDisk(t)
 	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer s.Close()
 	ref := "oci+http://" + strings.TrimPrefix(s.URL, "http://") + "/m:v1"
