@@ -168,9 +168,10 @@ func (o *Outputs) tell(ctx context.Context) error {
 	}
 	f := o.find(o.result.of)
 	uri, digest := f.path, ""
-	if f.pushed {
+	switch {
+	case f.pushed:
 		uri, digest = o.remote.pushed.URI(), o.remote.pushed.Digest()
-	} else {
+	case o.result.digest != "":
 		info, err := f.file.Stat()
 		if err != nil {
 			return fmt.Errorf("cannot read back %s: %w", f.path, cause(err))
