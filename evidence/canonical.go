@@ -1,22 +1,16 @@
 package evidence
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"lethe/model"
+	"lethe/internal/strictjson"
 )
-
-// mostDepth bounds how deep JSON from a file may be nested.
-const mostDepth = 64
 
 // Canonical returns v, as encoding/json understands it, in the one form that
 // RFC 8785 gives to a JSON value: no blanks, members sorted, numbers as
@@ -27,80 +21,11 @@ func Canonical(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree, err := parse(b)
+	tree, err := strictjson.Parse(b)
 	if err != nil {
 		return nil, err
 	}
 	return appendCanonical(nil, tree)
-}
-
-// parse reads one JSON value into maps, lists, strings, bools, nil and
-// [json.Number], strictly: a name that comes twice in an object, text after the
-// value, invalid UTF-8 and deep nesting are refused, as two readers could
-// understand them in two ways.
-func parse(b []byte) (any, error) {
-	if !utf8.Valid(b) {
-		return nil, malformed(0, "the text is not UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	v, err := parseValue(d, 0)
-	if err == nil {
-		if _, err = d.Token(); err == io.EOF {
-			return v, nil
-		} else if err == nil {
-			err = errors.New("there is text after the value")
-		}
-	}
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = errors.New("the text ends too early")
-	}
-	return nil, malformed(d.InputOffset(), err.Error())
-}
-
-func malformed(offset int64, reason string) error {
-	return &model.FormatError{Format: "json", Offset: offset, Reason: reason}
-}
-
-func parseValue(d *json.Decoder, depth int) (any, error) {
-	if depth > mostDepth {
-		return nil, fmt.Errorf("values are nested deeper than %d", mostDepth)
-	}
-	t, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch t {
-	case json.Delim('{'):
-		object := map[string]any{}
-		for d.More() {
-			key, err := d.Token()
-			if err != nil {
-				return nil, err
-			}
-			name := key.(string) // the decoder takes nothing else here
-			if _, twice := object[name]; twice {
-				return nil, fmt.Errorf("the name %q comes twice in an object", name)
-			}
-			if object[name], err = parseValue(d, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		_, err = d.Token()
-		return object, err
-	case json.Delim('['):
-		list := []any{}
-		for d.More() {
-			v, err := parseValue(d, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err = d.Token()
-		return list, err
-	}
-	return t, nil
 }
 
 func appendCanonical(b []byte, v any) ([]byte, error) {

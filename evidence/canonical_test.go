@@ -7,12 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/internal/strictjson"
 	"lethe/model"
 )
 
 func canonical(t *testing.T, text string) (string, error) {
 	t.Helper()
-	tree, err := parse([]byte(text))
+	tree, err := strictjson.Parse([]byte(text))
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +61,7 @@ func TestCanonical(t *testing.T) {
 func TestCanonicalRefuses(t *testing.T) {
 	for _, in := range []string{
 		``, `{`, `[1,]`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":1}}`, `1 2`, `{} x`, `nul`, `01`, "\"\xff\"", `"\x"`,
-		strings.Repeat("[", mostDepth+2) + strings.Repeat("]", mostDepth+2),
+		strings.Repeat("[", strictjson.MaxDepth+2) + strings.Repeat("]", strictjson.MaxDepth+2),
 	} {
 		var format *model.FormatError
 		if got, err := canonical(t, in); !errors.As(err, &format) {
@@ -81,7 +82,7 @@ func FuzzCanonical(f *testing.F) {
 	f.Add([]byte(`{"a":[1,2.5e-7,"\u20ac\ud83d\ude00",null,true]}`))
 	f.Add([]byte(`{"a":1,"a":2}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		tree, err := parse(b)
+		tree, err := strictjson.Parse(b)
 		if err != nil {
 			return
 		}
@@ -89,7 +90,7 @@ func FuzzCanonical(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parse(once)
+		again, err := strictjson.Parse(once)
 		if err != nil {
 			t.Fatalf("%q becomes %q: %v", b, once, err)
 		}

@@ -8,7 +8,7 @@ import (
 // mostDifferences bounds how many differences are told; one is enough to refuse.
 const mostDifferences = 10
 
-// differences compares two values of [parse] and returns where what is claimed
+// differences compares two values of [strictjson.Parse] and returns where what is claimed
 // is not what was found, at most [mostDifferences].
 func differences(claimed, found any) []string {
 	var d comparison

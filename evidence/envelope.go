@@ -1,11 +1,8 @@
 package evidence
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"strings"
 
 	"lethe/model"
 	"lethe/verify"
@@ -91,18 +88,4 @@ func decode64(s string) ([]byte, error) {
 		}
 	}
 	return nil, &model.FormatError{Format: "envelope", Offset: -1, Reason: "payload or signature is not base64"}
-}
-
-// decodeStrict reads JSON of a known form into v: [parse]'s rules, and no member
-// that v does not know.
-func decodeStrict(format string, b []byte, v any) error {
-	if _, err := parse(b); err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return &model.FormatError{Format: format, Offset: -1, Reason: strings.TrimPrefix(err.Error(), "json: ")}
-	}
-	return nil
 }

@@ -3,11 +3,13 @@ package evidence
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -107,6 +109,20 @@ func TestKeys(t *testing.T) {
 	if _, err := ParsePublicKey(read(t, "key.pem")); !errors.As(err, &format) {
 		t.Errorf("a private key as a public one: got %v", err)
 	}
+	// Of two keys, nobody knows which is meant.
+	private, public, other := string(read(t, "key.pem")), string(read(t, "pub.pem")), string(read(t, "pub384.pem"))
+	for _, text := range []string{public + other, public + private, private + public} {
+		if _, err := ParsePublicKey([]byte(text)); !errors.As(err, &format) || !strings.Contains(err.Error(), "several keys") {
+			t.Errorf("two keys, want a public one: got %v", err)
+		}
+	}
+	if _, err := ParsePrivateKey([]byte(private + string(read(t, "key384.pem")))); !errors.As(err, &format) || !strings.Contains(err.Error(), "several keys") {
+		t.Errorf("two private keys: got %v", err)
+	}
+	parameters := "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+	if _, err := ParsePrivateKey([]byte("text\n" + parameters + private)); err != nil {
+		t.Errorf("a private key after its parameters: %v", err)
+	}
 }
 
 // The claim is refused as soon as one value of it is not what was found.
@@ -137,6 +153,7 @@ func TestReportMutants(t *testing.T) {
 
 // Blanks and the order of members do not make another report.
 func TestReportIndented(t *testing.T) {
+	private, _ := keys(t, "")
 	var b bytes.Buffer
 	if err := json.Indent(&b, read(t, "report.json"), "", "\t"); err != nil {
 		t.Fatal(err)
@@ -151,6 +168,50 @@ func TestReportIndented(t *testing.T) {
 	again, err := Canonical(&c.Report)
 	if err != nil || !bytes.Equal(again, read(t, "report.json")) {
 		t.Errorf("the canonical form has other bytes, %v", err)
+	}
+	// And yet it is not the file whose digest the statements name.
+	for _, key := range []*PrivateKey{nil, private} {
+		statements := attest(t, Run{}, key)
+		if _, err := golden(t).CheckAttestation(statements, nil); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.CheckAttestation(statements, nil); !isFailed(err) || !strings.Contains(err.Error(), "not in canonical form") {
+			t.Errorf("an indented report beside statements: got %v", err)
+		}
+	}
+}
+
+// Another spelling of a name is not that name.
+func TestNamesHaveCase(t *testing.T) {
+	private, public := keys(t, "")
+	statements := attest(t, Run{}, private)
+	for _, name := range []string{"payloadType", "payload", "signatures", "sig"} {
+		other := bytes.Replace(statements, []byte(`"`+name+`"`), []byte(`"`+strings.ToUpper(name)+`"`), 1)
+		if _, err := golden(t).CheckAttestation(other, public); !refused(err) {
+			t.Errorf("statements with %s in capitals: got %v", name, err)
+		}
+	}
+	file := filepath.Join("testdata", "folder", "model.pt")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := SignModel("model.pt", fmt.Sprintf("%x", sha256.Sum256(b)), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := VerifyModel(signature, public, file, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"mediaType", "verificationMaterial", "hint", "dsseEnvelope", "payload"} {
+		other := bytes.Replace(signature, []byte(`"`+name+`"`), []byte(`"`+strings.ToUpper(name)+`"`), 1)
+		if _, err := VerifyModel(other, public, file, ""); !refused(err) {
+			t.Errorf("a bundle with %s in capitals: got %v", name, err)
+		}
+	}
+	report := bytes.Replace(read(t, "report.json"), []byte(`"schema"`), []byte(`"Seed":1,"schema"`), 1)
+	if _, err := ParseReport(report); !refused(err) {
+		t.Errorf("a report with seed in capitals: got %v", err)
 	}
 }
 
@@ -219,27 +280,27 @@ func TestStatementsAreInToto(t *testing.T) {
 func TestAttestation(t *testing.T) {
 	private, public := keys(t, "")
 	_, other := keys(t, "384")
-	r := &golden(t).Report
+	r := golden(t)
 	for _, run := range []Run{{}, wholeRun} {
 		signed, unsigned := attest(t, run, private), attest(t, run, nil)
 		if !bytes.Equal(signed, attest(t, run, private)) {
 			t.Error("two signed attestations of one report differ")
 		}
-		if got, err := CheckAttestation(signed, r, public); err != nil || got != run {
+		if got, err := r.CheckAttestation(signed, public); err != nil || got != run {
 			t.Errorf("signed: got %+v, %v", got, err)
 		}
-		if got, err := CheckAttestation(unsigned, r, nil); err != nil || got != run {
+		if got, err := r.CheckAttestation(unsigned, nil); err != nil || got != run {
 			t.Errorf("unsigned: got %+v, %v", got, err)
 		}
-		if _, err := CheckAttestation(unsigned, r, public); !isFailed(err) {
+		if _, err := r.CheckAttestation(unsigned, public); !isFailed(err) {
 			t.Errorf("unsigned, with a key: got %v", err)
 		}
-		if _, err := CheckAttestation(signed, r, other); !isFailed(err) {
+		if _, err := r.CheckAttestation(signed, other); !isFailed(err) {
 			t.Errorf("with another key: got %v", err)
 		}
 		lines := bytes.SplitAfter(signed, []byte("\n"))
 		for _, bad := range [][][]byte{lines[:2], {lines[1], lines[0], lines[2]}, {lines[0], lines[1], lines[2], lines[2]}, {}} {
-			if _, err := CheckAttestation(bytes.Join(bad, nil), r, public); !refused(err) {
+			if _, err := r.CheckAttestation(bytes.Join(bad, nil), public); !refused(err) {
 				t.Errorf("%d lines in another order: got %v", len(bad), err)
 			}
 		}
@@ -250,7 +311,7 @@ func TestAttestation(t *testing.T) {
 // statement tells, and every one with a key.
 func TestStatementMutants(t *testing.T) {
 	private, public := keys(t, "")
-	r := &golden(t).Report
+	r := golden(t)
 	signed := bytes.Split(bytes.TrimSpace(attest(t, wholeRun, private)), []byte("\n"))
 	for i := range signed {
 		var e Envelope
@@ -264,7 +325,7 @@ func TestStatementMutants(t *testing.T) {
 		check := func(path string, line []byte, key *PublicKey) error {
 			lines := append([][]byte{}, signed...)
 			lines[i] = line
-			_, err := CheckAttestation(bytes.Join(lines, []byte("\n")), r, key)
+			_, err := r.CheckAttestation(bytes.Join(lines, []byte("\n")), key)
 			return err
 		}
 		for _, m := range mutants(payload) {

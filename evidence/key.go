@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"strings"
 
 	"lethe/model"
 )
@@ -29,54 +30,73 @@ type PrivateKey struct {
 	private *ecdsa.PrivateKey
 }
 
-// ParsePrivateKey reads a private key in PEM, as openssl writes it: "EC PRIVATE
-// KEY" or "PRIVATE KEY". An encrypted one is a [model.UnsupportedError].
-func ParsePrivateKey(text []byte) (*PrivateKey, error) {
-	for {
-		block, rest := pem.Decode(text)
-		if block == nil {
-			return nil, &model.FormatError{Format: "pem", Reason: `there is no "PRIVATE KEY" or "EC PRIVATE KEY"`}
+// keyBlock returns the one block of PEM with a key in a text. Other blocks, such
+// as "EC PARAMETERS", do not count. A text with two keys is refused: whoever uses
+// it may mean the other one. want names the right types for the error.
+func keyBlock(text []byte, want string) (*pem.Block, error) {
+	var found *pem.Block
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		switch {
+		case !strings.HasSuffix(block.Type, " KEY"):
+		case found != nil:
+			return nil, &model.FormatError{Format: "pem", Offset: -1, Reason: "there are several keys; give a file with one"}
+		default:
+			found = block
 		}
-		var key any
-		var err error
-		switch block.Type {
-		case "EC PRIVATE KEY":
-			if block.Headers["DEK-Info"] != "" {
-				return nil, &model.UnsupportedError{What: "the private key is encrypted", Advice: "decrypt it first, with openssl pkey"}
-			}
-			key, err = x509.ParseECPrivateKey(block.Bytes)
-		case "PRIVATE KEY":
-			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-		case "ENCRYPTED PRIVATE KEY":
-			return nil, &model.UnsupportedError{What: "the private key is encrypted", Advice: "decrypt it first, with openssl pkey"}
-		default: // such as "EC PARAMETERS"
-			text = rest
-			continue
-		}
-		if err != nil {
-			return nil, &model.FormatError{Format: "pem", Reason: err.Error()}
-		}
-		private, ok := key.(*ecdsa.PrivateKey)
-		if !ok {
-			return nil, unsupportedKey(fmt.Sprintf("%T", key))
-		}
-		public, err := newPublicKey(&private.PublicKey)
-		if err != nil {
-			return nil, err
-		}
-		return &PrivateKey{*public, private}, nil
 	}
+	if found == nil {
+		return nil, &model.FormatError{Format: "pem", Offset: -1, Reason: "there is no " + want}
+	}
+	return found, nil
 }
 
-// ParsePublicKey reads a public key in PEM, "PUBLIC KEY".
+// ParsePrivateKey reads a private key in PEM, as openssl writes it: "EC PRIVATE
+// KEY" or "PRIVATE KEY", and no other key beside it. An encrypted one is a
+// [model.UnsupportedError].
+func ParsePrivateKey(text []byte) (*PrivateKey, error) {
+	const want = `"PRIVATE KEY" or "EC PRIVATE KEY"`
+	block, err := keyBlock(text, want)
+	if err != nil {
+		return nil, err
+	}
+	var key any
+	switch {
+	case block.Type == "ENCRYPTED PRIVATE KEY", block.Headers["DEK-Info"] != "":
+		return nil, &model.UnsupportedError{What: "the private key is encrypted", Advice: "decrypt it first, with openssl pkey"}
+	case block.Type == "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case block.Type == "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	default:
+		return nil, &model.FormatError{Format: "pem", Offset: -1, Reason: fmt.Sprintf("found %.100q, want %s", block.Type, want)}
+	}
+	if err != nil {
+		return nil, &model.FormatError{Format: "pem", Offset: -1, Reason: err.Error()}
+	}
+	private, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, unsupportedKey(fmt.Sprintf("%T", key))
+	}
+	public, err := newPublicKey(&private.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	return &PrivateKey{*public, private}, nil
+}
+
+// ParsePublicKey reads a public key in PEM, "PUBLIC KEY", and no other key beside
+// it.
 func ParsePublicKey(text []byte) (*PublicKey, error) {
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "PUBLIC KEY" {
-		return nil, &model.FormatError{Format: "pem", Reason: `there is no "PUBLIC KEY"`}
+	block, err := keyBlock(text, `"PUBLIC KEY"`)
+	if err != nil {
+		return nil, err
+	}
+	if block.Type != "PUBLIC KEY" {
+		return nil, &model.FormatError{Format: "pem", Offset: -1, Reason: fmt.Sprintf(`found %.100q, want "PUBLIC KEY"`, block.Type)}
 	}
 	key, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, &model.FormatError{Format: "pem", Reason: err.Error()}
+		return nil, &model.FormatError{Format: "pem", Offset: -1, Reason: err.Error()}
 	}
 	public, ok := key.(*ecdsa.PublicKey)
 	if !ok {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"lethe/internal/strictjson"
 )
 
 // mutant is a JSON text that differs in one place.
@@ -17,7 +19,7 @@ type mutant struct {
 // if it is a fraction, for every member that is missing, for every object with
 // one more, and for every list with one entry more or less.
 func mutants(text []byte) []mutant {
-	tree, err := parse(text)
+	tree, err := strictjson.Parse(text)
 	if err != nil {
 		panic(err)
 	}

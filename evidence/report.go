@@ -7,10 +7,11 @@
 package evidence
 
 import (
-	"encoding/json"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
+	"lethe/internal/strictjson"
 	"lethe/model"
 	"lethe/verify"
 )
@@ -19,21 +20,22 @@ import (
 type Claim struct {
 	verify.Report
 	tree any
+	sum  [sha256.Size]byte // of its bytes
 }
 
 // ParseReport reads a report in JSON, canonical or not. Bytes that are none are a
 // [model.FormatError], a form that Lethe does not read a [model.UnsupportedError].
 func ParseReport(b []byte) (*Claim, error) {
-	tree, err := parse(b)
+	tree, err := strictjson.Parse(b)
 	if err != nil {
 		return nil, err
 	}
-	c := &Claim{tree: tree}
+	c := &Claim{tree: tree, sum: sha256.Sum256(b)}
 	if object, _ := tree.(map[string]any); object["schema"] != verify.ReportSchema {
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("the report has the form %.100v", object["schema"]), Advice: "this version reads " + verify.ReportSchema}
 	}
-	if err := json.Unmarshal(b, &c.Report); err != nil {
-		return nil, &model.FormatError{Format: "report", Offset: -1, Reason: err.Error()}
+	if err := strictjson.Decode(b, &c.Report); err != nil {
+		return nil, err
 	}
 	if c.Comparison == nil || c.Files == nil {
 		return nil, &model.FormatError{Format: "report", Offset: -1, Reason: "it has no comparison or no files"}
@@ -48,7 +50,7 @@ func (c *Claim) Check(found *verify.Report) error {
 	if err != nil {
 		return err
 	}
-	tree, err := parse(b)
+	tree, err := strictjson.Parse(b)
 	if err != nil {
 		return err
 	}

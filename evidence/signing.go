@@ -3,7 +3,6 @@ package evidence
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"lethe/internal/strictjson"
 	"lethe/model"
 )
 
@@ -109,7 +109,7 @@ func broken(format string, args ...any) error {
 // than SHA-256 are a [model.UnsupportedError].
 func VerifyModel(text []byte, key *PublicKey, path, signaturePath string) (files int, err error) {
 	var b bundle
-	if err := decodeStrict("signature", text, &b); err != nil {
+	if err := strictjson.DecodeKnown(text, &b); err != nil {
 		return 0, err
 	}
 	m := b.VerificationMaterial
@@ -158,17 +158,14 @@ func VerifyModel(text []byte, key *PublicKey, path, signaturePath string) (files
 // readSigned reads the statement that was signed. Members that v1.0 does not
 // name are ignored, as it wants.
 func readSigned(payload []byte) (*signature, error) {
-	if _, err := parse(payload); err != nil {
-		return nil, err
-	}
 	var s struct {
 		Type          string     `json:"_type"`
 		Subject       []resource `json:"subject"`
 		PredicateType string     `json:"predicateType"`
 		Predicate     signature  `json:"predicate"`
 	}
-	if err := json.Unmarshal(payload, &s); err != nil {
-		return nil, broken("%v", err)
+	if err := strictjson.Decode(payload, &s); err != nil {
+		return nil, err
 	}
 	switch how := s.Predicate.Serialization; {
 	case s.Type != statementType:

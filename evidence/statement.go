@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
+	"lethe/internal/strictjson"
 	"lethe/model"
 	"lethe/verify"
 )
@@ -238,20 +238,21 @@ func Attest(w io.Writer, r *verify.Report, run Run, key *PrivateKey) error {
 	return nil
 }
 
-// CheckAttestation tells whether a bundle of [Attest] says of a report what is
-// in it, and verifies its signatures unless key is nil. The report must have been
-// checked before. What a run tells beside the report, its request, its time and
-// the digest of the program, it returns: only a signature vouches for that.
+// CheckAttestation reports whether a bundle of [Attest] says of the report what
+// is in it and has the digest of its bytes, and verifies its signatures unless key
+// is nil. The report must have been checked before with [Claim.Check]. What a run
+// tells beside the report, its request, its time and the digest of the program, it
+// returns: only a signature vouches for that.
 //
 // A bundle that says something else is a [verify.FailedError], one that is
 // broken a [model.FormatError].
-func CheckAttestation(bundle []byte, r *verify.Report, key *PublicKey) (Run, error) {
+func (c *Claim) CheckAttestation(bundle []byte, key *PublicKey) (Run, error) {
 	var run Run
 	lines := strings.Split(strings.TrimSuffix(string(bundle), "\n"), "\n")
 	var payloads [][]byte
 	for i, line := range lines {
 		var e Envelope
-		err := decodeStrict("attestation", []byte(line), &e)
+		err := strictjson.DecodeKnown([]byte(line), &e)
 		if err == nil {
 			var payload []byte
 			payload, err = e.open(key)
@@ -265,16 +266,25 @@ func CheckAttestation(bundle []byte, r *verify.Report, key *PublicKey) (Run, err
 	if err != nil {
 		return run, err
 	}
-	want, err := statements(r, run)
+	want, err := statements(&c.Report, run)
 	if err != nil {
 		return run, err
+	}
+	canonical, err := Canonical(&c.Report)
+	if err != nil {
+		return run, err
+	}
+	// The statements name the digest of the canonical bytes. Others with the same
+	// meaning are another file, which nobody can look up by that digest.
+	if sum := sha256.Sum256(canonical); sum != c.sum {
+		return run, failed("attestation", fmt.Sprintf("it is of a report with SHA-256 %x, the one given has %x: the report is not in canonical form", sum, c.sum))
 	}
 	if len(payloads) != len(want) {
 		return run, failed("attestation", fmt.Sprintf("it has %d statements, want %d", len(payloads), len(want)))
 	}
 	var wrong []string
 	for i, payload := range payloads {
-		claimed, err := parse(payload)
+		claimed, err := strictjson.Parse(payload)
 		if err != nil {
 			return run, fmt.Errorf("attestation, line %d: %w", i+1, err)
 		}
@@ -282,7 +292,7 @@ func CheckAttestation(bundle []byte, r *verify.Report, key *PublicKey) (Run, err
 		if err != nil {
 			return run, err
 		}
-		found, err := parse(b)
+		found, err := strictjson.Parse(b)
 		if err != nil {
 			return run, err
 		}
@@ -305,11 +315,8 @@ func claimedRun(payload []byte) (Run, error) {
 	var s struct {
 		Predicate provenance `json:"predicate"`
 	}
-	if _, err := parse(payload); err != nil {
+	if err := strictjson.Decode(payload, &s); err != nil {
 		return Run{}, fmt.Errorf("attestation, line 1: %w", err)
-	}
-	if err := json.Unmarshal(payload, &s); err != nil {
-		return Run{}, &model.FormatError{Format: "attestation", Offset: -1, Reason: err.Error()}
 	}
 	var run Run
 	if m := s.Predicate.RunDetails.Metadata; m != nil {

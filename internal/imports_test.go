@@ -54,13 +54,15 @@ var rooms = map[string][]string{
 	"edit":   {"model", "internal/nn", "internal/dataset", "internal/kernel"},
 	"verify": {"model", "internal/nn", "internal/dataset", "internal/train", "internal/kernel", "onnxio", onnxGo, gorgonia},
 
-	"evidence":            {"model", "verify"},
+	"evidence":            {"model", "verify", "internal/strictjson"},
 	"internal/htmlreport": {"verify"},
+
+	"internal/strictjson": {"model"},
 
 	"fixtures":          {},
 	"fixtures/gen":      {},
 	"internal/cli":      {all, urfave, term, yaml},
-	"internal/registry": {"model", oras, ocispecs, yaml},
+	"internal/registry": {"model", "internal/strictjson", oras, ocispecs, yaml},
 	"internal/oracle":   {},        // for tests
 	"internal/vectors":  {"model"}, // for tests
 	"internal/bench/":   {all},

@@ -108,7 +108,7 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		}
 		return err
 	}
-	lines, err := cli.CheckAttestation(c, &claim.Report, key)
+	lines, err := cli.CheckAttestation(c, claim, key)
 	if err != nil {
 		return err
 	}

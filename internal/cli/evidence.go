@@ -81,22 +81,24 @@ func OpenEvidence(c *urfave.Context, out string) (*Evidence, error) {
 		return e, nil
 	}
 	var err error
-	if e.run.Time, err = sourceDate(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
+	if e.run.Time, err = sourceDate(); err != nil {
 		return nil, err
 	}
 	e.run.Binary, err = programDigest()
 	return e, err
 }
 
-// sourceDate reads the time to tell, in seconds since 1970: the clock is not
-// asked, or equal edits would have different statements. "" is none.
-func sourceDate(s string) (time.Time, error) {
+// sourceDate returns the time to tell, that of SOURCE_DATE_EPOCH in seconds since
+// 1970, or the zero time if that is not set: the clock is not asked, or equal
+// edits would have different statements.
+func sourceDate() (time.Time, error) {
+	s := os.Getenv("SOURCE_DATE_EPOCH")
 	if s == "" {
 		return time.Time{}, nil
 	}
 	seconds, err := strconv.ParseInt(s, 10, 64)
 	const year10000 = 253402300800
-	if err != nil || seconds < 0 || seconds >= year10000 {
+	if err != nil || seconds < 0 || seconds >= year10000 || strconv.FormatInt(seconds, 10) != s {
 		return time.Time{}, Usagef("SOURCE_DATE_EPOCH is %q, want seconds since 1970", s)
 	}
 	return time.Unix(seconds, 0).UTC(), nil
@@ -321,7 +323,7 @@ func VerifySignature(c *urfave.Context, path string) (line string, key *evidence
 
 // CheckAttestation checks the statements that [CheckFlags] give against a
 // report that is known to be true, and returns lines that say so.
-func CheckAttestation(c *urfave.Context, r *verify.Report, key *evidence.PublicKey) (string, error) {
+func CheckAttestation(c *urfave.Context, claim *evidence.Claim, key *evidence.PublicKey) (string, error) {
 	path := c.String("attest")
 	if path == "" {
 		return "", nil
@@ -330,7 +332,7 @@ func CheckAttestation(c *urfave.Context, r *verify.Report, key *evidence.PublicK
 	if err != nil {
 		return "", err
 	}
-	run, err := evidence.CheckAttestation(b, r, key)
+	run, err := claim.CheckAttestation(b, key)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -48,7 +48,7 @@ type remote struct {
 type result struct{ of, uri, digest string }
 
 // announce makes f a file of the model that its path is a reference to.
-func (o *Outputs) announce(f *output) (err error) {
+func (o *Outputs) announce(f *output) error {
 	ref, name := registry.SplitFile(f.path)
 	f.pushed, f.name = true, name
 	if ext := path.Ext(name); name != "" && ext != ".onnx" && FormatOf(name, "") == "" {
@@ -61,8 +61,12 @@ func (o *Outputs) announce(f *output) (err error) {
 		return nil
 	}
 	o.remote = &remote{ref: ref, file: "model.pt"}
-	if o.remote.upload.Created, err = registry.SourceDate(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
-		return Usagef("%v", err)
+	created, err := sourceDate()
+	if err != nil {
+		return err
+	}
+	if !created.IsZero() {
+		o.remote.upload.Created = created.Format(time.RFC3339)
 	}
 	o.remote.place, err = registry.Open(ref)
 	return err

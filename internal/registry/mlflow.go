@@ -35,9 +35,13 @@ const (
 	pushTag   = "lethe.push"          // of a run: which push made it
 )
 
-// maxCarried bounds a file that is taken over from one version to the next:
-// documents and code are smaller, and it is held in memory.
-const maxCarried = 16 << 20
+// Bounds of what is taken over from one version to the next: documents and code
+// are smaller. A file is held in memory, and takes two requests.
+const (
+	maxCarried      = 16 << 20  // bytes of a file
+	maxCarriedSum   = 256 << 20 // bytes of all
+	maxCarriedFiles = 1000
+)
 
 // mlflowPlace is a registered model and, where the reference has one, a version
 // or an alias of it.
@@ -56,6 +60,9 @@ type mlflowPlace struct {
 var (
 	mlflowAlias   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 	mlflowVersion = regexp.MustCompile(`^[1-9][0-9]{0,17}$`)
+	// What a server calls runs, logged models and experiments. It becomes part
+	// of addresses and filters.
+	mlflowID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 )
 
 // openMLflow reads models:/NAME[/VERSION|@ALIAS][#FILE].
@@ -466,9 +473,10 @@ func (p *mlflowPushed) begin(ctx context.Context, base *mlflowModel, lineage map
 	}); err != nil {
 		return "", err
 	}
-	if p.run = run.Run.Info.ID; p.run == "" {
+	if !mlflowID.MatchString(run.Run.Info.ID) {
 		return "", errors.New("the answer is not what MLflow answers: it names no run")
 	}
+	p.run = run.Run.Info.ID
 
 	type logged struct {
 		Info struct {
@@ -497,11 +505,14 @@ func (p *mlflowPushed) begin(ctx context.Context, base *mlflowModel, lineage map
 	if noSuchCall(err) {
 		return strings.TrimSuffix(run.Run.Info.Location, "/") + "/model", nil
 	}
-	if err == nil && made.Model.Info.ID == "" {
-		err = errors.New("the answer is not what MLflow answers: it names no model")
+	if err != nil {
+		return "", err
+	}
+	if !mlflowID.MatchString(made.Model.Info.ID) {
+		return "", errors.New("the answer is not what MLflow answers: it names no model")
 	}
 	p.model = made.Model.Info.ID
-	return made.Model.Info.Location, err
+	return made.Model.Info.Location, nil
 }
 
 // noSuchCall tells whether the server is older than a call.
@@ -667,6 +678,7 @@ func (up *uploader) list() []byte {
 // documents, code and configuration. It returns the names of the rest, which may
 // be weights whatever its names are.
 func (up *uploader) carry(ctx context.Context, base *mlflowModel) (left []string, err error) {
+	var files, bytesRead int64
 	for _, a := range base.files {
 		_, written := up.sums[a.name]
 		_, listed := base.sums[a.name]
@@ -680,6 +692,13 @@ func (up *uploader) carry(ctx context.Context, base *mlflowModel) (left []string
 		b, err := base.read(ctx, a, maxCarried)
 		if err != nil {
 			return nil, err
+		}
+		files, bytesRead = files+1, bytesRead+int64(len(b))
+		switch {
+		case files > maxCarriedFiles:
+			return nil, tooLarge("number of files to take over from "+base.URI(), files, maxCarriedFiles)
+		case bytesRead > maxCarriedSum:
+			return nil, tooLarge("size of the files to take over from "+base.URI()+" in bytes", bytesRead, maxCarriedSum)
 		}
 		if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 {
 			left = append(left, a.name)

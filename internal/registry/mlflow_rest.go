@@ -12,10 +12,11 @@ import (
 	"net/url"
 	"path"
 	"strings"
-	"unicode"
 
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"lethe/internal/strictjson"
 )
 
 // Variables that MLflow's own client reads too.
@@ -167,8 +168,9 @@ func decode(resp *http.Response, out any) error {
 	case out == nil:
 		return nil
 	}
-	if err := json.Unmarshal(b, out); err != nil {
-		return fmt.Errorf("the answer is not what MLflow answers: %w", err)
+	if err := strictjson.Decode(b, out); err != nil {
+		// Not a FormatError: it is the server that is wrong, not a file.
+		return fmt.Errorf("the answer is not what MLflow answers: %v", err)
 	}
 	return nil
 }
@@ -206,22 +208,21 @@ type artifact struct {
 // Bounds of what is listed.
 const (
 	maxArtifacts = 10_000
+	maxFolders   = 1000 // each takes a request
 	maxDepth     = 16
 )
-
-// isArtifactName tells whether a path stays in its folder.
-func isArtifactName(name string) bool {
-	return path.Clean(name) == name && name != "." && name != ".." && !path.IsAbs(name) && !strings.HasPrefix(name, "../") &&
-		!strings.Contains(name, `\`) && !strings.ContainsFunc(name, unicode.IsControl)
-}
 
 // list returns all files below a folder of the server's artifacts.
 func (s *mlflowServer) list(ctx context.Context, root string) ([]artifact, error) {
 	var all []artifact
+	folders := 0
 	var walk func(dir string, depth int) error
 	walk = func(dir string, depth int) error {
 		if depth > maxDepth {
 			return tooLarge("depth of the folders of artifacts", int64(depth), maxDepth)
+		}
+		if folders++; folders > maxFolders {
+			return tooLarge("number of folders of artifacts", int64(folders), maxFolders)
 		}
 		var answer struct {
 			Files []struct {

@@ -553,6 +553,10 @@ func TestMLflowLies(t *testing.T) {
 		"size as text":       {"mlflow-artifacts:/0/r", `{"path":"a.pt","file_size":"1"}`, "", cli.ExitOK},
 		"no size":            {"mlflow-artifacts:/0/r", `{"path":"a.pt"}`, "", cli.ExitOK},
 		"no JSON":            {"mlflow-artifacts:/0/r", `?`, "not what MLflow answers", cli.ExitRegistry},
+		"folders":            {"mlflow-artifacts:/0/r", strings.Repeat(`{"path":"d","is_dir":true},`, 1000) + `{"path":"a.pt"}`, "number of folders", cli.ExitError},
+		"another case":       {"mlflow-artifacts:/0/r", `{"Path":"a.pt"}`, "not what MLflow answers", cli.ExitRegistry},
+		"twice":              {"mlflow-artifacts:/0/r", `{"path":"a.pt","path":"b.pt"}`, "not what MLflow answers", cli.ExitRegistry},
+		"bidi":               {"mlflow-artifacts:/0/r", `{"path":"a\u202etp.exe"}`, "no name of a file", cli.ExitRegistry},
 		"many":               {"mlflow-artifacts:/0/r", strings.Repeat(`{"path":"a"},`, 10_000) + `{"path":"a.pt"}`, "number of artifacts", cli.ExitError},
 		"large":              {"mlflow-artifacts:/0/r", `{"path":"` + strings.Repeat("a", 4<<20) + `"}`, "larger than", cli.ExitRegistry},
 		"outside":            {"mlflow-artifacts:/../r", ``, "no folder", cli.ExitRegistry},
@@ -575,6 +579,10 @@ func TestMLflowLies(t *testing.T) {
 				case "mlflow/model-versions/get-download-uri":
 					fmt.Fprintf(w, `{"artifact_uri":%q}`, c.uri)
 				case "mlflow-artifacts/artifacts":
+					if name == "folders" && r.URL.Query().Get("path") != "0/r" {
+						io.WriteString(w, `{}`) // all in one
+						return
+					}
 					fmt.Fprintf(w, `{"files":[%s]}`, c.files)
 				default:
 					io.WriteString(w, "A")

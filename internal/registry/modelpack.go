@@ -10,6 +10,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
+
+	"lethe/internal/strictjson"
 )
 
 // Names of the CNCF ModelPack specification, and of KitOps' ModelKits, which
@@ -137,8 +139,8 @@ func (p *pack) readConfig(ctx context.Context, base *ociModel) ([]digest.Digest,
 			DiffIDs []digest.Digest `json:"diffIds"`
 		} `json:"modelfs"`
 	}
-	if err = json.Unmarshal(b, &known); err == nil {
-		err = json.Unmarshal(b, &p.config)
+	if err = strictjson.Decode(b, &known); err == nil {
+		err = strictjson.Decode(b, &p.config)
 	}
 	if err != nil || p.config == nil {
 		return nil, malformed("ModelPack configuration of "+base.place.String(), err)

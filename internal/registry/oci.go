@@ -14,7 +14,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -26,6 +25,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
 
+	"lethe/internal/strictjson"
 	"lethe/model"
 )
 
@@ -181,8 +181,40 @@ func (p *ociPlace) resolve(ctx context.Context) (*ociModel, error) {
 	if m.desc.MediaType != ocispec.MediaTypeImageManifest {
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("%s is of the type %.100q, not an OCI manifest", p, m.desc.MediaType), Advice: "give the digest of the manifest of one model"}
 	}
-	if err := json.Unmarshal(body, &m.manifest); err != nil {
+	if m.manifest, err = readManifest(body); err != nil {
 		return nil, malformed("manifest of "+p.String(), err)
+	}
+	return m, nil
+}
+
+// readManifest reads a manifest that everybody reads as this one: not as an index
+// too, not with another spelling of its members, and without names of files that
+// lead out of the folder of the model.
+func readManifest(body []byte) (m ocispec.Manifest, err error) {
+	if err := strictjson.Decode(body, &m); err != nil {
+		return m, err
+	}
+	var other struct {
+		Manifests json.RawMessage `json:"manifests"` // of an index
+		FSLayers  json.RawMessage `json:"fsLayers"`  // of Docker's first manifests
+	}
+	if err := strictjson.Decode(body, &other); err != nil {
+		return m, err
+	}
+	switch {
+	case other.Manifests != nil:
+		return m, errors.New("it is an index too: it has manifests beside layers")
+	case other.FSLayers != nil:
+		return m, errors.New("it is a manifest of Docker's first version too: it has fsLayers")
+	case m.MediaType != "" && m.MediaType != ocispec.MediaTypeImageManifest:
+		return m, fmt.Errorf("it says that it is of the type %.100q, the registry that it is an OCI manifest", m.MediaType)
+	}
+	for _, l := range m.Layers {
+		for _, name := range []string{l.Annotations[annotationFile], l.Annotations[ocispec.AnnotationTitle]} {
+			if name != "" && !staysInside(name) {
+				return m, fmt.Errorf("a layer has the name %.100q, which is no path inside a model", name)
+			}
+		}
 	}
 	return m, nil
 }
@@ -309,6 +341,8 @@ func (m *ociModel) unpack(w io.Writer, layer io.Reader) (size int64, chosen stri
 		switch {
 		case header.Typeflag != tar.TypeReg || !wanted:
 			continue
+		case !staysInside(header.Name):
+			return 0, "", broken(fmt.Errorf("a file has the name %.100q, which is no path inside a model", header.Name))
 		case chosen != "":
 			return 0, "", &model.UnsupportedError{What: fmt.Sprintf("%s has several checkpoints in one layer: %.100q, %.100q", m.place, chosen, name), Advice: "name one with # at the end of the reference"}
 		case header.Size > MaxFile:
@@ -381,6 +415,11 @@ func (p *ociPlace) push(ctx context.Context, u *Upload) (*ociPushed, error) {
 		return nil, err
 	}
 	all := names(u.Files)
+	for _, name := range all {
+		if !isArtifactName(name) {
+			return nil, &ReferenceError{Ref: p.String() + "#" + name, Reason: "has a name that is no path inside a model"}
+		}
+	}
 	for i, f := range u.Files {
 		d, err := digest.FromReader(io.NewSectionReader(f.Content, 0, f.Size))
 		if err != nil {
@@ -531,16 +570,3 @@ func (p *ociPushed) Publish(ctx context.Context) error {
 
 // Withdraw does nothing: what has no tag is the registry's to collect.
 func (p *ociPushed) Withdraw(context.Context) {}
-
-// SourceDate returns the time of SOURCE_DATE_EPOCH in RFC 3339, "" if it is not
-// set.
-func SourceDate(epoch string) (string, error) {
-	if epoch == "" {
-		return "", nil
-	}
-	var seconds int64
-	if _, err := fmt.Sscanf(epoch, "%d", &seconds); err != nil || fmt.Sprint(seconds) != epoch {
-		return "", fmt.Errorf("SOURCE_DATE_EPOCH is %.30q, not a number of seconds since 1970", epoch)
-	}
-	return time.Unix(seconds, 0).UTC().Format(time.RFC3339), nil
-}

@@ -351,6 +351,68 @@ func TestRead(t *testing.T) {
 }
 
 // What is beside the weights comes along, weights that were not edited do not.
+// A manifest is refused that another reader takes for something else, and so is
+// a name that leads out of the model's folder.
+func TestReadRefuses(t *testing.T) {
+	host := serve(t, inProcess())
+	push(t, host, "good", "application/vnd.test", empty, "{}", layer{"application/octet-stream", "a.pt", "A"})
+	repo := &remote.Repository{PlainHTTP: true}
+	repo.Reference.Registry, repo.Reference.Repository = host, "models/other"
+	_, r, err := repo.FetchReference(t.Context(), "good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ old, new, want string }{
+		"as it was":          {"", "", ""},
+		"index too":          {`"layers":`, `"manifests":[],"layers":`, "is an index too"},
+		"first version too":  {`"layers":`, `"fsLayers":[],"layers":`, "fsLayers"},
+		"capitals":           {`"layers":`, `"LAYERS":`, `"LAYERS" is not written as "layers"`},
+		"capitals too":       {`"layers":`, `"Layers":[],"layers":`, `"Layers" is not written as "layers"`},
+		"twice":              {`"layers":`, `"layers":[],"layers":`, "comes twice"},
+		"capitals inside":    {`"digest":`, `"Digest":`, `"Digest" is not written as "digest"`},
+		"index in capitals":  {`"layers":`, `"MANIFESTS":[],"layers":`, `"MANIFESTS" is not written as`},
+		"title up":           {`"a.pt"`, `"../../m.pt"`, "no path inside a model"},
+		"title up from in":   {`"a.pt"`, `"a/../../m.pt"`, "no path inside a model"},
+		"title from root":    {`"a.pt"`, `"/etc/m.pt"`, "no path inside a model"},
+		"title of Windows":   {`"a.pt"`, `"..\\m.pt"`, "no path inside a model"},
+		"title with ESC":     {`"a.pt"`, `"\u001b]0;m.pt"`, "no path inside a model"},
+		"title in bidi":      {`"a.pt"`, `"\u202etp.m"`, "no path inside a model"},
+		"title of the place": {`"a.pt"`, `"."`, "no path inside a model"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := []byte(strings.Replace(string(good), c.old, c.new, 1))
+			tag := strings.ReplaceAll(name, " ", "-")
+			if err := repo.PushReference(t.Context(), content.NewDescriptorFromBytes(ocispec.MediaTypeImageManifest, b), bytes.NewReader(b), tag); err != nil {
+				t.Fatal(err)
+			}
+			data, _, err := fetch(t.Context(), place(t, "%s/models/other:%s", host, tag), t.TempDir())
+			var format *model.FormatError
+			switch {
+			case c.want == "" && (err != nil || data != "A"):
+				t.Errorf("got %q, %v", data, err)
+			case c.want != "" && (!errors.As(err, &format) || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("got %q, %v, want %q", data, err, c.want)
+			}
+		})
+	}
+	// The same of a name that only the archive has.
+	push(t, host, "archive", "application/vnd.test", modelPack, "{}", layer{weights + "tar", "", archive(t, false, "../../m.pt", "A")})
+	if _, _, err := fetch(t.Context(), place(t, "%s/models/other:archive", host), t.TempDir()); !errors.As(err, new(*model.FormatError)) {
+		t.Errorf("a name that leads out of an archive: got %v", err)
+	}
+	// Nor is such a name published.
+	for _, name := range []string{"../../m.pt", "/m.pt", "a/../m.pt", `..\m.pt`, "m\n.pt"} {
+		_, err := publish(t.Context(), place(t, "%s/models/out:v1", host), true, &registry.Upload{Files: []registry.File{file(name, "A")}})
+		if !errors.As(err, new(*registry.ReferenceError)) {
+			t.Errorf("published as %q: got %v", name, err)
+		}
+	}
+}
+
 func TestCarry(t *testing.T) {
 	a, b := serve(t, inProcess()), serve(t, inProcess())
 	config := func(layers int) string {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"unicode"
 
 	"lethe/model"
 )
@@ -175,6 +176,18 @@ func names(files []File) []string {
 	}
 	return all
 }
+
+// staysInside reports whether a path leads nowhere but below its folder. Every
+// system must read it so: there is no backslash and no control character.
+func staysInside(name string) bool {
+	clean := path.Clean(name)
+	return clean != "." && clean != ".." && !path.IsAbs(clean) && !strings.HasPrefix(clean, "../") &&
+		!strings.ContainsFunc(name, func(r rune) bool { return r == '\\' || !unicode.IsPrint(r) })
+}
+
+// isArtifactName reports whether a path stays inside its folder and is written in
+// the shortest way.
+func isArtifactName(name string) bool { return staysInside(name) && path.Clean(name) == name }
 
 // noCheckpoint says why none of the files of a model is its checkpoint. file is
 // the one that was asked for, "" for none; candidates is how many could be it.
