@@ -45,7 +45,7 @@ func ExampleRecognize() {
 		fmt.Println(n.Op, n.Inputs)
 	}
 	// Output:
-	// LeNet [-1 1 28 28] [-1 10]
+	// LeNet [N 1 28 28] [N 10]
 	// Conv [input block1.0.weight block1.0.bias]
 	// BatchNormalization [block1.0 block1.1.weight block1.1.bias block1.1.running_mean block1.1.running_var]
 	// Relu [block1.1]

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"lethe/graph"
 	"lethe/model"
 )
 
@@ -20,7 +21,7 @@ import (
 // what something else reads (a shared weight, a second reader of the
 // convolution's output) or would not give finite numbers. Errors come only from
 // reading tensors.
-func FoldBatchNorm(g *model.Graph, sd *model.StateDict) (*model.Graph, *model.StateDict, error) {
+func FoldBatchNorm(g *graph.Graph, sd *model.StateDict) (*graph.Graph, *model.StateDict, error) {
 	out := *g
 	out.Nodes = nil
 	readers := countReaders(g)
@@ -48,7 +49,7 @@ func FoldBatchNorm(g *model.Graph, sd *model.StateDict) (*model.Graph, *model.St
 }
 
 // countReaders counts how often each name is read; leaving the graph counts.
-func countReaders(g *model.Graph) map[string]int {
+func countReaders(g *graph.Graph) map[string]int {
 	readers := map[string]int{}
 	for _, n := range g.Nodes {
 		for _, in := range n.Inputs {
@@ -63,7 +64,7 @@ func countReaders(g *model.Graph) map[string]int {
 
 // fold returns conv with bn in it and the state dict with its new weights, or
 // a nil node if the two cannot become one.
-func fold(conv, bn *model.Node, sd *model.StateDict, readers map[string]int) (*model.Node, *model.StateDict, error) {
+func fold(conv, bn *graph.Node, sd *model.StateDict, readers map[string]int) (*graph.Node, *model.StateDict, error) {
 	weightName := conv.Inputs[1]
 	tensor := sd.Get(weightName)
 	if tensor == nil || !tensor.DType().IsFloat() || tensor.Len() == 0 || readers[weightName] != 1 {

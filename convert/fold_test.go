@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"lethe/convert"
+	"lethe/graph"
 	"lethe/model"
 )
 
 // pair returns Conv(1 -> 2, 1x1) followed by BatchNormalization, small enough
 // to check by hand, and a hook to spoil it.
-func pair(bias bool) (*model.Graph, *model.StateDict) {
+func pair(bias bool) (*graph.Graph, *model.StateDict) {
 	inputs := []string{"input", "conv.weight"}
 	entries := []model.Entry{
 		{Name: "conv.weight", Tensor: model.Float32Tensor([]int{2, 1, 1, 1}, []float32{2, -3})},
@@ -28,14 +29,14 @@ func pair(bias bool) (*model.Graph, *model.StateDict) {
 	if err != nil {
 		panic(err)
 	}
-	return &model.Graph{
+	return &graph.Graph{
 		Name:    "pair",
-		Inputs:  []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 1, 2, 2}}},
-		Outputs: []model.Value{{Name: "out", DType: model.Float32, Shape: []int{model.Dynamic, 2, 2, 2}}},
-		Nodes: []model.Node{
+		Inputs:  []graph.Value{graph.TensorValue("input", model.Float32, graph.Batch(1, 2, 2))},
+		Outputs: []graph.Value{graph.TensorValue("out", model.Float32, graph.Batch(2, 2, 2))},
+		Nodes: []graph.Node{
 			{Name: "conv", Op: "Conv", Inputs: inputs, Outputs: []string{"c"}},
 			{Name: "bn", Op: "BatchNormalization", Inputs: []string{"c", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"},
-				Outputs: []string{"b"}, Attrs: map[string]any{"epsilon": float32(1)}},
+				Outputs: []string{"b"}, Attrs: graph.Attrs{"epsilon": graph.Float(1)}},
 			{Name: "relu", Op: "Relu", Inputs: []string{"b"}, Outputs: []string{"out"}},
 		},
 	}, sd
@@ -90,60 +91,60 @@ func TestFoldBatchNorm(t *testing.T) {
 // Each case breaks one condition under which the two may become one.
 func TestFoldBatchNormLeavesOthers(t *testing.T) {
 	vector := func(x ...float32) *model.Tensor { return model.Float32Tensor([]int{len(x)}, x) }
-	for name, spoil := range map[string]func(*model.Graph, *model.StateDict) *model.StateDict{
-		"training": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			g.Nodes[1].Attrs["training_mode"] = int64(1)
+	for name, spoil := range map[string]func(*graph.Graph, *model.StateDict) *model.StateDict{
+		"training": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			g.Nodes[1].Attrs["training_mode"] = graph.Int(1)
 			return sd
 		},
-		"second reader": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			g.Nodes = append(g.Nodes, model.Node{Op: "Relu", Inputs: []string{"c"}, Outputs: []string{"d"}})
+		"second reader": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			g.Nodes = append(g.Nodes, graph.Node{Op: "Relu", Inputs: []string{"c"}, Outputs: []string{"d"}})
 			return sd
 		},
-		"graph output": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			g.Outputs = append(g.Outputs, model.Value{Name: "c"})
+		"graph output": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			g.Outputs = append(g.Outputs, graph.Value{Name: "c"})
 			return sd
 		},
-		"not after a convolution": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"not after a convolution": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			g.Nodes[0].Op = "ConvTranspose"
 			return sd
 		},
-		"first node": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"first node": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			g.Nodes = g.Nodes[1:]
 			return sd
 		},
-		"shared weight": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			g.Nodes = append(g.Nodes, model.Node{Op: "Conv", Inputs: []string{"input", "conv.weight"}, Outputs: []string{"d"}})
+		"shared weight": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			g.Nodes = append(g.Nodes, graph.Node{Op: "Conv", Inputs: []string{"input", "conv.weight"}, Outputs: []string{"d"}})
 			return sd
 		},
-		"shared bias": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			g.Nodes = append(g.Nodes, model.Node{Op: "Conv", Inputs: []string{"input", "w", "conv.b"}, Outputs: []string{"d"}})
+		"shared bias": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			g.Nodes = append(g.Nodes, graph.Node{Op: "Conv", Inputs: []string{"input", "w", "conv.b"}, Outputs: []string{"d"}})
 			return sd
 		},
-		"bias is a statistic": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"bias is a statistic": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			g.Nodes[0].Inputs[2] = "bn.bias"
 			return sd
 		},
-		"new bias would take a name": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"new bias would take a name": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			g.Nodes[0].Inputs = g.Nodes[0].Inputs[:2]
 			return sd.With("conv.bias", vector(0, 0))
 		},
-		"weight is computed": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"weight is computed": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			g.Nodes[0].Inputs[1] = "elsewhere"
 			return sd
 		},
-		"integer weight": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"integer weight": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			return sd.With("conv.weight", typed(t, model.Int8, 2, 1, 1, 1))
 		},
-		"no channels": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"no channels": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			return sd.With("conv.weight", zeros(0, 1, 1, 1))
 		},
-		"statistics of another size": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"statistics of another size": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			return sd.With("bn.running_var", vector(1, 1, 1))
 		},
-		"negative variance": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"negative variance": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			return sd.With("bn.running_var", vector(1, -2))
 		},
-		"overflow": func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		"overflow": func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			return sd.With("bn.weight", vector(1, math.MaxFloat32)).With("bn.running_var", vector(1, -0.5))
 		},
 	} {

@@ -3,6 +3,7 @@ package convert
 import (
 	"math"
 
+	"lethe/graph"
 	"lethe/model"
 )
 
@@ -26,10 +27,10 @@ func conv(name string, k int) layer {
 		}
 		b.channels = out
 		b.window(k, 1)
-		b.node(name, "Conv", map[string]any{
-			"kernel_shape": []int64{int64(k), int64(k)},
-			"strides":      []int64{1, 1},
-			"pads":         []int64{0, 0, 0, 0},
+		b.node(name, "Conv", graph.Attrs{
+			"kernel_shape": graph.Ints(int64(k), int64(k)),
+			"strides":      graph.Ints(1, 1),
+			"pads":         graph.Ints(0, 0, 0, 0),
 		}, name+".weight", name+".bias")
 	}
 }
@@ -43,7 +44,7 @@ func batchNorm(name string) layer {
 			params = append(params, name+suffix)
 		}
 		b.ignore(name + ".num_batches_tracked") // counts training steps; inference does not read it
-		b.node(name, "BatchNormalization", map[string]any{"epsilon": float32(epsilon)}, params...)
+		b.node(name, "BatchNormalization", graph.Attrs{"epsilon": graph.Float(epsilon)}, params...)
 	}
 }
 
@@ -55,10 +56,10 @@ func relu(name string) layer {
 func maxPool(name string, k int) layer {
 	return func(b *builder) {
 		b.window(k, k)
-		b.node(name, "MaxPool", map[string]any{
-			"kernel_shape": []int64{int64(k), int64(k)},
-			"strides":      []int64{int64(k), int64(k)},
-			"pads":         []int64{0, 0, 0, 0},
+		b.node(name, "MaxPool", graph.Attrs{
+			"kernel_shape": graph.Ints(int64(k), int64(k)),
+			"strides":      graph.Ints(int64(k), int64(k)),
+			"pads":         graph.Ints(0, 0, 0, 0),
 		})
 	}
 }
@@ -69,7 +70,7 @@ func flatten(name string) layer {
 	return func(b *builder) {
 		b.flattened = b.channels
 		b.channels = free
-		b.node(name, "Flatten", map[string]any{"axis": int64(1)})
+		b.node(name, "Flatten", graph.Attrs{"axis": graph.Int(1)})
 	}
 }
 
@@ -84,7 +85,7 @@ func linear(name string) layer {
 		}
 		b.channels = size(weight, 0)
 		b.take(name+".bias", b.channels)
-		b.node(name, "Gemm", map[string]any{"transB": int64(1)}, name+".weight", name+".bias")
+		b.node(name, "Gemm", graph.Attrs{"transB": graph.Int(1)}, name+".weight", name+".bias")
 	}
 }
 
@@ -127,7 +128,7 @@ type builder struct {
 	prefix string // stands before every name of the state dict
 	usual  int    // preferred size of the image
 
-	nodes    []model.Node
+	nodes    []graph.Node
 	value    string          // what the last node made
 	known    map[string]bool // names that belong to the architecture, with prefix
 	missing  []string
@@ -145,11 +146,11 @@ func (b *builder) window(k, stride int) { b.windows = append(b.windows, window{k
 func (b *builder) ignore(name string) { b.known[b.prefix+name] = true }
 
 // node appends a node that reads the last node's output and the named weights.
-func (b *builder) node(name, op string, attrs map[string]any, weights ...string) {
+func (b *builder) node(name, op string, attrs graph.Attrs, weights ...string) {
 	inputs := []string{b.value}
 	for _, w := range weights {
 		inputs = append(inputs, b.prefix+w)
 	}
-	b.nodes = append(b.nodes, model.Node{Name: name, Op: op, Inputs: inputs, Outputs: []string{name}, Attrs: attrs})
+	b.nodes = append(b.nodes, graph.Node{Name: name, Op: op, Inputs: inputs, Outputs: []string{name}, Attrs: attrs})
 	b.value = name
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"lethe/graph"
 	"lethe/model"
 )
 
@@ -40,7 +41,7 @@ const free = 0
 //
 // Any other network is a [model.UnsupportedError] that says in what it differs
 // from the closest known one.
-func Recognize(sd *model.StateDict) (*model.Graph, error) {
+func Recognize(sd *model.StateDict) (*graph.Graph, error) {
 	var closest *builder
 	var which architecture
 	for _, a := range architectures {
@@ -168,13 +169,13 @@ func (b *builder) describe() string {
 	return strings.Join(parts, "; ")
 }
 
-func (b *builder) graph(name string) *model.Graph {
+func (b *builder) graph(name string) *graph.Graph {
 	const output = "logits"
 	b.nodes[len(b.nodes)-1].Outputs[0] = output
-	return &model.Graph{
+	return &graph.Graph{
 		Name:    name,
-		Inputs:  []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, b.inputChannels, b.imageSize, b.imageSize}}},
-		Outputs: []model.Value{{Name: output, DType: model.Float32, Shape: []int{model.Dynamic, b.channels}}},
+		Inputs:  []graph.Value{graph.TensorValue("input", model.Float32, graph.Batch(b.inputChannels, b.imageSize, b.imageSize))},
+		Outputs: []graph.Value{graph.TensorValue(output, model.Float32, graph.Batch(b.channels))},
 		Nodes:   b.nodes,
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"lethe/convert"
+	"lethe/graph"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // zeros returns a float32 tensor of zeros.
@@ -69,11 +71,11 @@ func TestRecognizeKeepsPrefixes(t *testing.T) {
 				t.Errorf("%s: node %q, want %q", prefix, n.Name, plain.Nodes[i].Name)
 			}
 		}
-		want := plain.Parameters()
+		want := ops.Parameters(plain)
 		for i := range want {
 			want[i] = prefix + want[i]
 		}
-		if got := g.Parameters(); !reflect.DeepEqual(got, want) {
+		if got := ops.Parameters(g); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: parameters %q, want %q", prefix, got, want)
 		}
 	}
@@ -94,13 +96,13 @@ func TestRecognizeNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(g.Parameters()); n != 14 {
+	if n := len(ops.Parameters(g)); n != 14 {
 		t.Errorf("%d parameters, want the 14 of the task", n)
 	}
-	if n := len(g.Buffers()); n != 4 {
+	if n := len(ops.Buffers(g)); n != 4 {
 		t.Errorf("%d buffers, want 4", n)
 	}
-	if last, err := g.LastLayer(); err != nil || !reflect.DeepEqual(last, []string{"fc2.weight", "fc2.bias"}) {
+	if last, err := ops.LastLayer(g); err != nil || !reflect.DeepEqual(last, []string{"fc2.weight", "fc2.bias"}) {
 		t.Errorf("last layer %q, %v", last, err)
 	}
 	made := map[string]bool{}
@@ -139,9 +141,9 @@ func TestRecognizeSizes(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		wantIn := []int{model.Dynamic, c.in, c.wantImage, c.wantImage}
-		wantOut := []int{model.Dynamic, c.classes}
-		if in, out := g.Inputs[0].Shape, g.Outputs[0].Shape; !reflect.DeepEqual(in, wantIn) || !reflect.DeepEqual(out, wantOut) {
+		wantIn := graph.Batch(c.in, c.wantImage, c.wantImage)
+		wantOut := graph.Batch(c.classes)
+		if in, out := g.Inputs[0].Shape, g.Outputs[0].Shape; !in.Equal(wantIn) || !out.Equal(wantOut) {
 			t.Errorf("%s: %v -> %v, want %v -> %v", c.name, in, out, wantIn, wantOut)
 		}
 	}

@@ -11,10 +11,12 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/kernel"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // Options say what to forget and how.
@@ -101,11 +103,11 @@ func (o *Options) Suit(net *nn.Net, set *dataset.Set) error {
 }
 
 // split returns the parameters that an edit moves and those of the last layer.
-func split(g *model.Graph) (train, last []string, err error) {
-	if last, err = g.LastLayer(); err != nil {
+func split(g *graph.Graph) (train, last []string, err error) {
+	if last, err = ops.LastLayer(g); err != nil {
 		return nil, nil, err
 	}
-	train = slices.DeleteFunc(g.Parameters(), func(name string) bool { return slices.Contains(last, name) })
+	train = slices.DeleteFunc(ops.Parameters(g), func(name string) bool { return slices.Contains(last, name) })
 	if len(train) == 0 {
 		return nil, nil, &model.UnsupportedError{What: "the network has nothing but a last layer, which an edit must not touch"}
 	}

@@ -39,20 +39,22 @@ const all = "*"
 // is for every folder below.
 var rooms = map[string][]string{
 	"model":              {},
+	"graph":              {"model"},
+	"ops":                {"graph", "model"},
 	"pickle":             {"model", gopickle},
 	"safetensors":        {"model"},
-	"onnxio":             {"model", "onnxio/internal/pb", protobuf},
+	"onnxio":             {"ops", "graph", "model", "onnxio/internal/pb", protobuf},
 	"onnxio/internal/pb": {protobuf},
-	"convert":            {"model"},
+	"convert":            {"ops", "graph", "model"},
 
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},
-	"internal/nn":         {"model", "internal/kernel", gorgonia},
+	"internal/nn":         {"ops", "graph", "model", "internal/kernel", gorgonia},
 	"internal/dataset":    {"model", compress},
-	"internal/train":      {"model", "internal/nn", "internal/kernel", "internal/dataset"},
+	"internal/train":      {"ops", "graph", "model", "internal/nn", "internal/kernel", "internal/dataset"},
 	// The kernel's exponential is the same on every machine; math.Exp is not.
-	"edit":   {"model", "internal/nn", "internal/dataset", "internal/kernel"},
-	"verify": {"model", "internal/nn", "internal/dataset", "internal/train", "internal/kernel", "onnxio", onnxGo, gorgonia},
+	"edit":   {"ops", "graph", "model", "internal/nn", "internal/dataset", "internal/kernel"},
+	"verify": {"ops", "graph", "model", "internal/nn", "internal/dataset", "internal/train", "internal/kernel", "onnxio", onnxGo, gorgonia},
 
 	"evidence":            {"model", "verify", "internal/strictjson"},
 	"internal/htmlreport": {"verify"},
@@ -87,7 +89,7 @@ var never = [][2]string{
 	{"pickle", "onnxio"}, {"onnxio", "pickle"},
 	{"pickle", "safetensors"}, {"safetensors", "pickle"}, {"safetensors", "onnxio"}, {"onnxio", "safetensors"},
 	{"edit", "safetensors"}, {"verify", "safetensors"},
-	{"model", "internal"}, {"convert", "internal"},
+	{"model", "internal"}, {"convert", "internal"}, {"graph", "internal"}, {"ops", "internal"}, {"ops", "onnxio"},
 }
 
 // file is a file of Go code, not a test.

@@ -7,19 +7,20 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"lethe/graph"
 	"lethe/model"
 )
 
 // checked is a graph that keeps every rule of this package.
 type checked struct {
-	*model.Graph
+	*graph.Graph
 	weights []string // the entries of the state dict that it reads, in order of first use
 }
 
 // check returns the graph in the form in which this package reads and writes
 // it: [operator.attributes] settled, optional inputs and outputs at the end cut
 // off. Encode and Decode share it, so that what one writes the other reads.
-func check(g *model.Graph, sd *model.StateDict) (*checked, error) {
+func check(g *graph.Graph, sd *model.StateDict) (*checked, error) {
 	out := *g
 	out.Nodes = slices.Clone(g.Nodes)
 	if err := checkName("the graph", g.Name); err != nil {
@@ -133,19 +134,20 @@ func checkName(member, name string) error {
 }
 
 // checkValue checks the type of an input or output of the graph.
-func checkValue(v *model.Value, member string) error {
+func checkValue(v *graph.Value, member string) error {
 	if v.DType != model.Float32 {
 		return &model.UnsupportedError{What: fmt.Sprintf("%q of type %v", member, v.DType), Advice: "networks compute in float32"}
 	}
 	for i, d := range v.Shape {
-		if d == model.Dynamic && i > 0 {
+		size, fixed := d.Int()
+		if !fixed && i > 0 {
 			return &model.UnsupportedError{
 				What:   fmt.Sprintf("%q, whose axis %d has no fixed size", member, i),
 				Advice: "export the model with no dynamic axis but the batch",
 			}
 		}
-		if d != model.Dynamic && d < 0 {
-			return broken(member, "axis %d has the negative size %d", i, d)
+		if size < 0 {
+			return broken(member, "axis %d has the negative size %d", i, size)
 		}
 	}
 	return nil
@@ -159,7 +161,7 @@ func trim(names []string) []string {
 	return names
 }
 
-func nodeName(n *model.Node) string { return fmt.Sprintf("node %s (%s)", n.Name, n.Op) }
+func nodeName(n *graph.Node) string { return fmt.Sprintf("node %s (%s)", n.Name, n.Op) }
 
 // broken returns a FormatError about a part of a model.
 func broken(member, format string, args ...any) error {

@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"lethe/graph"
 	"lethe/model"
 	"lethe/onnxio/internal/pb"
 )
@@ -44,9 +46,9 @@ type Metadata struct {
 	Props           map[string]string // nil if there are none
 }
 
-// Decode reads an ONNX model. The graph has the semantics of [model.Opset]
+// Decode reads an ONNX model. The graph has the semantics of [graph.DefaultOpset]
 // whatever the file's opset, every input and output has a shape, and no axis
-// but the first is [model.Dynamic]. The state dict holds all initializers, used
+// but the first has a symbol for a size. The state dict holds all initializers, used
 // or not, in the order of the file; it keeps their bytes in memory. An
 // initializer that is also listed as an input of the graph is a weight, not an
 // input.
@@ -54,7 +56,7 @@ type Metadata struct {
 // The file may be hostile: its size and structure are checked against limits
 // before anything is allocated for it. What is dropped is documentation,
 // shapes of intermediate values, and attributes that do not affect inference.
-func Decode(r io.ReaderAt, size int64, opts DecodeOptions) (*model.Graph, *model.StateDict, *Metadata, error) {
+func Decode(r io.ReaderAt, size int64, opts DecodeOptions) (*graph.Graph, *model.StateDict, *Metadata, error) {
 	m, err := parse(r, size, opts.Limits.orDefault())
 	if err != nil {
 		return nil, nil, nil, err
@@ -220,8 +222,8 @@ func decodeInitializers(g *pb.Graph) (*model.StateDict, error) {
 	return model.NewStateDict(entries...)
 }
 
-func decodeGraph(g *pb.Graph, sd *model.StateDict) (*model.Graph, error) {
-	out := &model.Graph{Name: g.Name}
+func decodeGraph(g *pb.Graph, sd *model.StateDict) (*graph.Graph, error) {
+	out := &graph.Graph{Name: g.Name}
 	for _, v := range g.Input {
 		if sd.Get(v.Name) != nil {
 			continue
@@ -249,35 +251,35 @@ func decodeGraph(g *pb.Graph, sd *model.StateDict) (*model.Graph, error) {
 	return out, nil
 }
 
-func decodeValue(v *pb.ValueInfo, member string) (model.Value, error) {
+func decodeValue(v *pb.ValueInfo, member string) (graph.Value, error) {
 	tensor := v.GetType().GetTensorType()
 	if tensor == nil || tensor.Shape == nil {
-		return model.Value{}, &model.UnsupportedError{
+		return graph.Value{}, &model.UnsupportedError{
 			What:   fmt.Sprintf("%q is no tensor of a known shape", member),
 			Advice: "onnx.shape_inference can add a shape that is missing",
 		}
 	}
 	dtype, err := decodeDType(tensor.ElemType, member)
 	if err != nil {
-		return model.Value{}, err
+		return graph.Value{}, err
 	}
-	shape := make([]int, len(tensor.Shape.Dim))
+	shape := make(graph.Shape, len(tensor.Shape.Dim))
 	for i, d := range tensor.Shape.Dim {
 		size, known := d.Value.(*pb.Shape_Dimension_DimValue)
 		if !known {
-			shape[i] = model.Dynamic
+			shape[i] = graph.Symbol(cmp.Or(d.GetDimParam(), fmt.Sprintf("%s.%d", v.Name, i)))
 			continue
 		}
 		if size.DimValue < 0 || size.DimValue > large {
-			return model.Value{}, broken(member, "axis %d has the size %d, outside 0 to %d", i, size.DimValue, large)
+			return graph.Value{}, broken(member, "axis %d has the size %d, outside 0 to %d", i, size.DimValue, large)
 		}
-		shape[i] = int(size.DimValue)
+		shape[i] = graph.Size(int(size.DimValue))
 	}
-	return model.Value{Name: v.Name, DType: dtype, Shape: shape}, nil
+	return graph.TensorValue(v.Name, dtype, shape), nil
 }
 
-func decodeNode(n *pb.Node) (model.Node, error) {
-	out := model.Node{Name: n.Name, Op: n.OpType, Inputs: n.Input, Outputs: n.Output}
+func decodeNode(n *pb.Node) (graph.Node, error) {
+	out := graph.Node{Name: n.Name, Op: n.OpType, Inputs: n.Input, Outputs: n.Output}
 	if !defaultDomain(n.Domain) || n.Overload != "" {
 		return out, &model.UnsupportedError{What: fmt.Sprintf("operator %q of domain %q, overload %q (node %q)", n.OpType, n.Domain, n.Overload, n.Name)}
 	}
@@ -288,25 +290,25 @@ func decodeNode(n *pb.Node) (model.Node, error) {
 		if a.RefAttrName != "" {
 			return out, &model.UnsupportedError{What: fmt.Sprintf("attribute %q of node %q refers to a function's attribute", a.Name, n.Name)}
 		}
-		var value any
+		var value graph.Attr
 		switch a.Type { // the value's own field may be missing where it is zero
 		case pb.Attribute_INT:
-			value = a.GetI()
+			value = graph.Int(a.GetI())
 		case pb.Attribute_FLOAT:
-			value = a.GetF()
+			value = graph.Float(a.GetF())
 		case pb.Attribute_STRING:
-			value = string(a.S)
+			value = graph.String(string(a.S))
 		case pb.Attribute_INTS:
-			value = a.Ints
+			value = graph.Ints(a.Ints...)
 		case pb.Attribute_FLOATS:
-			value = a.Floats
+			value = graph.Floats(a.Floats...)
 		case pb.Attribute_UNDEFINED:
 			return out, broken(nodeName(&out), "attribute %q has no type", a.Name)
 		default:
 			return out, &model.UnsupportedError{What: fmt.Sprintf("attribute %q of %q %q of type %v", a.Name, n.OpType, n.Name, a.Type)}
 		}
 		if out.Attrs == nil {
-			out.Attrs = map[string]any{}
+			out.Attrs = graph.Attrs{}
 		}
 		out.Attrs[a.Name] = value
 	}

@@ -2,7 +2,7 @@
 // state dict that it refers to into the bytes of a model, [Decode] the other
 // way round.
 //
-// It handles what [model.Graph] can say, which is less than ONNX can: float32
+// It handles what [graph.Graph] can say, which is less than ONNX can: float32
 // networks of the operators Conv, BatchNormalization (inference), Relu,
 // MaxPool, Flatten and Gemm, opsets 13 to 21, weights inside the file. Anything
 // else is a [model.UnsupportedError] that names it; nothing that changes what a

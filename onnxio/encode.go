@@ -10,20 +10,18 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"lethe/graph"
 	"lethe/model"
 	"lethe/onnxio/internal/pb"
 )
 
 // EncodeOptions are what a file says beyond the network itself.
 type EncodeOptions struct {
-	Opset           int               // 13 to 21; 0 means [model.Opset]
+	Opset           int               // 13 to 21; 0 means [graph.DefaultOpset]
 	ProducerVersion string            // of Lethe, the producer
 	DocString       string            // for people
 	Props           map[string]string // for programs
 }
-
-// batch is the symbolic name of the dimension that is [model.Dynamic].
-const batch = "N"
 
 // maxFile is the largest message that protobuf allows: 2 GiB - 1.
 const maxFile = math.MaxInt32
@@ -39,9 +37,9 @@ const maxFile = math.MaxInt32
 // [model.UnsupportedError]; a model of 2 GiB or more is a [model.LimitError].
 // Nothing is written before all of this is known, except that reading or
 // rounding a weight can still fail in the middle.
-func Encode(w io.Writer, g *model.Graph, sd *model.StateDict, opts EncodeOptions) error {
+func Encode(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOptions) error {
 	if opts.Opset == 0 {
-		opts.Opset = model.Opset
+		opts.Opset = graph.DefaultOpset
 	}
 	if err := checkOpset(int64(opts.Opset)); err != nil {
 		return err
@@ -57,11 +55,11 @@ func Encode(w io.Writer, g *model.Graph, sd *model.StateDict, opts EncodeOptions
 	if err != nil {
 		return err
 	}
-	graph, err := marshal(encodeGraph(c))
+	structure, err := marshal(encodeGraph(c))
 	if err != nil {
 		return err
 	}
-	size := uint64(len(graph))
+	size := uint64(len(structure))
 	frames := make([][]byte, len(c.weights)) // what precedes the bytes of each weight
 	for i, name := range c.weights {
 		t := sd.Get(name)
@@ -76,7 +74,7 @@ func Encode(w io.Writer, g *model.Graph, sd *model.StateDict, opts EncodeOptions
 		return &model.LimitError{What: "size of the onnx model in bytes", Got: total, Limit: maxFile}
 	}
 
-	if _, err := w.Write(append(head, graph...)); err != nil {
+	if _, err := w.Write(append(head, structure...)); err != nil {
 		return err
 	}
 	for i, name := range c.weights {
@@ -151,46 +149,29 @@ func encodeGraph(c *checked) *pb.Graph {
 	return out
 }
 
-func encodeAttribute(name string, value any) *pb.Attribute {
-	a := &pb.Attribute{Name: name, Type: kindOf(value)}
-	switch v := value.(type) {
-	case int64:
-		a.I = &v
-	case float32:
-		a.F = &v
-	case string:
-		a.S = []byte(v)
-	case []int64:
-		a.Ints = v
-	case []float32:
-		a.Floats = v
+func encodeAttribute(name string, value graph.Attr) *pb.Attribute {
+	a := &pb.Attribute{Name: name}
+	switch value.Kind() {
+	case graph.IntAttr:
+		a.Type, a.I = pb.Attribute_INT, proto.Int64(value.Int())
+	case graph.FloatAttr:
+		a.Type, a.F = pb.Attribute_FLOAT, proto.Float32(value.Float())
+	case graph.StringAttr:
+		a.Type, a.S = pb.Attribute_STRING, []byte(value.Text())
+	case graph.IntsAttr:
+		a.Type, a.Ints = pb.Attribute_INTS, value.Ints()
+	case graph.FloatsAttr:
+		a.Type, a.Floats = pb.Attribute_FLOATS, value.Floats()
 	}
 	return a
 }
 
-// kindOf returns ONNX's name for the type of an attribute's value.
-func kindOf(value any) pb.Attribute_Type {
-	switch value.(type) {
-	case int64:
-		return pb.Attribute_INT
-	case float32:
-		return pb.Attribute_FLOAT
-	case string:
-		return pb.Attribute_STRING
-	case []int64:
-		return pb.Attribute_INTS
-	case []float32:
-		return pb.Attribute_FLOATS
-	}
-	return pb.Attribute_UNDEFINED
-}
-
-func encodeValue(v model.Value) *pb.ValueInfo {
+func encodeValue(v graph.Value) *pb.ValueInfo {
 	shape := &pb.Shape{}
 	for _, d := range v.Shape {
-		dim := &pb.Shape_Dimension{Value: &pb.Shape_Dimension_DimValue{DimValue: int64(d)}}
-		if d == model.Dynamic {
-			dim.Value = &pb.Shape_Dimension_DimParam{DimParam: batch}
+		dim := &pb.Shape_Dimension{Value: &pb.Shape_Dimension_DimParam{DimParam: d.String()}}
+		if size, fixed := d.Int(); fixed {
+			dim.Value = &pb.Shape_Dimension_DimValue{DimValue: int64(size)}
 		}
 		shape.Dim = append(shape.Dim, dim)
 	}

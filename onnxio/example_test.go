@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"fmt"
 
+	"lethe/graph"
 	"lethe/model"
 	"lethe/onnxio"
 )
 
 // classifier returns one linear layer with two inputs and two classes.
-func classifier() (*model.Graph, *model.StateDict) {
+func classifier() (*graph.Graph, *model.StateDict) {
 	sd, err := model.NewStateDict(
 		model.Entry{Name: "fc.weight", Tensor: model.Float32Tensor([]int{2, 2}, []float32{1, 2, 3, 4})},
 		model.Entry{Name: "fc.bias", Tensor: model.Float32Tensor([]int{2}, []float32{5, 6})},
@@ -17,14 +18,14 @@ func classifier() (*model.Graph, *model.StateDict) {
 	if err != nil {
 		panic(err)
 	}
-	return &model.Graph{
+	return &graph.Graph{
 		Name:    "classifier",
-		Inputs:  []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 2}}},
-		Outputs: []model.Value{{Name: "logits", DType: model.Float32, Shape: []int{model.Dynamic, 2}}},
-		Nodes: []model.Node{{
+		Inputs:  []graph.Value{graph.TensorValue("input", model.Float32, graph.Batch(2))},
+		Outputs: []graph.Value{graph.TensorValue("logits", model.Float32, graph.Batch(2))},
+		Nodes: []graph.Node{{
 			Name: "fc", Op: "Gemm",
 			Inputs: []string{"input", "fc.weight", "fc.bias"}, Outputs: []string{"logits"},
-			Attrs: map[string]any{"transB": int64(1)},
+			Attrs: graph.Attrs{"transB": graph.Int(1)},
 		}},
 	}, sd
 }

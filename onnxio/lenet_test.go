@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"lethe/convert"
+	"lethe/graph"
 	"lethe/model"
 	"lethe/onnxio"
 )
@@ -24,7 +25,7 @@ var irVersions = map[int]int{13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20
 
 // lenet returns a LeNet with weights of the usual magnitudes, the same ones on
 // every machine.
-func lenet(s sizes) (*model.Graph, *model.StateDict) {
+func lenet(s sizes) (*graph.Graph, *model.StateDict) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var entries []model.Entry
 	add := func(name string, lo, hi float32, shape ...int) {
@@ -63,7 +64,7 @@ func lenet(s sizes) (*model.Graph, *model.StateDict) {
 	return g, sd
 }
 
-func encode(t testing.TB, g *model.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) []byte {
+func encode(t testing.TB, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := onnxio.Encode(&b, g, sd, opts); err != nil {
@@ -72,7 +73,7 @@ func encode(t testing.TB, g *model.Graph, sd *model.StateDict, opts onnxio.Encod
 	return b.Bytes()
 }
 
-func decode(b []byte) (*model.Graph, *model.StateDict, *onnxio.Metadata, error) {
+func decode(b []byte) (*graph.Graph, *model.StateDict, *onnxio.Metadata, error) {
 	return onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.DecodeOptions{})
 }
 

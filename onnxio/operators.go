@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"lethe/graph"
 	"lethe/model"
 )
 
@@ -19,9 +20,9 @@ type operator struct {
 // attribute is one attribute of an operator, with its limits and its default.
 type attribute struct {
 	name     string
-	def      any   // int64, float32 or string; the default, of every element of a list
-	perAxis  int   // elements per spatial axis; 0 if the attribute is no list
-	min, max int64 // of integers
+	def      graph.Attr // the default; of a list, that of every element
+	perAxis  int        // elements per spatial axis; 0 if the attribute is no list
+	min, max int64      // of integers
 
 	fixed    bool // values other than the default are not supported
 	inert    bool // without effect on inference
@@ -31,51 +32,51 @@ type attribute struct {
 const large = math.MaxInt32 // far beyond any real size, yet safe to add and multiply
 
 var (
-	kernelShape = attribute{name: "kernel_shape", def: int64(0), perAxis: 1, min: 1, max: large, explicit: true}
-	strides     = attribute{name: "strides", def: int64(1), perAxis: 1, min: 1, max: large, explicit: true}
-	pads        = attribute{name: "pads", def: int64(0), perAxis: 2, max: large, explicit: true}
-	dilations   = attribute{name: "dilations", def: int64(1), perAxis: 1, min: 1, max: large}
-	autoPad     = attribute{name: "auto_pad", def: "NOTSET", fixed: true}
+	kernelShape = attribute{name: "kernel_shape", def: graph.Int(0), perAxis: 1, min: 1, max: large, explicit: true}
+	strides     = attribute{name: "strides", def: graph.Int(1), perAxis: 1, min: 1, max: large, explicit: true}
+	pads        = attribute{name: "pads", def: graph.Int(0), perAxis: 2, max: large, explicit: true}
+	dilations   = attribute{name: "dilations", def: graph.Int(1), perAxis: 1, min: 1, max: large}
+	autoPad     = attribute{name: "auto_pad", def: graph.String("NOTSET"), fixed: true}
 )
 
 // operators lists attributes in the order in which they are checked;
 // kernel_shape comes first because the length of the other lists follows.
 var operators = map[string]operator{
 	"Conv": {2, 3, []attribute{kernelShape, strides, pads, dilations, autoPad,
-		{name: "group", def: int64(1), min: 1, max: large},
+		{name: "group", def: graph.Int(1), min: 1, max: large},
 	}},
 	"BatchNormalization": {5, 5, []attribute{
-		{name: "epsilon", def: float32(1e-5), explicit: true},
-		{name: "momentum", def: float32(0.9), inert: true},
-		{name: "training_mode", def: int64(0), max: 1, fixed: true},
+		{name: "epsilon", def: graph.Float(1e-5), explicit: true},
+		{name: "momentum", def: graph.Float(0.9), inert: true},
+		{name: "training_mode", def: graph.Int(0), max: 1, fixed: true},
 	}},
 	"Relu": {1, 1, nil},
 	"MaxPool": {1, 1, []attribute{kernelShape, strides, pads, dilations, autoPad,
-		{name: "ceil_mode", def: int64(0), max: 1},
-		{name: "storage_order", def: int64(0), max: 1, inert: true}, // of the output Indices
+		{name: "ceil_mode", def: graph.Int(0), max: 1},
+		{name: "storage_order", def: graph.Int(0), max: 1, inert: true}, // of the output Indices
 	}},
 	"Flatten": {1, 1, []attribute{
-		{name: "axis", def: int64(1), min: -large, max: large, explicit: true},
+		{name: "axis", def: graph.Int(1), min: -large, max: large, explicit: true},
 	}},
 	"Gemm": {2, 3, []attribute{
-		{name: "alpha", def: float32(1)},
-		{name: "beta", def: float32(1)},
-		{name: "transA", def: int64(0), max: 1},
-		{name: "transB", def: int64(0), max: 1},
+		{name: "alpha", def: graph.Float(1)},
+		{name: "beta", def: graph.Float(1)},
+		{name: "transA", def: graph.Int(0), max: 1},
+		{name: "transB", def: graph.Int(0), max: 1},
 	}},
 }
 
-// attributes returns the attributes of a node as a [model.Graph] should have
+// attributes returns the attributes of a node as a [graph.Graph] should have
 // them: defaults left out, except where programs are known to disagree about
 // them. weights is the shape of the node's second input if that is a weight,
 // which is where a Conv without kernel_shape has it from.
-func (op operator) attributes(n *model.Node, weights []int) (map[string]any, error) {
+func (op operator) attributes(n *graph.Node, weights []int) (graph.Attrs, error) {
 	for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
 		if !slices.ContainsFunc(op.attrs, func(a attribute) bool { return a.name == name }) {
 			return nil, &model.UnsupportedError{What: fmt.Sprintf("attribute %q of %s %q", name, n.Op, n.Name)}
 		}
 	}
-	out := map[string]any{}
+	out := graph.Attrs{}
 	axes := 0
 	for _, a := range op.attrs {
 		value, present := n.Attrs[a.name]
@@ -84,7 +85,7 @@ func (op operator) attributes(n *model.Node, weights []int) (map[string]any, err
 			if err != nil {
 				return nil, err
 			}
-			axes, value, present = len(kernel), kernel, true
+			axes, value, present = len(kernel), graph.Ints(kernel...), true
 		}
 		if !present {
 			value = a.defaultFor(axes)
@@ -96,7 +97,7 @@ func (op operator) attributes(n *model.Node, weights []int) (map[string]any, err
 			out[a.name] = value
 		}
 	}
-	if axis, ok := out["axis"].(int64); ok && axis < 0 {
+	if axis := out["axis"].Int(); axis < 0 {
 		return nil, &model.UnsupportedError{
 			What:   fmt.Sprintf("axis %d of %s %q counts from the last axis", axis, n.Op, n.Name),
 			Advice: "export the model with an axis that counts from the first",
@@ -110,7 +111,7 @@ func (op operator) attributes(n *model.Node, weights []int) (map[string]any, err
 
 // kernelOf returns kernel_shape, which a Conv may leave to the shape of its
 // weights: [out, in/group, kernel...].
-func kernelOf(n *model.Node, weights []int) ([]int64, error) {
+func kernelOf(n *graph.Node, weights []int) ([]int64, error) {
 	var fromWeights []int64
 	if n.Op == "Conv" && len(weights) > 2 {
 		for _, d := range weights[2:] {
@@ -118,10 +119,10 @@ func kernelOf(n *model.Node, weights []int) ([]int64, error) {
 		}
 	}
 	value, present := n.Attrs[kernelShape.name]
-	kernel, ok := value.([]int64)
+	kernel := value.Ints()
 	switch {
-	case present && !ok:
-		return nil, broken(nodeName(n), "attribute kernel_shape is %s, not INTS", kindOf(value))
+	case present && value.Kind() != graph.IntsAttr:
+		return nil, broken(nodeName(n), "attribute kernel_shape is %v, not %v", value.Kind(), graph.IntsAttr)
 	case !present && fromWeights == nil:
 		return nil, broken(nodeName(n), "%s has no kernel_shape", n.Op)
 	case present && len(kernel) == 0:
@@ -134,35 +135,35 @@ func kernelOf(n *model.Node, weights []int) ([]int64, error) {
 	return kernel, nil
 }
 
-func (a *attribute) defaultFor(axes int) any {
+func (a *attribute) defaultFor(axes int) graph.Attr {
 	if a.perAxis == 0 {
 		return a.def
 	}
-	return slices.Repeat([]int64{a.def.(int64)}, a.perAxis*axes)
+	return graph.Ints(slices.Repeat([]int64{a.def.Int()}, a.perAxis*axes)...)
 }
 
-func (a *attribute) isDefault(value any) bool {
-	if list, ok := value.([]int64); ok {
-		return !slices.ContainsFunc(list, func(x int64) bool { return x != a.def })
+func (a *attribute) isDefault(value graph.Attr) bool {
+	if value.Kind() == graph.IntsAttr {
+		return !slices.ContainsFunc(value.Ints(), func(x int64) bool { return x != a.def.Int() })
 	}
-	return value == a.def
+	return value.Equal(a.def)
 }
 
-func (a *attribute) check(n *model.Node, value any, axes int) error {
-	want := kindOf(a.defaultFor(axes))
-	if got := kindOf(value); got != want {
-		return broken(nodeName(n), "attribute %s is %s, not %s", a.name, got, want)
+func (a *attribute) check(n *graph.Node, value graph.Attr, axes int) error {
+	want := a.defaultFor(axes).Kind()
+	if got := value.Kind(); got != want {
+		return broken(nodeName(n), "attribute %s is %v, not %v", a.name, got, want)
 	}
 	var integers []int64
-	switch v := value.(type) {
-	case int64:
-		integers = []int64{v}
-	case []int64:
-		if integers = v; len(v) != a.perAxis*axes {
-			return broken(nodeName(n), "attribute %s has %d elements, not %d", a.name, len(v), a.perAxis*axes)
+	switch value.Kind() {
+	case graph.IntAttr:
+		integers = []int64{value.Int()}
+	case graph.IntsAttr:
+		if integers = value.Ints(); len(integers) != a.perAxis*axes {
+			return broken(nodeName(n), "attribute %s has %d elements, not %d", a.name, len(integers), a.perAxis*axes)
 		}
-	case float32:
-		if v-v != 0 {
+	case graph.FloatAttr:
+		if v := value.Float(); v-v != 0 {
 			return broken(nodeName(n), "attribute %s is %v, not a finite number", a.name, v)
 		}
 	}
@@ -171,8 +172,8 @@ func (a *attribute) check(n *model.Node, value any, axes int) error {
 			return broken(nodeName(n), "attribute %s holds %d, outside %d to %d", a.name, x, a.min, a.max)
 		}
 	}
-	if a.fixed && value != a.def {
-		return &model.UnsupportedError{What: fmt.Sprintf("%s %#v of %s %q (supported: %#v)", a.name, value, n.Op, n.Name, a.def)}
+	if a.fixed && !value.Equal(a.def) {
+		return &model.UnsupportedError{What: fmt.Sprintf("%s %v of %s %q (supported: %v)", a.name, value, n.Op, n.Name, a.def)}
 	}
 	return nil
 }

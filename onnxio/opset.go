@@ -6,8 +6,8 @@ import (
 	"lethe/model"
 )
 
-// The opsets that are read and written. A [model.Graph] has the semantics of
-// [model.Opset]; no node needs rewriting on the way to or from the others,
+// The opsets that are read and written. A [graph.Graph] has the semantics of
+// [graph.DefaultOpset]; no node needs rewriting on the way to or from the others,
 // because of all that changed in this range
 //
 //   - Conv 11, MaxPool 12 and Gemm 13 did not change;

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"lethe/convert"
+	"lethe/graph"
 	"lethe/model"
 	"lethe/onnxio"
 )
@@ -129,82 +130,82 @@ func TestEncodeReportsWriteErrors(t *testing.T) {
 }
 
 func TestEncodeRefuses(t *testing.T) {
-	node := func(g *model.Graph, op string) *model.Node {
-		return &g.Nodes[slices.IndexFunc(g.Nodes, func(n model.Node) bool { return n.Op == op })]
+	node := func(g *graph.Graph, op string) *graph.Node {
+		return &g.Nodes[slices.IndexFunc(g.Nodes, func(n graph.Node) bool { return n.Op == op })]
 	}
 	bytesOf := func(n int) *model.Storage { return model.NewStorage(strings.NewReader(""), int64(n)) }
 	for _, c := range []struct {
 		name   string
 		opset  int
 		expect string
-		spoil  func(*model.Graph, *model.StateDict) *model.StateDict
+		spoil  func(*graph.Graph, *model.StateDict) *model.StateDict
 		text   string
 	}{
 		{"opset too old", 12, unsupported, nil, "opset 12; opsets 13 to 21"},
 		{"opset too new", 22, unsupported, nil, "opset 22"},
 		{"negative opset", -1, unsupported, nil, "opset -1"},
-		{"operator", 0, unsupported, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		{"operator", 0, unsupported, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			node(g, "Relu").Op = "Gelu"
 			return sd
 		}, `operator "Gelu"`},
-		{"attribute", 0, unsupported, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			node(g, "Flatten").Attrs["alpha"] = int64(1)
+		{"attribute", 0, unsupported, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			node(g, "Flatten").Attrs["alpha"] = graph.Int(1)
 			return sd
 		}, `attribute "alpha" of Flatten`},
-		{"attribute of a Go type", 0, malformed, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			node(g, "Flatten").Attrs["axis"] = 1
+		{"attribute of another type", 0, malformed, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			node(g, "Flatten").Attrs["axis"] = graph.Float(1)
 			return sd
-		}, "axis is UNDEFINED, not INT"},
-		{"infinite epsilon", 0, malformed, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			node(g, "BatchNormalization").Attrs["epsilon"] = float32(math.Inf(1))
+		}, "axis is FLOAT, not INT"},
+		{"infinite epsilon", 0, malformed, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			node(g, "BatchNormalization").Attrs["epsilon"] = graph.Float(float32(math.Inf(1)))
 			return sd
 		}, "not a finite number"},
-		{"missing weight", 0, malformed, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		{"missing weight", 0, malformed, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			node(g, "Gemm").Inputs[1] = "nowhere"
 			return sd
 		}, `"nowhere" is neither made`},
-		{"weight that has no name", 0, malformed, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		{"weight that has no name", 0, malformed, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			node(g, "Gemm").Inputs[1] = ""
 			return sd.With("", sd.Get("fc.weight"))
 		}, `"" is empty`},
-		{"weight whose name is not UTF-8", 0, malformed, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		{"weight whose name is not UTF-8", 0, malformed, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			node(g, "Gemm").Inputs[1] = "\xff"
 			return sd.With("\xff", sd.Get("fc.weight"))
 		}, `"\xff" is empty or not UTF-8`},
-		{"integer weight", 0, unsupported, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		{"integer weight", 0, unsupported, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			x, err := model.NewTensor(model.Int8, []int{2}, nil, 0, bytesOf(2))
 			if err != nil {
 				t.Fatal(err)
 			}
 			return sd.With("fc2.bias", x)
 		}, `weight "fc2.bias" of type int8`},
-		{"finite only as float64", 0, unsupported, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		{"finite only as float64", 0, unsupported, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			x, err := model.NewTensor(model.Float64, []int{1}, []int{0}, 0, model.BytesStorage([]byte{0, 0, 0, 0, 0, 0, 0xe0, 0x7f}))
 			if err != nil {
 				t.Fatal(err)
 			}
 			return sd.With("fc.bias", x)
 		}, `"fc.bias" holds 8.98846567431158e+307`},
-		{"two gigabytes", 0, limited, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		{"two gigabytes", 0, limited, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			x, err := model.NewTensor(model.Float32, []int{1 << 29}, []int{0}, 0, bytesOf(4))
 			if err != nil {
 				t.Fatal(err)
 			}
 			return sd.With("fc2.bias", x)
 		}, "more than the limit of 2147483647"},
-		{"two dynamic axes", 0, unsupported, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			g.Inputs[0].Shape[2] = model.Dynamic
+		{"two dynamic axes", 0, unsupported, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			g.Inputs[0].Shape[2] = graph.Symbol("H")
 			return sd
 		}, "axis 2 has no fixed size"},
-		{"negative size", 0, malformed, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
-			g.Inputs[0].Shape[2] = -2
+		{"negative size", 0, malformed, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
+			g.Inputs[0].Shape[2] = graph.Size(-2)
 			return sd
 		}, "axis 2 has the negative size -2"},
-		{"half precision", 0, unsupported, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		{"half precision", 0, unsupported, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			g.Outputs[0].DType = model.Float16
 			return sd
 		}, `"output logits" of type float16`},
-		{"no name", 0, malformed, func(g *model.Graph, sd *model.StateDict) *model.StateDict {
+		{"no name", 0, malformed, func(g *graph.Graph, sd *model.StateDict) *model.StateDict {
 			g.Name = ""
 			return sd
 		}, "the graph"},
@@ -233,17 +234,17 @@ func TestEncodeSettlesAttributes(t *testing.T) {
 		n := &loose.Nodes[i]
 		switch n.Op {
 		case "Conv":
-			n.Attrs = map[string]any{"group": int64(1), "dilations": []int64{1, 1}, "auto_pad": "NOTSET"}
+			n.Attrs = graph.Attrs{"group": graph.Int(1), "dilations": graph.Ints(1, 1), "auto_pad": graph.String("NOTSET")}
 		case "BatchNormalization":
-			n.Attrs = map[string]any{"momentum": float32(0.5), "training_mode": int64(0)}
+			n.Attrs = graph.Attrs{"momentum": graph.Float(0.5), "training_mode": graph.Int(0)}
 		case "MaxPool":
 			delete(n.Attrs, "pads")
-			n.Attrs["ceil_mode"], n.Attrs["storage_order"] = int64(0), int64(1)
+			n.Attrs["ceil_mode"], n.Attrs["storage_order"] = graph.Int(0), graph.Int(1)
 			n.Outputs = append(n.Outputs, "")
 		case "Flatten":
 			n.Attrs = nil
 		case "Gemm":
-			n.Attrs["alpha"], n.Attrs["beta"], n.Attrs["transA"] = float32(1), float32(1), int64(0)
+			n.Attrs["alpha"], n.Attrs["beta"], n.Attrs["transA"] = graph.Float(1), graph.Float(1), graph.Int(0)
 		}
 	}
 	before := fmt.Sprintf("%+v", loose)

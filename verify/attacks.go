@@ -5,11 +5,13 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/kernel"
 	"lethe/internal/nn"
 	"lethe/internal/train"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // accuracy returns the share of right ones among the predictions for the unseen
@@ -171,7 +173,7 @@ func withOthers(e Estimate, others []float64) Estimate {
 // tuner returns a session of the network in which every parameter is trained,
 // with the running statistics fixed, and the fitter of it.
 func (a *auditor) tuner(s *subject, images []int, run int) (*nn.Session, *train.Fitter, error) {
-	session, err := s.net.NewSession(4*tuneBatch, a.q.Threads, s.net.Graph().Parameters())
+	session, err := s.net.NewSession(4*tuneBatch, a.q.Threads, ops.Parameters(s.net.Graph()))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -299,7 +301,7 @@ func membership(members, others []float64) Estimate {
 
 // roundInt8 returns sd with the weights of convolutions and fully connected
 // layers rounded to the nearest of 255 levels of a scale for each, ties to even.
-func roundInt8(g *model.Graph, sd *model.StateDict) (*model.StateDict, error) {
+func roundInt8(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		if n.Op != "Conv" && n.Op != "Gemm" {

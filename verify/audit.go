@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/kernel"
 	"lethe/internal/nn"
@@ -391,7 +392,7 @@ func beheaded(net *nn.Net, sd *model.StateDict) (*nn.Net, []float64, error) {
 	g := *net.Graph()
 	last := g.Nodes[len(g.Nodes)-1]
 	g.Nodes = g.Nodes[:len(g.Nodes)-1]
-	g.Outputs = []model.Value{{Name: last.Inputs[0], DType: model.Float32, Shape: []int{model.Dynamic, model.Dynamic}}}
+	g.Outputs = []graph.Value{graph.TensorValue(last.Inputs[0], model.Float32, nil)}
 	body, err := nn.Bind(&g, sd)
 	if err != nil {
 		return nil, nil, err

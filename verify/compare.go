@@ -15,7 +15,9 @@ import (
 	"strconv"
 	"strings"
 
+	"lethe/graph"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // Check is one invariant and whether it holds.
@@ -93,7 +95,7 @@ var keeps = map[string]string{"last layer": SameLastLayer, "buffer": SameBuffers
 // one of it. An error is a graph whose last layer is not a fully connected one
 // ([model.UnsupportedError]) or a tensor that cannot be read. Two tensors are
 // held in memory at a time.
-func Compare(g *model.Graph, before, after *model.StateDict) (*Comparison, error) {
+func Compare(g *graph.Graph, before, after *model.StateDict) (*Comparison, error) {
 	roles, err := roles(g)
 	if err != nil {
 		return nil, err
@@ -161,9 +163,9 @@ func Compare(g *model.Graph, before, after *model.StateDict) (*Comparison, error
 
 // layers adds up the squared differences of the parameters of every node. One
 // that several nodes share belongs to the first.
-func layers(g *model.Graph, squares map[string]float64, total float64) []Layer {
+func layers(g *graph.Graph, squares map[string]float64, total float64) []Layer {
 	all, seen := []Layer{}, map[string]bool{}
-	params := g.Parameters()
+	params := ops.Parameters(g)
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		sum, own := 0.0, 0
@@ -187,16 +189,16 @@ func layers(g *model.Graph, squares map[string]float64, total float64) []Layer {
 }
 
 // roles returns the role of every entry that the graph uses.
-func roles(g *model.Graph) (map[string]string, error) {
-	last, err := g.LastLayer()
+func roles(g *graph.Graph) (map[string]string, error) {
+	last, err := ops.LastLayer(g)
 	if err != nil {
 		return nil, err
 	}
 	roles := map[string]string{}
-	for _, name := range g.Parameters() {
+	for _, name := range ops.Parameters(g) {
 		roles[name] = "parameter"
 	}
-	for _, name := range g.Buffers() {
+	for _, name := range ops.Buffers(g) {
 		roles[name] = "buffer"
 	}
 	for _, name := range last {

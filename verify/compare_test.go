@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/graph"
 	"lethe/model"
 )
 
@@ -304,7 +305,7 @@ func TestCompareErrors(t *testing.T) {
 		t.Errorf("after: %v", err)
 	}
 	g := *net.Graph()
-	g.Outputs = []model.Value{{Name: "block1.2"}}
+	g.Outputs = []graph.Value{{Name: "block1.2"}}
 	var unsupported *model.UnsupportedError
 	if _, err := Compare(&g, sd, sd); !errors.As(err, &unsupported) {
 		t.Errorf("a graph that ends in a MaxPool: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -13,14 +14,14 @@ import (
 // tiny returns a network over images of 1 x 2 pixels that tells which of the
 // two is lit: fc passes the pixels on, fc1 makes two classes of them.
 func tiny(fc ...float32) (*nn.Net, *model.StateDict) {
-	gemm := func(name, in string) model.Node {
-		return model.Node{Name: name, Op: "Gemm", Inputs: []string{in, name + ".weight"}, Outputs: []string{name}}
+	gemm := func(name, in string) graph.Node {
+		return graph.Node{Name: name, Op: "Gemm", Inputs: []string{in, name + ".weight"}, Outputs: []string{name}}
 	}
-	g := &model.Graph{
+	g := &graph.Graph{
 		Name:    "tiny",
-		Inputs:  []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 1, 1, 2}}},
-		Outputs: []model.Value{{Name: "fc1", DType: model.Float32, Shape: []int{model.Dynamic, 2}}},
-		Nodes: []model.Node{
+		Inputs:  []graph.Value{graph.TensorValue("input", model.Float32, graph.Batch(1, 1, 2))},
+		Outputs: []graph.Value{graph.TensorValue("fc1", model.Float32, graph.Batch(2))},
+		Nodes: []graph.Node{
 			{Name: "flatten", Op: "Flatten", Inputs: []string{"input"}, Outputs: []string{"flatten"}},
 			gemm("fc", "flatten"), gemm("fc1", "fc"),
 		},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"lethe/convert"
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -32,7 +33,7 @@ func lenet(t testing.TB) (*nn.Net, *model.StateDict) {
 	return bind(t, g, c.StateDict()), c.StateDict()
 }
 
-func bind(t testing.TB, g *model.Graph, sd *model.StateDict) *nn.Net {
+func bind(t testing.TB, g *graph.Graph, sd *model.StateDict) *nn.Net {
 	t.Helper()
 	net, err := nn.Bind(g, sd)
 	if err != nil {
@@ -89,13 +90,13 @@ func to(d float64) func(float32) float32 { return func(float32) float32 { return
 // sums of the columns of w, [classes][4], whose pixels are lit.
 func flat(t testing.TB, w [][4]float32) (*nn.Net, *model.StateDict) {
 	t.Helper()
-	g := &model.Graph{
+	g := &graph.Graph{
 		Name:    "flat",
-		Inputs:  []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 1, 2, 2}}},
-		Outputs: []model.Value{{Name: "logits", DType: model.Float32, Shape: []int{model.Dynamic, len(w)}}},
-		Nodes: []model.Node{
-			{Name: "flatten", Op: "Flatten", Inputs: []string{"input"}, Outputs: []string{"flatten"}, Attrs: map[string]any{"axis": int64(1)}},
-			{Name: "fc", Op: "Gemm", Inputs: []string{"flatten", "fc.weight", "fc.bias"}, Outputs: []string{"logits"}, Attrs: map[string]any{"transB": int64(1)}},
+		Inputs:  []graph.Value{graph.TensorValue("input", model.Float32, graph.Batch(1, 2, 2))},
+		Outputs: []graph.Value{graph.TensorValue("logits", model.Float32, graph.Batch(len(w)))},
+		Nodes: []graph.Node{
+			{Name: "flatten", Op: "Flatten", Inputs: []string{"input"}, Outputs: []string{"flatten"}, Attrs: graph.Attrs{"axis": graph.Int(1)}},
+			{Name: "fc", Op: "Gemm", Inputs: []string{"flatten", "fc.weight", "fc.bias"}, Outputs: []string{"logits"}, Attrs: graph.Attrs{"transB": graph.Int(1)}},
 		},
 	}
 	var rows []float32

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/model"
 )
@@ -159,7 +160,7 @@ func TestMeasureErrors(t *testing.T) {
 	wide := images(1, seven...)
 	wide.Rows, wide.Cols = 1, 4
 	colour := *net.Graph()
-	colour.Inputs = []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 4, 1, 1}}}
+	colour.Inputs = []graph.Value{graph.TensorValue("input", model.Float32, graph.Batch(4, 1, 1))}
 	// Pixels 0 and 1 together are beyond float32; the image of both is the last one.
 	huge, _ := flat(t, [][4]float32{{3e38, 3e38}, {}, {}})
 	both := images(200, seven...)

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/graph"
 	"lethe/model"
 	"lethe/onnxio"
 )
 
-func encode(t testing.TB, g *model.Graph, sd *model.StateDict) []byte {
+func encode(t testing.TB, g *graph.Graph, sd *model.StateDict) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := onnxio.Encode(&b, g, sd, onnxio.EncodeOptions{}); err != nil {
@@ -23,11 +24,11 @@ func encode(t testing.TB, g *model.Graph, sd *model.StateDict) []byte {
 }
 
 // before returns a graph with one more node at its input.
-func before(g *model.Graph, n model.Node) *model.Graph {
+func before(g *graph.Graph, n graph.Node) *graph.Graph {
 	n.Name, n.Outputs = "first", []string{"first"}
 	n.Inputs = append([]string{g.Inputs[0].Name}, n.Inputs...)
 	h := *g
-	h.Nodes = append([]model.Node{n}, g.Nodes...)
+	h.Nodes = append([]graph.Node{n}, g.Nodes...)
 	h.Nodes[1].Inputs = slices.Clone(h.Nodes[1].Inputs)
 	h.Nodes[1].Inputs[0] = "first"
 	return &h
@@ -57,14 +58,14 @@ func TestONNXMutants(t *testing.T) {
 	epsilon := *net.Graph()
 	epsilon.Nodes = slices.Clone(epsilon.Nodes)
 	epsilon.Nodes[1].Attrs = maps.Clone(epsilon.Nodes[1].Attrs)
-	epsilon.Nodes[1].Attrs["epsilon"] = float32(0.1)
+	epsilon.Nodes[1].Attrs["epsilon"] = graph.Float(0.1)
 	swapped := *net.Graph()
 	swapped.Nodes = slices.Clone(swapped.Nodes)
-	swapped.Nodes[2], swapped.Nodes[3] = model.Node{Name: "a", Op: "MaxPool", Inputs: swapped.Nodes[2].Inputs, Outputs: []string{"a"}, Attrs: swapped.Nodes[3].Attrs},
-		model.Node{Name: "b", Op: "MaxPool", Inputs: []string{"a"}, Outputs: swapped.Nodes[3].Outputs, Attrs: map[string]any{"kernel_shape": []int64{1, 1}, "strides": []int64{1, 1}}}
+	swapped.Nodes[2], swapped.Nodes[3] = graph.Node{Name: "a", Op: "MaxPool", Inputs: swapped.Nodes[2].Inputs, Outputs: []string{"a"}, Attrs: swapped.Nodes[3].Attrs},
+		graph.Node{Name: "b", Op: "MaxPool", Inputs: []string{"a"}, Outputs: swapped.Nodes[3].Outputs, Attrs: graph.Attrs{"kernel_shape": graph.Ints(1, 1), "strides": graph.Ints(1, 1)}}
 	for _, c := range []struct {
 		name string
-		g    *model.Graph
+		g    *graph.Graph
 		sd   *model.StateDict
 	}{
 		{"a weight of the first layer", net.Graph(), set(t, sd, "block1.0.weight", 12, add(0.01))},
@@ -91,8 +92,8 @@ func TestONNXMutants(t *testing.T) {
 // is known to read pads that are not symmetric as if they were.
 func TestONNXSecondOpinionCounts(t *testing.T) {
 	net, sd := flat(t, weights)
-	g := before(net.Graph(), model.Node{Op: "MaxPool", Attrs: map[string]any{
-		"kernel_shape": []int64{2, 2}, "strides": []int64{1, 1}, "pads": []int64{0, 0, 1, 1}}})
+	g := before(net.Graph(), graph.Node{Op: "MaxPool", Attrs: graph.Attrs{
+		"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(1, 1), "pads": graph.Ints(0, 0, 1, 1)}})
 	p, err := ONNX(encode(t, g, sd), bind(t, g, sd))
 	var failed *FailedError
 	if !errors.As(err, &failed) || p.Evaluator != 0 || p.OnnxGo <= Tolerance {
@@ -106,13 +107,13 @@ func TestONNXSkipsWhatOnnxGoCannotRun(t *testing.T) {
 	bare.Nodes = slices.Clone(bare.Nodes)
 	bare.Nodes[1].Inputs = bare.Nodes[1].Inputs[:2]
 	sd = sd.With("k", model.Float32Tensor([]int{1, 1, 2, 2}, []float32{1, 2, 3, 4}))
-	lopsided := before(net.Graph(), model.Node{Op: "Conv", Inputs: []string{"k"}, Attrs: map[string]any{
-		"kernel_shape": []int64{2, 2}, "strides": []int64{1, 1}, "pads": []int64{1, 0, 0, 1}}})
-	dilated := before(net.Graph(), model.Node{Op: "MaxPool", Attrs: map[string]any{
-		"kernel_shape": []int64{2, 2}, "strides": []int64{1, 1}, "pads": []int64{1, 1, 1, 1}, "dilations": []int64{2, 2}}})
+	lopsided := before(net.Graph(), graph.Node{Op: "Conv", Inputs: []string{"k"}, Attrs: graph.Attrs{
+		"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(1, 1), "pads": graph.Ints(1, 0, 0, 1)}})
+	dilated := before(net.Graph(), graph.Node{Op: "MaxPool", Attrs: graph.Attrs{
+		"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(1, 1), "pads": graph.Ints(1, 1, 1, 1), "dilations": graph.Ints(2, 2)}})
 	for _, c := range []struct {
 		name, want string
-		g          *model.Graph
+		g          *graph.Graph
 	}{
 		{"Gemm without C", "onnx-go: bad arity", &bare},
 		{"Conv with lopsided pads", "onnx-go cannot run operator Conv: ", lopsided},
@@ -166,7 +167,7 @@ func TestONNXOfAnotherNetwork(t *testing.T) {
 	four, fourSD := flat(t, append(slices.Clone(weights), [4]float32{}))
 	large, largeSD := lenet(t)
 	wide := *three.Graph()
-	wide.Inputs = []model.Value{{Name: "input", DType: model.Float32, Shape: []int{model.Dynamic, 1, 1, 4}}}
+	wide.Inputs = []graph.Value{graph.TensorValue("input", model.Float32, graph.Batch(1, 1, 4))}
 	for _, c := range []struct {
 		name, want string
 		b          []byte

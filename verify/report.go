@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -126,7 +127,7 @@ func Judge(ctx context.Context, q Question) (*Report, error) {
 	return r, nil
 }
 
-func (r *Report) measure(ctx context.Context, q Question, g *model.Graph) error {
+func (r *Report) measure(ctx context.Context, q Question, g *graph.Graph) error {
 	if q.Train == nil {
 		return errors.New("verify: there are classes and no training images to measure on")
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -22,9 +23,9 @@ func deep(t testing.TB) (*nn.Net, *model.StateDict) {
 	net, sd := flat(t, weights)
 	g := *net.Graph()
 	g.Name = "deep"
-	g.Nodes = []model.Node{
+	g.Nodes = []graph.Node{
 		g.Nodes[0],
-		{Name: "pass", Op: "Gemm", Inputs: []string{"flatten", "pass.weight", "pass.bias"}, Outputs: []string{"pass"}, Attrs: map[string]any{"transB": int64(1)}},
+		{Name: "pass", Op: "Gemm", Inputs: []string{"flatten", "pass.weight", "pass.bias"}, Outputs: []string{"pass"}, Attrs: graph.Attrs{"transB": graph.Int(1)}},
 		g.Nodes[1],
 	}
 	g.Nodes[2].Inputs = []string{"pass", "fc.weight", "fc.bias"}
@@ -250,8 +251,8 @@ func TestJudgeErrors(t *testing.T) {
 	}
 	// A last layer that is not fully connected has no invariant to check.
 	g := *q.Net.Graph()
-	g.Nodes = append(slices.Clone(g.Nodes), model.Node{Name: "relu", Op: "Relu", Inputs: []string{"logits"}, Outputs: []string{"relu"}})
-	g.Outputs = []model.Value{{Name: "relu", DType: model.Float32, Shape: []int{model.Dynamic, 3}}}
+	g.Nodes = append(slices.Clone(g.Nodes), graph.Node{Name: "relu", Op: "Relu", Inputs: []string{"logits"}, Outputs: []string{"relu"}})
+	g.Outputs = []graph.Value{graph.TensorValue("relu", model.Float32, graph.Batch(3))}
 	q.Net = bind(t, &g, q.Before)
 	var unsupported *model.UnsupportedError
 	if _, err := Judge(context.Background(), q); !errors.As(err, &unsupported) {

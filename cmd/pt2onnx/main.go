@@ -12,8 +12,8 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/convert"
+	"lethe/graph"
 	"lethe/internal/cli"
-	"lethe/model"
 	"lethe/onnxio"
 )
 
@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		UsageText: "pt2onnx in.pt out.onnx\n" +
 			"pt2onnx --opset 21 --fold-batchnorm in.safetensors out.onnx",
 		Flags: append([]urfave.Flag{
-			&urfave.IntFlag{Name: "opset", Value: model.Opset, Usage: "version of ONNX's operator set, 13 to 21"},
+			&urfave.IntFlag{Name: "opset", Value: graph.DefaultOpset, Usage: "version of ONNX's operator set, 13 to 21"},
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
 			cli.DryFlag(),

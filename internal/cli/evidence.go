@@ -15,6 +15,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/evidence"
+	"lethe/graph"
 	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
@@ -259,7 +260,7 @@ func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample
 }
 
 // EditedOptions are those of the ONNX model of an edit.
-func EditedOptions(g *model.Graph, labels []string, version string) onnxio.EncodeOptions {
+func EditedOptions(g *graph.Graph, labels []string, version string) onnxio.EncodeOptions {
 	return onnxio.EncodeOptions{
 		ProducerVersion: version,
 		DocString:       fmt.Sprintf("%s edited to forget %s", g.Name, strings.Join(labels, ", ")),
@@ -355,7 +356,7 @@ func CheckAttestation(c *urfave.Context, claim *evidence.Claim, key *evidence.Pu
 
 // EditedONNX encodes the ONNX model of an edit in memory and checks it against
 // the network.
-func EditedONNX(net *nn.Net, g *model.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*verify.Parity, verify.Digest, error) {
+func EditedONNX(net *nn.Net, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*verify.Parity, verify.Digest, error) {
 	var b bytes.Buffer
 	if err := onnxio.Encode(&b, g, sd, opts); err != nil {
 		return nil, verify.Digest{}, err

@@ -14,6 +14,7 @@ import (
 
 	"lethe/convert"
 	"lethe/fixtures"
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -26,7 +27,7 @@ import (
 type Network struct {
 	Name  string // of the file, for messages
 	State *model.StateDict
-	Graph *model.Graph // nil before Recognize
+	Graph *graph.Graph // nil before Recognize
 	Net   *nn.Net      // nil before Recognize
 
 	input   *Input
@@ -117,7 +118,7 @@ func (n *Network) Close() error { return n.input.Close() }
 
 // StageONNX stages the graph and its weights as the ONNX output at path, and
 // checks the file against the network nn that it must agree with.
-func StageONNX(ctx context.Context, outs *Outputs, path string, net *nn.Net, g *model.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *verify.Parity, digest verify.Digest, err error) {
+func StageONNX(ctx context.Context, outs *Outputs, path string, net *nn.Net, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *verify.Parity, digest verify.Digest, err error) {
 	opts.ProducerVersion = Version()
 	if opts.DocString == "" {
 		opts.DocString = g.Name + " converted from a PyTorch state dict"

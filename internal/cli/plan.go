@@ -8,9 +8,11 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"lethe/graph"
 	"lethe/internal/registry"
 	"lethe/model"
 	"lethe/onnxio"
+	"lethe/ops"
 	"lethe/verify"
 )
 
@@ -88,7 +90,7 @@ func NewPlan(c *urfave.Context, n *Network) (p *Plan, err error) {
 	}
 	if n.Graph != nil {
 		p.Input.Architecture, p.Input.Classes = n.Graph.Name, n.Net.Classes()
-		for _, name := range n.Graph.Parameters() {
+		for _, name := range ops.Parameters(n.Graph) {
 			p.Input.Parameters += n.State.Get(name).Len()
 		}
 	}
@@ -119,8 +121,8 @@ func (p *Plan) WriteState(outs *Outputs, path string, n *Network, format Format)
 
 // WriteONNX adds the ONNX model that is written to path, and is the error of
 // encoding these weights if there is one and they are not encoded later.
-func (p *Plan) WriteONNX(outs *Outputs, path string, g *model.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*PlannedOutput, error) {
-	what := fmt.Sprintf("ONNX, opset %d", cmp.Or(opts.Opset, model.Opset))
+func (p *Plan) WriteONNX(outs *Outputs, path string, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*PlannedOutput, error) {
+	what := fmt.Sprintf("ONNX, opset %d", cmp.Or(opts.Opset, graph.DefaultOpset))
 	out := p.Write(outs, path, what)
 	if !p.DryRun {
 		return out, nil

@@ -1,13 +1,17 @@
 package nn
 
-import "testing"
+import (
+	"testing"
+
+	"lethe/ops"
+)
 
 // After the first step nothing is allocated, on any number of threads.
 func TestStepAllocatesNothing(t *testing.T) {
 	s := networks()["lenet"]
 	n, _ := s.bind(t)
 	for _, threads := range []int{1, 3} {
-		ses, err := n.NewSession(128, threads, s.graph.Parameters())
+		ses, err := n.NewSession(128, threads, ops.Parameters(s.graph))
 		if err != nil {
 			t.Fatal(err)
 		}

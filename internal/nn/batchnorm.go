@@ -3,11 +3,11 @@ package nn
 import (
 	"math"
 
+	"lethe/graph"
 	"lethe/internal/kernel"
-	"lethe/model"
 )
 
-func inferBatchNorm(n *model.Node, in []int, weights [][]int) ([]int, error) {
+func inferBatchNorm(n *graph.Node, in []int, weights [][]int) ([]int, error) {
 	if len(weights) != 4 {
 		return nil, misfit("BatchNormalization has %d weights, needs scale, bias, mean and variance", len(weights))
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"lethe/internal/kernel"
+	"lethe/ops"
 )
 
 // ChunkSamples is the number of samples that BatchNormalization in training
@@ -34,7 +35,7 @@ func (n *Net) NewTrainingSession(batch, threads int) (*Session, error) {
 	if batch%ChunkSamples != 0 {
 		return nil, fmt.Errorf("nn: a batch of %d samples is not whole chunks of %d", batch, ChunkSamples)
 	}
-	return n.newSession(batch, threads, n.graph.Parameters(), true)
+	return n.newSession(batch, threads, ops.Parameters(n.graph), true)
 }
 
 // batchStatLayer is BatchNormalization in training mode.

@@ -5,14 +5,16 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/graph"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // normalized returns the test networks that have batch normalization.
 func normalized() map[string]*stack {
 	all := networks()
 	for name, s := range all {
-		if !slices.ContainsFunc(s.graph.Nodes, func(n model.Node) bool { return n.Op == "BatchNormalization" }) {
+		if !slices.ContainsFunc(s.graph.Nodes, func(n graph.Node) bool { return n.Op == "BatchNormalization" }) {
 			delete(all, name)
 		}
 	}
@@ -45,7 +47,7 @@ func TestTrainingOracle(t *testing.T) {
 				largest = max(largest, v, -v)
 			}
 			at := 0
-			for _, p := range g.Parameters() {
+			for _, p := range ops.Parameters(g) {
 				end := at + len(e.net.weights[p])
 				// What is added before a normalization changes nothing: its gradient is
 				// 0 up to rounding, which has no largest element to compare with.
@@ -65,7 +67,7 @@ func TestTrainingOracle(t *testing.T) {
 				t.Fatal(err)
 			}
 			at = len(grad)
-			for _, b := range g.Buffers() {
+			for _, b := range ops.Buffers(g) {
 				v, err := sd.Get(b).Float32s()
 				if err != nil {
 					t.Fatal(err)
@@ -132,7 +134,7 @@ func TestTrainingSharesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range n.Graph().Buffers() {
+	for _, name := range ops.Buffers(n.Graph()) {
 		if same, err := model.SameBits(moved.Get(name), sd.Get(name)); err != nil || same {
 			t.Errorf("%s has not moved, %v", name, err)
 		}

@@ -3,11 +3,11 @@ package nn
 import (
 	"fmt"
 
+	"lethe/graph"
 	"lethe/internal/kernel"
-	"lethe/model"
 )
 
-func inferConv(n *model.Node, in []int, weights [][]int) ([]int, error) {
+func inferConv(n *graph.Node, in []int, weights [][]int) ([]int, error) {
 	if len(weights) == 0 || len(weights[0]) != 4 {
 		return nil, unsupported("Conv without a weight of four dimensions is not supported")
 	}

@@ -1,8 +1,8 @@
 package nn
 
-import "lethe/model"
+import "lethe/graph"
 
-func inferFlatten(n *model.Node, in []int, _ [][]int) ([]int, error) {
+func inferFlatten(n *graph.Node, in []int, _ [][]int) ([]int, error) {
 	if axis := n.Int("axis", 1); axis != 1 {
 		return nil, unsupported("Flatten along axis %d is not supported, only along axis 1", axis)
 	}

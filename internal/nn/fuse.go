@@ -1,15 +1,15 @@
 package nn
 
 import (
+	"lethe/graph"
 	"lethe/internal/kernel"
-	"lethe/model"
 )
 
 // fusible returns how many nodes from the first one on run as one layer: three
 // for BatchNormalization, Relu and MaxPool with windows that do not overlap,
 // which then pass over the activations once instead of three times. Chains have
 // no branches, so nobody else reads what is between them.
-func fusible(nodes []model.Node, in []int) int {
+func fusible(nodes []graph.Node, in []int) int {
 	if len(nodes) < 3 || len(in) != 3 ||
 		nodes[0].Op != "BatchNormalization" || nodes[1].Op != "Relu" || nodes[2].Op != "MaxPool" {
 		return 1
@@ -36,7 +36,7 @@ type normPoolLayer struct {
 	spare  [][]float32 // of each worker, for a gradient of the input that nobody wants
 }
 
-func buildNormPool(b *builder, pool *model.Node) layer {
+func buildNormPool(b *builder, pool *graph.Node) layer {
 	w, err := inferWindow(pool, b.inDims, pool.Ints("kernel_shape"))
 	if err != nil {
 		panic(err) // Bind has inferred it before

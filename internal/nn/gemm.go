@@ -1,11 +1,11 @@
 package nn
 
 import (
+	"lethe/graph"
 	"lethe/internal/kernel"
-	"lethe/model"
 )
 
-func inferGemm(n *model.Node, in []int, weights [][]int) ([]int, error) {
+func inferGemm(n *graph.Node, in []int, weights [][]int) ([]int, error) {
 	if len(in) != 1 {
 		return nil, misfit("Gemm needs one vector a sample, found shape %v: a Flatten is missing", in)
 	}

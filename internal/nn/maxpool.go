@@ -1,11 +1,11 @@
 package nn
 
 import (
+	"lethe/graph"
 	"lethe/internal/kernel"
-	"lethe/model"
 )
 
-func inferMaxPool(n *model.Node, in []int, _ [][]int) ([]int, error) {
+func inferMaxPool(n *graph.Node, in []int, _ [][]int) ([]int, error) {
 	if n.Int("ceil_mode", 0) != 0 {
 		return nil, unsupported("MaxPool with ceil_mode is not supported")
 	}

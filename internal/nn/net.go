@@ -14,17 +14,20 @@ package nn
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
+	"lethe/graph"
 	"lethe/internal/kernel"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // Net is a graph bound to the weights of a state dict: every name is there,
 // every shape is known and every number is finite. It is immutable.
 type Net struct {
-	graph   *model.Graph
+	graph   *graph.Graph
 	shapes  map[string][]int     // of every value, without the batch dimension
 	weights map[string][]float32 // of every parameter and buffer
 	dims    map[string][]int     // of every parameter and buffer
@@ -35,7 +38,7 @@ type operator struct {
 	// infer returns the shape of the output, without the batch dimension, from
 	// the shape of the data input and the shapes of the other inputs (nil where
 	// one is left out). It refuses attributes that build does not honour.
-	infer func(n *model.Node, in []int, weights [][]int) ([]int, error)
+	infer func(n *graph.Node, in []int, weights [][]int) ([]int, error)
 	// build makes the node ready to run.
 	build func(b *builder) layer
 }
@@ -55,16 +58,17 @@ var operators = map[string]operator{
 // that the state dict lacks, a shape that does not fit or a number that is not
 // finite is a [model.FormatError]; an operator, an attribute or a wiring that
 // nn cannot run is a [model.UnsupportedError].
-func Bind(g *model.Graph, sd *model.StateDict) (*Net, error) {
+func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 	if len(g.Inputs) != 1 || len(g.Outputs) != 1 {
 		return nil, unsupported("the graph has %d inputs and %d outputs, one of each is supported", len(g.Inputs), len(g.Outputs))
 	}
 	in := g.Inputs[0]
-	if len(in.Shape) < 2 || in.Shape[0] != model.Dynamic || slices.Contains(in.Shape[1:], model.Dynamic) || in.DType != model.Float32 {
+	sample := sampleShape(g)
+	if sample == nil || in.DType != model.Float32 {
 		return nil, unsupported("the input %q is %v of shape %v, not float32 with a dynamic batch and fixed other dimensions", in.Name, in.DType, in.Shape)
 	}
-	n := &Net{graph: g, shapes: map[string][]int{in.Name: in.Shape[1:]}, weights: map[string][]float32{}, dims: map[string][]int{}}
-	for _, name := range append(g.Parameters(), g.Buffers()...) {
+	n := &Net{graph: g, shapes: map[string][]int{in.Name: sample}, weights: map[string][]float32{}, dims: map[string][]int{}}
+	for _, name := range append(ops.Parameters(g), ops.Buffers(g)...) {
 		if err := n.load(name, sd.Get(name)); err != nil {
 			return nil, err
 		}
@@ -116,14 +120,25 @@ func (n *Net) load(name string, t *model.Tensor) error {
 	return nil
 }
 
+// sampleShape returns the shape of one sample, without the batch dimension, or
+// nil if the input of the graph is not a batch of samples of one shape.
+func sampleShape(g *graph.Graph) []int {
+	shape := g.Inputs[0].Shape
+	if len(shape) < 2 || shape[0].Fixed() {
+		return nil
+	}
+	sizes, _ := shape[1:].Ints()
+	return sizes
+}
+
 // InputShape returns the shape of one sample, without the batch dimension.
-func (n *Net) InputShape() []int { return slices.Clone(n.graph.Inputs[0].Shape[1:]) }
+func (n *Net) InputShape() []int { return sampleShape(n.graph) }
 
 // Classes returns the number of outputs of one sample.
 func (n *Net) Classes() int { return n.shapes[n.graph.Outputs[0].Name][0] }
 
 // Graph returns the graph that was bound.
-func (n *Net) Graph() *model.Graph { return n.graph }
+func (n *Net) Graph() *graph.Graph { return n.graph }
 
 func product(shape []int) int {
 	p := 1
@@ -142,23 +157,13 @@ func misfit(format string, args ...any) error {
 }
 
 // only refuses attributes of a node other than the ones named.
-func only(n *model.Node, names ...string) error {
-	for _, name := range slices.Sorted(mapKeys(n.Attrs)) {
+func only(n *graph.Node, names ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
 		if !slices.Contains(names, name) {
 			return unsupported("attribute %q of %s is not supported", name, n.Op)
 		}
 	}
 	return nil
-}
-
-func mapKeys(m map[string]any) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // Lanes is the number of samples in a group.

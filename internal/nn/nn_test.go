@@ -8,7 +8,9 @@ import (
 	"slices"
 	"testing"
 
+	"lethe/graph"
 	"lethe/model"
+	"lethe/ops"
 )
 
 func samples(n, size int) []float32 {
@@ -106,7 +108,7 @@ func TestGradientAgreesWithFiniteDifferences(t *testing.T) {
 				}
 				return sum
 			}
-			params := s.graph.Parameters()
+			params := ops.Parameters(s.graph)
 			grad := step(t, n, x, count, 2, params)
 			r := rand.New(rand.NewPCG(4, 4))
 			at := 0
@@ -136,9 +138,9 @@ func TestGradientDoesNotDependOnThreads(t *testing.T) {
 	for name, s := range networks() {
 		n, _ := s.bind(t)
 		x := samples(333, product(n.InputShape()))
-		want := step(t, n, x, 333, 1, s.graph.Parameters())
+		want := step(t, n, x, 333, 1, ops.Parameters(s.graph))
 		for _, threads := range []int{2, 3, 8} {
-			if got := step(t, n, x, 333, threads, s.graph.Parameters()); !slices.Equal(got, want) {
+			if got := step(t, n, x, 333, threads, ops.Parameters(s.graph)); !slices.Equal(got, want) {
 				t.Errorf("%s: %d threads give another gradient than one", name, threads)
 			}
 		}
@@ -150,7 +152,7 @@ func TestGradientOfSomeParametersIsTheSame(t *testing.T) {
 	n, _ := s.bind(t)
 	x := samples(40, 784)
 	all := map[string][]float32{}
-	params := s.graph.Parameters()
+	params := ops.Parameters(s.graph)
 	at, grad := 0, step(t, n, x, 40, 2, params)
 	for _, p := range params {
 		size := len(n.weights[p])
@@ -181,16 +183,16 @@ func TestBindRefuses(t *testing.T) {
 		}, new(*model.FormatError)},
 		"wrong shape":       {func(s *stack) { s.entries[0].Tensor = model.Float32Tensor([]int{3, 2, 2, 1}, make([]float32, 12)) }, new(*model.FormatError)},
 		"unknown operator":  {func(s *stack) { s.graph.Nodes[0].Op = "Softplus" }, new(*model.UnsupportedError)},
-		"groups":            {func(s *stack) { s.graph.Nodes[0].Attrs = map[string]any{"group": int64(3)} }, new(*model.UnsupportedError)},
-		"unknown attribute": {func(s *stack) { s.graph.Nodes[1].Attrs["mystery"] = int64(3) }, new(*model.UnsupportedError)},
-		"ceil mode":         {func(s *stack) { s.graph.Nodes[1].Attrs["ceil_mode"] = int64(1) }, new(*model.UnsupportedError)},
+		"groups":            {func(s *stack) { s.graph.Nodes[0].Attrs = graph.Attrs{"group": graph.Int(3)} }, new(*model.UnsupportedError)},
+		"unknown attribute": {func(s *stack) { s.graph.Nodes[1].Attrs["mystery"] = graph.Int(3) }, new(*model.UnsupportedError)},
+		"ceil mode":         {func(s *stack) { s.graph.Nodes[1].Attrs["ceil_mode"] = graph.Int(1) }, new(*model.UnsupportedError)},
 		"branch":            {func(s *stack) { s.graph.Nodes[1].Inputs[0] = "input" }, new(*model.UnsupportedError)},
-		"huge kernel":       {func(s *stack) { s.graph.Nodes[1].Attrs["kernel_shape"] = ints(99, 99) }, new(*model.FormatError)},
-		"zero stride":       {func(s *stack) { s.graph.Nodes[1].Attrs["strides"] = ints(0, 1) }, new(*model.FormatError)},
+		"huge kernel":       {func(s *stack) { s.graph.Nodes[1].Attrs["kernel_shape"] = graph.Ints(99, 99) }, new(*model.FormatError)},
+		"zero stride":       {func(s *stack) { s.graph.Nodes[1].Attrs["strides"] = graph.Ints(0, 1) }, new(*model.FormatError)},
 	} {
-		s := networks()[fmt.Sprint("pool ", map[string]any{"kernel_shape": ints(3, 3)})]
+		s := networks()[fmt.Sprint("pool ", graph.Attrs{"kernel_shape": graph.Ints(3, 3)})]
 		c.change(s)
-		s.graph.Outputs = []model.Value{{Name: s.last}}
+		s.graph.Outputs = []graph.Value{{Name: s.last}}
 		sd, err := model.NewStateDict(s.entries...)
 		if err != nil {
 			t.Fatal(err)
@@ -207,7 +209,7 @@ func BenchmarkLeNet(b *testing.B) {
 	for _, threads := range []int{1, 2} {
 		for _, train := range []bool{false, true} {
 			b.Run(fmt.Sprintf("threads=%d,train=%v", threads, train), func(b *testing.B) {
-				ses, err := n.NewSession(256, threads, s.graph.Parameters())
+				ses, err := n.NewSession(256, threads, ops.Parameters(s.graph))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -237,7 +239,7 @@ func BenchmarkLeNet(b *testing.B) {
 func BenchmarkLayers(b *testing.B) {
 	s := features(1).gemm(256, 120).add("Relu", nil).gemm(120, 84).add("Relu", nil).gemm(84, 10)
 	n, _ := s.bind(b)
-	ses, err := n.NewSession(chunk*Lanes, 1, s.graph.Parameters())
+	ses, err := n.NewSession(chunk*Lanes, 1, ops.Parameters(s.graph))
 	if err != nil {
 		b.Fatal(err)
 	}

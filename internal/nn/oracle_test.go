@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"lethe/convert"
+	"lethe/graph"
 	"lethe/internal/oracle"
 	"lethe/model"
+	"lethe/ops"
 	"lethe/pickle"
 )
 
@@ -33,12 +35,25 @@ func forTorch(t *testing.T, n *Net, sd *model.StateDict, x []float32, count, chu
 		Params  []string `json:"params"`
 		Chunk   int      `json:"chunk"`
 	}
-	c.Shape, c.Params, c.Chunk = append([]int{count}, n.InputShape()...), g.Parameters(), chunk
+	c.Shape, c.Params, c.Chunk = append([]int{count}, n.InputShape()...), ops.Parameters(g), chunk
 	for _, m := range g.Nodes {
-		c.Nodes = append(c.Nodes, node{m.Op, m.Inputs, m.Attrs})
+		attrs := map[string]any{}
+		for name, a := range m.Attrs {
+			switch a.Kind() {
+			case graph.IntAttr:
+				attrs[name] = a.Int()
+			case graph.FloatAttr:
+				attrs[name] = a.Float()
+			case graph.IntsAttr:
+				attrs[name] = a.Ints()
+			default:
+				t.Fatalf("attribute %s is %v", name, a.Kind())
+			}
+		}
+		c.Nodes = append(c.Nodes, node{m.Op, m.Inputs, attrs})
 	}
 	var weights []float32
-	for _, name := range append(g.Parameters(), g.Buffers()...) {
+	for _, name := range append(ops.Parameters(g), ops.Buffers(g)...) {
 		v, err := sd.Get(name).Float32s()
 		if err != nil {
 			t.Fatal(err)
@@ -115,8 +130,8 @@ func agreeWithTorch(t *testing.T, n *Net, x []float32, count int, dir string) {
 	if d := apart(t, got, logits); !(d < 5e-6) {
 		t.Errorf("the logits differ by %.2g of the largest", d)
 	}
-	all, at := step(t, n, x, count, 2, n.Graph().Parameters()), 0
-	for _, p := range n.Graph().Parameters() {
+	all, at := step(t, n, x, count, 2, ops.Parameters(n.Graph())), 0
+	for _, p := range ops.Parameters(n.Graph()) {
 		end := at + len(n.weights[p])
 		if d := apart(t, all[at:end], grad[at:end]); !(d < 5e-5) {
 			t.Errorf("the gradients of %s differ by %.2g of the largest", p, d)

@@ -6,12 +6,13 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"lethe/graph"
 	"lethe/model"
 )
 
 // reference evaluates a graph on one sample in float64, by the definitions of
 // the operators and nothing else.
-func reference(g *model.Graph, w map[string][]float64, dims map[string][]int, x []float64, shape []int) []float64 {
+func reference(g *graph.Graph, w map[string][]float64, dims map[string][]int, x []float64, shape []int) []float64 {
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		in := func(i int) ([]float64, []int) {
@@ -111,14 +112,14 @@ func reference(g *model.Graph, w map[string][]float64, dims map[string][]int, x 
 // stack is a test network under construction.
 type stack struct {
 	r       *rand.Rand
-	graph   *model.Graph
+	graph   *graph.Graph
 	entries []model.Entry
 	last    string
 }
 
 func newStack(seed uint64, shape ...int) *stack {
-	in := model.Value{Name: "input", DType: model.Float32, Shape: append([]int{model.Dynamic}, shape...)}
-	return &stack{rand.New(rand.NewPCG(seed, 0)), &model.Graph{Name: "test", Inputs: []model.Value{in}}, nil, "input"}
+	in := graph.TensorValue("input", model.Float32, graph.Batch(shape...))
+	return &stack{rand.New(rand.NewPCG(seed, 0)), &graph.Graph{Name: "test", Inputs: []graph.Value{in}}, nil, "input"}
 }
 
 func (s *stack) weight(name string, positive bool, shape ...int) string {
@@ -133,15 +134,15 @@ func (s *stack) weight(name string, positive bool, shape ...int) string {
 	return name
 }
 
-func (s *stack) add(op string, attrs map[string]any, weights ...string) *stack {
+func (s *stack) add(op string, attrs graph.Attrs, weights ...string) *stack {
 	name := fmt.Sprintf("n%d", len(s.graph.Nodes))
-	s.graph.Nodes = append(s.graph.Nodes, model.Node{Name: name, Op: op, Attrs: attrs,
+	s.graph.Nodes = append(s.graph.Nodes, graph.Node{Name: name, Op: op, Attrs: attrs,
 		Inputs: append([]string{s.last}, weights...), Outputs: []string{name}})
 	s.last = name
 	return s
 }
 
-func (s *stack) conv(m, c, kh, kw int, attrs map[string]any) *stack {
+func (s *stack) conv(m, c, kh, kw int, attrs graph.Attrs) *stack {
 	i := fmt.Sprint(len(s.graph.Nodes))
 	return s.add("Conv", attrs, s.weight("w"+i, false, m, c, kh, kw), s.weight("b"+i, false, m))
 }
@@ -154,12 +155,12 @@ func (s *stack) norm(f int) *stack {
 
 func (s *stack) gemm(k, m int) *stack {
 	i := fmt.Sprint(len(s.graph.Nodes))
-	return s.add("Gemm", map[string]any{"transB": int64(1)}, s.weight("w"+i, false, m, k), s.weight("b"+i, false, m))
+	return s.add("Gemm", graph.Attrs{"transB": graph.Int(1)}, s.weight("w"+i, false, m, k), s.weight("b"+i, false, m))
 }
 
 func (s *stack) bind(t testing.TB) (*Net, *model.StateDict) {
 	t.Helper()
-	s.graph.Outputs = []model.Value{{Name: s.last, DType: model.Float32, Shape: []int{model.Dynamic, 1}}}
+	s.graph.Outputs = []graph.Value{graph.TensorValue(s.last, model.Float32, graph.Batch(1))}
 	sd, err := model.NewStateDict(s.entries...)
 	if err != nil {
 		t.Fatal(err)
@@ -173,13 +174,11 @@ func (s *stack) bind(t testing.TB) (*Net, *model.StateDict) {
 
 // features is the part of LeNet before its fully connected layers.
 func features(seed uint64) *stack {
-	pool := map[string]any{"kernel_shape": ints(2, 2), "strides": ints(2, 2)}
+	pool := graph.Attrs{"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(2, 2)}
 	return newStack(seed, 1, 28, 28).conv(6, 1, 5, 5, nil).norm(6).add("Relu", nil).add("MaxPool", pool).
 		conv(16, 6, 5, 5, nil).norm(16).add("Relu", nil).add("MaxPool", pool).
-		add("Flatten", map[string]any{"axis": int64(1)})
+		add("Flatten", graph.Attrs{"axis": graph.Int(1)})
 }
-
-func ints(v ...int64) []int64 { return v }
 
 // networks exercise every operator with every attribute that nn honours, with
 // sizes on both sides of every block of the kernels.
@@ -189,25 +188,25 @@ func networks() map[string]*stack {
 	s := newStack(2, 5)
 	all["gemm without transB or bias"] = s.add("Gemm", nil, s.weight("w", false, 5, 4)).gemm(4, 2)
 	all["lenet"] = features(3).gemm(256, 12).add("Relu", nil).gemm(12, 10)
-	for i, a := range []map[string]any{
-		{"pads": ints(1, 2, 0, 1)},
-		{"strides": ints(2, 1)},
-		{"strides": ints(2, 3), "pads": ints(2, 2, 2, 2)},
-		{"dilations": ints(2, 1), "pads": ints(1, 0, 1, 0)},
-		{"strides": ints(2, 2), "dilations": ints(2, 3), "pads": ints(3, 3, 3, 3)},
+	for i, a := range []graph.Attrs{
+		{"pads": graph.Ints(1, 2, 0, 1)},
+		{"strides": graph.Ints(2, 1)},
+		{"strides": graph.Ints(2, 3), "pads": graph.Ints(2, 2, 2, 2)},
+		{"dilations": graph.Ints(2, 1), "pads": graph.Ints(1, 0, 1, 0)},
+		{"strides": graph.Ints(2, 2), "dilations": graph.Ints(2, 3), "pads": graph.Ints(3, 3, 3, 3)},
 	} {
 		// The first convolution gives the second a gradient to pass back.
-		s := newStack(uint64(10+i), 2, 9, 11).conv(7, 2, 3, 3, map[string]any{"pads": ints(1, 1, 1, 1)}).norm(7).conv(5, 7, 3, 2, a)
+		s := newStack(uint64(10+i), 2, 9, 11).conv(7, 2, 3, 3, graph.Attrs{"pads": graph.Ints(1, 1, 1, 1)}).norm(7).conv(5, 7, 3, 2, a)
 		probe := reference(s.graph, toMap(s.entries), dimsOf(s.entries), make([]float64, 2*9*11), []int{2, 9, 11})
 		all[fmt.Sprint("conv ", a)] = s.add("Flatten", nil).gemm(len(probe), 3)
 	}
 	// Poolings that run as one layer with the normalization before them, and
 	// one that does not: its windows overlap.
-	for i, a := range []map[string]any{
-		{"kernel_shape": ints(2, 2), "strides": ints(2, 2)},
-		{"kernel_shape": ints(2, 1), "strides": ints(3, 2)},
-		{"kernel_shape": ints(2, 3), "strides": ints(2, 3), "pads": ints(1, 1, 0, 2)},
-		{"kernel_shape": ints(2, 2), "strides": ints(1, 2)},
+	for i, a := range []graph.Attrs{
+		{"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(2, 2)},
+		{"kernel_shape": graph.Ints(2, 1), "strides": graph.Ints(3, 2)},
+		{"kernel_shape": graph.Ints(2, 3), "strides": graph.Ints(2, 3), "pads": graph.Ints(1, 1, 0, 2)},
+		{"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(1, 2)},
 	} {
 		s := newStack(uint64(30+i), 2, 9, 11)
 		if i > 0 { // the first has no gradient to pass back
@@ -216,14 +215,14 @@ func networks() map[string]*stack {
 			s = newStack(uint64(30), 3, 9, 11)
 		}
 		s.norm(3).add("Relu", nil).add("MaxPool", a)
-		in := s.graph.Inputs[0].Shape[1:]
+		in := sampleShape(s.graph)
 		probe := reference(s.graph, toMap(s.entries), dimsOf(s.entries), make([]float64, product(in)), in)
 		all[fmt.Sprint("norm and pool ", a)] = s.add("Flatten", nil).gemm(len(probe), 3)
 	}
-	for i, a := range []map[string]any{
-		{"kernel_shape": ints(3, 2), "strides": ints(2, 2), "pads": ints(1, 1, 1, 0)},
-		{"kernel_shape": ints(3, 3)},
-		{"kernel_shape": ints(2, 2), "dilations": ints(2, 2), "strides": ints(1, 3)},
+	for i, a := range []graph.Attrs{
+		{"kernel_shape": graph.Ints(3, 2), "strides": graph.Ints(2, 2), "pads": graph.Ints(1, 1, 1, 0)},
+		{"kernel_shape": graph.Ints(3, 3)},
+		{"kernel_shape": graph.Ints(2, 2), "dilations": graph.Ints(2, 2), "strides": graph.Ints(1, 3)},
 	} {
 		s := newStack(uint64(20+i), 1, 8, 9).conv(3, 1, 2, 2, nil).add("MaxPool", a)
 		probe := reference(s.graph, toMap(s.entries), dimsOf(s.entries), make([]float64, 72), []int{1, 8, 9})

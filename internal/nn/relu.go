@@ -1,11 +1,11 @@
 package nn
 
 import (
+	"lethe/graph"
 	"lethe/internal/kernel"
-	"lethe/model"
 )
 
-func inferRelu(n *model.Node, in []int, _ [][]int) ([]int, error) { return in, only(n) }
+func inferRelu(n *graph.Node, in []int, _ [][]int) ([]int, error) { return in, only(n) }
 
 type reluLayer struct {
 	stateless

@@ -7,8 +7,10 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"lethe/graph"
 	"lethe/internal/kernel"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // chunk is the number of groups that are computed together. It is part of the
@@ -168,8 +170,8 @@ func (stateless) reduce(task, chunks, n int) {}
 
 // builder is what an operator needs to make its layer.
 type builder struct {
-	node    *model.Node
-	pool    *model.Node // the last of the nodes that run as one, or nil; see fusible
+	node    *graph.Node
+	pool    *graph.Node // the last of the nodes that run as one, or nil; see fusible
 	session *Session
 	in, out *value
 	inDims  []int    // shape of the input, without the batch
@@ -197,9 +199,8 @@ func (n *Net) newSession(batch, threads int, train []string, learns bool) (*Sess
 		return nil, err
 	}
 	// A gradient flows through a value if something before it is trained.
-	in := n.graph.Inputs[0]
-	last := &value{size: product(in.Shape[1:]) * Lanes}
-	dims := in.Shape[1:]
+	dims := n.InputShape()
+	last := &value{size: product(dims) * Lanes}
 	s.values = append(s.values, last)
 	flows := false
 	var builders []*builder
@@ -239,7 +240,7 @@ func (n *Net) newSession(batch, threads int, train []string, learns bool) (*Sess
 		}
 	}
 	for i, v := range s.values {
-		shape := n.graph.Inputs[0].Shape[1:]
+		shape := n.InputShape()
 		if i > 0 {
 			shape = builders[i-1].outDims
 		}
@@ -258,10 +259,10 @@ func (n *Net) newSession(batch, threads int, train []string, learns bool) (*Sess
 
 // parameters copies the weights: the trained ones side by side in theta.
 func (s *Session) parameters(train []string) (map[string]*param, error) {
-	all := append(s.net.graph.Parameters(), s.net.graph.Buffers()...)
+	all := append(ops.Parameters(s.net.graph), ops.Buffers(s.net.graph)...)
 	size := 0
 	for _, name := range train {
-		if !slices.Contains(s.net.graph.Parameters(), name) {
+		if !slices.Contains(ops.Parameters(s.net.graph), name) {
 			return nil, fmt.Errorf("nn: %q is not a parameter of the graph", name)
 		}
 		size += len(s.net.weights[name])

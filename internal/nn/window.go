@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"lethe/graph"
 	"lethe/internal/kernel"
-	"lethe/model"
 )
 
 // window is the geometry of a convolution or pooling in two dimensions.
@@ -19,7 +19,7 @@ type axis struct {
 }
 
 // inferWindow reads the attributes that Conv and MaxPool share.
-func inferWindow(n *model.Node, in, kernelShape []int) (window, error) {
+func inferWindow(n *graph.Node, in, kernelShape []int) (window, error) {
 	var w window
 	if len(in) != 3 || len(kernelShape) != 2 {
 		return w, unsupported("%s over %d dimensions with a kernel of shape %v is not supported, only over two", n.Op, len(in)-1, kernelShape)

@@ -18,14 +18,16 @@ import (
 
 	"lethe/convert"
 	"lethe/fixtures"
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/internal/oracle"
 	"lethe/model"
+	"lethe/ops"
 	"lethe/pickle"
 )
 
-func lenet(t testing.TB) (*model.Graph, *model.StateDict) {
+func lenet(t testing.TB) (*graph.Graph, *model.StateDict) {
 	t.Helper()
 	b, err := os.ReadFile("../../fixtures/lenet-fashion.pt")
 	if err != nil {
@@ -226,7 +228,7 @@ func TestOracle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			session, err := net.NewSession(batch, 2, g.Parameters())
+			session, err := net.NewSession(batch, 2, ops.Parameters(g))
 			if c.chunk > 0 {
 				session, err = net.NewTrainingSession(batch, 2)
 			}
@@ -248,13 +250,13 @@ func TestOracle(t *testing.T) {
 					labels[step] = append(labels[step], int(set.Labels[image]))
 				}
 			}
-			all := append(g.Parameters(), g.Buffers()...)
+			all := append(ops.Parameters(g), ops.Buffers(g)...)
 			var shapes [][2]any
 			for _, name := range all {
 				shapes = append(shapes, [2]any{name, c.start.Get(name).Shape()})
 			}
 			dir := t.TempDir()
-			b, err := json.Marshal(map[string]any{"weights": shapes, "params": g.Parameters(), "labels": labels, "rates": rates, "chunk": c.chunk})
+			b, err := json.Marshal(map[string]any{"weights": shapes, "params": ops.Parameters(g), "labels": labels, "rates": rates, "chunk": c.chunk})
 			if err != nil {
 				t.Fatal(err)
 			}

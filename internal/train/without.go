@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -61,11 +62,11 @@ const (
 // minimises the mean cross-entropy with a rate that falls along a cubic close
 // to half a cosine; BatchNormalization is in training mode, see
 // [nn.Net.NewTrainingSession].
-func Without(ctx context.Context, g *model.Graph, like *model.StateDict, set *dataset.Set, opts Options) (*model.StateDict, *Recipe, error) {
+func Without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options) (*model.StateDict, *Recipe, error) {
 	return without(ctx, g, like, set, opts, length{passes, leastSteps})
 }
 
-func without(ctx context.Context, g *model.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*model.StateDict, *Recipe, error) {
+func without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*model.StateDict, *Recipe, error) {
 	r, err := prepare(g, like, set, opts, long)
 	if err != nil {
 		return nil, nil, err
@@ -95,7 +96,7 @@ type run struct {
 	rng    *rand.Rand
 }
 
-func prepare(g *model.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*run, error) {
+func prepare(g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*run, error) {
 	if _, err := nn.Bind(g, like); err != nil {
 		return nil, err
 	}
@@ -147,7 +148,7 @@ func (r *run) train(ctx context.Context) (*model.StateDict, error) {
 }
 
 // fresh returns the weights that a network begins with. like binds to g.
-func fresh(g *model.Graph, like *model.StateDict, rng *rand.Rand) (*model.StateDict, error) {
+func fresh(g *graph.Graph, like *model.StateDict, rng *rand.Rand) (*model.StateDict, error) {
 	var entries []model.Entry
 	seen := map[string]bool{"": true}
 	for i := range g.Nodes {
@@ -176,7 +177,7 @@ func fresh(g *model.Graph, like *model.StateDict, rng *rand.Rand) (*model.StateD
 }
 
 // inputs returns how many inputs a unit with a weight of that shape has.
-func inputs(n *model.Node, shape []int) int {
+func inputs(n *graph.Node, shape []int) int {
 	if n.Op == "Gemm" && n.Int("transB", 0) == 0 {
 		return shape[0]
 	}

@@ -9,6 +9,7 @@ import (
 	"lethe/internal/kernel"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // noise adds Gaussian noise of standard deviation 0.1 to every parameter before
@@ -48,11 +49,11 @@ var (
 // parameters it starts from.
 func session(t task, batch int) (*nn.Session, []float32, error) {
 	g := t.net.Net.Graph()
-	last, err := g.LastLayer()
+	last, err := ops.LastLayer(g)
 	if err != nil {
 		return nil, nil, err
 	}
-	train := slices.DeleteFunc(g.Parameters(), func(name string) bool { return slices.Contains(last, name) })
+	train := slices.DeleteFunc(ops.Parameters(g), func(name string) bool { return slices.Contains(last, name) })
 	s, err := t.net.Net.NewSession(batch, 0, train)
 	if err != nil {
 		return nil, nil, err

@@ -26,6 +26,7 @@ import (
 	"lethe/internal/kernel"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/ops"
 )
 
 const rounds = 3
@@ -243,7 +244,7 @@ func elements(shape []int) int {
 // images that lie in memory as the network wants them, with the gradient of
 // cross-entropy.
 func training(net *nn.Net, batch, threads int) (func(), error) {
-	s, err := net.NewSession(batch, threads, net.Graph().Parameters())
+	s, err := net.NewSession(batch, threads, ops.Parameters(net.Graph()))
 	if err != nil {
 		return nil, err
 	}
