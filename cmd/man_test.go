@@ -39,3 +39,24 @@ func TestManualPages(t *testing.T) {
 		}
 	}
 }
+
+// The help says each thing once: a placeholder stands beside the flag, not in the
+// text too, and a switch has no default.
+func TestHelpSaysThingsOnce(t *testing.T) {
+	line := regexp.MustCompile(`(?m)^   (--[-a-z0-9, ]*[a-z0-9])( \S+)?  +(.*)$`)
+	for _, name := range names {
+		help := string(command(t, name, "--help"))
+		flags := line.FindAllStringSubmatch(help[strings.Index(help, "\nFlags:\n"):], -1)
+		if len(flags) < 10 {
+			t.Errorf("%s: only %d flags in the help", name, len(flags))
+		}
+		for _, f := range flags {
+			if place := strings.TrimSpace(f[2]); place != "" && place != "value" && strings.Contains(f[3], place) {
+				t.Errorf("%s: %s says %s twice", name, f[1], place)
+			}
+			if strings.Contains(f[3], "default: false") || strings.Count(f[3], "default:") > 1 || f[3] == "" {
+				t.Errorf("%s: %s: %q", name, f[1], f[3])
+			}
+		}
+	}
+}

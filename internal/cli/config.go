@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,6 +17,8 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
+
+	"lethe/internal/registry"
 )
 
 // Names of the settings that are no flags: the file names of a command line.
@@ -35,10 +38,27 @@ const (
 // alone are the flags that only the command line has.
 var alone = []string{helpFlag, versionFlag, configFlag, completionFlag, manFlag}
 
-// deliberate are the settings that a lethe.yaml in the working folder, which
-// may have come with a download, must not make: they replace files, hide that
-// it was read, or say whom to trust.
-var deliberate = []string{"force", "quiet", "verify-signature"}
+// fromFolder are the settings of each command that are taken from a lethe.yaml in
+// the working folder, which may have come with a download. All others decide what
+// a check demands or looks at, replace files, or say whom to trust: a person gives
+// them, or names the file.
+var fromFolder = map[string][]string{
+	"forget": {inSetting, outSetting, "class", "onnx", "no-onnx", "seed", "threads", "report", "html", "attest", "signature", "request", "key",
+		dryFlag, jsonFlag, plainFlag, uriFlag, digestFlag},
+	"pt2onnx":   {inSetting, outSetting, "opset", "fold-batchnorm", "key", dryFlag, jsonFlag, plainFlag, uriFlag, digestFlag},
+	"ptcheck":   {inSetting, outSetting, "class", "html", "audit", "retrain", "verbose", "threads", jsonFlag, plainFlag},
+	"ptconvert": {inSetting, outSetting, "profile", "root", "key", dryFlag, jsonFlag, plainFlag, uriFlag, digestFlag},
+}
+
+// outputSettings are those of fromFolder that say where an output goes.
+var outputSettings = []string{outSetting, "onnx", "report", "html", "attest", "signature", uriFlag, digestFlag}
+
+// weakens reports whether a setting may lower what a check demands. The
+// environment, which outlives a command and is inherited, does not make these.
+func weakens(name string) bool {
+	return slices.Contains([]string{"gate", "fail-on", "data", "forget-only", "mean", "std"}, name) ||
+		strings.HasPrefix(name, "max-") || strings.HasPrefix(name, "budget-")
+}
 
 // exclusive are settings of which a higher level's leaves out a lower level's.
 var exclusive = [][2]string{{"onnx", "no-onnx"}, {"data", "forget-only"}}
@@ -55,7 +75,7 @@ type settings map[string]setting
 // gather returns the settings of a command, of the line before those of the
 // environment before those of the file, and a line for a person that says which
 // are from the file; "" if none is.
-func gather(app *urfave.App, l *line) (s settings, note string, err error) {
+func gather(ctx context.Context, app *urfave.App, l *line) (s settings, note string, err error) {
 	s = settings{}
 	for _, f := range app.Flags {
 		name := f.Names()[0]
@@ -73,7 +93,7 @@ func gather(app *urfave.App, l *line) (s settings, note string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	config, file, err := configuration(app, s)
+	config, file, err := configuration(ctx, app, s)
 	if err != nil {
 		return nil, "", err
 	}
@@ -206,6 +226,9 @@ func environment(flags []urfave.Flag) (settings, error) {
 		if value == "" {
 			continue
 		}
+		if weakens(name) {
+			return nil, Usagef("%s: %s is not taken from the environment, since it can lower what a check demands; give --%s, or name a file that sets it with --config", from, name, name)
+		}
 		value, err := parseValue(f, value, from)
 		if err != nil {
 			return nil, err
@@ -217,7 +240,7 @@ func environment(flags []urfave.Flag) (settings, error) {
 
 // configuration reads the file that the line or the environment names, or
 // configName if there is one.
-func configuration(app *urfave.App, line settings) (s settings, path string, err error) {
+func configuration(ctx context.Context, app *urfave.App, line settings) (s settings, path string, err error) {
 	path = os.Getenv(variable(configFlag))
 	if given, set := line[configFlag]; set {
 		path = given.values[0]
@@ -229,7 +252,7 @@ func configuration(app *urfave.App, line settings) (s settings, path string, err
 			return nil, "", nil
 		}
 	}
-	text, err := readConfig(path, implied)
+	text, err := await(ctx, func() ([]byte, error) { return readConfig(path, implied) })
 	if err != nil {
 		return nil, "", err
 	}
@@ -237,12 +260,37 @@ func configuration(app *urfave.App, line settings) (s settings, path string, err
 	if err != nil {
 		return nil, "", err
 	}
-	for _, name := range deliberate {
-		if given, set := s[name]; set && implied {
-			return nil, "", Usagef("%s: %s is not taken from a file that lies in the working folder; give --%s, set %s, or name the file with --config", given.from, name, name, variable(name))
+	if !implied {
+		return s, path, nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		given := s[name]
+		if !slices.Contains(fromFolder[app.Name], name) {
+			return nil, "", Usagef("%s: %s is not taken from a file that lies in the working folder; give --%s, or name the file with --config %s", given.from, name, name, path)
+		}
+		if slices.Contains(outputSettings, name) && !insideFolder(given.values[0]) {
+			return nil, "", Usagef("%s: %s leads out of the working folder, which a file that lies in it must not say; give it on the command line, or name the file with --config %s", given.from, name, path)
 		}
 	}
 	return s, path, nil
+}
+
+// insideFolder reports whether an output is written to the working folder or to one
+// below it, symbolic links followed.
+func insideFolder(path string) bool {
+	if path == "-" {
+		return true
+	}
+	root, err := os.OpenRoot(".")
+	if err != nil || registry.IsReference(path) || !filepath.IsLocal(path) {
+		return false
+	}
+	defer root.Close()
+	if _, err := root.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err == nil
+	}
+	_, err = root.Stat(filepath.Dir(path))
+	return err == nil || errors.Is(err, fs.ErrNotExist) // then it is an error later
 }
 
 func readConfig(path string, implied bool) ([]byte, error) {

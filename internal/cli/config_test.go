@@ -70,8 +70,8 @@ func TestConfiguration(t *testing.T) {
 		says string // on stderr
 	}{
 		{name: "line", args: "-c 3 a b", want: "[a b] class!=3"},
-		{name: "environment", env: "CLASS=3 MAX_KL=0.5 FORCE=1 IN=a OUT=b", want: "[a b] class=3 force=true max-kl=0.5"},
-		{name: "file", file: "forget:\n  class: 3\n  in: a\n  out: b\n  no-onnx: true\n  max-kl: 1\n  seed: 7\n", want: "[a b] class=3 no-onnx=true seed=7 max-kl=1", says: "forget: lethe.yaml sets class, in, max-kl, no-onnx, out, seed\n"},
+		{name: "environment", env: "CLASS=3 SEED=5 FORCE=1 IN=a OUT=b", want: "[a b] class=3 force=true seed=5"},
+		{name: "file", file: "forget:\n  class: 3\n  in: a\n  out: b\n  no-onnx: true\n  seed: 7\n", want: "[a b] class=3 no-onnx=true seed=7", says: "forget: lethe.yaml sets class, in, no-onnx, out, seed\n"},
 		{name: "line before environment before file", file: "forget: {class: 1, seed: 1, threads: 1}", env: "CLASS=2 SEED=2", args: "--class 3 a b", want: "[a b] class!=3 threads=1 seed=2", says: "forget: lethe.yaml sets threads\n"},
 		{name: "file names of each level", file: "forget: {in: a, out: b}", env: "OUT=c", args: "--class 3", want: "[a c] class!=3", says: "sets in\n"},
 		{name: "file names of the line alone", file: "forget: {in: a, out: b}", args: "--class 3 x", says: "the argument out.pt is missing"},
@@ -85,10 +85,10 @@ func TestConfiguration(t *testing.T) {
 		{name: "an empty section", file: "forget:\n  # class: 3\n", args: "-c 3 a b", want: "[a b] class!=3"},
 		{name: "comments", file: "# nothing\n", args: "-c 3 a b", want: "[a b] class!=3"},
 		{name: "nothing", file: "\n", args: "-c 3 a b", want: "[a b] class!=3"},
-		{name: "quiet", file: "forget: {class: 3}", args: "a b --quiet", want: "[a b] class=3 quiet!=true"},
-		{name: "list", file: "forget: {keep: [x, 2], in: a, out: b, class: 3}", want: "[a b] class=3 keep=[x 2]", says: "sets"},
-		{name: "one of a list", file: "forget: {keep: x}", args: "-c 3 a b", want: "[a b] class!=3 keep=[x]", says: "sets"},
-		{name: "no list in the line's place", file: "forget: {keep: [x, y]}", args: "-c 3 a b --keep z", want: "[a b] class!=3 keep!=[z]"},
+		{name: "quiet", file: "forget: {class: 3}", args: "a b --quiet", want: "[a b] class=3 quiet!=true", says: "forget: lethe.yaml sets class\n"},
+		{name: "list", file: "forget: {keep: [x, 2], in: a, out: b, class: 3}", args: "--config lethe.yaml", want: "[a b] class=3 keep=[x 2] config!=lethe.yaml", says: "sets"},
+		{name: "one of a list", file: "forget: {keep: x}", env: "CONFIG=lethe.yaml", args: "-c 3 a b", want: "[a b] class!=3 keep=[x]", says: "sets"},
+		{name: "no list in the line's place", file: "forget: {keep: [x, y]}", env: "CONFIG=lethe.yaml", args: "-c 3 a b --keep z", want: "[a b] class!=3 keep!=[z]"},
 		{name: "exact text", file: "forget: {class: 03}", args: "a b", want: "[a b] class=03", says: "sets"},
 
 		// What contradicts: the higher level counts, within one the command decides.
@@ -101,9 +101,8 @@ func TestConfiguration(t *testing.T) {
 		// Errors name variable, or file, line and key.
 		{name: "type", env: "SEED=x", args: "-c 3 a b", says: `LETHE_SEED is "x", want a whole number from 0`},
 		{name: "type", env: "FORCE=maybe", args: "-c 3 a b", says: `LETHE_FORCE is "maybe", want true or false`},
-		{name: "type", env: "GATE=soft", args: "-c 3 a b", says: `LETHE_GATE is "soft", want none, hard or full`},
-		{name: "even if the line goes before it", env: "GATE=soft", args: "-c 3 a b --gate hard", says: `LETHE_GATE is "soft"`},
-		{name: "choice", file: "forget:\n\n  gate: soft\n", args: "-c 3 a b", says: `lethe.yaml, line 3: gate is "soft", want none, hard or full`},
+		{name: "even if the line goes before it", env: "SEED=x", args: "-c 3 a b --seed 1", says: `LETHE_SEED is "x"`},
+		{name: "choice", file: "forget:\n\n  gate: soft\n", args: "-c 3 a b --config lethe.yaml", says: `lethe.yaml, line 3: gate is "soft", want none, hard or full`},
 		{name: "type", file: "forget: {seed: -1}", args: "-c 3 a b", says: `lethe.yaml, line 1: seed is "-1", want a whole number from 0`},
 		{name: "type", file: "forget: {threads: 1.5}", args: "-c 3 a b", says: `threads is the number 1.5, want a whole number`},
 		{name: "type", file: "forget: {max-kl: much}", args: "-c 3 a b", says: `max-kl is the text "much", want a number`},
@@ -134,10 +133,25 @@ func TestConfiguration(t *testing.T) {
 		{name: "large", file: "# " + strings.Repeat("x", maxConfig), args: "-c 3 a b", says: "lethe.yaml has more than 1048576 bytes"},
 
 		// Only a file that was named may do harm.
-		{name: "force", file: "forget:\n  force: true\n", args: "-c 3 a b", says: "lethe.yaml, line 2: force is not taken from a file that lies in the working folder; give --force, set LETHE_FORCE, or name the file with --config"},
+		{name: "force", file: "forget:\n  force: true\n", args: "-c 3 a b", says: "lethe.yaml, line 2: force is not taken from a file that lies in the working folder; give --force, or name the file with --config lethe.yaml"},
 		{name: "force", file: "forget:\n  force: true\n", args: "-c 3 a b --config lethe.yaml", want: "[a b] class!=3 force=true config!=lethe.yaml", says: "lethe.yaml sets force"},
 		{name: "force", file: "forget:\n  force: true\n", env: "CONFIG=lethe.yaml", args: "-c 3 a b", want: "[a b] class!=3 force=true", says: "lethe.yaml sets force"},
 		{name: "quiet", file: "forget: {quiet: true}", args: "-c 3 a b", says: "quiet is not taken from"},
+		{name: "gate", file: "forget: {gate: none}", args: "-c 3 a b", says: "gate is not taken from"},
+		{name: "gate that the line has", file: "forget: {gate: none}", args: "-c 3 a b --gate full", says: "gate is not taken from"},
+		{name: "limit", file: "forget: {max-kl: 100}", args: "-c 3 a b", says: "max-kl is not taken from"},
+		{name: "a setting that nobody thought of", file: "forget: {keep: x}", args: "-c 3 a b", says: "keep is not taken from"},
+		{name: "gate in the named file", file: "forget: {gate: none, max-kl: 2}", args: "-c 3 a b --config lethe.yaml", want: "[a b] class!=3 gate=none max-kl=2 config!=lethe.yaml", says: "lethe.yaml sets gate, max-kl"},
+		{name: "gate in the environment", env: "GATE=none", args: "-c 3 a b", says: "LETHE_GATE: gate is not taken from the environment, since it can lower what a check demands; give --gate, or name a file that sets it with --config"},
+		{name: "gate in the environment that the line has", env: "GATE=none", args: "-c 3 a b --gate full", says: "LETHE_GATE: gate is not taken"},
+		{name: "limit in the environment", env: "MAX_KL=5", args: "-c 3 a b", says: "LETHE_MAX_KL: max-kl is not taken"},
+		{name: "outputs in the folder", file: "forget: {in: ../a, out: sub/b, onnx: c}", args: "-c 3", want: "[../a sub/b] class!=3 onnx=c", says: "sets in, onnx, out"},
+		{name: "output above", file: "forget: {in: a, out: ../b}", args: "-c 3", says: "lethe.yaml, line 1: out leads out of the working folder"},
+		{name: "output from root", file: "forget: {onnx: /tmp/b}", args: "-c 3 a b", says: "onnx leads out of the working folder"},
+		{name: "output through a link", file: "forget: {onnx: link/b}", args: "-c 3 a b", says: "onnx leads out of the working folder"},
+		{name: "output that is a link", file: "forget: {onnx: file}", args: "-c 3 a b", says: "onnx leads out of the working folder"},
+		{name: "output in a registry", file: "forget: {in: a, out: 'oci://registry.example/m:v1'}", args: "-c 3", says: "out leads out of the working folder"},
+		{name: "output above, in the named file", file: "forget: {in: a, out: ../b}", args: "-c 3 --config lethe.yaml", want: "[a ../b] class!=3 config!=lethe.yaml", says: "sets in, out"},
 		{name: "the named file", file: "forget: {class: 4}", args: "a b --config other.yaml", want: "[a b] class=5 config!=other.yaml", says: "other.yaml sets class"},
 		{name: "the line's file", file: "forget: {class: 4}", env: "CONFIG=nowhere", args: "a b --config other.yaml", want: "[a b] class=5 config!=other.yaml", says: "other.yaml sets class"},
 		{name: "no file", file: "forget: {class: 4}", args: "a b --config /dev/null", says: "--class is missing"},
@@ -152,6 +166,13 @@ func TestConfiguration(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
 			writeFile(t, "other.yaml", "forget: {class: 5}")
+			other := t.TempDir()
+			writeFile(t, filepath.Join(other, "f"), "")
+			for name, target := range map[string]string{"link": other, "file": filepath.Join(other, "f")} {
+				if err := os.Symlink(target, name); err != nil {
+					t.Skip(err)
+				}
+			}
 			if c.file != "" {
 				writeFile(t, configName, c.file)
 			}

@@ -66,7 +66,7 @@ func OpenEvidence(c *urfave.Context, out string) (*Evidence, error) {
 		return nil, Usagef("--seed %d is larger than %d, the largest integer that all readers of a report understand", c.Uint64("seed"), largestSeed)
 	}
 	if path := c.String("sign"); path != "" {
-		text, err := readSmall(c.Context, path)
+		text, err := readSmall(c, path)
 		if err != nil {
 			return nil, err
 		}
@@ -122,9 +122,9 @@ func programDigest() (string, error) {
 }
 
 // readSmall reads a whole file that is no model, such as a key or a report.
-func readSmall(ctx context.Context, path string) ([]byte, error) {
+func readSmall(c *urfave.Context, path string) ([]byte, error) {
 	const limit = 64 << 20
-	in, err := OpenInput(ctx, path, os.Stdin)
+	in, err := OpenInput(c.Context, path, c.App.Reader)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +282,7 @@ func CheckFlags() []urfave.Flag {
 // OpenClaim reads the report that is to be checked.
 func OpenClaim(c *urfave.Context) (*evidence.Claim, error) {
 	path := c.String("report")
-	b, err := readSmall(c.Context, path)
+	b, err := readSmall(c, path)
 	if err != nil {
 		return nil, err
 	}
@@ -301,7 +301,7 @@ func VerifySignature(c *urfave.Context, path string) (line string, key *evidence
 	if name == "" {
 		return "", nil, nil
 	}
-	text, err := readSmall(c.Context, name)
+	text, err := readSmall(c, name)
 	if err != nil {
 		return "", nil, err
 	}
@@ -312,7 +312,7 @@ func VerifySignature(c *urfave.Context, path string) (line string, key *evidence
 	if signature == "" {
 		signature = path + ".sig"
 	}
-	if text, err = readSmall(c.Context, signature); err != nil {
+	if text, err = readSmall(c, signature); err != nil {
 		return "", nil, err
 	}
 	files, err := evidence.VerifyModel(text, key, path, signature)
@@ -329,7 +329,7 @@ func CheckAttestation(c *urfave.Context, claim *evidence.Claim, key *evidence.Pu
 	if path == "" {
 		return "", nil
 	}
-	b, err := readSmall(c.Context, path)
+	b, err := readSmall(c, path)
 	if err != nil {
 		return "", err
 	}

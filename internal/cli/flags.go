@@ -20,13 +20,52 @@ const (
 // usage returns the usage text of a flag, without backquotes, and what they
 // stood around.
 func usage(f urfave.Flag) (text, placeholder string) {
+	before, placeholder, after := usageParts(f)
+	return before + placeholder + after, placeholder
+}
+
+func usageParts(f urfave.Flag) (before, placeholder, after string) {
 	d, ok := f.(urfave.DocGenerationFlag)
 	if !ok {
-		return "", ""
+		return "", "", ""
 	}
 	before, rest, _ := strings.Cut(d.GetUsage(), "`")
-	placeholder, after, _ := strings.Cut(rest, "`")
-	return before + placeholder + after, placeholder
+	placeholder, after, _ = strings.Cut(rest, "`")
+	return before, placeholder, after
+}
+
+// explanation returns the usage text of a flag for a place where the placeholder
+// stands beside it: it is gone where it begins the text or lists
+// all values, and is an ordinary word elsewhere. The placeholder of a value that has no name
+// is "value".
+func explanation(f urfave.Flag) (text, placeholder string) {
+	before, placeholder, after := usageParts(f)
+	switch {
+	case before == "":
+		text = strings.TrimLeft(after, " ")
+	case strings.Contains(placeholder, "|"):
+		text = strings.TrimRight(before, ", ") + after
+	default:
+		text = before + strings.ToLower(placeholder) + after
+	}
+	if placeholder == "" && takesValue(f) {
+		placeholder = "value"
+	}
+	return text, placeholder
+}
+
+// defaultValue returns the value that a flag has where nobody gives one, "" if
+// that is nothing or its usage text says it.
+func defaultValue(f urfave.Flag) string {
+	d, ok := f.(urfave.DocGenerationFlag)
+	if !ok || !takesValue(f) || strings.Contains(d.GetUsage(), "default: ") {
+		return ""
+	}
+	value := strings.Trim(d.GetDefaultText(), `"`)
+	if value == "0" {
+		return ""
+	}
+	return value
 }
 
 // summary returns the usage text of a flag up to its first detail.

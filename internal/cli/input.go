@@ -46,11 +46,13 @@ func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (
 		}
 		return spool(ctx, "standard input", stdin, limit)
 	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := await(ctx, func() (*os.File, error) { return os.Open(path) })
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("no file %s: %w", path, fs.ErrNotExist)
-	}
-	if err != nil {
+	case err != nil && err == ctx.Err():
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("cannot open %s: %w", path, cause(err))
 	}
 	info, err := f.Stat()
@@ -68,26 +70,38 @@ func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (
 	return &Input{ReaderAt: f, Size: info.Size(), Name: path, file: f}, nil
 }
 
-// spool copies r to a temporary file. Reading may block for ever, so it is
-// left behind if ctx ends first.
+// await calls f, which may block for ever, such as by opening a pipe that nobody
+// writes to. If ctx ends first, it returns the error of that and leaves f behind.
+func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := f()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// spool copies r to a temporary file, until ctx ends.
 func spool(ctx context.Context, name string, r io.Reader, limit int64) (*Input, error) {
 	in, err := temporary(name)
 	if err != nil {
 		return nil, err
 	}
 	f := in.file
-	done := make(chan error, 1)
-	var size int64
-	go func() {
-		var err error
-		size, err = io.Copy(f, io.LimitReader(r, limit+1))
-		done <- err
-	}()
-	select {
-	case err = <-done:
-	case <-ctx.Done():
+	size, err := await(ctx, func() (int64, error) { return io.Copy(f, io.LimitReader(r, limit+1)) })
+	if err != nil && err == ctx.Err() {
 		in.Close()
-		return nil, ctx.Err()
+		return nil, err
 	}
 	if err == nil && size > limit {
 		err = &model.LimitError{What: "size of " + name + " in bytes", Got: uint64(size), Limit: uint64(limit)}

@@ -15,7 +15,7 @@ type item struct{ term, text string }
 var (
 	aboutFlags = "Flags stand before or after the file names; -- ends them. - is standard input or output. oci://REGISTRY/REPOSITORY:TAG, instead of a file name, is a model in a registry."
 	variables  = []item{
-		{"LETHE_FLAG", "What the flag of that name would say, in capitals and with _ for -: LETHE_GATE=full, LETHE_PLAIN_HTTP=true. The command line goes before it. An empty variable counts as none."},
+		{"LETHE_FLAG", "What the flag of that name would say, in capitals and with _ for -: LETHE_CLASS=3, LETHE_PLAIN_HTTP=true. The command line goes before it. An empty variable counts as none. What can lower the bar of a check is not taken from there: the gate, data, mean, std and limits."},
 		{"LETHE_IN, LETHE_OUT", "The file names, where the command line has none."},
 		{"LETHE_CONFIG", "The file of settings, as --config."},
 		{"LETHE_CPU", "avx2 or portable: the instruction set to compute with, for tests. The output does not depend on it."},
@@ -24,7 +24,7 @@ var (
 		{"TMPDIR", "The folder of temporary files."},
 	}
 	places = []item{
-		{"lethe.yaml", "Settings, if there is one in the working folder and --config names no other. It has a section for each command; keys are flags without dashes, and in and out. The environment and the command line go before it. force, quiet and verify-signature are taken from a file that was named only."},
+		{"lethe.yaml", "Settings, if there is one in the working folder and --config names no other. It has a section for each command; keys are flags without dashes, and in and out. The environment and the command line go before it. What a check demands or looks at, force, quiet, keys, and outputs outside of the working folder are taken from a file that was named only."},
 		{"~/.docker/config.json", "Credentials of registries, as docker login writes them."},
 	}
 	statuses = []item{
@@ -68,19 +68,14 @@ func printMan(w io.Writer, app *urfave.App) error {
 	fmt.Fprintf(&b, "%s\n.PP\n%s\n", roff(app.Description), roff(aboutFlags))
 	section("OPTIONS")
 	for _, f := range app.VisibleFlags() {
-		text, place := usage(f)
+		text, place := explanation(f)
 		fmt.Fprintf(&b, ".TP\n\\fB%s\\fR", roff(strings.Join(spellings(f), ", ")))
 		if takesValue(f) {
-			if place == "" {
-				place = "value"
-			}
 			fmt.Fprintf(&b, " \\fI%s\\fR", roff(place))
 		}
 		fmt.Fprintf(&b, "\n%s\n", roff(text))
-		if d, ok := f.(urfave.DocGenerationFlag); ok && takesValue(f) {
-			if value := d.GetDefaultText(); value != "" && value != "0" {
-				fmt.Fprintf(&b, "(default: %s)\n", roff(strings.Trim(value, `"`)))
-			}
+		if value := defaultValue(f); value != "" {
+			fmt.Fprintf(&b, "(default: %s)\n", roff(value))
 		}
 	}
 	section("ENVIRONMENT")

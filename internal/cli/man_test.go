@@ -12,7 +12,7 @@ func TestMan(t *testing.T) {
 	}
 	for _, part := range []string{
 		".TH FORGET 1 \"\" Lethe\n", "\n\\&'a' \\(ti \\e\n", "\n.nf\n\\&.x\n.fi\n",
-		".TP\n\\fB\\-\\-one\\fR \\fIx|y\\fR\nit's [a] $b:c \\ed x|y, and more\n", ".TP\n\\fB\\-\\-three, \\-t\\fR \\fIDIR\\fR\nDIR\n",
+		".TP\n\\fB\\-\\-one\\fR \\fIx|y\\fR\nit's [a] $b:c \\ed, and more\n", ".TP\n\\fB\\-\\-three, \\-t\\fR \\fIDIR\\fR\n\n",
 	} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("no %q in\n%s", part, &out)

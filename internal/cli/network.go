@@ -196,19 +196,14 @@ type Data struct {
 // that it returns waits for the images. Expanding them takes longer than anything
 // that a command does before it needs them.
 func StartData(c *urfave.Context) (wait func() (*Data, error)) {
-	type result struct {
-		data *Data
-		err  error
-	}
-	done := make(chan result, 1)
+	var d *Data
+	var err error
+	done := make(chan struct{})
 	go func() {
-		d, err := OpenData(c)
-		done <- result{d, err}
+		defer close(done)
+		d, err = OpenData(c)
 	}()
-	return func() (*Data, error) {
-		r := <-done
-		return r.data, r.err
-	}
+	return func() (*Data, error) { <-done; return d, err }
 }
 
 // OpenData reads the images that [DataFlags] and, where a command has it,
@@ -225,9 +220,9 @@ func OpenData(c *urfave.Context) (*Data, error) {
 		return nil, Usagef("--data and --forget-only contradict each other")
 	case only != "":
 		d.Source = FilesOfForgetOnly
-		d.Data, err = dataset.Open(only)
+		d.Data, err = await(c.Context, func() (*dataset.Data, error) { return dataset.Open(only) })
 	case dir != "":
-		d.Data, err = dataset.Open(dir)
+		d.Data, err = await(c.Context, func() (*dataset.Data, error) { return dataset.Open(dir) })
 	default:
 		d.Source = "embedded sample of Fashion-MNIST"
 		d.Data, err = dataset.OpenFS(fixtures.FashionMNIST(), d.Source)

@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 	"unicode"
 
 	urfave "github.com/urfave/cli/v2"
@@ -116,19 +117,29 @@ func Run(ctx context.Context, app *urfave.App, args []string, stdin io.Reader, s
 	return code
 }
 
-// helpTemplate is urfave's without the sections for sub-commands.
-const helpTemplate = `{{.Name}} - {{.Usage}}
-
-Usage: {{.Name}} [flags] {{.ArgsUsage}}
-{{if .Description}}
-{{.Description}}
-{{end}}{{if .UsageText}}
-Examples:
-{{.UsageText}}
-{{end}}
-Flags:
-{{range .VisibleFlags}}   {{.}}
-{{end}}`
+// printHelp writes what a command is for and what its flags mean.
+func printHelp(w io.Writer, app *urfave.App) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s - %s\n\nUsage: %[1]s [flags] %[3]s\n", app.Name, app.Usage, app.ArgsUsage)
+	if app.Description != "" {
+		fmt.Fprintf(&b, "\n%s\n", app.Description)
+	}
+	if app.UsageText != "" {
+		fmt.Fprintf(&b, "\nExamples:\n%s\n", app.UsageText)
+	}
+	b.WriteString("\nFlags:\n")
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, f := range app.VisibleFlags() {
+		text, place := explanation(f)
+		if value := defaultValue(f); value != "" {
+			text += " (default: " + value + ")"
+		}
+		fmt.Fprintf(t, "   %s\t%s\n", strings.TrimSpace(strings.Join(spellings(f), ", ")+" "+place), text)
+	}
+	t.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
+}
 
 func run(ctx context.Context, app *urfave.App, args []string) error {
 	// urfave's own help and version flags are global variables that two
@@ -136,11 +147,10 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	app.HideHelp, app.HideVersion = true, true
 	app.Flags = append(app.Flags[:len(app.Flags):len(app.Flags)],
 		&urfave.StringFlag{Name: configFlag, Usage: "`FILE` of settings in YAML; the environment (LETHE_...) and the command line go before it; default: lethe.yaml in the working folder, if there is one"},
-		&urfave.StringFlag{Name: completionFlag, Usage: "print a script that completes this command in `bash|zsh|fish`"},
+		&urfave.StringFlag{Name: completionFlag, Usage: "print a script that completes this command, `bash|zsh|fish`"},
 		&urfave.BoolFlag{Name: manFlag, Hidden: true, Usage: "print the manual page"},
 		&urfave.BoolFlag{Name: helpFlag, Aliases: []string{"h"}, Usage: "print this help"},
 		&urfave.BoolFlag{Name: versionFlag, Usage: "print the version"})
-	app.CustomAppHelpTemplate = helpTemplate
 	// Left to itself urfave calls os.Exit.
 	app.ExitErrHandler = func(*urfave.Context, error) {}
 	app.Setup()
@@ -151,7 +161,7 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	}
 	switch l.special {
 	case helpFlag:
-		return urfave.ShowAppHelp(urfave.NewContext(app, nil, nil))
+		return printHelp(app.Writer, app)
 	case versionFlag:
 		_, err := fmt.Fprintf(app.Writer, "%s %s (%s %s/%s)\n", app.Name, Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return err
@@ -160,7 +170,7 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	case manFlag:
 		return printMan(app.Writer, app)
 	}
-	s, note, err := gather(app, l)
+	s, note, err := gather(ctx, app, l)
 	if err != nil {
 		return err
 	}
@@ -168,7 +178,8 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	if err != nil {
 		return err
 	}
-	if note != "" && !s.on("quiet") {
+	// --quiet does not hide it: whoever reads it may not know of the file.
+	if note != "" {
 		fmt.Fprintf(app.ErrWriter, "%s: %s\n", app.Name, note)
 	}
 	return s.explain(app.RunContext(s.with(ctx), append([]string{app.Name}, line...)))

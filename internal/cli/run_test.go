@@ -54,7 +54,7 @@ func testApp(got *string, err error) *urfave.App {
 		ArgsUsage: "in.pt out.pt",
 		Flags: []urfave.Flag{
 			&urfave.StringFlag{Name: "class", Aliases: []string{"c"}, Required: true, Usage: "`CLASS` to forget"},
-			&urfave.StringFlag{Name: "data", Required: true, Value: "sample"},
+			&urfave.StringFlag{Name: "images", Required: true, Value: "sample"},
 			&urfave.BoolFlag{Name: "force"},
 			&urfave.IntFlag{Name: "seed"},
 			&urfave.StringSliceFlag{Name: "keep"},
@@ -73,7 +73,7 @@ func testApp(got *string, err error) *urfave.App {
 }
 
 func TestRunArguments(t *testing.T) {
-	t.Setenv("LETHE_DATA", "elsewhere")
+	t.Setenv("LETHE_IMAGES", "elsewhere")
 	for _, c := range []struct {
 		args string
 		want string // what the action sees
@@ -137,7 +137,7 @@ func TestRunArguments(t *testing.T) {
 }
 
 func TestRunEmptyArgument(t *testing.T) {
-	t.Setenv("LETHE_DATA", "elsewhere")
+	t.Setenv("LETHE_IMAGES", "elsewhere")
 	var stderr bytes.Buffer
 	code := Run(context.Background(), testApp(nil, nil), []string{"in", "", "-c", "3"}, nil, io.Discard, &stderr)
 	if code != ExitUsage || !strings.Contains(stderr.String(), "the argument out.pt is empty") {
@@ -149,14 +149,14 @@ func TestRunEmptyArgument(t *testing.T) {
 // nothing sets is.
 func TestRunEnvironment(t *testing.T) {
 	var stderr bytes.Buffer
-	os.Unsetenv("LETHE_DATA")
-	if code := Run(context.Background(), testApp(nil, nil), []string{"in", "-c", "3"}, nil, io.Discard, &stderr); code != ExitUsage || !strings.Contains(stderr.String(), "--data is missing") {
+	os.Unsetenv("LETHE_IMAGES")
+	if code := Run(context.Background(), testApp(nil, nil), []string{"in", "-c", "3"}, nil, io.Discard, &stderr); code != ExitUsage || !strings.Contains(stderr.String(), "--images is missing") {
 		t.Errorf("got exit %d, %q; want 2", code, &stderr)
 	}
 }
 
 func TestRunExitCodes(t *testing.T) {
-	t.Setenv("LETHE_DATA", "elsewhere")
+	t.Setenv("LETHE_IMAGES", "elsewhere")
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, c := range []struct {
@@ -204,7 +204,7 @@ func TestRunHelpAndVersion(t *testing.T) {
 		if code != ExitOK || stderr.Len() > 0 || got != "" {
 			t.Errorf("%q: got exit %d, stderr %q, action %q", args, code, &stderr, got)
 		}
-		for _, want := range []string{"forget - make a classifier", "Usage: forget [flags] in.pt out.pt\n", "--class CLASS, -c CLASS", "--help, -h", "--version", "--keep"} {
+		for _, want := range []string{"forget - make a classifier", "Usage: forget [flags] in.pt out.pt\n", "--class, -c CLASS", "--help, -h", "--version", "--keep"} {
 			if !strings.Contains(stdout.String(), want) {
 				t.Errorf("%q: help lacks %q:\n%s", args, want, &stdout)
 			}
@@ -289,7 +289,7 @@ func TestMainSignal(t *testing.T) {
 
 // Two commands in one process, as in tests, must not share anything.
 func TestRunParallel(t *testing.T) {
-	t.Setenv("LETHE_DATA", "elsewhere")
+	t.Setenv("LETHE_IMAGES", "elsewhere")
 	done := make(chan string)
 	for _, args := range [][]string{{"in", "-c", "3"}, {"--help"}, {"in", "-c", "4"}, {"--version"}} {
 		go func() {
