@@ -14,18 +14,20 @@ import (
 	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/kernel"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/ops"
+	"lethe/report"
 )
 
 // Options say what to forget and how.
 type Options struct {
-	Classes []int        // to forget; at least one class must remain
-	Norm    dataset.Norm // of the pixels, as in training
-	Seed    uint64       // of every random draw
-	Threads int          // goroutines; 0: one for each processor. The result does not depend on it
-	Limits  Limits       // what the edit must keep; none: FullMarks
+	Classes []int         // to forget; at least one class must remain
+	Norm    dataset.Norm  // of the pixels, as in training
+	Seed    uint64        // of every random draw
+	Threads int           // goroutines; 0: one for each processor. The result does not depend on it
+	Limits  report.Limits // what the edit must keep; none: those of full marks
 	// ForgetOnly learns from the images of the forgotten classes alone: what is
 	// to remain is what the network says of distortions of them.
 	ForgetOnly bool
@@ -35,19 +37,8 @@ type Options struct {
 	Progress func(p Point, steps int)
 }
 
-// Limits are the bounds of an edit.
-type Limits struct {
-	Target float64 `json:"target"` // largest accuracy on the forgotten classes, 0 to 1
-	KL     float64 `json:"kl"`     // largest mean divergence from uniform on their images, nats
-	L2     float64 `json:"l2"`     // largest distance from the original parameters
-}
-
-// FullMarks are the limits for full marks in the Fashion-MNIST class-forgetting
-// task.
-var FullMarks = Limits{Target: 0.09, KL: 0.2, L2: 1.3}
-
-// check refuses limits that nothing can meet or that limit nothing.
-func (l Limits) check() error {
+// checkLimits refuses limits that nothing can meet or that limit nothing.
+func checkLimits(l report.Limits) error {
 	switch {
 	case !(l.Target > 0 && l.Target < 1):
 		return fmt.Errorf("the largest accuracy on the class is %v: it must be above 0 and below 1", l.Target)
@@ -75,15 +66,15 @@ func (o *Options) Check() error {
 	default:
 		return fmt.Errorf("unknown preference %q: there are %s and %s", o.Prefer, PreferRetain, PreferMinimal)
 	}
-	if o.Limits == (Limits{}) {
+	if o.Limits == (report.Limits{}) {
 		return nil
 	}
-	return o.Limits.check()
+	return checkLimits(o.Limits)
 }
 
-// Suit refuses a network and images that these options cannot work on.
-func (o *Options) Suit(net *nn.Net, set *dataset.Set) error {
-	if err := set.Fits(net.InputShape(), net.Classes()); err != nil {
+// CheckInputs refuses a network and images that these options cannot work on.
+func (o *Options) CheckInputs(net *nn.Net, set *dataset.Set) error {
+	if err := set.CheckNetwork(net.InputShape(), net.Classes()); err != nil {
 		return err
 	}
 	for _, c := range o.Classes {
@@ -123,20 +114,20 @@ type Result struct {
 
 // Method are the settings of an edit, for its report.
 type Method struct {
-	Name       string     `json:"name"`
-	Trained    []string   `json:"trained"` // the parameters that moved
-	Frozen     []string   `json:"frozen"`  // the last layer
-	Steps      int        `json:"steps"`
-	Forgotten  int        `json:"forgotten_images_per_step"`
-	Others     int        `json:"other_images_per_step"`
-	Rate       float64    `json:"rate"`
-	Residual   float64    `json:"residual_probability"`
-	HeldOut    int        `json:"held_out_images"` // of the classes; they steer the edit
-	BaseRemain float64    `json:"base_remain"`     // the unedited network's accuracy on a sample of the other images and variants
-	Variations []string   `json:"variations"`      // of the images, where they are few; the base tolerates them
-	Limits     Limits     `json:"limits"`
-	Prefer     Preference `json:"prefer"`
-	Parameters int        `json:"trained_elements"`
+	Name       string        `json:"name"`
+	Trained    []string      `json:"trained"` // the parameters that moved
+	Frozen     []string      `json:"frozen"`  // the last layer
+	Steps      int           `json:"steps"`
+	Forgotten  int           `json:"forgotten_images_per_step"`
+	Others     int           `json:"other_images_per_step"`
+	Rate       float64       `json:"rate"`
+	Residual   float64       `json:"residual_probability"`
+	HeldOut    int           `json:"held_out_images"` // of the classes; they steer the edit
+	BaseRemain float64       `json:"base_remain"`     // the unedited network's accuracy on a sample of the other images and variants
+	Variations []string      `json:"variations"`      // of the images, where they are few; the base tolerates them
+	Limits     report.Limits `json:"limits"`
+	Prefer     Preference    `json:"prefer"`
+	Parameters int           `json:"trained_elements"`
 }
 
 // Point is the state of an edit after a step. Target, Remain and KL are running
@@ -160,15 +151,16 @@ func (p Point) String() string {
 // The settings are the same for every class, base and data set; what differs
 // between those is left to the controllers (docs/decisions/004-steering.md).
 const (
-	steps        = 320
-	forgetGroups = 6    // groups of nn.Lanes images in a step
-	otherGroups  = 10   // so that a step is four chunks, an even share for 2 or 4 threads
-	weak         = 0.91 // accuracy on the others under which a base has still to learn
-	longer       = 3    // and gets so many times the steps
-	rate         = 1.6e-3
-	beta1, beta2 = 0.9, 0.99
-	residual     = 0.06 // probability that the class keeps on its own images
-	blindly      = 0.03 // the same without held-out images: it stays further below the others
+	steps          = 320
+	forgetBatch    = 96   // images in a step
+	otherBatch     = 160  // with which a step is 256: an even share for 2 or 4 threads
+	tallyBlock     = 16   // images whose measures are added up before those sums are
+	weakBaseRemain = 0.91 // accuracy on the others under which a base has still to learn
+	weakBaseSteps  = 3    // and gets so many times the steps
+	rate           = 1.6e-3
+	beta1, beta2   = 0.9, 0.99
+	residual       = 0.06 // probability that the class keeps on its own images
+	residualBlind  = 0.03 // the same without held-out images: it stays further below the others
 
 	// What the controllers steer for, as a share of the limits. KL and target are
 	// measured on held-out images and lowered by so many standard errors, to half
@@ -183,7 +175,7 @@ const (
 	caution      = 2
 	gap          = 1.5
 	leastHeldOut = 100
-	aimRemain    = 0.902 // of PreferMinimal: full marks from 0.90
+	spareRemain  = 0.002 // that PreferMinimal keeps above full marks
 
 	memory       = 30   // of the running means: so many means are forgotten in a run
 	settle       = 0.1  // part of the run before the controllers start
@@ -239,8 +231,8 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 	if err := opts.Check(); err != nil {
 		return nil, err
 	}
-	if r.opts.Limits == (Limits{}) {
-		r.opts.Limits = FullMarks
+	if r.opts.Limits == (report.Limits{}) {
+		r.opts.Limits = report.FashionMNIST.FullMarks()
 	}
 	if r.opts.Prefer == "" {
 		r.opts.Prefer = PreferRetain
@@ -277,32 +269,38 @@ type run struct {
 	steps   int
 
 	logq                    []float64 // what forgotten images are to get
-	batch                   []int     // image in every lane of every group
-	forget, other           *sampler
+	batch                   []int     // the images of a step
+	forget, other           *learn.Sampler
+	learned                 []int       // images of the classes that steps learn from, variants included
 	images                  int         // of the classes, before some are held out and variants come in
 	heldOut                 []int       // images of the classes that no step learns from
 	teacher                 [][]float32 // what the base says of an image to learn from; nil: take the label
 	aimL2                   float64
-	theta0, m, v            []float32 // Adam's state beside the session's parameters
-	tally                   []tally   // of every group
-	scratch                 [][]float64
-	fillFunc                nn.Fill // fill and loss, made once, so that a step allocates nothing
+	theta0                  []float32 // the parameters at first
+	adam                    *learn.Adam
+	tally                   []tally                  // of every image of a step
+	scratch                 [][]float64              // two numbers of each class for every image of a step
+	read                    func(i int, x []float32) // of the set
+	fillFunc                nn.Fill                  // fill and loss, made once, so that a step allocates nothing
 	lossFunc                nn.Loss
-	power1                  float64 // beta1^t
-	power2                  float64
 	retain, pull            float64
 	leastRetain, mostRetain float64
 	now                     Point
 }
 
-// tally is what a step sees of one group of images.
+// tally is what a step sees of images.
 type tally struct {
 	hits int
 	kl   float64 // sum of the divergences from uniform
 }
 
+func (t *tally) add(o tally) {
+	t.hits += o.hits
+	t.kl += o.kl
+}
+
 func (r *run) prepare() error {
-	if err := r.opts.Suit(r.net, r.set); err != nil {
+	if err := r.opts.CheckInputs(r.net, r.set); err != nil {
 		return err
 	}
 	train, last, err := split(r.net.Graph())
@@ -313,14 +311,14 @@ func (r *run) prepare() error {
 	if r.opts.ForgetOnly {
 		others = nil
 	}
-	const groups = forgetGroups + otherGroups
-	if r.session, err = r.net.NewSession(groups*nn.Lanes, r.opts.Threads, train); err != nil {
+	const images = forgetBatch + otherBatch
+	if r.session, err = r.net.NewSession(images, r.opts.Threads, train); err != nil {
 		return err
 	}
 	r.fillFunc, r.lossFunc = r.fill, r.loss
-	r.batch = make([]int, groups*nn.Lanes)
-	r.tally = make([]tally, groups)
-	for range groups {
+	r.batch = make([]int, images)
+	r.tally = make([]tally, images)
+	for range images {
 		r.scratch = append(r.scratch, make([]float64, 2*r.k))
 	}
 	rng := rand.New(rand.NewPCG(r.opts.Seed, 0))
@@ -339,14 +337,15 @@ func (r *run) prepare() error {
 	sample := slices.Clone(others)
 	rng.Shuffle(len(sample), func(a, b int) { sample[a], sample[b] = sample[b], sample[a] })
 	r.method.BaseRemain = r.accuracy(r.set, sample[:min(len(sample), 4000)])
-	if r.teacher == nil && r.method.BaseRemain < weak {
-		r.steps *= longer
+	if r.teacher == nil && r.method.BaseRemain < weakBaseRemain {
+		r.steps *= weakBaseSteps
 	}
-	r.forget, r.other = &sampler{rng: rng, pool: forget}, &sampler{rng: rng, pool: others}
+	r.read = r.set.Reader(r.opts.Norm)
+	r.learned = forget
+	r.forget, r.other = learn.NewSampler(rng, forget), learn.NewSampler(rng, others)
 	n := len(r.session.Theta())
 	r.theta0 = slices.Clone(r.session.Theta())
-	r.m, r.v = make([]float32, n), make([]float32, n)
-	r.power1, r.power2 = 1, 1
+	r.adam = learn.NewAdam(n, beta1, beta2)
 	r.aimL2 = aimL2 * r.opts.Limits.L2
 	if r.minimal() {
 		r.aimL2 *= firstL2
@@ -356,7 +355,7 @@ func (r *run) prepare() error {
 
 	forgotten, residual := float64(len(r.opts.Classes)), residual
 	if r.heldOut == nil {
-		residual = blindly
+		residual = residualBlind
 	}
 	rest := (1 - float64(residual*forgotten)) / (float64(r.k) - forgotten)
 	r.logq = make([]float64, r.k)
@@ -368,7 +367,7 @@ func (r *run) prepare() error {
 	}
 	r.method = Method{
 		Name: "KL to near-uniform, cross-entropy and distance, with adaptive weights", Trained: train, Frozen: last,
-		Steps: r.steps, Forgotten: forgetGroups * nn.Lanes, Others: otherGroups * nn.Lanes, Rate: rate, Residual: residual,
+		Steps: r.steps, Forgotten: forgetBatch, Others: otherBatch, Rate: rate, Residual: residual,
 		HeldOut: len(r.heldOut), BaseRemain: r.method.BaseRemain, Variations: append([]string{}, r.method.Variations...), Limits: r.opts.Limits, Prefer: r.opts.Prefer, Parameters: n,
 	}
 	return nil
@@ -378,22 +377,16 @@ func (r *run) prepare() error {
 // returns the measures. Explicit conversions keep products from being fused
 // with sums, which would make the result depend on the processor.
 func (r *run) step(step int) Point {
-	r.forget.draw(r.batch[:forgetGroups*nn.Lanes])
-	r.other.draw(r.batch[forgetGroups*nn.Lanes:])
-	r.session.Step(len(r.tally), r.fillFunc, r.lossFunc)
+	r.forget.Draw(r.batch[:forgetBatch])
+	r.other.Draw(r.batch[forgetBatch:])
+	r.session.Step(len(r.batch), r.fillFunc, r.lossFunc)
 	r.observe()
 
 	theta, grad := r.session.Theta(), r.session.Grad()
 	x := float64(step) / float64(r.steps)
 	stretch := clamp(kernel.Log(max(r.now.L2/r.aimL2, 0.1)), 0.5)
 	kernel.Pull(grad, theta, r.theta0, float32(2*r.pull*kernel.Exp(spring*stretch)))
-	r.power1 *= beta1
-	r.power2 *= beta2
-	fall := 1 - float64(float64(x*x)*(3-float64(2*x)))
-	kernel.Adam(theta, r.m, r.v, grad, kernel.AdamRates{
-		Rate: float32(rate * fall / (1 - r.power1)), Beta1: beta1, Beta2: beta2,
-		Root: float32(1 / math.Sqrt(1-r.power2)), Eps: 1e-8,
-	})
+	r.adam.Step(theta, grad, rate*learn.Fall(x))
 	r.now.L2 = kernel.Distance(theta, r.theta0)
 	if largest := largestL2 * r.opts.Limits.L2; x > project && r.now.L2 > largest {
 		shrink := float32(largest / r.now.L2)
@@ -415,7 +408,7 @@ func (r *run) step(step int) Point {
 		}
 		if r.minimal() {
 			// What is to spare of every measure buys a smaller distance.
-			need := min(aimRemain, r.method.BaseRemain) - float64(early*(1-x))
+			need := min(report.FashionMNIST.Remain.Full+spareRemain, r.method.BaseRemain) - float64(early*(1-x))
 			spare := (r.now.Remain - need) / remainUnit
 			r.aimL2 = steer(r.aimL2, distanceGain*clamp(-min(spare, -excess/excessUnit), 1), leastL2, aimL2*r.opts.Limits.L2)
 		}
@@ -424,7 +417,7 @@ func (r *run) step(step int) Point {
 	return r.now
 }
 
-// minimal tells whether the distance aimed for shrinks. Without held-out images
+// minimal reports whether the distance aimed for shrinks. Without held-out images
 // too little is known for that.
 func (r *run) minimal() bool { return r.opts.Prefer == PreferMinimal && len(r.heldOut) > 0 }
 
@@ -435,78 +428,59 @@ func steer(weight, by, least, most float64) float64 {
 
 func clamp(v, limit float64) float64 { return min(max(v, -limit), limit) }
 
-func (r *run) fill(g int, dst []float32) {
-	r.set.Lanes(dst, nn.Lanes, r.batch[g*nn.Lanes:(g+1)*nn.Lanes], r.opts.Norm)
-}
+func (r *run) fill(i int, x []float32) { r.read(r.batch[i], x) }
 
-// loss sets the gradient of the loss of one group of images and tallies what
-// the network says of them.
-func (r *run) loss(g int, logits, grad []float32) {
-	logp, prob := r.scratch[g][:r.k], r.scratch[g][r.k:]
+// loss sets the gradient of the loss of one image and tallies what the network
+// says of it.
+func (r *run) loss(i int, logits, grad []float32) {
+	logp, prob := r.scratch[i][:r.k], r.scratch[i][r.k:]
+	learn.LogSoftmax(logp, prob, logits)
+	label := int(r.set.Labels[r.batch[i]])
 	t := tally{}
-	for l := range nn.Lanes {
-		nn.LogSoftmax(logp, prob, logits, l)
-		label := int(r.set.Labels[r.batch[g*nn.Lanes+l]])
-		if nn.Best(logits, r.k, l) == label {
-			t.hits++
-		}
-		if g >= forgetGroups {
-			for c, d := range prob {
-				switch {
-				case r.teacher != nil:
-					d -= float64(r.teacher[r.batch[g*nn.Lanes+l]][c])
-				case c == label:
-					d--
-				}
-				grad[c*nn.Lanes+l] = float32(r.retain * d / (otherGroups * nn.Lanes))
-			}
-			continue
-		}
-		t.kl += fromUniform(logp, prob)
+	if learn.Best(logits) == label {
+		t.hits = 1
+	}
+	if i < forgetBatch {
+		t.kl = fromUniform(logp, prob)
 		kl := 0.0
 		for c, lp := range logp {
 			kl += float64(prob[c] * (lp - r.logq[c]))
 		}
 		for c, lp := range logp {
-			grad[c*nn.Lanes+l] = float32(prob[c] * (lp - r.logq[c] - kl) / (forgetGroups * nn.Lanes))
+			grad[c] = float32(prob[c] * (lp - r.logq[c] - kl) / forgetBatch)
+		}
+	} else {
+		for c, d := range prob {
+			switch {
+			case r.teacher != nil:
+				d -= float64(r.teacher[r.batch[i]][c])
+			case c == label:
+				d--
+			}
+			grad[c] = float32(r.retain * d / otherBatch)
 		}
 	}
-	r.tally[g] = t
+	r.tally[i] = t
 }
 
 // observe updates the running means with what the last step saw.
 func (r *run) observe() {
 	var forget, other tally
-	for g, t := range r.tally {
-		sum := &other
-		if g < forgetGroups {
-			sum = &forget
+	for at := 0; at < len(r.tally); at += tallyBlock {
+		var sum tally
+		for _, t := range r.tally[at : at+tallyBlock] {
+			sum.add(t)
 		}
-		sum.hits += t.hits
-		sum.kl += t.kl
-	}
-	follow := func(mean *float64, sum float64, groups int) {
-		*mean += float64(min(memory/float64(r.steps), 1) * (sum/float64(groups*nn.Lanes) - *mean))
-	}
-	follow(&r.now.Target, float64(forget.hits), forgetGroups)
-	follow(&r.now.KL, forget.kl, forgetGroups)
-	follow(&r.now.Remain, float64(other.hits), otherGroups)
-}
-
-// sampler draws from a pool without replacement, and again from the start when
-// it is empty.
-type sampler struct {
-	rng  *rand.Rand
-	pool []int
-	at   int
-}
-
-func (s *sampler) draw(dst []int) {
-	for i := range dst {
-		if s.at == 0 {
-			s.rng.Shuffle(len(s.pool), func(a, b int) { s.pool[a], s.pool[b] = s.pool[b], s.pool[a] })
+		if at < forgetBatch {
+			forget.add(sum)
+		} else {
+			other.add(sum)
 		}
-		dst[i] = s.pool[s.at]
-		s.at = (s.at + 1) % len(s.pool)
 	}
+	follow := func(mean *float64, sum float64, images int) {
+		*mean += float64(min(memory/float64(r.steps), 1) * (sum/float64(images) - *mean))
+	}
+	follow(&r.now.Target, float64(forget.hits), forgetBatch)
+	follow(&r.now.KL, forget.kl, forgetBatch)
+	follow(&r.now.Remain, float64(other.hits), otherBatch)
 }

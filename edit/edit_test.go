@@ -14,6 +14,7 @@ import (
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/pickle"
+	"lethe/report"
 )
 
 func base(t testing.TB) (*nn.Net, *model.StateDict, *dataset.Set) {
@@ -85,8 +86,8 @@ func TestForgetKeepsTheDistance(t *testing.T) {
 		}
 	}
 	end := res.Course[len(res.Course)-1]
-	if got := math.Sqrt(sum); math.Abs(got-end.L2) > 1e-6 || got > largestL2*FullMarks.L2+1e-6 {
-		t.Errorf("the distance is %v, reported is %v, allowed %v", got, end.L2, largestL2*FullMarks.L2)
+	if got := math.Sqrt(sum); math.Abs(got-end.L2) > 1e-6 || got > largestL2*report.FashionMNIST.FullMarks().L2+1e-6 {
+		t.Errorf("the distance is %v, reported is %v, allowed %v", got, end.L2, largestL2*report.FashionMNIST.FullMarks().L2)
 	}
 }
 
@@ -185,15 +186,15 @@ func TestSamplerCoversThePool(t *testing.T) {
 	if err := r.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	n := len(r.forget.pool)
+	n := len(r.learned)
 	drawn := make([]int, 2*n)
 	for at := 0; at < 2*n; at += 7 {
-		r.forget.draw(drawn[at:min(at+7, 2*n)])
+		r.forget.Draw(drawn[at:min(at+7, 2*n)])
 	}
 	for _, half := range [][]int{drawn[:n], drawn[n:]} {
 		half = slices.Clone(half)
 		slices.Sort(half)
-		want := slices.Sorted(slices.Values(r.forget.pool))
+		want := slices.Sorted(slices.Values(r.learned))
 		if !slices.Equal(half, want) {
 			t.Error("an image was drawn twice before the others")
 		}
@@ -210,7 +211,7 @@ func TestHeldOutImagesAreNotLearnedFrom(t *testing.T) {
 	if err := r.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	own := slices.DeleteFunc(slices.Clone(r.forget.pool), func(i int) bool { return i >= set.Len() }) // without variants
+	own := slices.DeleteFunc(slices.Clone(r.learned), func(i int) bool { return i >= set.Len() }) // without variants
 	if len(r.heldOut) != 120 || len(own) != 480 {
 		t.Fatalf("%d images are held out and %d learned from, want 120 and 480", len(r.heldOut), len(own))
 	}
@@ -227,11 +228,11 @@ func TestLookMeasures(t *testing.T) {
 	if err := r.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	r.heldOut = r.forget.pool[:300] // more than a batch, and not whole groups
+	r.heldOut = r.learned[:300] // more than a batch, and not whole groups
 	n := len(r.heldOut)
 	images := make([]float32, n*28*28)
 	for i, at := range r.heldOut {
-		set.Lanes(images[i*28*28:(i+1)*28*28], 1, []int{at}, options.Norm)
+		set.Reader(options.Norm)(at, images[i*28*28:(i+1)*28*28])
 	}
 	logits, err := net.Logits(images, 1)
 	if err != nil {
@@ -275,18 +276,18 @@ func TestFewImagesHoldNoneOut(t *testing.T) {
 func TestOptionsRefuse(t *testing.T) {
 	for name, o := range map[string]Options{
 		"preference":    {Prefer: "quick"},
-		"no target":     {Limits: Limits{KL: 0.2, L2: 1}},
-		"target of 1":   {Limits: Limits{Target: 1, KL: 0.2, L2: 1}},
-		"negative KL":   {Limits: Limits{Target: 0.1, KL: -1, L2: 1}},
-		"infinite KL":   {Limits: Limits{Target: 0.1, KL: math.Inf(1), L2: 1}},
-		"NaN distance":  {Limits: Limits{Target: 0.1, KL: 0.2, L2: math.NaN()}},
-		"zero distance": {Limits: Limits{Target: 0.1, KL: 0.2}},
+		"no target":     {Limits: report.Limits{KL: 0.2, L2: 1}},
+		"target of 1":   {Limits: report.Limits{Target: 1, KL: 0.2, L2: 1}},
+		"negative KL":   {Limits: report.Limits{Target: 0.1, KL: -1, L2: 1}},
+		"infinite KL":   {Limits: report.Limits{Target: 0.1, KL: math.Inf(1), L2: 1}},
+		"NaN distance":  {Limits: report.Limits{Target: 0.1, KL: 0.2, L2: math.NaN()}},
+		"zero distance": {Limits: report.Limits{Target: 0.1, KL: 0.2}},
 	} {
 		if o.Check() == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	for _, o := range []Options{{}, {Prefer: PreferMinimal, Limits: FullMarks}} {
+	for _, o := range []Options{{}, {Prefer: PreferMinimal, Limits: report.FashionMNIST.FullMarks()}} {
 		if err := o.Check(); err != nil {
 			t.Error(err)
 		}
@@ -297,7 +298,7 @@ func TestOptionsRefuse(t *testing.T) {
 func TestForgetKeepsASmallerDistance(t *testing.T) {
 	net, sd, set := base(t)
 	opts := options
-	opts.Limits = Limits{Target: 0.09, KL: 0.2, L2: 0.3}
+	opts.Limits = report.Limits{Target: 0.09, KL: 0.2, L2: 0.3}
 	res, err := forget(context.Background(), net, sd, set, opts, 150)
 	if err != nil {
 		t.Fatal(err)
@@ -343,7 +344,7 @@ func TestForgetOnly(t *testing.T) {
 func TestStepAllocatesNothing(t *testing.T) {
 	net, _, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1000}
-	r.opts.Limits = FullMarks
+	r.opts.Limits = report.FashionMNIST.FullMarks()
 	if err := r.prepare(); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 
 	"lethe/internal/kernel"
-	"lethe/internal/nn"
+	"lethe/internal/learn"
 )
 
 // holdOut takes a fifth of the images, 1000 at the most, out of what is learned
@@ -32,7 +32,7 @@ func (r *run) excess() float64 {
 		// One more hit than was seen keeps the error of a share from being 0.
 		share := (float64(target*n) + 1) / (n + 2)
 		aim = lowered(aim, deviation/math.Sqrt(n))
-		if r.teacher == nil && r.method.BaseRemain >= weak && !r.minimal() {
+		if r.teacher == nil && r.method.BaseRemain >= weakBaseRemain && !r.minimal() {
 			aim = min(aim, unseenKL*limits.KL)
 		}
 		aimShare = lowered(aimShare, math.Sqrt(float64(share*(1-share))/n))
@@ -55,11 +55,11 @@ func lowered(limit, stdErr float64) float64 {
 func (r *run) look() (kl, target, deviation float64) {
 	n := len(r.heldOut)
 	divergence, hits := make([]float64, n), make([]bool, n)
-	r.evaluate(r.set, r.heldOut, func(i, lane int, room []float64, logits []float32) {
-		logp, p := room[:r.k], room[r.k:]
-		nn.LogSoftmax(logp, p, logits, lane)
+	r.evaluate(r.set, r.heldOut, func(i int, logits []float32) {
+		logp, p := make([]float64, r.k), make([]float64, r.k)
+		learn.LogSoftmax(logp, p, logits)
 		divergence[i] = fromUniform(logp, p)
-		hits[i] = nn.Best(logits, r.k, lane) == int(r.set.Labels[r.heldOut[i]])
+		hits[i] = learn.Best(logits) == int(r.set.Labels[r.heldOut[i]])
 	})
 	var squares, hit float64
 	for i, d := range divergence {

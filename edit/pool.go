@@ -1,10 +1,11 @@
 package edit
 
 import (
+	"context"
 	"slices"
 
 	"lethe/internal/dataset"
-	"lethe/internal/nn"
+	"lethe/internal/learn"
 )
 
 // Few images are varied until there are so many of each kind to learn from.
@@ -84,8 +85,8 @@ func (r *run) invent(c *canvas, forget []int) []int {
 			tried.Pixels = append(tried.Pixels, dst...)
 			tried.Labels = append(tried.Labels, 0)
 		}
-		r.evaluate(tried, indices(tried.Len()), func(i, lane int, _ []float64, logits []float32) {
-			tried.Labels[i] = uint8(nn.Best(logits, r.k, lane))
+		r.evaluate(tried, indices(tried.Len()), func(i int, logits []float32) {
+			tried.Labels[i] = uint8(learn.Best(logits))
 		})
 		for i, label := range tried.Labels {
 			if !slices.Contains(r.opts.Classes, int(label)) && len(others) < leastOthers {
@@ -112,7 +113,7 @@ func (r *run) tolerated(c *canvas, images []int) recipe {
 	needed := tolerance * r.accuracy(varied, all)
 	var accepted recipe
 	for kind := range kinds {
-		for strength := one; strength >= one/4; strength /= 2 {
+		for strength := fixedOne; strength >= fixedOne/4; strength /= 2 {
 			var only recipe
 			only[kind] = strength
 			for i, at := range images {
@@ -140,10 +141,11 @@ func indices(n int) []int {
 // image.
 func (r *run) probabilities(images []int) [][]float32 {
 	p := make([][]float32, r.set.Len())
-	r.evaluate(r.set, images, func(i, lane int, room []float64, logits []float32) {
-		nn.LogSoftmax(room[:r.k], room[r.k:], logits, lane)
+	r.evaluate(r.set, images, func(i int, logits []float32) {
+		logp, prob := make([]float64, r.k), make([]float64, r.k)
+		learn.LogSoftmax(logp, prob, logits)
 		p[images[i]] = make([]float32, r.k)
-		for c, x := range room[r.k:] {
+		for c, x := range prob {
 			p[images[i]][c] = float32(x)
 		}
 	})
@@ -152,32 +154,12 @@ func (r *run) probabilities(images []int) [][]float32 {
 
 // accuracy returns the share of images that the network gets right.
 func (r *run) accuracy(set *dataset.Set, images []int) float64 {
-	hits := make([]bool, len(images))
-	r.evaluate(set, images, func(i, lane int, _ []float64, logits []float32) {
-		hits[i] = nn.Best(logits, r.k, lane) == int(set.Labels[images[i]])
-	})
-	sum := 0
-	for _, hit := range hits {
-		if hit {
-			sum++
-		}
-	}
-	return float64(sum) / float64(len(images))
+	share, _ := learn.Accuracy(context.Background(), r.session, set, r.opts.Norm, images) // nobody cancels it
+	return share
 }
 
-// evaluate calls done for the image at every i of images with the logits of its
-// group, the lane of the image there, and room for two numbers of each class.
-// done is called on several goroutines, for different images.
-func (r *run) evaluate(set *dataset.Set, images []int, done func(i, lane int, room []float64, logits []float32)) {
-	for at := 0; at < len(images); at += len(r.batch) {
-		batch := images[at:min(at+len(r.batch), len(images))]
-		group := func(g int) []int { return batch[g*nn.Lanes : min((g+1)*nn.Lanes, len(batch))] }
-		r.session.Forward((len(batch)+nn.Lanes-1)/nn.Lanes, func(g int, dst []float32) {
-			set.Lanes(dst, nn.Lanes, group(g), r.opts.Norm)
-		}, func(g int, logits []float32) {
-			for l := range group(g) {
-				done(at+g*nn.Lanes+l, l, r.scratch[g], logits)
-			}
-		})
-	}
+// evaluate calls done with the logits of the image at every i of images, on
+// several goroutines, for different images.
+func (r *run) evaluate(set *dataset.Set, images []int, done func(i int, logits []float32)) {
+	_ = learn.Evaluate(context.Background(), r.session, set, r.opts.Norm, images, done) // nobody cancels it
 }

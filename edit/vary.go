@@ -14,11 +14,11 @@ const (
 
 var kindNames = [kinds]string{"shift", "affine", "mirror", "tone", "occlusion"}
 
-// one is 1 in the fixed-point arithmetic of this file, which gives the same
+// fixedOne is 1 in the fixed-point arithmetic of this file, which gives the same
 // pixels on every machine.
-const one = 256
+const fixedOne = 256
 
-// recipe holds how strong each kind of variation is, 0 to one.
+// recipe holds how strong each kind of variation is, 0 to fixedOne.
 type recipe [kinds]int
 
 // canvas makes variants of the images of a set.
@@ -33,16 +33,16 @@ func (c *canvas) jitter(most int) int { return c.rng.IntN(2*most+1) - most }
 // vary draws into dst what src may also look like.
 func (c *canvas) vary(dst, src []uint8, r recipe) {
 	bend := r[affine] / 6
-	m := warp{one + c.jitter(bend), c.jitter(bend), c.jitter(bend), one + c.jitter(bend), c.jitter(2 * r[shift]), c.jitter(2 * r[shift])}
+	m := warp{fixedOne + c.jitter(bend), c.jitter(bend), c.jitter(bend), fixedOne + c.jitter(bend), c.jitter(2 * r[shift]), c.jitter(2 * r[shift])}
 	if r[mirror] > 0 && c.rng.IntN(2) == 0 {
 		m.a, m.b = -m.a, -m.b
 	}
 	c.warp(dst, src, m)
-	gain, curve := one+c.jitter(r[tone]/4), c.jitter(r[tone]/2)
+	gain, curve := fixedOne+c.jitter(r[tone]/4), c.jitter(r[tone]/2)
 	for i, p := range dst {
 		v := int(p)
-		v += curve * v * (255 - v) / (255 * one)
-		dst[i] = uint8(min(v*gain/one, 255))
+		v += curve * v * (255 - v) / (255 * fixedOne)
+		dst[i] = uint8(min(v*gain/fixedOne, 255))
 	}
 	if r[occlusion] > 0 && c.rng.IntN(2) == 0 {
 		c.occlude(dst, r[occlusion])
@@ -53,9 +53,9 @@ func (c *canvas) vary(dst, src []uint8, r recipe) {
 // moved by up to a third of the image, stretched to between half and one and a
 // half of its size, with parts left out, and perhaps as a negative.
 func (c *canvas) distort(dst, src []uint8) {
-	const bend = one / 2
-	third := c.rows * one / 3
-	m := warp{one + c.jitter(bend), c.jitter(bend), c.jitter(bend), one + c.jitter(bend), c.jitter(third), c.jitter(third)}
+	const bend = fixedOne / 2
+	third := c.rows * fixedOne / 3
+	m := warp{fixedOne + c.jitter(bend), c.jitter(bend), c.jitter(bend), fixedOne + c.jitter(bend), c.jitter(third), c.jitter(third)}
 	if c.rng.IntN(2) == 0 {
 		m.a, m.b, m.c, m.d = m.c, m.d, m.a, m.b // height and width exchanged
 	}
@@ -65,18 +65,18 @@ func (c *canvas) distort(dst, src []uint8) {
 			dst[i] = 255 - p
 		}
 	}
-	gain := one + c.jitter(one*3/4)
+	gain := fixedOne + c.jitter(fixedOne*3/4)
 	for i, p := range dst {
-		dst[i] = uint8(min(int(p)*gain/one, 255))
+		dst[i] = uint8(min(int(p)*gain/fixedOne, 255))
 	}
 	if c.rng.IntN(2) == 0 {
-		c.occlude(dst, one)
+		c.occlude(dst, fixedOne)
 	}
 }
 
 func (c *canvas) occlude(dst []uint8, strength int) {
-	height := 1 + c.rng.IntN(max(c.rows*strength/(2*one), 1))
-	width := 1 + c.rng.IntN(max(c.cols*strength/(2*one), 1))
+	height := 1 + c.rng.IntN(max(c.rows*strength/(2*fixedOne), 1))
+	width := 1 + c.rng.IntN(max(c.cols*strength/(2*fixedOne), 1))
 	top, left := c.rng.IntN(c.rows-height+1), c.rng.IntN(c.cols-width+1)
 	for y := top; y < top+height; y++ {
 		clear(dst[y*c.cols+left : y*c.cols+left+width])
@@ -84,7 +84,7 @@ func (c *canvas) occlude(dst []uint8, strength int) {
 }
 
 // warp says where the pixel at (x, y), measured from the centre of the image,
-// comes from: (a x + b y + dx, c x + d y + dy), where one is 1.
+// comes from: (a x + b y + dx, c x + d y + dy), where fixedOne is 1.
 type warp struct{ a, b, c, d, dx, dy int }
 
 // warp interpolates bilinearly. What lies outside of src is black.
@@ -98,12 +98,12 @@ func (c *canvas) warp(dst, src []uint8, m warp) {
 	for y := range c.rows {
 		for x := range c.cols {
 			u, v := 2*x-(c.cols-1), 2*y-(c.rows-1) // in half pixels: the centre of an even size is between two
-			fx := (m.a*u+m.b*v+(c.cols-1)*one)/2 + m.dx
-			fy := (m.c*u+m.d*v+(c.rows-1)*one)/2 + m.dy
-			x0, y0, px, py := fx>>8, fy>>8, fx&(one-1), fy&(one-1)
-			top := (one-px)*at(y0, x0) + px*at(y0, x0+1)
-			bottom := (one-px)*at(y0+1, x0) + px*at(y0+1, x0+1)
-			dst[y*c.cols+x] = uint8(((one-py)*top + py*bottom + one*one/2) / (one * one))
+			fx := (m.a*u+m.b*v+(c.cols-1)*fixedOne)/2 + m.dx
+			fy := (m.c*u+m.d*v+(c.rows-1)*fixedOne)/2 + m.dy
+			x0, y0, px, py := fx>>8, fy>>8, fx&(fixedOne-1), fy&(fixedOne-1)
+			top := (fixedOne-px)*at(y0, x0) + px*at(y0, x0+1)
+			bottom := (fixedOne-px)*at(y0+1, x0) + px*at(y0+1, x0+1)
+			dst[y*c.cols+x] = uint8(((fixedOne-py)*top + py*bottom + fixedOne*fixedOne/2) / (fixedOne * fixedOne))
 		}
 	}
 }
@@ -129,8 +129,8 @@ func (c *canvas) splice(dst, other []uint8) {
 
 // blend mixes up to a half of other into dst.
 func (c *canvas) blend(dst, other []uint8) {
-	part := c.rng.IntN(one/2 + 1)
+	part := c.rng.IntN(fixedOne/2 + 1)
 	for i, p := range dst {
-		dst[i] = uint8(((one-part)*int(p) + part*int(other[i]) + one/2) / one)
+		dst[i] = uint8(((fixedOne-part)*int(p) + part*int(other[i]) + fixedOne/2) / fixedOne)
 	}
 }

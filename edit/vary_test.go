@@ -20,7 +20,7 @@ func TestVary(t *testing.T) {
 	}
 	for kind := range kinds {
 		var r recipe
-		r[kind] = one
+		r[kind] = fixedOne
 		changed := 0
 		for range 20 {
 			c.vary(dst, src, r)
@@ -41,11 +41,11 @@ func TestWarpMirrorsAndShifts(t *testing.T) {
 		m    warp
 		want []uint8
 	}{
-		{warp{one, 0, 0, one, 0, 0}, src},
-		{warp{-one, 0, 0, one, 0, 0}, []uint8{4, 3, 2, 1, 8, 7, 6, 5}},
-		{warp{one, 0, 0, one, one, 0}, []uint8{2, 3, 4, 0, 6, 7, 8, 0}},
-		{warp{one, 0, 0, one, 0, -one}, []uint8{0, 0, 0, 0, 1, 2, 3, 4}},
-		{warp{one, 0, 0, one, one / 2, 0}, []uint8{2, 3, 4, 2, 6, 7, 8, 4}}, // 1.5, 2.5, ... rounded up
+		{warp{fixedOne, 0, 0, fixedOne, 0, 0}, src},
+		{warp{-fixedOne, 0, 0, fixedOne, 0, 0}, []uint8{4, 3, 2, 1, 8, 7, 6, 5}},
+		{warp{fixedOne, 0, 0, fixedOne, fixedOne, 0}, []uint8{2, 3, 4, 0, 6, 7, 8, 0}},
+		{warp{fixedOne, 0, 0, fixedOne, 0, -fixedOne}, []uint8{0, 0, 0, 0, 1, 2, 3, 4}},
+		{warp{fixedOne, 0, 0, fixedOne, fixedOne / 2, 0}, []uint8{2, 3, 4, 2, 6, 7, 8, 4}}, // 1.5, 2.5, ... rounded up
 	} {
 		c.warp(dst, src, w.m)
 		if !slices.Equal(dst, w.want) {
@@ -71,7 +71,7 @@ func TestTolerated(t *testing.T) {
 	c := newCanvas()
 	for i := range 3000 {
 		mirrored := make([]uint8, 28*28)
-		c.warp(mirrored, set.Image(i), warp{-one, 0, 0, one, 0, 0})
+		c.warp(mirrored, set.Image(i), warp{-fixedOne, 0, 0, fixedOne, 0, 0})
 		both.Pixels = append(append(both.Pixels, set.Image(i)...), mirrored...)
 		both.Labels = append(both.Labels, 0, 0)
 		for y := range 28 {
@@ -102,7 +102,7 @@ func TestTolerated(t *testing.T) {
 		r.set = w.set
 		got := r.tolerated(newCanvas(), indices(w.set.Len()))
 		if (got[mirror] > 0) != w.mirror {
-			t.Errorf("%s images: mirrored by %d of %d", w.name, got[mirror], one)
+			t.Errorf("%s images: mirrored by %d of %d", w.name, got[mirror], fixedOne)
 		}
 		if got[tone] == 0 {
 			t.Errorf("%s images bear no change of tone", w.name)
@@ -112,13 +112,7 @@ func TestTolerated(t *testing.T) {
 
 // label gives every image the class that the network sees in it.
 func label(r *run, set *dataset.Set) {
-	r.evaluate(set, indices(set.Len()), func(i, lane int, logp []float64, logits []float32) {
-		best := 0
-		for c := range r.k {
-			if logits[c*16+lane] > logits[best*16+lane] {
-				best = c
-			}
-		}
-		set.Labels[i] = uint8(best)
+	r.evaluate(set, indices(set.Len()), func(i int, logits []float32) {
+		set.Labels[i] = uint8(slices.Index(logits, slices.Max(logits)))
 	})
 }

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 )
 
@@ -54,15 +55,23 @@ func (s *StateDict) All() iter.Seq2[string, *Tensor] {
 }
 
 // With returns a state dict in which name has another tensor; everything else
-// is shared. A new name goes to the end.
+// is shared. A new name goes to the end. To replace many, use [StateDict.WithAll]:
+// each call copies the index.
 func (s *StateDict) With(name string, t *Tensor) *StateDict {
-	c := &StateDict{names: s.names, tensors: make(map[string]*Tensor, len(s.tensors)+1)}
-	for k, v := range s.tensors {
-		c.tensors[k] = v
+	return s.WithAll(Entry{name, t})
+}
+
+// WithAll returns a state dict in which the entries have other tensors, in time
+// linear in the entries of both; everything else is shared. New names go to the
+// end, in the order given. Of entries of the same name the last counts.
+func (s *StateDict) WithAll(entries ...Entry) *StateDict {
+	c := &StateDict{names: slices.Clip(s.names), tensors: make(map[string]*Tensor, len(s.tensors)+len(entries))}
+	maps.Copy(c.tensors, s.tensors)
+	for _, e := range entries {
+		if _, ok := c.tensors[e.Name]; !ok {
+			c.names = append(c.names, e.Name)
+		}
+		c.tensors[e.Name] = e.Tensor
 	}
-	if _, ok := c.tensors[name]; !ok {
-		c.names = append(slices.Clone(s.names), name)
-	}
-	c.tensors[name] = t
 	return c
 }

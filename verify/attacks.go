@@ -8,8 +8,8 @@ import (
 	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/kernel"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
-	"lethe/internal/train"
 	"lethe/model"
 	"lethe/ops"
 )
@@ -26,7 +26,7 @@ func (a *auditor) accuracy(predictions []int, forgotten bool) Estimate {
 			}
 		}
 	}
-	return share(hits, n)
+	return proportion(hits, n)
 }
 
 func (a *auditor) divergence(logits []float32) Estimate {
@@ -172,30 +172,13 @@ func withOthers(e Estimate, others []float64) Estimate {
 
 // tuner returns a session of the network in which every parameter is trained,
 // with the running statistics fixed, and the fitter of it.
-func (a *auditor) tuner(s *subject, images []int, run int) (*nn.Session, *train.Fitter, error) {
+func (a *auditor) tuner(s *subject, images []int, run int) (*nn.Session, *learn.Fitter, error) {
 	session, err := s.net.NewSession(4*tuneBatch, a.q.Threads, ops.Parameters(s.net.Graph()))
 	if err != nil {
 		return nil, nil, err
 	}
 	rng := rand.New(rand.NewPCG(a.seed, uint64(run)))
-	return session, train.NewFitter(session, a.q.Train, a.q.Norm, images, tuneBatch, rng), nil
-}
-
-// hits returns the accuracy of a session on the test images of the classes or of
-// the others.
-func (a *auditor) hits(session *nn.Session, images []int) float64 {
-	logits := make([]float32, 4*tuneBatch*a.k)
-	hits := 0
-	for at := 0; at < len(images); at += 4 * tuneBatch {
-		part := images[at:min(at+4*tuneBatch, len(images))]
-		rows(session, a.q.Test, part, a.q.Norm, logits, a.k)
-		for i, c := range best(logits[:len(part)*a.k], a.k) {
-			if c == int(a.q.Test.Labels[part[i]]) {
-				hits++
-			}
-		}
-	}
-	return float64(hits) / float64(len(images))
+	return session, learn.NewFitter(session, a.q.Train, a.q.Norm, images, tuneBatch, rng), nil
 }
 
 func (a *auditor) relearn(s *subject) (Estimate, error) {
@@ -208,19 +191,23 @@ func (a *auditor) relearn(s *subject) (Estimate, error) {
 			return Estimate{}, err
 		}
 		step := 0
-		for ; a.hits(session, class) < relearnShare*a.before; step++ {
+		for ; ; step++ {
+			accuracy, err := learn.Accuracy(a.ctx, session, a.q.Test, a.q.Norm, class)
+			if err != nil {
+				return Estimate{}, err
+			}
+			if !(accuracy < relearnShare*a.before) {
+				break
+			}
 			if step == relearnMost {
 				atLeast = true
 				break
-			}
-			if err := a.ctx.Err(); err != nil {
-				return Estimate{}, err
 			}
 			fitter.Step(tuneRate)
 		}
 		steps = append(steps, float64(step))
 	}
-	e := runs(steps)
+	e := meanOfRuns(steps)
 	e.Low, e.AtLeast = max(0, e.Low), atLeast
 	return e, nil
 }
@@ -240,7 +227,16 @@ func (a *auditor) fineTune(s *subject) (Estimate, error) {
 			}
 			fitter.Step(tuneRate)
 		}
-		shares, remain = append(shares, a.hits(session, class)), append(remain, a.hits(session, rest))
+		for _, side := range []struct {
+			images     []int
+			accuracies *[]float64
+		}{{class, &shares}, {rest, &remain}} {
+			accuracy, err := learn.Accuracy(a.ctx, session, a.q.Test, a.q.Norm, side.images)
+			if err != nil {
+				return Estimate{}, err
+			}
+			*side.accuracies = append(*side.accuracies, accuracy)
+		}
 	}
 	return withOthers(shareOfRuns(shares, len(class)), remain), nil
 }
@@ -296,12 +292,13 @@ func membership(members, others []float64) Estimate {
 			}
 		}
 	}
-	return share(hits, 2*n)
+	return proportion(hits, 2*n)
 }
 
 // roundInt8 returns sd with the weights of convolutions and fully connected
 // layers rounded to the nearest of 255 levels of a scale for each, ties to even.
 func roundInt8(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
+	var rounded []model.Entry
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		if n.Op != "Conv" && n.Op != "Gemm" {
@@ -321,7 +318,7 @@ func roundInt8(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
 				v[i] = float32(math.RoundToEven(float64(x)/step) * step)
 			}
 		}
-		sd = sd.With(n.Inputs[1], model.Float32Tensor(old.Shape(), v))
+		rounded = append(rounded, model.Entry{Name: n.Inputs[1], Tensor: model.Float32Tensor(old.Shape(), v)})
 	}
-	return sd, nil
+	return sd.WithAll(rounded...), nil
 }

@@ -7,9 +7,8 @@ import (
 
 	"lethe/graph"
 	"lethe/internal/dataset"
-	"lethe/internal/kernel"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
-	"lethe/internal/train"
 	"lethe/model"
 )
 
@@ -21,7 +20,7 @@ import (
 // something of them all the same.
 type Audit struct {
 	Seed      uint64         `json:"seed"`                // of every draw
-	Retrained []train.Recipe `json:"retrained,omitempty"` // how the networks to compare with were trained
+	Retrained []learn.Recipe `json:"retrained,omitempty"` // how the networks to compare with were trained
 	Measures  []AuditMeasure `json:"measures"`
 }
 
@@ -49,7 +48,7 @@ func (m *AuditMeasure) Gap() (gap float64, apart, ok bool) {
 // Retrained is a network that was trained without the classes.
 type Retrained struct {
 	State  *model.StateDict
-	Recipe train.Recipe
+	Recipe learn.Recipe
 }
 
 // AuditOptions ask [Judge] for an audit.
@@ -311,7 +310,7 @@ func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 		if out := &result.Measures[i]; out.NotMeasured == "" {
 			out.Before, out.After = &e[0], &e[1]
 			if len(e) > 2 {
-				retrained := together(e[2:], auditMeasures[i].isShare)
+				retrained := combineNetworks(e[2:], auditMeasures[i].isShare)
 				out.Retrained = &retrained
 			}
 		}
@@ -352,7 +351,7 @@ func (a *auditor) lacksMembers() string {
 func (a *auditor) subject(net *nn.Net, sd *model.StateDict) (*subject, error) {
 	s := &subject{net: net, sd: sd}
 	var err error
-	if s.featureNet, s.w, err = beheaded(net, sd); err != nil {
+	if s.featureNet, s.w, err = withoutLastLayer(net, sd); err != nil {
 		return nil, err
 	}
 	rounded, err := roundInt8(net.Graph(), sd)
@@ -386,9 +385,9 @@ func (a *auditor) features(s *subject, set *dataset.Set, images []int) ([]float6
 	return out, err
 }
 
-// beheaded returns the network without its last layer, and that layer as the
+// withoutLastLayer returns the network without its last layer, and that layer as the
 // weights of a [regression].
-func beheaded(net *nn.Net, sd *model.StateDict) (*nn.Net, []float64, error) {
+func withoutLastLayer(net *nn.Net, sd *model.StateDict) (*nn.Net, []float64, error) {
 	g := *net.Graph()
 	last := g.Nodes[len(g.Nodes)-1]
 	g.Nodes = g.Nodes[:len(g.Nodes)-1]
@@ -426,34 +425,7 @@ func beheaded(net *nn.Net, sd *model.StateDict) (*nn.Net, []float64, error) {
 
 // outputs evaluates a network on the images of a set, row by row.
 func (a *auditor) outputs(net *nn.Net, set *dataset.Set, images []int) ([]float32, error) {
-	const batch = 1024
-	s, err := net.NewSession(min(batch, len(images)), a.q.Threads, nil)
-	if err != nil {
-		return nil, err
-	}
-	k := net.Classes()
-	out := make([]float32, len(images)*k)
-	for at := 0; at < len(images); at += batch {
-		if err := a.ctx.Err(); err != nil {
-			return nil, err
-		}
-		rows(s, set, images[at:min(at+batch, len(images))], a.q.Norm, out[at*k:], k)
-	}
-	return out, nil
-}
-
-// rows writes the k outputs of a session for each image to out.
-func rows(s *nn.Session, set *dataset.Set, images []int, norm dataset.Norm, out []float32, k int) {
-	group := func(g int) []int { return images[g*nn.Lanes : min((g+1)*nn.Lanes, len(images))] }
-	s.Forward((len(images)+nn.Lanes-1)/nn.Lanes, func(g int, dst []float32) {
-		set.Lanes(dst, nn.Lanes, group(g), norm)
-	}, func(g int, values []float32) {
-		for l := range group(g) {
-			for c := range k {
-				out[(g*nn.Lanes+l)*k+c] = values[c*nn.Lanes+l]
-			}
-		}
-	})
+	return learn.Outputs(a.ctx, net, set, a.q.Norm, images, a.q.Threads)
 }
 
 // best returns the class with the largest of k logits in each row, the first of
@@ -461,26 +433,15 @@ func rows(s *nn.Session, set *dataset.Set, images []int, norm dataset.Norm, out 
 func best(logits []float32, k int) []int {
 	out := make([]int, len(logits)/k)
 	for i := range out {
-		for c, v := range logits[i*k : (i+1)*k] {
-			if v > logits[i*k+out[i]] {
-				out[i] = c
-			}
-		}
+		out[i] = learn.Best(logits[i*k : (i+1)*k])
 	}
 	return out
 }
 
 // logProbabilities returns the logarithm of the softmax of one row.
 func logProbabilities(logits []float32) []float64 {
-	top, sum := float64(slices.Max(logits)), 0.0
-	out := make([]float64, len(logits))
-	for c, v := range logits {
-		out[c] = float64(v) - top
-		sum += kernel.Exp(out[c])
-	}
-	sum = kernel.Log(sum)
-	for c := range out {
-		out[c] -= sum
-	}
-	return out
+	logp := make([]float64, 2*len(logits))
+	logp, p := logp[:len(logits)], logp[len(logits):]
+	learn.LogSoftmax(logp, p, logits)
+	return logp
 }

@@ -13,8 +13,8 @@ import (
 
 	"lethe/fixtures"
 	"lethe/internal/dataset"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
-	"lethe/internal/train"
 	"lethe/model"
 )
 
@@ -124,7 +124,7 @@ func TestAuditOfLeNet(t *testing.T) {
 		Net: net, Classes: []int{5}, Norm: dataset.FashionNorm,
 		Train: data.Train.Stratified(100, 0), Test: data.Test, Audit: &AuditOptions{},
 	}
-	never, _, err := train.Without(context.Background(), net.Graph(), sd, q.Train, train.Options{Classes: q.Classes, Norm: q.Norm})
+	never, _, err := learn.Without(context.Background(), net.Graph(), sd, q.Train, learn.Options{Classes: q.Classes, Norm: q.Norm})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestAuditWithout(t *testing.T) {
 
 func TestAuditJSON(t *testing.T) {
 	q, hidden, lost := toy(t)
-	q.Audit.Retrained = []Retrained{{State: lost}, {State: hidden}, {lost, train.Recipe{Seed: 2}}}
+	q.Audit.Retrained = []Retrained{{State: lost}, {State: hidden}, {lost, learn.Recipe{Seed: 2}}}
 	marshal := func() []byte {
 		a, _ := audited(t, q, hidden)
 		b, err := json.Marshal(a)
@@ -308,7 +308,7 @@ func TestBeheaded(t *testing.T) {
 			all[i] = i
 		}
 		s := &subject{}
-		if s.featureNet, s.w, err = beheaded(c.net, c.sd); err != nil {
+		if s.featureNet, s.w, err = withoutLastLayer(c.net, c.sd); err != nil {
 			t.Fatal(err)
 		}
 		x, err := a.features(s, c.set, all)

@@ -41,7 +41,7 @@ type Change struct {
 	After  string  `json:"sha256_after"` // both of the little-endian elements in C order
 }
 
-// Changed tells whether any bit differs.
+// Changed reports whether any bit differs.
 func (c *Change) Changed() bool { return c.Before != c.After }
 
 // Comparison is what differs between a network before and after an edit.
@@ -266,7 +266,7 @@ func (c *Change) measure(dtype model.DType, x, y []byte) (squares float64) {
 	return squares
 }
 
-// finite tells whether no element is NaN or infinite; only floating-point types
+// finite reports whether no element is NaN or infinite; only floating-point types
 // have such elements that matter to a network.
 func finite(dtype model.DType, b []byte) bool {
 	if !dtype.IsFloat() {

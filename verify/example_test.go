@@ -8,6 +8,7 @@ import (
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -63,8 +64,8 @@ func ExampleGrade() {
 	m := &verify.Measures{Target: 0.07, Remain: 0.891, KL: 0.14}
 	const l2 = 0.66
 	fmt.Printf("%.1f\n", verify.Grade(m, l2))
-	fmt.Println(verify.Err([]verify.Check{verify.GateHard.Check(m, l2, verify.Limits{})}))
-	fmt.Println(verify.Err([]verify.Check{verify.GateFull.Check(m, l2, verify.Limits{})}))
+	fmt.Println(verify.Err([]verify.Check{verify.GateHard.Check(m, l2, report.Limits{})}))
+	fmt.Println(verify.Err([]verify.Check{verify.GateFull.Check(m, l2, report.Limits{})}))
 	// Output:
 	// {92.5 100.0 70.0 100.0 100.0}
 	// <nil>

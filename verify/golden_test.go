@@ -46,7 +46,7 @@ func TestGoldenWilson(t *testing.T) {
 		t.Fatal("no cases")
 	}
 	for _, c := range g.Wilson {
-		got := share(c.Hits, c.N)
+		got := proportion(c.Hits, c.N)
 		interval{float64(c.Hits) / float64(c.N), c.Low, c.High}.compare(t, "share", got)
 		if got.N != c.N {
 			t.Errorf("n %d, want %d", got.N, c.N)
@@ -66,7 +66,7 @@ func TestGoldenStudent(t *testing.T) {
 		t.Fatalf("%d cases for %d quantiles", len(g.Student), len(student)-2)
 	}
 	for _, c := range g.Student {
-		c.compare(t, "runs", runs(c.Values))
+		c.compare(t, "runs", meanOfRuns(c.Values))
 	}
 }
 
@@ -157,7 +157,7 @@ func TestGoldenMembership(t *testing.T) {
 	}
 	for _, c := range g.Membership {
 		n := 2 * len(c.Members)
-		if got, want := membership(c.Members, c.Others), share(c.Hits, n); got != want {
+		if got, want := membership(c.Members, c.Others), proportion(c.Hits, n); got != want {
 			t.Errorf("%d pairs: got %+v, want %+v", n/2, got, want)
 		}
 	}

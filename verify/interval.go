@@ -27,17 +27,17 @@ type Estimate struct {
 	// Others is the accuracy on the other classes of the network or classifier
 	// that Value is measured on, where that differs from the edited network.
 	Others *float64 `json:"others,omitempty"`
-	// AtLeast tells that a run was ended before its result was known: the true
+	// AtLeast reports that a run was ended before its result was known: the true
 	// value is no smaller.
 	AtLeast bool `json:"at_least,omitempty"`
 }
 
-// overlap tells whether two intervals have a common point.
+// overlap reports whether two intervals have a common point.
 func (e *Estimate) overlap(o *Estimate) bool { return e.Low <= o.High && o.Low <= e.High }
 
-// share returns hits/n with Wilson's score interval ("Probable inference, the
+// proportion returns hits/n with Wilson's score interval ("Probable inference, the
 // law of succession, and statistical inference", 1927).
-func share(hits, n int) Estimate {
+func proportion(hits, n int) Estimate {
 	count := float64(n)
 	p := float64(hits) / count
 	scale := 1 + normal*normal/count
@@ -56,8 +56,8 @@ func mean(values []float64) Estimate {
 	return Estimate{Value: m, Low: m - half, High: m + half, N: len(values)}
 }
 
-// runs returns the mean of the results of 2 to 10 runs with Student's interval.
-func runs(values []float64) Estimate {
+// meanOfRuns returns the mean of the results of 2 to 10 runs with Student's interval.
+func meanOfRuns(values []float64) Estimate {
 	m, deviation := moments(values)
 	half := student[len(values)] * deviation / math.Sqrt(float64(len(values)))
 	return Estimate{Value: m, Low: m - half, High: m + half, N: len(values)}
@@ -67,17 +67,17 @@ func runs(values []float64) Estimate {
 // share their images, so two errors meet, and are added as squares: Student's
 // for the runs and Wilson's for the images.
 func shareOfRuns(shares []float64, n int) Estimate {
-	e := runs(shares)
-	images := share(int(math.Round(float64(e.Value*float64(n)))), n)
+	e := meanOfRuns(shares)
+	images := proportion(int(math.Round(float64(e.Value*float64(n)))), n)
 	e.Low = math.Max(0, e.Value-hypot(e.Value-e.Low, images.Value-images.Low))
 	e.High = math.Min(1, e.Value+hypot(e.High-e.Value, images.High-images.Value))
 	return e
 }
 
-// together returns the mean of what several networks of one kind give, with two
+// combineNetworks returns the mean of what several networks of one kind give, with two
 // errors added as squares: Student's for the networks and the mean of their own.
 // One network alone says nothing of others.
-func together(all []Estimate, isShare bool) Estimate {
+func combineNetworks(all []Estimate, isShare bool) Estimate {
 	if len(all) == 1 {
 		return all[0]
 	}
@@ -96,7 +96,7 @@ func together(all []Estimate, isShare bool) Estimate {
 	if len(others) > 0 {
 		e = withOthers(e, others)
 	}
-	m := runs(values)
+	m := meanOfRuns(values)
 	e.Value = m.Value
 	e.Low = max(0, m.Value-hypot(m.Value-m.Low, below))
 	e.High = m.Value + hypot(m.High-m.Value, above)

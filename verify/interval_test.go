@@ -32,12 +32,12 @@ func TestMidranks(t *testing.T) {
 
 // Three of four, twice, are as sure as 30 of 40 images and no surer.
 func TestShareOfRuns(t *testing.T) {
-	same, images := shareOfRuns([]float64{0.75, 0.75, 0.75}, 40), share(30, 40)
+	same, images := shareOfRuns([]float64{0.75, 0.75, 0.75}, 40), proportion(30, 40)
 	if !near(same.Low, images.Low) || !near(same.High, images.High) || same.Value != 0.75 || same.N != 3 {
 		t.Errorf("equal runs: got %+v, want the interval of %+v", same, images)
 	}
 	apart := shareOfRuns([]float64{0.7, 0.75, 0.8}, 40)
-	student := runs([]float64{0.7, 0.75, 0.8})
+	student := meanOfRuns([]float64{0.7, 0.75, 0.8})
 	if want := 0.75 - math.Hypot(0.75-student.Low, 0.75-images.Low); !near(apart.Low, want) {
 		t.Errorf("low %v, want %v", apart.Low, want)
 	}
@@ -48,17 +48,17 @@ func TestShareOfRuns(t *testing.T) {
 
 func TestTogether(t *testing.T) {
 	half := 0.5
-	a, b, c := share(30, 40), share(34, 40), share(38, 40)
+	a, b, c := proportion(30, 40), proportion(34, 40), proportion(38, 40)
 	a.Others, b.Others, c.AtLeast = &half, &half, true
-	if got := together([]Estimate{a}, true); got != a {
+	if got := combineNetworks([]Estimate{a}, true); got != a {
 		t.Errorf("one network: %+v, want %+v", got, a)
 	}
-	got, student := together([]Estimate{a, b, c}, true), runs([]float64{0.75, 0.85, 0.95})
+	got, student := combineNetworks([]Estimate{a, b, c}, true), meanOfRuns([]float64{0.75, 0.85, 0.95})
 	own := (0.75 - a.Low + 0.85 - b.Low + 0.95 - c.Low) / 3
 	if want := 0.85 - math.Hypot(0.85-student.Low, own); !near(got.Value, 0.85) || !near(got.Low, want) || got.High != 1 || !got.AtLeast || *got.Others != 0.5 || got.N != 40 {
 		t.Errorf("got %+v, want from %v", got, want)
 	}
-	if steps := together([]Estimate{{Value: 3, Low: 3, High: 3}, {Value: 5, Low: 5, High: 5}}, false); steps.Value != 4 || steps.Low != 0 || !(steps.High > 16) {
+	if steps := combineNetworks([]Estimate{{Value: 3, Low: 3, High: 3}, {Value: 5, Low: 5, High: 5}}, false); steps.Value != 4 || steps.Low != 0 || !(steps.High > 16) {
 		t.Errorf("steps: %+v", steps)
 	}
 }

@@ -3,9 +3,11 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"lethe/internal/dataset"
 	"lethe/internal/kernel"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
 )
 
@@ -21,7 +23,7 @@ type Measures struct {
 	Confusion [][]int `json:"confusion"`        // [label][prediction]
 }
 
-// alone tells whether all images were of the forgotten classes, so that nothing
+// alone reports whether all images were of the forgotten classes, so that nothing
 // is known of the others.
 func (m *Measures) alone() bool { return m.Forgotten > 0 && m.Images == m.Forgotten }
 
@@ -35,14 +37,11 @@ func (m *Measures) alone() bool { return m.Forgotten > 0 && m.Images == m.Forgot
 // figures of that kind are 0. It is an error if the images or a class do not fit
 // the network, if a logit is NaN or infinite, or if ctx is done.
 func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, norm dataset.Norm, threads int) (*Measures, error) {
-	if err := set.Fits(net.InputShape(), net.Classes()); err != nil {
+	if err := set.CheckNetwork(net.InputShape(), net.Classes()); err != nil {
 		return nil, err
 	}
-	const (
-		batch = 1024
-		none  = -1 // no class, because the logits are not finite
-	)
-	s, err := net.NewSession(min(batch, set.Len()), threads, nil)
+	const none = -1 // no class, because the logits are not finite
+	s, err := net.NewSession(min(learn.Batch, set.Len()), threads, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -58,46 +57,34 @@ func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, 
 		}
 		forgotten[c] = true
 	}
-	index, best, kl := make([]int, batch), make([]int, batch), make([]float64, batch)
-	for at := 0; at < set.Len(); at += batch {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	best, kl := make([]int, set.Len()), make([]float64, set.Len())
+	err = learn.Evaluate(ctx, s, set, norm, all(set), func(i int, logits []float32) {
+		best[i] = none
+		if !finiteLogits(logits) {
+			return
 		}
-		n := min(batch, set.Len()-at)
-		for i := range n {
-			index[i] = at + i
-		}
-		s.Forward((n+nn.Lanes-1)/nn.Lanes, func(g int, dst []float32) {
-			set.Lanes(dst, nn.Lanes, index[g*nn.Lanes:min(n, (g+1)*nn.Lanes)], norm)
-		}, func(g int, logits []float32) {
+		best[i] = learn.Best(logits)
+		if forgotten[set.Labels[i]] {
 			logp, p := make([]float64, k), make([]float64, k)
-			for l := range min(nn.Lanes, n-g*nn.Lanes) {
-				i := g*nn.Lanes + l
-				best[i] = none
-				if !finiteLogits(logits, k, l) {
-					continue
-				}
-				best[i] = nn.Best(logits, k, l)
-				if forgotten[set.Labels[at+i]] {
-					nn.LogSoftmax(logp, p, logits, l)
-					kl[i] = kernel.Log(float64(k))
-					for c, lp := range logp {
-						kl[i] += float64(p[c] * lp)
-					}
-					kl[i] = max(0, kl[i]) // rounding can take it below
-				}
+			learn.LogSoftmax(logp, p, logits)
+			kl[i] = kernel.Log(float64(k))
+			for c, lp := range logp {
+				kl[i] += float64(p[c] * lp)
 			}
-		})
-		for i := range n {
-			if best[i] == none {
-				return nil, fmt.Errorf("the network gives logits that are NaN or infinite for image %d: its weights or the normalization (mean %v, standard deviation %v) are out of all proportion", at+i, norm.Mean, norm.Std)
-			}
-			label := set.Labels[at+i]
-			m.Confusion[label][best[i]]++
-			if forgotten[label] {
-				m.Forgotten++
-				m.KL += kl[i]
-			}
+			kl[i] = max(0, kl[i]) // rounding can take it below
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, label := range set.Labels {
+		if best[i] == none {
+			return nil, fmt.Errorf("the network gives logits that are NaN or infinite for image %d: its weights or the normalization (mean %v, standard deviation %v) are out of all proportion", i, norm.Mean, norm.Std)
+		}
+		m.Confusion[label][best[i]]++
+		if forgotten[label] {
+			m.Forgotten++
+			m.KL += kl[i]
 		}
 	}
 	hits := map[bool]int{}
@@ -111,15 +98,10 @@ func Measure(ctx context.Context, net *nn.Net, set *dataset.Set, classes []int, 
 	return m, nil
 }
 
-// finiteLogits tells whether the logits of a lane are numbers, without which
-// they have no largest.
-func finiteLogits(logits []float32, classes, lane int) bool {
-	for c := range classes {
-		if !isFinite(logits[c*nn.Lanes+lane]) {
-			return false
-		}
-	}
-	return true
+// finiteLogits reports whether all logits are numbers, without which they have no
+// largest.
+func finiteLogits(logits []float32) bool {
+	return !slices.ContainsFunc(logits, func(v float32) bool { return !isFinite(v) })
 }
 
 // ratio returns sum / n, or 0 of nothing.

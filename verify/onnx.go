@@ -80,7 +80,7 @@ func ONNX(b []byte, net *nn.Net) (*Parity, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Evaluator = apart(got, want)
+	p.Evaluator = relativeDifference(got, want)
 	second, err := onnxGo(b, x, append([]int{p.Samples}, shape...))
 	if err == nil && len(second) != len(want) {
 		err = fmt.Errorf("it returned %d numbers, not %d", len(second), len(want))
@@ -88,7 +88,7 @@ func ONNX(b []byte, net *nn.Net) (*Parity, error) {
 	if err != nil {
 		p.Skipped = err.Error()
 	} else {
-		p.OnnxGo = decade(apart(second, want))
+		p.OnnxGo = roundUpToPowerOfTen(relativeDifference(second, want))
 	}
 	return p, Err([]Check{{
 		Name:   parity,
@@ -97,9 +97,9 @@ func ONNX(b []byte, net *nn.Net) (*Parity, error) {
 	}})
 }
 
-// decade rounds up to a power of ten. The arithmetic of onnx-go is not the same
+// roundUpToPowerOfTen rounds up to a power of ten. The arithmetic of onnx-go is not the same
 // on every processor, a report of the same edit is.
-func decade(x float64) float64 {
+func roundUpToPowerOfTen(x float64) float64 {
 	for e := -12; e < 0; e++ {
 		if d := math.Pow10(e); x <= d {
 			return d
@@ -108,9 +108,9 @@ func decade(x float64) float64 {
 	return math.Max(x, 1)
 }
 
-// apart returns the largest difference between lists of one length, relative to
+// relativeDifference returns the largest difference between lists of one length, relative to
 // the largest magnitude in b; infinite if a number is not finite.
-func apart(a, b []float32) float64 {
+func relativeDifference(a, b []float32) float64 {
 	var diff, top float64
 	for i := range b {
 		d := math.Abs(float64(a[i]) - float64(b[i]))

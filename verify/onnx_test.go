@@ -222,7 +222,7 @@ func TestApart(t *testing.T) {
 		{[]float32{inf}, []float32{inf}, math.Inf(1)},
 		{[]float32{0, 1}, []float32{inf, 1}, math.Inf(1)},
 	} {
-		if got := apart(c.a, c.b); got != c.want {
+		if got := relativeDifference(c.a, c.b); got != c.want {
 			t.Errorf("%v and %v: %v, want %v", c.a, c.b, got, c.want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/report"
 )
 
 // ReportSchema names the form of a [Report]; it changes with any change that a
@@ -77,8 +78,8 @@ type Question struct {
 	Net           *nn.Net // before the edit
 	Before, After *model.StateDict
 	Gate          Gate
-	Limits        Limits // of GateFull
-	Threads       int    // 0: one for each processor
+	Limits        report.Limits // of GateFull
+	Threads       int           // 0: one for each processor
 
 	// The forgotten classes and the images to measure on. Without classes only
 	// the invariants are checked.

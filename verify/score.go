@@ -4,17 +4,12 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"lethe/report"
 )
 
 // Score is the mark of an edit out of 100, and that of each measure, by the
-// rules of the Fashion-MNIST class-forgetting task: linear between full marks
-// and none.
-//
-//	         100    0     hard limit
-//	target   0.09   0.30  0.5   accuracy on the forgotten classes
-//	remain   0.90   0.87  0.75  accuracy on the others
-//	L2       1.3    3     8     distance of the parameters
-//	KL       0.2    0.5   1.75  divergence from uniform, nats
+// rules of [report.FashionMNIST]: linear between full marks and none.
 type Score struct {
 	Total  float64 `json:"total"` // mean of the four; 0 if a hard limit is broken
 	Target float64 `json:"target"`
@@ -23,34 +18,15 @@ type Score struct {
 	KL     float64 `json:"kl"`
 }
 
-// limits are the rules of the task: each measure has full marks up to full,
-// none from none on, and breaks the edit beyond hard.
-var limits = []struct {
-	name             string
-	full, none, hard float64
-	value            func(m *Measures, l2 float64) float64
-	mark             func(s *Score) *float64
+// measures says where the value of a rule is found and its mark is kept.
+var measures = map[string]struct {
+	value func(m *Measures, l2 float64) float64
+	mark  func(s *Score) *float64
 }{
-	{"target", 0.09, 0.30, 0.5, func(m *Measures, _ float64) float64 { return m.Target }, func(s *Score) *float64 { return &s.Target }},
-	{"remain", 0.90, 0.87, 0.75, func(m *Measures, _ float64) float64 { return m.Remain }, func(s *Score) *float64 { return &s.Remain }},
-	{"L2", 1.3, 3, 8, func(_ *Measures, l2 float64) float64 { return l2 }, func(s *Score) *float64 { return &s.L2 }},
-	{"KL", 0.2, 0.5, 1.75, func(m *Measures, _ float64) float64 { return m.KL }, func(s *Score) *float64 { return &s.KL }},
-}
-
-// Rule is the rule for one measure: full marks up to Full, none from None on,
-// broken beyond Hard. If None is below Full, more is better.
-type Rule struct {
-	Name             string // "target", "remain", "L2" or "KL"
-	Full, None, Hard float64
-}
-
-// Rules returns the rules of the task.
-func Rules() []Rule {
-	var all []Rule
-	for _, l := range limits {
-		all = append(all, Rule{l.name, l.full, l.none, l.hard})
-	}
-	return all
+	"target": {func(m *Measures, _ float64) float64 { return m.Target }, func(s *Score) *float64 { return &s.Target }},
+	"remain": {func(m *Measures, _ float64) float64 { return m.Remain }, func(s *Score) *float64 { return &s.Remain }},
+	"L2":     {func(_ *Measures, l2 float64) float64 { return l2 }, func(s *Score) *float64 { return &s.L2 }},
+	"KL":     {func(m *Measures, _ float64) float64 { return m.KL }, func(s *Score) *float64 { return &s.KL }},
 }
 
 // Grade returns the score of an edit that moved the parameters by l2, the
@@ -59,61 +35,54 @@ func Rules() []Rule {
 // edit that breaks one, whatever is measured.
 func Grade(m *Measures, l2 float64) Score {
 	var s Score
-	for _, l := range limits {
+	rules := report.FashionMNIST.All()
+	for _, r := range rules {
 		mark := 0.0
-		if share := (l.none - l.value(m, l2)) / (l.none - l.full); share > 0 { // not so for NaN
+		if share := (r.None - measures[r.Name].value(m, l2)) / (r.None - r.Full); share > 0 { // not so for NaN
 			mark = 100 * min(1, share)
 		}
-		*l.mark(&s) = mark
-		s.Total += mark / float64(len(limits))
+		*measures[r.Name].mark(&s) = mark
+		s.Total += mark / float64(len(rules))
 	}
-	if len(beyond(m, l2, false, Limits{})) > 0 {
+	if len(beyond(m, l2, false, report.Limits{})) > 0 {
 		s.Total = 0
 	}
 	return s
 }
 
-// Limits replace those of full marks in [GateFull]. What is 0 stays as the task
-// has it.
-type Limits struct {
-	Target float64 `json:"target"` // largest accuracy on the forgotten classes, 0 to 1
-	KL     float64 `json:"kl"`     // largest mean divergence from uniform on their images, nats
-	L2     float64 `json:"l2"`     // largest distance of the parameters
-}
-
 // beyond lists the measures outside of the limits for full marks or their
 // replacements, or outside of the hard ones. The others count only if there
 // were images of them.
-func beyond(m *Measures, l2 float64, full bool, own Limits) []string {
+func beyond(m *Measures, l2 float64, full bool, own report.Limits) []string {
 	owned := map[string]float64{"target": own.Target, "KL": own.KL, "L2": own.L2}
 	var broken []string
-	for _, l := range limits {
-		if l.name == "remain" && m.alone() {
+	for _, r := range report.FashionMNIST.All() {
+		if r.Name == "remain" && m.alone() {
 			continue
 		}
-		limit := l.hard
+		limit := r.Hard
 		if full {
-			limit = l.full
-			if o := owned[l.name]; o > 0 {
+			limit = r.Full
+			if o := owned[r.Name]; o > 0 {
 				limit = o
 			}
 		}
-		v := l.value(m, l2)
+		v := measures[r.Name].value(m, l2)
 		relation := "over"
 		bad := !(v <= limit)
-		if l.none < l.full { // more is better
+		if r.MoreIsBetter() {
 			relation, bad = "under", !(v >= limit)
 		}
 		if bad {
-			broken = append(broken, fmt.Sprintf("%s %s is %s %g", l.name, unlike(v, limit), relation, limit))
+			broken = append(broken, fmt.Sprintf("%s %s is %s %g", r.Name, formatBeyond(v, limit), relation, limit))
 		}
 	}
 	return broken
 }
 
-// unlike formats v with four decimals, or with all that it has where four would
-// make it look like the limit that it breaks.
-func unlike(v, limit float64) string {
+// formatBeyond formats v with four decimals, or with all that it has where four
+// would make it look like the limit that it breaks.
+func formatBeyond(v, limit float64) string {
 	if math.Abs(v-limit) < 1e-4 {
 		return fmt.Sprint(v)
 	}
@@ -141,7 +110,7 @@ func ParseGate(s string) (Gate, error) {
 
 // Check applies the gate to what was measured. A limit itself is allowed; NaN
 // is beyond every limit. A gate that does not exist lets nothing pass.
-func (g Gate) Check(m *Measures, l2 float64, own Limits) Check {
+func (g Gate) Check(m *Measures, l2 float64, own report.Limits) Check {
 	var broken []string
 	if _, err := ParseGate(string(g)); err != nil {
 		broken = []string{err.Error()}

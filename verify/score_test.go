@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"lethe/report"
 )
 
 // measured is an edit whose measures are the arguments of [Grade].
@@ -81,7 +83,7 @@ func TestLimits(t *testing.T) {
 				t.Errorf("%s: %v marks in all, want %v", name, s.Total, want)
 			}
 			for gate, want := range map[Gate]bool{GateNone: true, GateHard: c.hard, GateFull: c.full} {
-				check := gate.Check(e.measures(), e.l2, Limits{})
+				check := gate.Check(e.measures(), e.l2, report.Limits{})
 				if check.Name != "gate "+string(gate) || check.OK != want || check.OK != (check.Detail == "") {
 					t.Errorf("%s: %+v of gate %s, want %v", name, check, gate, want)
 				}
@@ -144,13 +146,13 @@ func TestGateDetail(t *testing.T) {
 		{"", perfect, `unknown gate "": the gates are none, hard and full`},
 		{"Full", perfect, `unknown gate "Full": the gates are none, hard and full`},
 	} {
-		check := c.gate.Check(c.e.measures(), c.e.l2, Limits{})
+		check := c.gate.Check(c.e.measures(), c.e.l2, report.Limits{})
 		if check.OK || check.Detail != c.want {
 			t.Errorf("gate %q of %v: %v, %q, want %q", c.gate, c.e, check.OK, check.Detail, c.want)
 		}
 	}
 	nothing := measured{math.NaN(), math.NaN(), math.NaN(), math.NaN()}
-	if check := GateNone.Check(nothing.measures(), nothing.l2, Limits{}); !check.OK {
+	if check := GateNone.Check(nothing.measures(), nothing.l2, report.Limits{}); !check.OK {
 		t.Errorf("gate none holds always, got %+v", check)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"lethe/internal/kernel"
+	"lethe/internal/learn"
 )
 
 // regression is multinomial logistic regression: it minimises, over weights w of
@@ -27,7 +28,7 @@ type regression struct {
 
 const (
 	block      = 256   // samples that are added up by one goroutine
-	most       = 100   // steps of Newton's method, and of conjugate gradients in each
+	mostSteps  = 100   // steps of Newton's method, and of conjugate gradients in each
 	tolerance  = 1e-12 // of twice what a step gains, relative to the objective
 	negligible = 1e-3  // variance of a prediction that the preconditioner leaves out
 )
@@ -44,7 +45,7 @@ func (r *regression) fit() []float64 {
 	}
 	f, g, p := r.objective(w)
 	first := math.Sqrt(dot(g, g))
-	for range most {
+	for range mostSteps {
 		length := math.Sqrt(dot(g, g))
 		step := r.solve(g, p, length*min(0.5, math.Sqrt(length/first)))
 		gain := dot(g, step)
@@ -75,16 +76,13 @@ func (r *regression) objective(w []float64) (f float64, g, p []float64) {
 	losses := make([]float64, len(r.labels))
 	g = r.gather(func(i int, x, residual []float64) {
 		affine(residual, x, w)
-		top, sum := slices.Max(residual), 0.0
-		for c := range residual {
-			residual[c] -= top
-			sum += kernel.Exp(residual[c])
-		}
+		own := p[i*k : (i+1)*k]
+		sum := learn.Exps(residual, own, residual)
 		losses[i] = kernel.Log(sum) - residual[r.labels[i]]
-		for c := range residual {
-			residual[c] = kernel.Exp(residual[c]) / sum
+		for c := range own {
+			own[c] /= sum
 		}
-		copy(p[i*k:], residual)
+		copy(residual, own)
 		residual[r.labels[i]]--
 	})
 	for _, loss := range losses {
@@ -162,7 +160,7 @@ func (r *regression) solve(g, p []float64, residual float64) []float64 {
 	v, rest := make([]float64, len(g)), slices.Clone(g)
 	y := precondition(rest)
 	direction, old := slices.Clone(y), dot(rest, y)
-	for range most {
+	for range mostSteps {
 		h := r.hessian(direction, p)
 		t := old / dot(direction, h)
 		axpy(v, t, direction)
@@ -271,11 +269,7 @@ func classify(x, w []float64, classes, threads int) []int {
 		z := make([]float64, classes)
 		for i := b * block; i < min((b+1)*block, len(best)); i++ {
 			affine(z, x[i*d:(i+1)*d], w)
-			for c := range z {
-				if z[c] > z[best[i]] {
-					best[i] = c
-				}
-			}
+			best[i] = learn.Best(z)
 		}
 	})
 	return best

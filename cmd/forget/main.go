@@ -21,6 +21,7 @@ import (
 	"lethe/internal/nn"
 	"lethe/internal/registry"
 	"lethe/onnxio"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -46,9 +47,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve to be written, `none|hard|full`: the invariants alone, no measure beyond the hard limits, or full marks (or within --budget-l2, --max-kl and --max-target)"},
 			&urfave.StringFlag{Name: "forget-only", Usage: "`DIR` as for --data, of which only the images of the class are used: the network itself says what is to remain"},
 			&urfave.StringFlag{Name: "prefer", Value: string(edit.PreferRetain), Usage: "what to do with what the limits leave, `retain|minimal`: keep the highest accuracy on the other classes, or make the smallest change"},
-			&urfave.Float64Flag{Name: "budget-l2", Value: edit.FullMarks.L2, Usage: "largest distance of the parameters"},
-			&urfave.Float64Flag{Name: "max-kl", Value: edit.FullMarks.KL, Usage: "largest mean divergence from uniform on the class, in nats"},
-			&urfave.Float64Flag{Name: "max-target", Value: edit.FullMarks.Target, Usage: "largest accuracy on the class, 0 to 1"},
+			&urfave.Float64Flag{Name: "budget-l2", Value: report.FashionMNIST.FullMarks().L2, Usage: "largest distance of the parameters"},
+			&urfave.Float64Flag{Name: "max-kl", Value: report.FashionMNIST.FullMarks().KL, Usage: "largest mean divergence from uniform on the class, in nats"},
+			&urfave.Float64Flag{Name: "max-target", Value: report.FashionMNIST.FullMarks().Target, Usage: "largest accuracy on the class, 0 to 1"},
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor; the output does not depend on it"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
@@ -83,7 +84,7 @@ func onnxPath(c *urfave.Context, out string) (string, error) {
 func options(c *urfave.Context) (edit.Options, error) {
 	opts := edit.Options{
 		Seed: c.Uint64("seed"), Threads: c.Int("threads"), Prefer: edit.Preference(c.String("prefer")), ForgetOnly: c.String("forget-only") != "",
-		Limits: edit.Limits{Target: c.Float64("max-target"), KL: c.Float64("max-kl"), L2: c.Float64("budget-l2")},
+		Limits: report.Limits{Target: c.Float64("max-target"), KL: c.Float64("max-kl"), L2: c.Float64("budget-l2")},
 	}
 	if err := opts.Check(); err != nil {
 		return opts, cli.Usagef("limits (--max-target, --max-kl, --budget-l2): %v", err)
@@ -149,7 +150,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 
 	settings.Classes, settings.Norm = classes, data.Norm
 	if c.Bool("dry-run") {
-		if err := settings.Suit(n.Net, data.Train); err != nil {
+		if err := settings.CheckInputs(n.Net, data.Train); err != nil {
 			return err
 		}
 		plan, err := cli.NewPlan(c, n)
@@ -157,7 +158,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 			return err
 		}
 		plan.Edit = data.Plan(classes, labels, before)
-		plan.Edit.Gate, plan.Edit.Limits, plan.Edit.Prefer, plan.Edit.Seed = gate, verify.Limits(settings.Limits), string(settings.Prefer), settings.Seed
+		plan.Edit.Gate, plan.Edit.Limits, plan.Edit.Prefer, plan.Edit.Seed = gate, settings.Limits, string(settings.Prefer), settings.Seed
 		if err := planOutputs(plan, outs, n, out, onnx); err != nil {
 			return err
 		}
@@ -174,7 +175,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	}
 
 	report, err := verify.Judge(ctx, verify.Question{
-		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Limits: verify.Limits(settings.Limits), Threads: settings.Threads,
+		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Limits: settings.Limits, Threads: settings.Threads,
 		Classes: classes, Source: data.Source, Train: data.Train, Test: data.Test, Norm: data.Norm, TrainBefore: before, Names: data.Names,
 	})
 	if err != nil {

@@ -71,7 +71,7 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		return err
 	}
 	settings.Threads = c.Int("threads")
-	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: claim.Gate, Limits: verify.Limits(settings.Limits), Threads: settings.Threads}
+	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: claim.Gate, Limits: settings.Limits, Threads: settings.Threads}
 	data, labels, err := claimedData(c, claim, &q)
 	if err != nil {
 		return err

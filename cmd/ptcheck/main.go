@@ -19,7 +19,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/internal/cli"
-	"lethe/internal/train"
+	"lethe/internal/learn"
 	"lethe/verify"
 )
 
@@ -249,7 +249,7 @@ func prepareAudit(c *urfave.Context, n *cli.Network, q *verify.Question, seed ui
 	if !retrain {
 		return nil
 	}
-	opts := train.Options{Classes: q.Classes, Norm: q.Norm, Threads: q.Threads}
+	opts := learn.Options{Classes: q.Classes, Norm: q.Norm, Threads: q.Threads}
 	if dir, err := os.UserCacheDir(); err == nil { // whoever has none waits a little longer
 		opts.Cache = filepath.Join(dir, "lethe")
 	}
@@ -260,7 +260,7 @@ func prepareAudit(c *urfave.Context, n *cli.Network, q *verify.Question, seed ui
 		opts.Progress = func(step, steps int, loss float64) {
 			progress.Update(i*steps+step, retrainings*steps, fmt.Sprintf("training without the class  loss %.3f", loss))
 		}
-		sd, recipe, err := train.Without(c.Context, n.Graph, n.State, q.Train, opts)
+		sd, recipe, err := learn.Without(c.Context, n.Graph, n.State, q.Train, opts)
 		if err != nil {
 			return err
 		}

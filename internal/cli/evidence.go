@@ -17,6 +17,7 @@ import (
 	"lethe/evidence"
 	"lethe/graph"
 	"lethe/internal/htmlreport"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
 	"lethe/model"
@@ -226,8 +227,9 @@ func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample
 	images = images[:min(len(images), mostSamples)]
 	size := set.Rows * set.Cols
 	x := make([]float32, len(images)*size)
-	for i := range images {
-		set.Lanes(x[i*size:(i+1)*size], 1, images[i:i+1], d.Norm)
+	read := set.Reader(d.Norm)
+	for i, image := range images {
+		read(image, x[i*size:(i+1)*size])
 	}
 	var taken [2][]int
 	for i, net := range []*nn.Net{before, after} {
@@ -240,13 +242,7 @@ func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample
 		}
 		k := net.Classes()
 		for at := 0; at < len(logits); at += k {
-			best := 0
-			for c, v := range logits[at : at+k] {
-				if v > logits[at+best] {
-					best = c
-				}
-			}
-			taken[i] = append(taken[i], best)
+			taken[i] = append(taken[i], learn.Best(logits[at:at+k]))
 		}
 	}
 	var all []htmlreport.Sample

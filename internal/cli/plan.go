@@ -13,6 +13,7 @@ import (
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/ops"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -56,7 +57,7 @@ type PlannedEdit struct {
 	TestImages  int            `json:"test_images"`
 	Accuracy    float64        `json:"accuracy"` // of the unedited network, on the training images
 	Gate        verify.Gate    `json:"gate"`
-	Limits      verify.Limits  `json:"limits"`
+	Limits      report.Limits  `json:"limits"`
 	Prefer      string         `json:"prefer"`
 	Seed        uint64         `json:"seed"`
 }

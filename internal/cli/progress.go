@@ -14,8 +14,8 @@ import (
 // How often progress is shown: smooth to the eye on a terminal, sparse in the
 // log of a job.
 const (
-	redraw = 100 * time.Millisecond
-	report = 2 * time.Second
+	redraw   = 100 * time.Millisecond
+	logEvery = 2 * time.Second
 )
 
 // Progress tells a person how far a long run is: a bar on a terminal, a plain
@@ -46,7 +46,7 @@ func NewProgress(w io.Writer, quiet bool) *Progress {
 	if quiet {
 		return &Progress{}
 	}
-	p := &Progress{w: w, every: report, now: time.Now}
+	p := &Progress{w: w, every: logEvery, now: time.Now}
 	if f, ok := w.(*os.File); ok && isTerminal(f) && os.Getenv("TERM") != "dumb" {
 		p.every = redraw
 		p.width = func() int {

@@ -54,7 +54,7 @@ func TestProgressShown(t *testing.T) {
 	var b bytes.Buffer
 	p, pass := clock(&b, 0)
 	p.Update(1, 2, "a")
-	pass(report)
+	pass(logEvery)
 	p.Update(2, 2, "b")
 	p.Done()
 	if want := "2/2 steps, 2s  b\n"; b.String() != want {

@@ -109,9 +109,9 @@ func (n Norm) table() *[256]float32 {
 	return &t
 }
 
-// Fits refuses a network that cannot take the images: input is the shape of one
+// CheckNetwork refuses a network that cannot take the images: input is the shape of one
 // sample, without the batch, and classes the number of outputs.
-func (s *Set) Fits(input []int, classes int) error {
+func (s *Set) CheckNetwork(input []int, classes int) error {
 	if !slices.Equal(input, []int{1, s.Rows, s.Cols}) {
 		return fmt.Errorf("the network takes inputs of shape %v, the images are grey and of %d x %d pixels: give the data that it was trained on", input, s.Rows, s.Cols)
 	}
@@ -123,37 +123,15 @@ func (s *Set) Fits(input []int, classes int) error {
 	return nil
 }
 
-// Lanes writes the images at idx to dst side by side: pixel i of the image at
-// idx[l] is dst[i*lanes+l]. Lanes beyond the images are 0. dst has
-// lanes x Rows x Cols elements, and there are at most lanes images.
-func (s *Set) Lanes(dst []float32, lanes int, idx []int, norm Norm) {
+// Reader returns a function that writes the Rows x Cols numbers of image i to x.
+func (s *Set) Reader(norm Norm) func(i int, x []float32) {
 	t := norm.table()
-	if len(idx) < lanes {
-		clear(dst)
-	}
-	size := s.Rows * s.Cols
-	for len(idx) >= 8 {
-		// Eight at a time, so that a cache line is written at once.
-		eight(dst, lanes, [8][]uint8{
-			s.Image(idx[0]), s.Image(idx[1]), s.Image(idx[2]), s.Image(idx[3]),
-			s.Image(idx[4]), s.Image(idx[5]), s.Image(idx[6]), s.Image(idx[7]),
-		}, size, t)
-		dst, idx = dst[8:], idx[8:]
-	}
-	for l, at := range idx {
-		for i, p := range s.Image(at) {
-			dst[i*lanes+l] = t[p]
+	return func(i int, x []float32) {
+		image := s.Image(i)
+		x = x[:len(image)]
+		for j, p := range image {
+			x[j] = t[p]
 		}
-	}
-}
-
-func eight(dst []float32, lanes int, image [8][]uint8, size int, t *[256]float32) {
-	a, b, c, d := image[0][:size], image[1][:size], image[2][:size], image[3][:size]
-	e, f, g, h := image[4][:size], image[5][:size], image[6][:size], image[7][:size]
-	for i := range size {
-		v := (*[8]float32)(dst[i*lanes:])
-		v[0], v[1], v[2], v[3] = t[a[i]], t[b[i]], t[c[i]], t[d[i]]
-		v[4], v[5], v[6], v[7] = t[e[i]], t[f[i]], t[g[i]], t[h[i]]
 	}
 }
 

@@ -77,24 +77,19 @@ func TestSubsetCopies(t *testing.T) {
 	}
 }
 
-func TestLanes(t *testing.T) {
+func TestReader(t *testing.T) {
 	s := &Set{Pixels: []uint8{0, 255, 73, 128}, Labels: []uint8{0, 0}, Rows: 1, Cols: 2, Classes: 1}
-	for lanes := 2; lanes <= 3; lanes++ {
-		dst := []float32{7, 7, 7, 7, 7, 7, 7}
-		s.Lanes(dst[:2*lanes], lanes, []int{1, 0}, FashionNorm)
-		for lane, image := range [][]float64{{73, 128}, {0, 255}} {
-			for i, p := range image {
-				want := (p/255 - 0.2860) / 0.3530
-				if got := dst[i*lanes+lane]; math.Abs(float64(got)-want) > 3e-7 {
-					t.Errorf("pixel %v in %d lanes: got %v, want %v", p, lanes, got, want)
-				}
+	read, dst := s.Reader(FashionNorm), []float32{7, 7, 7}
+	for i, image := range [][]float64{{0, 255}, {73, 128}} {
+		read(i, dst)
+		for j, p := range image {
+			want := (p/255 - 0.2860) / 0.3530
+			if got := dst[j]; math.Abs(float64(got)-want) > 3e-7 {
+				t.Errorf("pixel %v: got %v, want %v", p, got, want)
 			}
 		}
-		if lanes == 3 && (dst[2] != 0 || dst[5] != 0) {
-			t.Error("the lane without an image is not 0")
-		}
-		if dst[2*lanes] != 7 {
-			t.Error("wrote beyond the images")
+		if dst[2] != 7 {
+			t.Error("wrote beyond the image")
 		}
 	}
 	// float32 arithmetic throughout; with float64 inside, pixel 1 would be

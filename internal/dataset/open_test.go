@@ -204,15 +204,14 @@ func BenchmarkOpenSample(b *testing.B) {
 	}
 }
 
-func BenchmarkLanes(b *testing.B) {
+func BenchmarkReader(b *testing.B) {
 	d, err := OpenFS(fixtures.FashionMNIST(), "built-in sample")
 	if err != nil {
 		b.Fatal(err)
 	}
-	idx := make([]int, 16)
-	dst := make([]float32, 16*28*28)
-	b.SetBytes(16 * 28 * 28)
+	read, dst := d.Train.Reader(FashionNorm), make([]float32, 28*28)
+	b.SetBytes(28 * 28)
 	for b.Loop() {
-		d.Train.Lanes(dst, 16, idx, FashionNorm)
+		read(0, dst)
 	}
 }

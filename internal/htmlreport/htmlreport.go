@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -140,7 +141,7 @@ var zones = [...]float64{120, 75, 60, 45}
 
 // place returns where a value is on the scale of a gauge. best and worst are the
 // ends of what the measure can be.
-func place(x, best, worst float64, l verify.Rule) float64 {
+func place(x, best, worst float64, l report.Rule) float64 {
 	edges := []float64{best, l.Full, l.None, l.Hard, worst}
 	at := 0.0
 	for i, width := range zones {
@@ -168,7 +169,7 @@ func (v *view) measures() {
 		"KL":     {"Divergence from uniform", "KL in nats on images of the class: 0 is not knowing at all", d.TrainBefore.KL, d.TrainAfter.KL, 0, max(math.Log(float64(len(d.TrainAfter.Confusion))), 2)},
 		"L2":     {"Distance of the parameters", "L2: how far the weights moved", 0, v.Comparison.L2, 0, 16},
 	}
-	for _, l := range verify.Rules() {
+	for _, l := range report.FashionMNIST.All() {
 		a := about[l.Name]
 		g := gauge{
 			Name: a.name, Unit: a.unit, Value: fmt.Sprintf("%.4f", a.now), At: place(a.now, a.best, a.worst, l),
@@ -408,7 +409,7 @@ func (v *view) course() error {
 		"target": func(p point) float64 { return p.Target }, "remain": func(p point) float64 { return p.Remain },
 		"L2": func(p point) float64 { return p.L2 }, "KL": func(p point) float64 { return p.KL },
 	}
-	for _, l := range verify.Rules() {
+	for _, l := range report.FashionMNIST.All() {
 		value := values[l.Name]
 		top := l.Full
 		for _, p := range points {

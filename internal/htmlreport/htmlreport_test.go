@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -144,11 +145,11 @@ func TestPageWellFormed(t *testing.T) {
 }
 
 func TestPlace(t *testing.T) {
-	l := verify.Rule{Full: 0.09, None: 0.30, Hard: 0.5}
-	more := verify.Rule{Full: 0.90, None: 0.87, Hard: 0.75}
+	l := report.Rule{Full: 0.09, None: 0.30, Hard: 0.5}
+	more := report.Rule{Full: 0.90, None: 0.87, Hard: 0.75}
 	for _, c := range []struct {
 		x, best, worst float64
-		l              verify.Rule
+		l              report.Rule
 		want           float64
 	}{
 		{0, 0, 1, l, 0}, {-1, 0, 1, l, 0}, {0.09, 0, 1, l, 120}, {0.045, 0, 1, l, 60}, {0.3, 0, 1, l, 195}, {0.5, 0, 1, l, 255}, {1, 0, 1, l, 300}, {2, 0, 1, l, 300},

@@ -64,6 +64,18 @@ func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, t
 	}
 }
 
+func interleave(dst, src []float32, size int) {
+	n := whole(size)
+	if n > 0 {
+		interleave256(&dst[0], &src[0], size, n/8)
+	}
+	for l := range Lanes {
+		for i := n; i < size; i++ {
+			dst[i*Lanes+l] = src[l*size+i]
+		}
+	}
+}
+
 func sumLanes(dst, src []float32) {
 	if use == portable {
 		sumLanesGo(dst, src)

@@ -66,6 +66,20 @@ func dotGo(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32,
 	}
 }
 
+// interleaveGo writes eight samples at a time, so that half a cache line is
+// written at once.
+func interleaveGo(dst, src []float32, size int) {
+	for h := 0; h < Lanes; h += 8 {
+		row := func(l int) []float32 { return src[(h+l)*size:][:size] }
+		a, b, c, d, e, f, g, k := row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)
+		for i := range size {
+			v := (*[8]float32)(dst[i*Lanes+h:])
+			v[0], v[1], v[2], v[3] = a[i], b[i], c[i], d[i]
+			v[4], v[5], v[6], v[7] = e[i], f[i], g[i], k[i]
+		}
+	}
+}
+
 func sumLanesGo(dst, src []float32) {
 	for i := range dst {
 		var s [Lanes]float32

@@ -120,6 +120,21 @@ func Dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, t
 	dot(acc, a, b, boff, taps.list, ai, add)
 }
 
+// Interleave lays samples out in lanes: src holds [Lanes] samples one after the
+// other, the first n of which are valid, and dst[i*Lanes+l] becomes element i of
+// sample l, 0 for samples from n on.
+func Interleave(dst, src []float32, n int) {
+	if len(dst)%Lanes != 0 || n < 0 || n > Lanes {
+		panic(fmt.Sprintf("kernel: %d elements in lanes for %d samples", len(dst), n))
+	}
+	need("src", src, len(dst))
+	size := len(dst) / Lanes
+	if n < Lanes {
+		clear(src[n*size : Lanes*size])
+	}
+	interleave(dst, src, size)
+}
+
 // SumLanes sets dst[i] to the sum of the 16 lanes of vector i of src: lanes 8
 // apart first, then 4, 2 and 1.
 func SumLanes(dst, src []float32) {

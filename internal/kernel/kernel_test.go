@@ -361,3 +361,26 @@ func BenchmarkTile(b *testing.B) {
 		})
 	}
 }
+
+func TestInterleaveMatchesTwin(t *testing.T) {
+	r := rand.New(rand.NewPCG(21, 22))
+	for size := range 35 {
+		for _, n := range []int{0, 1, 15, 16} {
+			src, intactSrc := guarded(t, r, size*Lanes)
+			dst, intact := guarded(t, r, size*Lanes)
+			want := make([]float32, size*Lanes)
+			for l := range n {
+				for i := range size {
+					want[i*Lanes+l] = src[l*size+i]
+				}
+			}
+			twin := make([]float32, size*Lanes)
+			Interleave(dst, src, n)
+			interleaveGo(twin, src, size)
+			sameBits(t, "dst", dst, want)
+			sameBits(t, "twin", twin, want)
+			intact()
+			intactSrc()
+		}
+	}
+}

@@ -24,6 +24,11 @@ func dot512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, n
 //go:noescape
 func dot256(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int, add bool)
 
+// interleave256 is interleave with AVX, for the first 8*n elements of each sample.
+//
+//go:noescape
+func interleave256(dst *float32, src *float32, size int, n int)
+
 // sumLanes256 is sumLanes with AVX.
 //
 //go:noescape

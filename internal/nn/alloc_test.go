@@ -19,9 +19,9 @@ func TestStepAllocatesNothing(t *testing.T) {
 		loss := func(_ int, _, grad []float32) { clear(grad) }
 		done := func(int, []float32) {}
 		step := func() {
-			ses.Step(8, fill, loss)
+			ses.Step(128, fill, loss)
 			ses.Refresh()
-			ses.Forward(8, fill, done)
+			ses.Forward(128, fill, done)
 		}
 		step()
 		// A helper that ended while others had the processors starts again,

@@ -36,7 +36,7 @@ type batchNormLayer struct {
 }
 
 func buildBatchNorm(b *builder) layer {
-	if b.session.learns {
+	if b.session.batchStatistics {
 		return newBatchStat(b)
 	}
 	return newBatchNorm(b)

@@ -57,7 +57,7 @@ func TestTrainingOracle(t *testing.T) {
 							t.Errorf("the gradient of %s is %v, torch has %v", p, got[i], grad[i])
 						}
 					}
-				} else if d := apart(t, got[at:end], grad[at:end]); !(d < 5e-5) { // measured: 8.2e-6 at most
+				} else if d := relativeDifference(t, got[at:end], grad[at:end]); !(d < 5e-5) { // measured: 8.2e-6 at most
 					t.Errorf("the gradients of %s differ by %.2g of the largest", p, d)
 				}
 				at = end
@@ -72,7 +72,7 @@ func TestTrainingOracle(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if d := apart(t, v, after[at:at+len(v)]); !(d < 2e-6) { // measured: 1e-6 at most
+				if d := relativeDifference(t, v, after[at:at+len(v)]); !(d < 2e-6) { // measured: 1e-6 at most
 					t.Errorf("the running statistics %s differ by %.2g of the largest", b, d)
 				}
 				at += len(v)

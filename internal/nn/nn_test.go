@@ -64,20 +64,9 @@ func step(t *testing.T, n *Net, x []float32, count, threads int, train []string)
 // stepOf is step on a session.
 func stepOf(s *Session, x []float32, count int) []float32 {
 	size, classes := product(s.net.InputShape()), s.net.Classes()
-	groups := (count + Lanes - 1) / Lanes
-	s.Step(groups, func(g int, dst []float32) {
-		clear(dst)
-		for l := range min(Lanes, count-g*Lanes) {
-			for i := range size {
-				dst[i*Lanes+l] = x[(g*Lanes+l)*size+i]
-			}
-		}
-	}, func(g int, logits, grad []float32) {
-		clear(grad)
-		for l := range min(Lanes, count-g*Lanes) {
-			for c := range classes {
-				grad[c*Lanes+l] = coefficient(g*Lanes+l, c)
-			}
+	s.Step(count, func(i int, dst []float32) { copy(dst, x[i*size:(i+1)*size]) }, func(i int, logits, grad []float32) {
+		for c := range classes {
+			grad[c] = coefficient(i, c)
 		}
 	})
 	return s.Grad()
@@ -221,10 +210,10 @@ func BenchmarkLeNet(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					if train {
-						ses.Step(16, fill, func(_ int, _, grad []float32) { clear(grad); grad[0] = 1 })
+						ses.Step(256, fill, func(i int, _, grad []float32) { clear(grad); grad[0] = 1 })
 						ses.Refresh()
 					} else {
-						ses.Forward(16, fill, func(int, []float32) {})
+						ses.Forward(256, fill, func(int, []float32) {})
 					}
 				}
 				b.ReportMetric(256*float64(b.N)/b.Elapsed().Seconds(), "images/s")
@@ -248,7 +237,7 @@ func BenchmarkLayers(b *testing.B) {
 			dst[i] = float32(i%7) - 3
 		}
 	}
-	ses.Step(chunk, fill, func(_ int, _, grad []float32) { clear(grad); grad[0] = 1 })
+	ses.Step(ChunkSamples, fill, func(_ int, _, grad []float32) { clear(grad); grad[0] = 1 })
 	flops := func(l layer) float64 { // of an image, forward
 		switch l := l.(type) {
 		case *convLayer:
@@ -259,7 +248,7 @@ func BenchmarkLayers(b *testing.B) {
 		return 0
 	}
 	for i, l := range ses.layers {
-		st := stretch{i, i + 1, false}
+		st := layerRange{i, i + 1, false}
 		for _, p := range ses.path {
 			st.byGroups = st.byGroups || p.byGroups && p.lo <= i && i < p.hi
 		}
@@ -276,13 +265,13 @@ func BenchmarkLayers(b *testing.B) {
 				b.ReportMetric(chunk*Lanes/seconds, "images/s")
 			})
 		}
-		run("forward", 1, func(p part) { st.parts(p, func(p part, _ stretch) { l.forward(p) }) })
+		run("forward", 1, func(p part) { st.parts(p, func(p part, _ layerRange) { l.forward(p) }) })
 		_, products := l.(*gemmLayer)
 		backward := 2.
 		if products || i == 0 {
 			backward = 1 // of the weight of a convolution alone; of the input of a product alone
 		}
-		run("backward", backward, func(p part) { st.parts(p, func(p part, _ stretch) { l.backward(p) }) })
+		run("backward", backward, func(p part) { st.parts(p, func(p part, _ layerRange) { l.backward(p) }) })
 		if l.tasks() > 0 {
 			reduce := 0.
 			if products {

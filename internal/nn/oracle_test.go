@@ -98,9 +98,9 @@ func fromTorch(t *testing.T, dir, name string) []float64 {
 	return v
 }
 
-// apart returns the largest difference, relative to the largest magnitude in
+// relativeDifference returns the largest difference, relative to the largest magnitude in
 // want.
-func apart(t *testing.T, got []float32, want []float64) float64 {
+func relativeDifference(t *testing.T, got []float32, want []float64) float64 {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%d numbers, torch has %d", len(got), len(want))
@@ -127,13 +127,13 @@ func agreeWithTorch(t *testing.T, n *Net, x []float32, count int, dir string) {
 		t.Fatal(err)
 	}
 	// Measured: 9e-7 and, for the gradients, 5e-6 at most.
-	if d := apart(t, got, logits); !(d < 5e-6) {
+	if d := relativeDifference(t, got, logits); !(d < 5e-6) {
 		t.Errorf("the logits differ by %.2g of the largest", d)
 	}
 	all, at := step(t, n, x, count, 2, ops.Parameters(n.Graph())), 0
 	for _, p := range ops.Parameters(n.Graph()) {
 		end := at + len(n.weights[p])
-		if d := apart(t, all[at:end], grad[at:end]); !(d < 5e-5) {
+		if d := relativeDifference(t, all[at:end], grad[at:end]); !(d < 5e-5) {
 			t.Errorf("the gradients of %s differ by %.2g of the largest", p, d)
 		}
 		at = end

@@ -21,25 +21,28 @@ const chunk = 4
 // parameters that it trains. It is not safe for concurrent use; inside, it
 // runs on several goroutines.
 type Session struct {
-	net     *Net
-	groups  int // capacity
-	threads int
-	learns  bool     // BatchNormalization is in training mode
-	values  []*value // of the input and of the output of every layer
-	layers  []layer
-	path    []stretch
-	params  []*param
-	theta   []float32
-	grad    []float32
+	net             *Net
+	capacity        int // samples
+	groups          int // for as many samples
+	threads         int
+	batchStatistics bool     // BatchNormalization is in training mode
+	values          []*value // of the input and of the output of every layer
+	layers          []layer
+	path            []layerRange
+	params          []*param
+	theta           []float32
+	grad            []float32
 
 	team  *team
 	stale bool // the layers have not seen the parameters' values
 
 	// The work at hand.
+	samples                           int // of the batch
 	groupsAt                          int // groups of the batch
 	fill                              Fill
-	done                              func(g int, logits []float32)
+	done                              func(i int, logits []float32)
 	loss                              Loss
+	rows                              []rows                 // of each worker
 	forwardTask, stepTask, reduceTask func(task, worker int) // made once, so that a step allocates nothing
 }
 
@@ -51,15 +54,21 @@ const (
 	phases
 )
 
+// rows are samples and their logits as callers see them, one after the other.
+type rows struct {
+	x            []float32 // a group of samples
+	logits, grad []float32 // of one sample
+}
+
 // value is a tensor that flows between nodes, and its gradient.
 type value struct {
-	size  int  // elements of one group
-	kept  bool // held for the whole batch, not only for the chunk at hand
-	flows bool // a gradient flows through it
-	brief bool // the gradient is held for one group at a time
-	value *tensor.Dense
-	grad  *tensor.Dense // nil where no gradient flows
-	x, g  []float32     // their elements
+	size        int  // elements of one group
+	wholeBatch  bool // held for the whole batch, not only for the chunk at hand
+	needsGrad   bool // a gradient flows through it
+	gradByGroup bool // the gradient is held for one group at a time
+	value       *tensor.Dense
+	grad        *tensor.Dense // nil where no gradient flows
+	x, g        []float32     // their elements
 }
 
 // param is a parameter or buffer of the session.
@@ -77,14 +86,14 @@ type part struct {
 	index, worker      int
 }
 
-// opens and closes tell whether the part is the first and the last of its chunk.
+// opens and closes report whether the part is the first and the last of its chunk.
 func (p part) opens() bool  { return p.lo == p.begin }
 func (p part) closes() bool { return p.hi == p.end }
 
 // data returns the elements of the groups of p.
 func (v *value) data(p part) []float32 {
 	at := p.lo
-	if !v.kept {
+	if !v.wholeBatch {
 		at += p.worker*chunk - p.begin
 	}
 	return v.x[at*v.size : (at+p.hi-p.lo)*v.size]
@@ -94,17 +103,17 @@ func (v *value) data(p part) []float32 {
 func (v *value) gradient(p part) []float32 {
 	at := p.lo
 	switch {
-	case v.brief:
+	case v.gradByGroup:
 		at = p.worker
-	case !v.kept:
+	case !v.wholeBatch:
 		at += p.worker*chunk - p.begin
 	}
 	return v.g[at*v.size : (at+p.hi-p.lo)*v.size]
 }
 
-// stretch is layers lo to hi, which take a chunk group by group, each group
+// layerRange is layers lo to hi, which take a chunk group by group, each group
 // through all of them, if its activations are too large for a processor's cache.
-type stretch struct {
+type layerRange struct {
 	lo, hi   int
 	byGroups bool
 }
@@ -114,27 +123,27 @@ type stretch struct {
 const cacheSize = 1 << 20 / 4
 
 // divide returns the layers between values as stretches, as long as possible.
-func divide(values []*value) []stretch {
-	var all []stretch
+func divide(values []*value) []layerRange {
+	var all []layerRange
 	for i := range len(values) - 1 {
 		size := 0
 		for _, v := range values[i : i+2] {
 			size += v.size * chunk
-			if v.flows {
+			if v.needsGrad {
 				size += v.size * chunk
 			}
 		}
 		if n := len(all) - 1; n >= 0 && all[n].byGroups == (size > cacheSize) {
 			all[n].hi = i + 1
 		} else {
-			all = append(all, stretch{i, i + 1, size > cacheSize})
+			all = append(all, layerRange{i, i + 1, size > cacheSize})
 		}
 	}
 	return all
 }
 
 // parts calls f with p, whole or group by group.
-func (st stretch) parts(p part, f func(part, stretch)) {
+func (st layerRange) parts(p part, f func(part, layerRange)) {
 	if !st.byGroups {
 		f(p, st)
 		return
@@ -187,13 +196,13 @@ func (n *Net) NewSession(batch, threads int, train []string) (*Session, error) {
 	return n.newSession(batch, threads, train, false)
 }
 
-func (n *Net) newSession(batch, threads int, train []string, learns bool) (*Session, error) {
+func (n *Net) newSession(batch, threads int, train []string, batchStatistics bool) (*Session, error) {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	groups := (batch + Lanes - 1) / Lanes
 	threads = max(1, min(threads, (groups+chunk-1)/chunk))
-	s := &Session{net: n, groups: groups, threads: threads, learns: learns}
+	s := &Session{net: n, capacity: batch, groups: groups, threads: threads, batchStatistics: batchStatistics}
 	byName, err := s.parameters(train)
 	if err != nil {
 		return nil, err
@@ -202,11 +211,11 @@ func (n *Net) newSession(batch, threads int, train []string, learns bool) (*Sess
 	dims := n.InputShape()
 	last := &value{size: product(dims) * Lanes}
 	s.values = append(s.values, last)
-	flows := false
+	needsGrad := false
 	var builders []*builder
 	for nodes := n.graph.Nodes; len(nodes) > 0; {
 		node, span := &nodes[0], 1
-		if !learns {
+		if !batchStatistics {
 			span = fusible(nodes, dims)
 		}
 		b := &builder{node: node, session: s, in: last, inDims: dims, outDims: n.shapes[nodes[span-1].Outputs[0]]}
@@ -217,26 +226,26 @@ func (n *Net) newSession(batch, threads int, train []string, learns bool) (*Sess
 		for _, w := range node.Inputs[1:] {
 			b.weights = append(b.weights, byName[w])
 			b.dims = append(b.dims, n.dims[w])
-			flows = flows || byName[w] != nil && byName[w].grad != nil
+			needsGrad = needsGrad || byName[w] != nil && byName[w].grad != nil
 		}
 		b.out = &value{size: product(b.outDims) * Lanes}
 		// The gradient of a Gemm's weights is made after the last chunk.
 		if node.Op == "Gemm" && b.weights[0].grad != nil {
-			b.in.kept, b.out.kept = true, true
+			b.in.wholeBatch, b.out.wholeBatch = true, true
 		}
-		b.out.flows = flows
+		b.out.needsGrad = needsGrad
 		builders = append(builders, b)
 		s.values = append(s.values, b.out)
 		last, dims = b.out, b.outDims
 	}
-	last.kept = true // the logits are what the caller wants
+	last.wholeBatch = true // the logits are what the caller wants
 	s.path = divide(s.values)
-	if learns { // statistics are those of a whole chunk
-		s.path = []stretch{{0, len(builders), false}}
+	if batchStatistics { // statistics are those of a whole chunk
+		s.path = []layerRange{{0, len(builders), false}}
 	}
 	for _, st := range s.path {
 		for _, v := range s.values[st.lo+1 : st.hi] {
-			v.brief = st.byGroups && !v.kept
+			v.gradByGroup = st.byGroups && !v.wholeBatch
 		}
 	}
 	for i, v := range s.values {
@@ -252,6 +261,11 @@ func (n *Net) newSession(batch, threads int, train []string, learns bool) (*Sess
 		} else {
 			s.layers = append(s.layers, operators[b.node.Op].build(b))
 		}
+	}
+	for range threads {
+		s.rows = append(s.rows, rows{
+			x: make([]float32, s.values[0].size), logits: make([]float32, n.Classes()), grad: make([]float32, n.Classes()),
+		})
 	}
 	s.prepare()
 	return s, nil
@@ -279,7 +293,7 @@ func (s *Session) parameters(train []string) (map[string]*param, error) {
 			p.grad = dense(s.net.dims[name], p.dw)
 			at = end
 			copy(p.w, w)
-		} else if s.learns {
+		} else if s.batchStatistics {
 			p.w = slices.Clone(w) // running statistics
 		} else {
 			p.w = w // nobody writes it
@@ -293,14 +307,14 @@ func (s *Session) parameters(train []string) (map[string]*param, error) {
 
 func (s *Session) allocate(v *value, shape []int) {
 	groups := s.groups
-	if !v.kept {
+	if !v.wholeBatch {
 		groups = s.threads * min(chunk, groups)
 	}
 	dims := append(append([]int{groups}, shape...), Lanes)
 	v.value = tensor.New(tensor.WithShape(dims...), tensor.Of(tensor.Float32))
 	v.x = v.value.Float32s()
-	if v.flows {
-		if v.brief {
+	if v.needsGrad {
+		if v.gradByGroup {
 			dims[0] = s.threads
 		}
 		v.grad = tensor.New(tensor.WithShape(dims...), tensor.Of(tensor.Float32))
@@ -324,57 +338,63 @@ func (s *Session) Grad() []float32 { return s.grad }
 // the element type that each has there, and with the running statistics of a
 // session that moves them.
 func (s *Session) StateDict(sd *model.StateDict) (*model.StateDict, error) {
+	var moved []model.Entry
 	for _, p := range s.params {
-		if p.grad == nil && !s.learns {
+		if p.grad == nil && !s.batchStatistics {
 			continue
 		}
 		t, err := model.FromFloat32s(sd.Get(p.name).DType(), sd.Get(p.name).Shape(), p.w)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", p.name, err)
 		}
-		sd = sd.With(p.name, t)
+		moved = append(moved, model.Entry{Name: p.name, Tensor: t})
 	}
-	return sd, nil
+	return sd.WithAll(moved...), nil
 }
 
 // Refresh makes the layers see new values of the parameters.
 func (s *Session) Refresh() { s.stale = true }
 
-// Fill writes the samples of group g: element i of lane l is dst[i*Lanes+l].
-// Lanes without a sample must be filled too.
-type Fill func(g int, dst []float32)
+// Fill writes sample i of a batch, all of its elements in C order.
+type Fill func(i int, x []float32)
 
-// Loss is called with the logits of group g, [classes][Lanes], and sets the
-// gradient of the loss with respect to them: 0 in lanes without a sample.
-type Loss func(g int, logits, grad []float32)
+// Loss is called with the logits of sample i and sets the gradient of the loss
+// with respect to them.
+type Loss func(i int, logits, grad []float32)
 
-// Forward computes the logits of groups groups and calls done with those of
-// each, [classes][Lanes]. fill and done are called on several goroutines, for
-// different groups.
-func (s *Session) Forward(groups int, fill Fill, done func(g int, logits []float32)) {
+// Capacity returns the largest number of samples in a batch.
+func (s *Session) Capacity() int { return s.capacity }
+
+// Forward computes the logits of samples 0 to n-1 and calls done with those of
+// each. fill and done are called on several goroutines, for different samples;
+// the slices that they get are theirs until they return. It panics if n is larger
+// than [Session.Capacity].
+func (s *Session) Forward(n int, fill Fill, done func(i int, logits []float32)) {
 	s.fill, s.done = fill, done
-	s.run(groups, s.forwardTask, 0)
+	s.run(n, s.forwardTask, 0)
 	s.fill, s.done = nil, nil
 }
 
-// Step computes the gradient of a loss that is a sum over samples, see
-// [Session.Grad]. fill and loss are called on several goroutines, for
-// different groups.
-func (s *Session) Step(groups int, fill Fill, loss Loss) {
+// Step computes the gradient of a loss that is a sum over samples 0 to n-1, see
+// [Session.Grad]. fill and loss are called on several goroutines, for different
+// samples; the slices that they get are theirs until they return. It panics if n
+// is larger than [Session.Capacity].
+func (s *Session) Step(n int, fill Fill, loss Loss) {
 	reductions := 0
 	for _, l := range s.layers {
 		reductions += l.tasks()
 	}
 	s.fill, s.loss = fill, loss
-	s.run(groups, s.stepTask, reductions)
+	s.run(n, s.stepTask, reductions)
 	s.fill, s.loss = nil, nil
 }
 
-func (s *Session) run(groups int, chunkTask func(task, worker int), reductions int) {
-	if groups > s.groups {
-		panic(fmt.Sprintf("nn: %d groups in a session for %d", groups, s.groups))
+func (s *Session) run(n int, chunkTask func(task, worker int), reductions int) {
+	if n > s.capacity {
+		panic(fmt.Sprintf("nn: %d samples in a session for %d", n, s.capacity))
 	}
-	s.groupsAt = groups
+	groups := (n + Lanes - 1) / Lanes
+	s.samples, s.groupsAt = n, groups
 	s.team.set(chunkPhase, (groups+chunk-1)/chunk, chunkTask)
 	s.team.set(reducePhase, reductions, s.reduceTask)
 	refreshes := 0
@@ -397,8 +417,10 @@ func (s *Session) prepare() {
 		for _, st := range s.path {
 			st.parts(p, s.forward)
 		}
-		for g := p.lo; g < p.hi; g++ {
-			s.done(g, out.x[g*out.size:(g+1)*out.size])
+		r := &s.rows[worker]
+		for i := p.lo * Lanes; i < min(p.hi*Lanes, s.samples); i++ {
+			gather(r.logits, out.x[i/Lanes*out.size:], i%Lanes)
+			s.done(i, r.logits)
 		}
 	}
 	s.stepTask = func(task, worker int) {
@@ -406,8 +428,14 @@ func (s *Session) prepare() {
 		for _, st := range s.path {
 			st.parts(p, s.forward)
 		}
-		for g := p.lo; g < p.hi; g++ {
-			s.loss(g, out.x[g*out.size:(g+1)*out.size], out.g[g*out.size:(g+1)*out.size])
+		r := &s.rows[worker]
+		if p.hi*Lanes > s.samples { // lanes without a sample have no loss
+			clear(out.g[(p.hi-1)*out.size : p.hi*out.size])
+		}
+		for i := p.lo * Lanes; i < min(p.hi*Lanes, s.samples); i++ {
+			gather(r.logits, out.x[i/Lanes*out.size:], i%Lanes)
+			s.loss(i, r.logits, r.grad)
+			scatter(out.g[i/Lanes*out.size:], r.grad, i%Lanes)
 		}
 		for i := len(s.path) - 1; i >= 0; i-- {
 			s.path[i].parts(p, s.backward)
@@ -425,12 +453,16 @@ func (s *Session) prepare() {
 	}
 }
 
-func (s *Session) forward(p part, st stretch) {
+func (s *Session) forward(p part, st layerRange) {
 	if st.lo == 0 {
 		in := s.values[0]
-		x := in.data(p)
+		x, r, size := in.data(p), s.rows[p.worker].x, in.size/Lanes
 		for g := p.lo; g < p.hi; g++ {
-			s.fill(g, x[(g-p.lo)*in.size:(g-p.lo+1)*in.size])
+			n := min(Lanes, s.samples-g*Lanes)
+			for l := range n {
+				s.fill(g*Lanes+l, r[l*size:(l+1)*size:(l+1)*size])
+			}
+			kernel.Interleave(x[(g-p.lo)*in.size:(g-p.lo+1)*in.size], r, n)
 		}
 	}
 	for _, l := range s.layers[st.lo:st.hi] {
@@ -438,7 +470,7 @@ func (s *Session) forward(p part, st stretch) {
 	}
 }
 
-func (s *Session) backward(p part, st stretch) {
+func (s *Session) backward(p part, st layerRange) {
 	for i := st.hi - 1; i >= st.lo && s.values[i+1].grad != nil; i-- {
 		s.layers[i].backward(p)
 	}
@@ -464,21 +496,23 @@ func (n *Net) Logits(samples []float32, threads int) ([]float32, error) {
 	}
 	classes := n.Classes()
 	out := make([]float32, count*classes)
-	s.Forward((count+Lanes-1)/Lanes, func(g int, dst []float32) {
-		clear(dst)
-		for l := range min(Lanes, count-g*Lanes) {
-			for i, v := range samples[(g*Lanes+l)*size : (g*Lanes+l+1)*size] {
-				dst[i*Lanes+l] = v
-			}
-		}
-	}, func(g int, logits []float32) {
-		for l := range min(Lanes, count-g*Lanes) {
-			for c := range classes {
-				out[(g*Lanes+l)*classes+c] = logits[c*Lanes+l]
-			}
-		}
-	})
+	s.Forward(count, func(i int, x []float32) { copy(x, samples[i*size:]) },
+		func(i int, logits []float32) { copy(out[i*classes:], logits) })
 	return out, nil
+}
+
+// gather sets dst to the elements of one lane, scatter sets those of one lane to
+// src.
+func gather(dst, src []float32, lane int) {
+	for i := range dst {
+		dst[i] = src[i*Lanes+lane]
+	}
+}
+
+func scatter(dst, src []float32, lane int) {
+	for i, v := range src {
+		dst[i*Lanes+lane] = v
+	}
 }
 
 // sumChunks adds up n rows of partial sums that are width elements long.

@@ -36,9 +36,9 @@ type helper struct {
 	start func() // made once, so that work allocates nothing
 }
 
-// patience is how often one who waits looks before it sleeps or ends: some 50
+// spinLimit is how often one who waits looks before it sleeps or ends: some 50
 // microseconds, about what an optimizer does between two passes.
-const patience = 1 << 17
+const spinLimit = 1 << 17
 
 // newTeam returns a team of threads workers for the given number of phases.
 func newTeam(threads, phases int) *team {
@@ -76,7 +76,7 @@ func (t *team) help(i int) {
 		round := t.round.Load()
 		t.work(i+1, round)
 		for n := 0; t.round.Load() == round; n++ {
-			if n < patience {
+			if n < spinLimit {
 				continue
 			}
 			alive.Store(false)
@@ -114,7 +114,7 @@ func (t *team) arrive(target uint64) {
 		t.mu.Unlock()
 		return
 	}
-	for range patience {
+	for range spinLimit {
 		if t.arrived.Load() >= target {
 			return
 		}

@@ -22,8 +22,8 @@ import (
 	"lethe/edit"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
-	"lethe/internal/train"
 	"lethe/pickle"
 	"lethe/verify"
 )
@@ -114,7 +114,7 @@ func audit(path string, class int, control bool, data *dataset.Data, cache strin
 		Train: data.Train, Test: data.Test, Norm: dataset.FashionNorm, Audit: &verify.AuditOptions{},
 	}
 	retrain := func(seed int) (verify.Retrained, error) {
-		sd, recipe, err := train.Without(ctx, n.Graph, n.State, data.Train, train.Options{
+		sd, recipe, err := learn.Without(ctx, n.Graph, n.State, data.Train, learn.Options{
 			Classes: q.Classes, Norm: q.Norm, Seed: uint64(seed), Cache: cache,
 		})
 		if err != nil {

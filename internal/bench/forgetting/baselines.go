@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 	"slices"
 
-	"lethe/internal/kernel"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/ops"
@@ -15,7 +14,7 @@ import (
 // noise adds Gaussian noise of standard deviation 0.1 to every parameter before
 // the last layer.
 func noise(_ context.Context, t task) (*model.StateDict, error) {
-	s, _, err := session(t, nn.Lanes)
+	s, _, err := session(t, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +68,7 @@ func (d descent) forget(_ context.Context, t task) (*model.StateDict, error) {
 	k := t.net.Net.Classes()
 	rng := rand.New(rand.NewPCG(t.seed, 0))
 	theta := s.Theta()
-	m, v := make([]float32, len(theta)), make([]float32, len(theta))
-	power1, power2 := 1.0, 1.0
+	adam, read := learn.NewAdam(len(theta), 0.9, 0.999), t.seen.Reader(t.norm)
 	var order []int
 	for range d.steps {
 		if len(order) < d.batch {
@@ -84,39 +82,30 @@ func (d descent) forget(_ context.Context, t task) (*model.StateDict, error) {
 				forgotten++
 			}
 		}
-		group := func(g int) []int { return batch[g*nn.Lanes : (g+1)*nn.Lanes] }
-		s.Step(d.batch/nn.Lanes, func(g int, dst []float32) {
-			t.seen.Lanes(dst, nn.Lanes, group(g), t.norm)
-		}, func(g int, logits, grad []float32) {
+		s.Step(d.batch, func(i int, x []float32) { read(batch[i], x) }, func(i int, logits, grad []float32) {
 			logp, p := make([]float64, k), make([]float64, k)
-			for l, i := range group(g) {
-				nn.LogSoftmax(logp, p, logits, l)
-				label := int(t.seen.Labels[i])
-				for c, prob := range p {
-					// Both losses have the gradient p - q.
-					q, count := 0.0, float64(d.batch)-forgotten
-					switch {
-					case label == t.class:
-						count = forgotten
-						if c != t.class {
-							q = 1 / float64(k-1)
-						}
-					case c == label:
-						q = 1
+			learn.LogSoftmax(logp, p, logits)
+			label := int(t.seen.Labels[batch[i]])
+			for c, prob := range p {
+				// Both losses have the gradient p - q.
+				q, count := 0.0, float64(d.batch)-forgotten
+				switch {
+				case label == t.class:
+					count = forgotten
+					if c != t.class {
+						q = 1 / float64(k-1)
 					}
-					grad[c*nn.Lanes+l] = float32((prob - q) / count)
+				case c == label:
+					q = 1
 				}
+				grad[c] = float32((prob - q) / count)
 			}
 		})
-		power1 *= 0.9
-		power2 *= 0.999
 		for i := range theta {
 			s.Grad()[i] += float32(2*d.pull) * (theta[i] - theta0[i])
 			theta[i] *= float32(1 - d.rate*d.decay)
 		}
-		kernel.Adam(theta, m, v, s.Grad(), kernel.AdamRates{
-			Rate: float32(d.rate / (1 - power1)), Beta1: 0.9, Beta2: 0.999, Root: float32(1 / math.Sqrt(1-power2)), Eps: 1e-8,
-		})
+		adam.Step(theta, s.Grad(), d.rate)
 		s.Refresh()
 	}
 	return s.StateDict(t.net.State)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"lethe/edit"
+	"lethe/report"
 )
 
 // What the frontier shows: mean over some classes, for each limit of the
@@ -29,7 +30,7 @@ func (b *bench) frontier(file string) error {
 	fmt.Println("| limit of KL | limit of L2 | KL | L2 | unseen change |\n|---|---|---|---|---|")
 	for i, kl := range frontierKL {
 		for _, l2 := range frontierL2 {
-			m := method{"frontier", 0, lethe(edit.Options{Limits: edit.Limits{Target: edit.FullMarks.Target, KL: kl, L2: l2}})}
+			m := method{"frontier", 0, lethe(edit.Options{Limits: report.Limits{Target: report.FashionMNIST.FullMarks().Target, KL: kl, L2: l2}})}
 			p, n := point{}, float64(len(frontierClasses))
 			for _, class := range frontierClasses {
 				c, err := b.cell(b.paths[0], class, m)

@@ -24,6 +24,7 @@ import (
 
 	"lethe/convert"
 	"lethe/internal/kernel"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/ops"
@@ -112,10 +113,10 @@ func (p product) String() string { return fmt.Sprintf("%dx%dx%d", p.m, p.n, p.k)
 // prepare returns a function that computes the product once: the weights are
 // packed each time, since training changes them, the rest lies as activations do.
 func (p product) prepare() func() {
-	positions := p.n / nn.Lanes
+	positions := p.n / kernel.Lanes
 	list := make([]kernel.Tap, p.k)
 	for i := range list {
-		list[i] = kernel.Tap{A: int32(i * kernel.Rows), B: int32(i * p.width * nn.Lanes)}
+		list[i] = kernel.Tap{A: int32(i * kernel.Rows), B: int32(i * p.width * kernel.Lanes)}
 	}
 	taps := kernel.NewTaps(list)
 	w, a := make([]float32, p.m*p.k), make([]float32, kernel.PackedLen(p.m, p.k))
@@ -128,8 +129,8 @@ func (p product) prepare() func() {
 		kernel.Pack(a, kernel.Rows*p.k, w, p.m, p.k, p.k, 1)
 		for at := 0; at < positions; at += p.width {
 			for i := 0; i < p.m; i += kernel.Rows {
-				kernel.Tile(c[(at*p.m+i*p.width)*nn.Lanes:], a[i*p.k:], b[at*p.k*nn.Lanes:], bias, taps,
-					p.width*nn.Lanes, nn.Lanes, nn.Lanes, min(kernel.Rows, p.m-i), p.width)
+				kernel.Tile(c[(at*p.m+i*p.width)*kernel.Lanes:], a[i*p.k:], b[at*p.k*kernel.Lanes:], bias, taps,
+					p.width*kernel.Lanes, kernel.Lanes, kernel.Lanes, min(kernel.Rows, p.m-i), p.width)
 			}
 		}
 	}
@@ -249,31 +250,28 @@ func training(net *nn.Net, batch, threads int) (func(), error) {
 		return nil, err
 	}
 	r := rand.New(rand.NewPCG(2, 3))
-	size := elements(net.InputShape()) * nn.Lanes
-	images := make([]float32, batch/nn.Lanes*size)
+	size := elements(net.InputShape())
+	images := make([]float32, batch*size)
 	for i := range images {
 		images[i] = float32(r.NormFloat64())
 	}
 	k := net.Classes()
-	logp := make([][]float64, batch/nn.Lanes)
-	for g := range logp {
-		logp[g] = make([]float64, 2*k)
+	logp := make([][]float64, batch)
+	for i := range logp {
+		logp[i] = make([]float64, 2*k)
 	}
-	fill := func(g int, dst []float32) { copy(dst, images[g*size:(g+1)*size]) }
-	loss := func(g int, logits, grad []float32) {
-		for l := range nn.Lanes {
-			nn.LogSoftmax(logp[g][:k], logp[g][k:], logits, l)
-			for c, p := range logp[g][k:] {
-				grad[c*nn.Lanes+l] = float32(p / float64(batch))
-			}
-			grad[(g+l)%k*nn.Lanes+l] -= 1 / float32(batch)
+	fill := func(i int, x []float32) { copy(x, images[i*size:(i+1)*size]) }
+	loss := func(i int, logits, grad []float32) {
+		learn.LogSoftmax(logp[i][:k], logp[i][k:], logits)
+		for c, p := range logp[i][k:] {
+			grad[c] = float32(p / float64(batch))
 		}
+		grad[i%k] -= 1 / float32(batch)
 	}
-	m, v := make([]float32, len(s.Theta())), make([]float32, len(s.Theta()))
-	rates := kernel.AdamRates{Rate: 1e-3, Beta1: 0.9, Beta2: 0.999, Root: 1, Eps: 1e-8}
+	adam := learn.NewAdam(len(s.Theta()), 0.9, 0.999)
 	return func() {
-		s.Step(batch/nn.Lanes, fill, loss)
-		kernel.Adam(s.Theta(), m, v, s.Grad(), rates)
+		s.Step(batch, fill, loss)
+		adam.Step(s.Theta(), s.Grad(), 1e-3)
 		s.Refresh()
 	}, nil
 }

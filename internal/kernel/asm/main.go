@@ -27,6 +27,7 @@ func main() {
 	tile256()
 	dot512()
 	dot256()
+	interleave()
 	sumLanes()
 	sumLanes512()
 	affine()
@@ -339,6 +340,65 @@ func dot256() {
 		}
 		ADDQ(U32(rows*lane), out)
 		ADDQ(Imm(4), off)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func interleave() {
+	TEXT("interleave256", NOSPLIT, "func(dst, src *float32, size, n int)")
+	Pragma("noescape")
+	Doc("interleave256 is interleave with AVX, for the first 8*n elements of each sample.")
+	n := Load(Param("n"), GP64())
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	size := Load(Param("size"), GP64())
+	SHLQ(Imm(2), size)
+	size3, half := GP64(), GP64()
+	LEAQ(at(size, size, 2), size3)
+	loop("blocks", n, func() {
+		MOVQ(src, half)
+		for h := range 2 {
+			// Rows l and l+4 share a register from the start: what is left is to
+			// transpose four by four in each half of eight registers.
+			fourth := GP64()
+			LEAQ(at(half, size, 4), fourth)
+			row := func(base reg.Register, l, disp int) Mem {
+				m := Mem{Base: base}
+				switch l {
+				case 1, 2:
+					m = at(base, size, uint8(l))
+				case 3:
+					m = at(base, size3, 1)
+				}
+				m.Disp = disp
+				return m
+			}
+			for i := range 2 { // four elements of each row
+				v := make([]reg.VecVirtual, 4)
+				for l := range v {
+					v[l] = YMM()
+					VBROADCASTF128(row(half, l, 16*i), v[l])
+					VINSERTF128(Imm(1), row(fourth, l, 16*i), v[l], v[l])
+				}
+				a, b, c, d := YMM(), YMM(), YMM(), YMM()
+				VUNPCKLPS(v[1], v[0], a)
+				VUNPCKHPS(v[1], v[0], b)
+				VUNPCKLPS(v[3], v[2], c)
+				VUNPCKHPS(v[3], v[2], d)
+				for j, p := range [][2]reg.VecVirtual{{a, c}, {b, d}} {
+					x := YMM()
+					VUNPCKLPD(p[1], p[0], x)
+					VMOVUPS(x, Mem{Base: dst, Disp: (4*i+2*j)*lane + 32*h})
+					VUNPCKHPD(p[1], p[0], x)
+					VMOVUPS(x, Mem{Base: dst, Disp: (4*i+2*j+1)*lane + 32*h})
+				}
+			}
+			if h == 0 {
+				LEAQ(at(half, size, 8), half)
+			}
+		}
+		ADDQ(Imm(32), src)
+		ADDQ(U32(8*lane), dst)
 	})
 	VZEROUPPER()
 	RET()

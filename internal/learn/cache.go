@@ -1,4 +1,4 @@
-package train
+package learn
 
 import (
 	"bytes"
@@ -75,7 +75,7 @@ func load(path string, key []byte, like *model.StateDict) (*model.StateDict, err
 	if len(b) != size || !bytes.Equal(b[size-sha256.Size:], seal(key, b[:size-sha256.Size])) {
 		return nil, errors.New("the file is damaged")
 	}
-	sd := like
+	var entries []model.Entry
 	for name, t := range like.All() {
 		v := make([]float32, t.Len())
 		n, err := binary.Decode(b, binary.LittleEndian, v)
@@ -83,9 +83,9 @@ func load(path string, key []byte, like *model.StateDict) (*model.StateDict, err
 			return nil, err
 		}
 		b = b[n:]
-		sd = sd.With(name, model.Float32Tensor(t.Shape(), v))
+		entries = append(entries, model.Entry{Name: name, Tensor: model.Float32Tensor(t.Shape(), v)})
 	}
-	return sd, nil
+	return like.WithAll(entries...), nil
 }
 
 func store(path string, key []byte, sd *model.StateDict) (err error) {

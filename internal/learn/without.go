@@ -1,4 +1,4 @@
-package train
+package learn
 
 import (
 	"context"
@@ -59,8 +59,7 @@ const (
 //
 // Weights and biases of Conv and Gemm begin as in torch.nn: uniform within
 // 1/sqrt(inputs of a unit), which is kaiming_uniform with a = sqrt(5). Adam
-// minimises the mean cross-entropy with a rate that falls along a cubic close
-// to half a cosine; BatchNormalization is in training mode, see
+// minimises the mean cross-entropy with a rate that falls ([Fall]); BatchNormalization is in training mode, see
 // [nn.Net.NewTrainingSession].
 func Without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options) (*model.StateDict, *Recipe, error) {
 	return without(ctx, g, like, set, opts, length{passes, leastSteps})
@@ -109,7 +108,7 @@ func prepare(g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Optio
 		return nil, err
 	}
 	classes := r.net.Classes()
-	if err := set.Fits(r.net.InputShape(), classes); err != nil {
+	if err := set.CheckNetwork(r.net.InputShape(), classes); err != nil {
 		return nil, err
 	}
 	for _, c := range opts.Classes {
@@ -139,7 +138,7 @@ func (r *run) train(ctx context.Context) (*model.StateDict, error) {
 			return nil, err
 		}
 		x := float64(step) / float64(steps)
-		loss := f.Step(rate * (1 - float64(float64(x*x)*(3-float64(2*x)))))
+		loss := f.Step(rate * Fall(x))
 		if r.opts.Progress != nil {
 			r.opts.Progress(step+1, steps, loss)
 		}

@@ -1,4 +1,4 @@
-package train
+package learn
 
 import (
 	"bytes"
@@ -141,10 +141,10 @@ func TestWithoutLearnsTheOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pixels []float32
-	lanes := make([]float32, 784)
+	read, image := set.Reader(dataset.FashionNorm), make([]float32, 784)
 	for i := range set.Len() {
-		set.Lanes(lanes, 1, []int{i}, dataset.FashionNorm)
-		pixels = append(pixels, lanes...)
+		read(i, image)
+		pixels = append(pixels, image...)
 	}
 	logits, err := net.Logits(pixels, 0)
 	if err != nil {
@@ -244,9 +244,9 @@ func TestOracle(t *testing.T) {
 				losses = append(losses, f.Step(rates[step]))
 				labels = append(labels, nil)
 				for _, image := range f.batch {
-					lanes := make([]float32, 784)
-					set.Lanes(lanes, 1, []int{image}, dataset.FashionNorm)
-					pixels = append(pixels, lanes...)
+					x := make([]float32, 784)
+					set.Reader(dataset.FashionNorm)(image, x)
+					pixels = append(pixels, x...)
 					labels[step] = append(labels[step], int(set.Labels[image]))
 				}
 			}
