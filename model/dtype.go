@@ -27,6 +27,16 @@ const (
 	Complex32
 	Complex64
 	Complex128
+
+	// Types of less than a byte. An element in memory is the low bits of a
+	// byte, of integers with the sign repeated above them; a file may pack them.
+	Uint2
+	Int2
+	Uint4
+	Int4
+	Float4E2M1FN
+	Float6E2M3FN
+	Float6E3M2FN
 )
 
 var dtypes = [...]struct {
@@ -55,6 +65,13 @@ var dtypes = [...]struct {
 	Complex32:      {"complex32", 4},
 	Complex64:      {"complex64", 8},
 	Complex128:     {"complex128", 16},
+	Uint2:          {"uint2", 1},
+	Int2:           {"int2", 1},
+	Uint4:          {"uint4", 1},
+	Int4:           {"int4", 1},
+	Float4E2M1FN:   {"float4_e2m1fn", 1},
+	Float6E2M3FN:   {"float6_e2m3fn", 1},
+	Float6E3M2FN:   {"float6_e3m2fn", 1},
 }
 
 // String returns PyTorch's name of the type, such as "float32".
@@ -65,7 +82,7 @@ func (d DType) String() string {
 	return dtypes[Invalid].name
 }
 
-// Size returns the bytes of one element; 0 for [Invalid].
+// Size returns the bytes that one element has in memory; 0 for [Invalid].
 func (d DType) Size() int {
 	if int(d) < len(dtypes) {
 		return dtypes[d].size

@@ -122,11 +122,11 @@ func (s *scanner) scan(b []byte, offset int64, message protoreflect.MessageDescr
 	for len(b) > 0 {
 		num, wire, tag := protowire.ConsumeTag(b)
 		if tag < 0 {
-			return brokenAt(offset, protowire.ParseError(tag))
+			return brokenAt(offset, "no whole protobuf field begins here: %v", protowire.ParseError(tag))
 		}
 		size := protowire.ConsumeFieldValue(num, wire, b[tag:])
 		if size < 0 {
-			return brokenAt(offset, protowire.ParseError(size))
+			return brokenAt(offset, "no whole protobuf field begins here: %v", protowire.ParseError(size))
 		}
 		s.fields++
 		if fd := message.Fields().ByNumber(num); fd != nil && wire == protowire.BytesType {
@@ -147,10 +147,6 @@ func (s *scanner) scan(b []byte, offset int64, message protoreflect.MessageDescr
 		offset += int64(tag + size)
 	}
 	return nil
-}
-
-func brokenAt(offset int64, err error) error {
-	return &model.FormatError{Format: "onnx", Offset: offset, Reason: fmt.Sprintf("no whole protobuf field begins here: %v", err)}
 }
 
 func decodeHead(m *pb.Model) (*Metadata, error) {

@@ -58,3 +58,9 @@ func Golden(t testing.TB, path string, b []byte, update bool) {
 		t.Errorf("%s is not what this test makes (%v); run it with -update", path, err)
 	}
 }
+
+// SameFile reports whether a file holds exactly b.
+func SameFile(path string, b []byte) bool {
+	got, err := os.ReadFile(path)
+	return err == nil && bytes.Equal(got, b)
+}
