@@ -159,6 +159,7 @@ func is(number int, f field) bool { return f.number == number && f.wire == wireB
 // Numbers of the fields of the messages around tensors.
 const (
 	modelGraph     = 7
+	modelOpsets    = 8
 	modelTraining  = 20
 	modelFunctions = 25
 	functionNode   = 7
@@ -423,7 +424,7 @@ func (m *Metadata) read(s *scan, f field) (err error) {
 		m.ProducerVersion, err = s.text(f)
 	case is(6, f):
 		m.DocString, err = s.text(f)
-	case is(8, f):
+	case is(modelOpsets, f):
 		var domain string
 		var version int64
 		err = s.walk(f, func(f field) (err error) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"lethe/model"
 )
@@ -17,6 +18,7 @@ type ExternalFile struct {
 	Location string // relative to the model's folder, with slashes
 	Size     int64
 	r        io.ReaderAt
+	mu       sync.Mutex
 	storages map[span]*model.Storage // by range: tensors over the same bytes are tied
 }
 
@@ -55,7 +57,7 @@ func (s *scan) locate() error {
 			if err != nil {
 				return fmt.Errorf("the data of %q is in another file: %w", t.name, err)
 			}
-			file = &ExternalFile{location, size, r, map[span]*model.Storage{}}
+			file = &ExternalFile{Location: location, Size: size, r: r, storages: map[span]*model.Storage{}}
 			opened[location] = file
 			s.file.outside = append(s.file.outside, file)
 		}
@@ -148,6 +150,8 @@ func (s *scan) storage(t *tensorProto) (*model.Storage, error) {
 		if at.len() != size {
 			return nil, short(at.len())
 		}
+		t.place.file.mu.Lock()
+		defer t.place.file.mu.Unlock()
 		if st := t.place.file.storages[at]; st != nil && st.Size() == inMemory {
 			return st, nil
 		}
