@@ -46,6 +46,7 @@ func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (
 		}
 		return spool(ctx, "standard input", stdin, limit)
 	}
+	tidyAround(path, false) // or it may be of a group that a killed process left half done
 	f, err := await(ctx, func() (*os.File, error) { return os.Open(path) })
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

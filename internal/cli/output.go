@@ -3,14 +3,12 @@ package cli
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"lethe/internal/registry"
 )
@@ -31,6 +29,10 @@ type Outputs struct {
 	link   func(old, name string) error // os.Link; some file systems have none
 	remote *remote                      // the model in a registry that some of the outputs are files of, or nil
 	result result
+	step   func() // is called after each step of Commit, for tests
+
+	journals     []*os.File // locked; see journal
+	journalPaths []string
 }
 
 type output struct {
@@ -39,9 +41,11 @@ type output struct {
 	name   string      // in a model in a registry; "" elsewhere and for its checkpoint
 	pushed bool        // it is a file of a model in a registry
 	old    fs.FileInfo // what it replaces, or nil
-	temp   string      // path of the staged file until it gets its place
+	temp   string      // path of the staged file; "" if it has none
 	file   *os.File    // the staged file, open
-	backup string      // second name of the replaced file during Commit
+	next   string      // second path of the staged file, on its way to final
+	backup string      // second path of the replaced file during Commit
+	saved  bool        // there is a backup
 	placed bool        // the new file is at final
 }
 
@@ -51,7 +55,12 @@ type output struct {
 // force), that is one of the inputs, that is another of the outputs, that is no
 // regular file, or whose folder cannot be written to.
 func NewOutputs(ctx context.Context, stdout io.Writer, force bool, inputs []string, paths ...string) (*Outputs, error) {
-	o := &Outputs{stdout: stdout, force: force, link: os.Link}
+	o := &Outputs{stdout: stdout, force: force, link: os.Link, step: func() {}}
+	for _, path := range paths {
+		if path != "" && path != "-" && !registry.IsReference(path) {
+			tidyAround(path, true)
+		}
+	}
 	for _, path := range paths {
 		if path == "" {
 			continue
@@ -97,6 +106,21 @@ func NewOutputs(ctx context.Context, stdout io.Writer, force bool, inputs []stri
 		}
 	}
 	return o, nil
+}
+
+// tidyAround is tidy for the folder in which the file at path is, symbolic links
+// followed.
+func tidyAround(path string, temps bool) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err == nil {
+		tidy(dir, temps)
+	}
 }
 
 // resolve finds where path leads and what is there.
@@ -160,17 +184,21 @@ func (f *output) create() error {
 		}
 	}
 	path := beside(dir)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	file, err := createLocked(path, mode)
 	if err != nil {
 		return fmt.Errorf("cannot write %s: cannot make a file in the folder %s: %w", f.path, dir, cause(err))
 	}
 	f.file, f.temp = file, path
+	if f.final == "" {
+		// It needs no name. Where an open file may be removed, even a kill
+		// leaves nothing behind.
+		if os.Remove(path) == nil {
+			f.temp = ""
+		}
+		return nil
+	}
+	f.next, f.backup = beside(dir), beside(dir)
 	return nil
-}
-
-// beside returns the name of a file in dir that does not exist.
-func beside(dir string) string {
-	return filepath.Join(dir, ".lethe-"+strings.ToLower(rand.Text())+".tmp")
 }
 
 // discard removes what is not in its final place.
@@ -179,12 +207,16 @@ func (f *output) discard() {
 		f.file.Close()
 		f.file = nil
 	}
-	for _, path := range []*string{&f.temp, &f.backup} {
-		if *path != "" {
-			os.Remove(*path)
-			*path = ""
-		}
+	if f.temp != "" {
+		os.Remove(f.temp)
 	}
+	if f.next != "" {
+		os.Remove(f.next)
+	}
+	if f.saved {
+		os.Remove(f.backup)
+	}
+	f.temp, f.next, f.backup, f.saved = "", "", "", false
 }
 
 // find returns the output that was announced as path, or nil.
@@ -291,13 +323,8 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 			panic(fmt.Sprintf("cli: output %q is announced but not staged", f.path))
 		}
 	}
-	for _, f := range o.files {
-		if f.final == "" {
-			continue
-		}
-		if err := f.place(o.force, o.link); err != nil {
-			return fmt.Errorf("cannot write %s: %w", f.path, cause(err))
-		}
+	if err := o.place(); err != nil {
+		return err
 	}
 	for _, f := range o.files {
 		if f.final != "" || f.pushed {
@@ -317,6 +344,7 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	o.closeJournals()
 	for _, f := range o.files {
 		if f.final == "" {
 			continue
@@ -331,25 +359,64 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 	return nil
 }
 
-// place gives the staged file its final name.
-func (f *output) place(force bool, link func(old, name string) error) error {
+// place gives the staged files their final names. All that can be done before is
+// done before, so that the renamings follow at once.
+func (o *Outputs) place() error {
+	var files []*output
+	for _, f := range o.files {
+		if f.final != "" {
+			files = append(files, f)
+		}
+	}
+	if err := o.openJournals(files); err != nil {
+		return fmt.Errorf("cannot write a journal of the outputs: %w", cause(err))
+	}
+	for _, f := range files {
+		if err := f.ready(o); err != nil {
+			return fmt.Errorf("cannot write %s: %w", f.path, cause(err))
+		}
+	}
+	for _, f := range files {
+		if err := f.place(o); err != nil {
+			return fmt.Errorf("cannot write %s: %w", f.path, cause(err))
+		}
+		o.step()
+	}
+	return nil
+}
+
+// ready does what goes before place.
+func (f *output) ready(o *Outputs) error {
 	if f.old != nil {
 		if err := f.file.Chmod(f.old.Mode().Perm()); err != nil {
 			return err
 		}
 	}
-	// An open file cannot be renamed everywhere.
-	if err := f.file.Close(); err != nil {
-		return err
-	}
-	if force {
-		if backup := beside(filepath.Dir(f.final)); link(f.final, backup) == nil {
-			f.backup = backup
+	// An open file cannot be renamed everywhere; where it can, it is locked.
+	if !canLock {
+		if err := f.file.Close(); err != nil {
+			return err
 		}
-	} else {
+	}
+	if o.force {
+		f.saved = o.link(f.final, f.backup) == nil
+		o.step()
+		if o.link(f.temp, f.next) != nil { // no hard links here
+			f.next = ""
+		}
+		o.step()
+	}
+	return nil
+}
+
+// place gives the staged file its final name.
+func (f *output) place(o *Outputs) error {
+	from := &f.temp
+	switch {
+	case !o.force:
 		// A second name for the staged file fails if the first is taken, at
 		// any moment; renaming would replace the file that has it.
-		err := link(f.temp, f.final)
+		err := o.link(f.temp, f.final)
 		if err == nil {
 			f.placed = true
 			return nil
@@ -368,20 +435,22 @@ func (f *output) place(force bool, link func(old, name string) error) error {
 		if err != nil {
 			return err
 		}
+	case f.next != "":
+		from = &f.next // and temp stays, to tell the new file from others
 	}
-	if err := os.Rename(f.temp, f.final); err != nil {
+	if err := os.Rename(*from, f.final); err != nil {
 		return err
 	}
-	f.placed, f.temp = true, ""
+	f.placed, *from = true, ""
 	return nil
 }
 
 // takeBack undoes place.
 func (f *output) takeBack() {
 	switch {
-	case f.backup != "" && f.placed:
+	case f.saved && f.placed:
 		if os.Rename(f.backup, f.final) == nil {
-			f.backup = ""
+			f.saved = false
 		}
 	case f.placed && f.old == nil:
 		os.Remove(f.final)
@@ -391,6 +460,7 @@ func (f *output) takeBack() {
 
 // Discard removes every temporary file. After Commit it does nothing.
 func (o *Outputs) Discard() {
+	o.closeJournals()
 	for _, f := range o.files {
 		f.discard()
 	}

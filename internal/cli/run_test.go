@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"reflect"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +25,10 @@ import (
 // TestMain lets the test binary stand in for a command: its Main waits for a
 // signal and says what it saw.
 func TestMain(m *testing.M) {
+	if os.Getenv("LETHE_TEST_COMMAND") == "commit" {
+		last, _ := strconv.Atoi(os.Getenv("LETHE_TEST_LAST"))
+		os.Exit(commitAndDie(os.Getenv("LETHE_TEST_FORCE") == "true", last))
+	}
 	if os.Getenv("LETHE_TEST_COMMAND") == "wait" {
 		os.Exit(Main(func(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 			app := &urfave.App{Name: "wait", Action: func(c *urfave.Context) error {
