@@ -58,6 +58,14 @@ func check(g *graph.Graph, sd *model.StateDict) (*checked, error) {
 			return nil, broken(member, "the name is taken by another node or is not UTF-8")
 		}
 		nodes[n.Name] = true
+		if !defaultDomain(n.Domain) || n.Overload != "" {
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("operator %q of domain %q, overload %q (node %q)", n.Op, n.Domain, n.Overload, n.Name)}
+		}
+		for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
+			if n.Attrs[name].Ref() != "" {
+				return nil, &model.UnsupportedError{What: fmt.Sprintf("attribute %q of node %q refers to a function's attribute", name, n.Name)}
+			}
+		}
 		op, ok := operators[n.Op]
 		if !ok {
 			return nil, &model.UnsupportedError{

@@ -54,16 +54,20 @@ func ExampleDecode() {
 		return
 	}
 
-	g, sd, meta, err := onnxio.Decode(bytes.NewReader(file.Bytes()), int64(file.Len()), onnxio.DecodeOptions{})
+	f, err := onnxio.Decode(bytes.NewReader(file.Bytes()), int64(file.Len()), onnxio.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%s by %s, opset %d\n", g.Name, meta.Producer, meta.Opset)
+	if g, err = f.Graph(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s by %s, opset %d\n", g.Name, f.Metadata().Producer, g.Opset(""))
 	for _, n := range g.Nodes {
 		fmt.Println(n.Op, n.Inputs, n.Outputs)
 	}
-	weight, err := sd.Get("fc.weight").Float32s()
+	weight, err := f.StateDict().Get("fc.weight").Float32s()
 	fmt.Println(weight, err)
 	// Output:
 	// classifier by lethe, opset 17

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"unicode/utf8"
 
 	"lethe/model"
 )
@@ -85,14 +86,17 @@ type scan struct {
 	opens func(string) (io.ReaderAt, int64, error)
 }
 
-// Read reads the structure of a model of any operators, opsets and element
+// Decode reads the structure of a model of any operators, opsets and element
 // types; tensor data stays in r and in the files outside. Broken bytes are a
 // [model.FormatError], sparse initializers a [model.UnsupportedError], excesses
 // a [model.LimitError].
-func Read(r io.ReaderAt, size int64, opts Options) (*File, error) {
+func Decode(r io.ReaderAt, size int64, opts Options) (*File, error) {
 	limits := opts.Limits.orDefault()
 	if size > limits.Bytes {
 		return nil, &model.LimitError{What: "size of the onnx file in bytes", Got: uint64(size), Limit: uint64(limits.Bytes)}
+	}
+	if size < 0 {
+		return nil, brokenAt(0, "a file of %d bytes", size)
 	}
 	f := &File{r: r, size: size, limits: limits}
 	s := scan{w: &wire{r: r, size: size, limit: limits.Fields}, file: f, ends: map[string]bool{}, opens: opts.External}
@@ -219,8 +223,8 @@ func (s *scan) graph(message field, main bool) error {
 		case is(graphWeights, f):
 			t, err := s.tensor(f)
 			if err == nil && main {
-				if t.name == "" {
-					return broken("", "an initializer has no name")
+				if t.name == "" || !utf8.ValidString(t.name) {
+					return broken("", "an initializer has no name, or one that is not UTF-8: %q", t.name)
 				}
 				s.file.weights = append(s.file.weights, t)
 			}
@@ -270,7 +274,7 @@ func (s *scan) node(message field, main bool) error {
 		}
 		return err
 	})
-	if err == nil && constant != nil && op == "Constant" && defaultDomain(domain) && output != "" {
+	if err == nil && constant != nil && op == "Constant" && defaultDomain(domain) && output != "" && utf8.ValidString(output) {
 		constant.name, constant.constant = output, true
 		s.file.weights = append(s.file.weights, constant)
 	}
@@ -444,6 +448,9 @@ func (m *Metadata) read(s *scan, f field) (err error) {
 		if e, err = s.entry(f); err == nil {
 			if m.Props == nil {
 				m.Props = map[string]string{}
+			}
+			if _, twice := m.Props[e.key]; twice {
+				return broken("", "metadata property %q occurs twice", e.key)
 			}
 			m.Props[e.key] = e.value
 		}

@@ -33,7 +33,7 @@ func folder(dir string) func(string) (io.ReaderAt, int64, error) {
 }
 
 func read(b []byte, dir string) (*onnxio.File, error) {
-	return onnxio.Read(bytes.NewReader(b), int64(len(b)), onnxio.Options{External: folder(dir)})
+	return onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.Options{External: folder(dir)})
 }
 
 // models calls f for every model of testdata/models.

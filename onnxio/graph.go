@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"lethe/graph"
 	"lethe/model"
@@ -62,32 +63,45 @@ func (f *File) Graph() (*graph.Graph, error) {
 	return g, f.judge(g)
 }
 
-// judge checks the whole of a graph.
+// judge checks the whole of a graph and sorts it.
 func (f *File) judge(g *graph.Graph) error {
+	made := map[string]bool{}
+	for _, v := range g.Inputs {
+		made[v.Name] = true
+	}
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		if n.Domain == "" && g.Opsets[""] == 0 {
+			return broken("", "the default operator set is not imported")
+		}
+		for _, out := range n.Outputs {
+			if out != "" && (made[out] || f.state.Get(out) != nil) {
+				return broken(nodeName(n), "the name %q is already taken", out)
+			}
+			made[out] = true
+		}
+	}
 	if err := g.Sort(); err != nil {
 		return err
 	}
 	if err := g.Check(); err != nil {
 		return err
 	}
-	for _, n := range g.Nodes {
-		if n.Domain == "" && g.Opsets[""] == 0 {
-			return broken("", "the default operator set is not imported")
-		}
-	}
-	if v := g.Opsets[""]; v < 0 || v > newestOpset {
+	if v := g.Opsets[""]; v > newestOpset {
 		return &model.UnsupportedError{What: fmt.Sprintf("onnx opset %d", v), Advice: fmt.Sprintf("opsets up to %d are supported", newestOpset)}
 	}
-	stringTensors := map[string]bool{}
+	held := map[string]bool{}
 	for _, name := range f.strings {
-		stringTensors[name] = true
+		held[name] = true
 	}
 	for _, name := range g.Weights() {
 		switch {
-		case stringTensors[name]:
+		case held[name]:
 			return &model.UnsupportedError{What: fmt.Sprintf("initializer %q holds strings, and the network reads it", name)}
+		case f.state.Get(name) == nil && slices.ContainsFunc(g.Outputs, func(v graph.Value) bool { return v.Name == name }):
+			return broken("output "+name, "no node makes it")
 		case f.state.Get(name) == nil:
-			return broken("", "%q is read, but neither an earlier node makes it nor is it an initializer", name)
+			return broken("", "%q is neither made by an earlier node nor a weight", name)
 		}
 	}
 	return nil
@@ -418,16 +432,15 @@ func (d *decoder) value(x field, to *[]graph.Value) error {
 // typeProto reads a type. Sizes that have no name get one from the value's.
 func (d *decoder) typeProto(x field, value string) (t graph.Type, err error) {
 	elem := func(x field, number int) (e *graph.Type, err error) {
-		err = d.walk(x, func(x field) error {
+		err = d.walk(x, func(x field) (err error) {
 			switch {
 			case is(number, x):
-				inner, err := d.typeProto(x, value)
-				e = &inner
-				return err
+				e = new(graph.Type)
+				*e, err = d.typeProto(x, value)
 			case number == 2 && x.number == 1 && x.wire == wireVarint: // the keys of a map
-				t.DType = dtypeOf(x.bits)
+				t.DType, err = dtypeOf(x.bits, value)
 			}
-			return nil
+			return err
 		})
 		return e, err
 	}
@@ -440,7 +453,7 @@ func (d *decoder) typeProto(x field, value string) (t graph.Type, err error) {
 			return d.walk(x, func(x field) (err error) {
 				switch {
 				case x.number == 1 && x.wire == wireVarint:
-					t.DType = dtypeOf(x.bits)
+					t.DType, err = dtypeOf(x.bits, value)
 				case is(2, x):
 					t.Shape, err = d.shape(x, value)
 				}
@@ -463,13 +476,17 @@ func (d *decoder) typeProto(x field, value string) (t graph.Type, err error) {
 	return t, err
 }
 
-// dtypeOf returns an element type, Invalid if it is not known: the elements of
-// values are the business of the operators.
-func dtypeOf(number uint64) model.DType {
-	if number < uint64(len(elementTypes)) {
-		return elementTypes[number].dtype
+// dtypeOf returns the element type of a value, Invalid for strings and for one
+// that the file leaves open.
+func dtypeOf(number uint64, value string) (model.DType, error) {
+	if number == 0 {
+		return model.Invalid, nil
 	}
-	return model.Invalid
+	t, err := typeOf(number, value)
+	if err != nil {
+		return model.Invalid, err
+	}
+	return t.dtype, nil
 }
 
 func (d *decoder) shape(x field, value string) (graph.Shape, error) {

@@ -71,10 +71,10 @@ var patches = []struct {
 	{"opset twice", malformed, "imported twice", func(m *pb.Model) {
 		m.OpsetImport = append(m.OpsetImport, &pb.OperatorSetId{Domain: "ai.onnx", Version: 17})
 	}},
-	{"functions", unsupported, "functions", func(m *pb.Model) { m.Functions = [][]byte{{}} }},
-	{"training information", unsupported, "training information", func(m *pb.Model) { m.TrainingInfo = [][]byte{{}} }},
+	{"functions", ok, "", func(m *pb.Model) { m.Functions = [][]byte{{}} }},
+	{"training information", ok, "", func(m *pb.Model) { m.TrainingInfo = [][]byte{{}} }},
 	{"sparse initializer", unsupported, "sparse", func(m *pb.Model) { m.Graph.SparseInitializer = [][]byte{{}} }},
-	{"quantization", unsupported, "quantized", func(m *pb.Model) { m.Graph.QuantizationAnnotation = [][]byte{{}} }},
+	{"quantization", ok, "", func(m *pb.Model) { m.Graph.QuantizationAnnotation = [][]byte{{}} }},
 	{"metadata property twice", malformed, `"k" occurs twice`, func(m *pb.Model) {
 		m.MetadataProps = []*pb.StringStringEntry{{Key: "k"}, {Key: "k"}}
 	}},
@@ -84,11 +84,11 @@ var patches = []struct {
 	{"input without a type", unsupported, `"input input" is no tensor`, func(m *pb.Model) { m.Graph.Input[0].Type = nil }},
 	{"input that is no tensor", unsupported, "no tensor", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType = nil }},
 	{"input without a shape", unsupported, "of a known shape", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.Shape = nil }},
-	{"input without an element type", malformed, "no element type", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = 0 }},
+	{"input without an element type", unsupported, "of type invalid", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = 0 }},
 	{"input of integers", unsupported, "of type int64", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = pb.Tensor_INT64 }},
-	{"input of strings", unsupported, "element type STRING", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = pb.Tensor_STRING }},
+	{"input of strings", unsupported, "of type invalid", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = pb.Tensor_STRING }},
 	{"input of an unknown type", unsupported, "element type 99", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = 99 }},
-	{"negative size", malformed, "size -1, outside", func(m *pb.Model) { inputDim(m, 0, -1) }},
+	{"size -1, which stands for any", ok, "", func(m *pb.Model) { inputDim(m, 0, -1) }},
 	{"enormous size", malformed, "size 9223372036854775807", func(m *pb.Model) { inputDim(m, 3, math.MaxInt64) }},
 	{"unknown size", unsupported, "axis 3 has no fixed size", func(m *pb.Model) {
 		m.Graph.Input[0].Type.TensorType.Shape.Dim[3].Value = nil
@@ -120,17 +120,17 @@ var patches = []struct {
 	{"value made twice", malformed, `"block1.0" is already taken`, func(m *pb.Model) { m.Graph.Node[2].Output[0] = "block1.0" }},
 	{"value named as a weight", malformed, `"fc.bias" is already taken`, func(m *pb.Model) { m.Graph.Node[2].Output[0] = "fc.bias" }},
 	{"value named as the input", malformed, `"input" is already taken`, func(m *pb.Model) { m.Graph.Node[2].Output[0] = "input" }},
-	{"cycle", malformed, `"block2.0" is neither`, func(m *pb.Model) { m.Graph.Node[0].Input[0] = "block2.0" }},
-	{"reads itself", malformed, `"block1.2" is neither`, func(m *pb.Model) { m.Graph.Node[2].Input[0] = "block1.2" }},
-	{"reversed", malformed, "is neither", func(m *pb.Model) { slices.Reverse(m.Graph.Node) }},
+	{"cycle", malformed, "what it makes itself", func(m *pb.Model) { m.Graph.Node[0].Input[0] = "block2.0" }},
+	{"reads itself", malformed, "what it makes itself", func(m *pb.Model) { m.Graph.Node[2].Input[0] = "block1.2" }},
+	{"reversed", ok, "", func(m *pb.Model) { slices.Reverse(m.Graph.Node) }},
 	{"required input left out", malformed, `"" is neither`, func(m *pb.Model) { m.Graph.Node[0].Input[1] = "" }},
 	{"optional input left out", ok, "", func(m *pb.Model) { m.Graph.Node[0].Input[2] = "" }},
 	{"too few inputs", malformed, "1 inputs, not 2 to 3", func(m *pb.Model) { m.Graph.Node[0].Input = m.Graph.Node[0].Input[:1] }},
 	{"too many inputs", malformed, "2 inputs, not 1 to 1", func(m *pb.Model) {
 		m.Graph.Node[2].Input = append(m.Graph.Node[2].Input, "input")
 	}},
-	{"no output", malformed, "has no output", func(m *pb.Model) { m.Graph.Node[2].Output = nil }},
-	{"output left out", malformed, "has no output", func(m *pb.Model) { m.Graph.Node[2].Output[0] = "" }},
+	{"no output", malformed, `"block1.2" is neither`, func(m *pb.Model) { m.Graph.Node[2].Output = nil }},
+	{"output left out", malformed, `"block1.2" is neither`, func(m *pb.Model) { m.Graph.Node[2].Output[0] = "" }},
 	{"indices of a pool", unsupported, "2 outputs of MaxPool", func(m *pb.Model) {
 		m.Graph.Node[3].Output = append(m.Graph.Node[3].Output, "indices")
 	}},
@@ -141,11 +141,10 @@ var patches = []struct {
 	}},
 	{"control characters in an operator", unsupported, `"\x1b[2J"`, func(m *pb.Model) {
 		m.Graph.Node[2].OpType = "\x1b[2J"
-		set(m, 2, &pb.Attribute{Name: "body", Type: pb.Attribute_GRAPH})
 	}},
 	{"control characters in a value", malformed, `\x1b[2J`, func(m *pb.Model) { m.Graph.Node[2].Input[0] = "\x1b[2J" }},
 	{"control characters in a weight", unsupported, `\x1b[2J`, func(m *pb.Model) {
-		m.Graph.Initializer[1].Name, m.Graph.Initializer[1].DataType = "\x1b[2J", pb.Tensor_STRING
+		m.Graph.Initializer[1].Name, m.Graph.Initializer[1].DataType = "\x1b[2J", 99
 	}},
 	{"control characters in an attribute", unsupported, `auto_pad "\x1b[2J"`, func(m *pb.Model) {
 		set(m, 0, &pb.Attribute{Name: "auto_pad", Type: pb.Attribute_STRING, S: []byte("\x1b[2J")})
@@ -165,8 +164,8 @@ var patches = []struct {
 	{"floats for a list", malformed, "strides is FLOATS, not INTS", func(m *pb.Model) {
 		set(m, 0, &pb.Attribute{Name: "strides", Type: pb.Attribute_FLOATS, Floats: []float32{1, 1}})
 	}},
-	{"graph as an attribute", unsupported, "of type GRAPH", func(m *pb.Model) { set(m, 0, &pb.Attribute{Name: "body", Type: pb.Attribute_GRAPH}) }},
-	{"attribute of an unknown type", unsupported, "of type 99", func(m *pb.Model) { set(m, 0, &pb.Attribute{Name: "body", Type: 99}) }},
+	{"graph as an attribute that is not there", malformed, "GRAPH has 0 values", func(m *pb.Model) { set(m, 0, &pb.Attribute{Name: "body", Type: pb.Attribute_GRAPH}) }},
+	{"attribute of an unknown type", unsupported, "attribute type 99", func(m *pb.Model) { set(m, 0, &pb.Attribute{Name: "body", Type: 99}) }},
 	{"attribute of a function", unsupported, "function's attribute", func(m *pb.Model) {
 		set(m, 0, &pb.Attribute{Name: "group", Type: pb.Attribute_INT, RefAttrName: "g"})
 	}},
@@ -216,7 +215,7 @@ var patches = []struct {
 	{"product that wraps to 0", malformed, "more elements than an int", func(m *pb.Model) {
 		m.Graph.Initializer[1].Dims = []int64{1 << 32, 1 << 32}
 	}},
-	{"bytes that wrap to 4", malformed, "but there are 4 bytes", func(m *pb.Model) { m.Graph.Initializer[1].Dims = []int64{1<<62 + 1} }},
+	{"bytes that wrap to 4", malformed, "more bytes than an int", func(m *pb.Model) { m.Graph.Initializer[1].Dims = []int64{1<<62 + 1} }},
 	{"strides that overflow beside a 0", malformed, "initializer block1.0.bias", func(m *pb.Model) {
 		t := m.Graph.Initializer[1]
 		t.Dims, t.RawData = []int64{0, 1 << 62, 3}, nil
@@ -240,20 +239,37 @@ var patches = []struct {
 	{"typed data of another type", malformed, "the list of another type", func(m *pb.Model) {
 		m.Graph.Initializer[1].RawData, m.Graph.Initializer[1].Int64Data = nil, []int64{1}
 	}},
-	{"float16 in a typed list", unsupported, "float16 elements outside raw_data", func(m *pb.Model) {
+	{"float16 without elements", malformed, "but there are 0 bytes", func(m *pb.Model) {
 		m.Graph.Initializer[1].RawData, m.Graph.Initializer[1].DataType = nil, pb.Tensor_FLOAT16
 	}},
 	{"weight in float64", unsupported, `"block1.0.bias" of type float64`, func(m *pb.Model) {
 		m.Graph.Initializer[1].RawData, m.Graph.Initializer[1].DataType = make([]byte, 8), pb.Tensor_DOUBLE
 	}},
 	{"weight of integers", unsupported, `"block1.0.bias" of type int32`, func(m *pb.Model) { m.Graph.Initializer[1].DataType = pb.Tensor_INT32 }},
-	{"weight of strings", unsupported, "element type STRING", func(m *pb.Model) { m.Graph.Initializer[1].DataType = pb.Tensor_STRING }},
+	{"weight of strings", unsupported, "holds strings", func(m *pb.Model) { m.Graph.Initializer[1].DataType = pb.Tensor_STRING }},
 	{"weight without a type", malformed, "no element type", func(m *pb.Model) { m.Graph.Initializer[1].DataType = 0 }},
-	{"external data", unsupported, `external data of initializer "block1.0.bias"`, func(m *pb.Model) {
+	{"external data that a flag does not announce", ok, "", func(m *pb.Model) {
 		m.Graph.Initializer[1].ExternalData = [][]byte{{}}
 	}},
-	{"external data by flag", unsupported, "external data", func(m *pb.Model) { m.Graph.Initializer[1].DataLocation = 1 }},
+	{"external data and raw data", malformed, "in the model and in another file", func(m *pb.Model) { m.Graph.Initializer[1].DataLocation = 1 }},
+	{"external data without a location", malformed, "no location", func(m *pb.Model) { outside(m) }},
+	{"external data where there is none", unsupported, `"block1.0.bias" is in another file, "x"`, func(m *pb.Model) { outside(m, "location", "x") }},
+	{"external data above the folder", malformed, "no path inside", func(m *pb.Model) { outside(m, "location", "a/../../x") }},
+	{"external data at the root", malformed, "no path inside", func(m *pb.Model) { outside(m, "location", "/etc/passwd") }},
+	{"external data in another way of writing", malformed, "no path inside", func(m *pb.Model) { outside(m, "location", `..\x`) }},
+	{"external data on a drive", malformed, "no path inside", func(m *pb.Model) { outside(m, "location", "C:x") }},
+	{"external data with a key twice", malformed, `"location" twice`, func(m *pb.Model) { outside(m, "location", "x", "location", "y") }},
 	{"segment", unsupported, "segments", func(m *pb.Model) { m.Graph.Initializer[1].Segment = []byte{} }},
+}
+
+// outside puts the elements of an initializer into another file.
+func outside(m *pb.Model, pairs ...string) {
+	t := m.Graph.Initializer[1]
+	t.RawData, t.DataLocation = nil, 1
+	for i := 0; i < len(pairs); i += 2 {
+		e := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), pairs[i])
+		t.ExternalData = append(t.ExternalData, protowire.AppendString(protowire.AppendTag(e, 2, protowire.BytesType), pairs[i+1]))
+	}
 }
 
 func inputDim(m *pb.Model, axis int, size int64) {
@@ -344,7 +360,7 @@ func rawBytes(good []byte) []struct {
 		{"field number 0", malformed, []byte{0x00, 0x00}},
 		{"reserved wire type", malformed, []byte{0x0f}},
 		{"graph that is a number", malformed, []byte{0x38, 0x01}},
-		{"string that is not UTF-8", malformed, append(slices.Clone(good), 0x12, 0x01, 0xff)},
+		{"documentation that is not UTF-8", ok, append(slices.Clone(good), 0x12, 0x01, 0xff)},
 		{"packed list cut inside a number", malformed, append(slices.Clone(good), graph([]byte{0x2a, 0x03, 0x0a, 0x01, 0x80})...)},
 		{"a million nodes of two bytes", limited, graph(bytes.Repeat(append(node, 0), 1<<20))},
 		{"a million dimensions of one byte", limited, graph(protowire.AppendBytes([]byte{0x2a}, protowire.AppendBytes([]byte{0x0a}, make([]byte, 1<<20))))},
@@ -383,7 +399,7 @@ func TestDecodeLimits(t *testing.T) {
 		{"one byte less", onnxio.Limits{Bytes: int64(len(b)) - 1}, limited},
 		{"few fields", onnxio.Limits{Fields: 10}, limited},
 	} {
-		_, _, _, err := onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.DecodeOptions{Limits: c.limits})
+		_, err := onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.Options{Limits: c.limits})
 		if class(err) != c.expect {
 			t.Errorf("%s: %v, want %s", c.name, err, c.expect)
 		}
@@ -395,13 +411,13 @@ type brokenReader struct{}
 func (brokenReader) ReadAt([]byte, int64) (int, error) { return 0, errFull }
 
 func TestDecodeReader(t *testing.T) {
-	if _, _, _, err := onnxio.Decode(brokenReader{}, 10, onnxio.DecodeOptions{}); !errors.Is(err, errFull) {
+	if _, err := onnxio.Decode(brokenReader{}, 10, onnxio.Options{}); !errors.Is(err, errFull) {
 		t.Errorf("error %v, want the reader's", err)
 	}
 	g, sd := lenet(tiny)
 	good := encode(t, g, sd, onnxio.EncodeOptions{})
 	for _, size := range []int64{-1, int64(len(good)) + 1, math.MaxInt32} {
-		_, _, _, err := onnxio.Decode(bytes.NewReader(good), size, onnxio.DecodeOptions{})
+		_, err := onnxio.Decode(bytes.NewReader(good), size, onnxio.Options{})
 		if class(err) != malformed || !strings.Contains(err.Error(), fmt.Sprintf("of %d bytes", size)) {
 			t.Errorf("%d bytes announced, %d there: %v", size, len(good), err)
 		}

@@ -74,7 +74,13 @@ func encode(t testing.TB, g *graph.Graph, sd *model.StateDict, opts onnxio.Encod
 }
 
 func decode(b []byte) (*graph.Graph, *model.StateDict, *onnxio.Metadata, error) {
-	return onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.DecodeOptions{})
+	f, err := onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.Options{})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	g, err := f.Network()
+	meta := f.Metadata()
+	return g, f.StateDict(), &meta, err
 }
 
 // sameBits reports every entry of want that got lacks or has otherwise.

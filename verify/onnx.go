@@ -48,11 +48,15 @@ func (p *Parity) String() string {
 // ONNX model that Lethe cannot evaluate, are an error of packages onnxio or nn.
 // That onnx-go cannot run a model is no error: see [Parity].Skipped.
 func ONNX(b []byte, net *nn.Net) (*Parity, error) {
-	g, sd, _, err := onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.DecodeOptions{})
+	file, err := onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
 	}
-	again, err := nn.Bind(g, sd)
+	g, err := file.Network()
+	if err != nil {
+		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
+	}
+	again, err := nn.Bind(g, file.StateDict())
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
 	}
