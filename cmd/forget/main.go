@@ -111,7 +111,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	proof, err := cli.OpenEvidence(c, out)
+	proof, err := cli.OpenEvidence(c, in, out)
 	if err != nil {
 		return err
 	}

@@ -246,7 +246,7 @@ func writePage(c *urfave.Context, outs *cli.Outputs, r *verify.Report, data *cli
 	if path == "" {
 		return nil
 	}
-	page := htmlreport.Page{Report: r}
+	page := htmlreport.Page{Report: r, Input: cli.PageName(n.Name), Output: cli.PageName(e.Name), Reading: cli.ReadingFlags(c)}
 	if r.Data != nil {
 		after, err := nn.Bind(n.Graph, e.State)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -41,7 +42,8 @@ func EvidenceFlags() []urfave.Flag {
 // Evidence is what [EvidenceFlags] ask for.
 type Evidence struct {
 	report, html, attest, signature string // paths; "" is none
-	out                             string // path of the output that is signed
+	in, out                         string // paths of the edit; out is the one that is signed
+	reading                         []string
 	key                             *evidence.PrivateKey
 	run                             evidence.Run
 }
@@ -50,10 +52,11 @@ type Evidence struct {
 const largestSeed = 1<<53 - 1
 
 // OpenEvidence reads the key and everything else that can be wrong before the
-// work begins. out is the path of the output.
-func OpenEvidence(c *urfave.Context, out string) (*Evidence, error) {
+// work begins. in and out are the paths of the edit.
+func OpenEvidence(c *urfave.Context, in, out string) (*Evidence, error) {
 	e := &Evidence{
-		report: c.String("report"), html: c.String("html"), attest: c.String("attest"), signature: c.String("signature"), out: out,
+		report: c.String("report"), html: c.String("html"), attest: c.String("attest"), signature: c.String("signature"),
+		in: in, out: out, reading: ReadingFlags(c),
 		run: evidence.Run{Request: c.String("request")},
 	}
 	switch {
@@ -186,7 +189,7 @@ func (e *Evidence) Stage(ctx context.Context, outs *Outputs, r *verify.Report, s
 		if err != nil {
 			return err
 		}
-		if err := StagePage(ctx, outs, e.html, htmlreport.Page{Report: r, Samples: shown}); err != nil {
+		if err := StagePage(ctx, outs, e.html, htmlreport.Page{Report: r, Samples: shown, Input: PageName(e.in), Output: PageName(e.out), Reading: e.reading}); err != nil {
 			return err
 		}
 	}
@@ -206,6 +209,35 @@ func (e *Evidence) Stage(ctx context.Context, outs *Outputs, r *verify.Report, s
 		return err
 	}
 	return put(e.signature, bundleType, "model.sig", b)
+}
+
+// PageName returns what a page calls a file of the command line: its name without
+// folders, so that a page does not tell where somebody works.
+func PageName(path string) string {
+	if registry.IsReference(path) || path == "-" {
+		return path
+	}
+	name := filepath.Base(path)
+	if strings.HasPrefix(name, "-") {
+		name = "./" + name
+	}
+	return name
+}
+
+// ReadingFlags returns the flags on a command line that say how a checkpoint is
+// read, for the same line of another command.
+func ReadingFlags(c *urfave.Context) (flags []string) {
+	for _, f := range ReadFlags() {
+		name := f.Names()[0]
+		switch {
+		case !c.IsSet(name):
+		case takesValue(f):
+			flags = append(flags, "--"+name, fmt.Sprint(c.Value(name)))
+		case c.Bool(name):
+			flags = append(flags, "--"+name)
+		}
+	}
+	return flags
 }
 
 // StagePage stages a report as a page for people.

@@ -5,6 +5,7 @@ package htmlreport
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
@@ -14,9 +15,11 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"lethe/report"
 	"lethe/verify"
@@ -26,6 +29,11 @@ import (
 type Page struct {
 	Report  *verify.Report
 	Samples []Sample
+
+	// For the command that makes the edit again: the names of its files, and
+	// the flags that say how the input was read.
+	Input, Output string
+	Reading       []string
 }
 
 // Sample is one image of a forgotten class.
@@ -90,7 +98,11 @@ type view struct {
 
 func newView(p Page) (*view, error) {
 	r := p.Report
-	v := &view{Report: r, Class: strings.Join(r.Labels, ", "), Command: command(r)}
+	v := &view{Report: r, Class: strings.Join(r.Labels, ", ")}
+	var err error
+	if v.Command, err = command(p); err != nil {
+		return nil, err
+	}
 	if v.Class == "" {
 		v.Class = "no class"
 	}
@@ -492,22 +504,70 @@ func (v *view) audit() {
 	}
 }
 
+// method is what of the settings of an edit is flags of the command. A report
+// holds them as whatever the edit gave it, so they are read as JSON.
+type method struct {
+	Limits report.Limits `json:"limits"`
+	Prefer string        `json:"prefer"`
+}
+
 // command returns the command line that makes the edit again, or "" if the
 // report is not of a command that made one.
-func command(r *verify.Report) string {
+func command(p Page) (string, error) {
+	r := p.Report
 	if r.Method == nil || r.Data == nil {
-		return ""
+		return "", nil
+	}
+	b, err := json.Marshal(r.Method)
+	if err != nil {
+		return "", err
+	}
+	var m method
+	if err := json.Unmarshal(b, &m); err != nil {
+		return "", fmt.Errorf("the method of the edit in the report: %w", err)
 	}
 	classes := make([]string, len(r.Classes))
 	for i, c := range r.Classes {
 		classes[i] = strconv.Itoa(c)
 	}
-	line := fmt.Sprintf("forget --class %s --seed %d --gate %s --mean %g --std %g", strings.Join(classes, ","), r.Seed, r.Gate, r.Data.Mean, r.Data.Std)
-	if strings.Contains(r.Data.Source, "--data") {
-		line += " --data DIR"
+	words := []string{"forget", "--class", strings.Join(classes, ","), "--seed", strconv.FormatUint(r.Seed, 10), "--gate", string(r.Gate)}
+	switch {
+	case strings.Contains(r.Data.Source, "--forget-only"):
+		words = append(words, "--forget-only", "DIR")
+	case strings.Contains(r.Data.Source, "--data"):
+		words = append(words, "--data", "DIR")
 	}
+	words = append(words, "--mean", fmt.Sprint(r.Data.Mean), "--std", fmt.Sprint(r.Data.Std), "--prefer", m.Prefer,
+		"--max-target", fmt.Sprint(m.Limits.Target), "--max-kl", fmt.Sprint(m.Limits.KL), "--budget-l2", fmt.Sprint(m.Limits.L2))
 	if _, ok := r.Files["onnx"]; !ok {
-		line += " --no-onnx"
+		words = append(words, "--no-onnx")
 	}
-	return line + " in.pt out.pt"
+	words = append(words, p.Reading...)
+	words = append(words, cmp.Or(p.Input, "in.pt"), cmp.Or(p.Output, "out.pt"))
+	for i, word := range words {
+		words[i] = shellWord(word)
+	}
+	return strings.Join(words, " "), nil
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// shellWord writes a word so that a shell takes it for that word alone, on one
+// line and without characters that a person does not see.
+func shellWord(s string) string {
+	switch {
+	case plainWord.MatchString(s):
+		return s
+	case !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '\\' || c == '\'' {
+			fmt.Fprintf(&b, `\%03o`, c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return "$'" + b.String() + "'"
 }

@@ -50,7 +50,7 @@ func pages(t testing.TB) map[string]Page {
 		{Name: "membership", Title: "membership", Definition: "loss", NotMeasured: "there are 3 pairs"},
 	}}
 	least := &verify.Report{Schema: verify.ReportSchema, Tool: "ptcheck devel", Comparison: &verify.Comparison{}}
-	return map[string]Page{"forget": {read(), samples}, "audit": {audited, samples}, "least": {Report: least}}
+	return map[string]Page{"forget": {Report: read(), Samples: samples}, "audit": {Report: audited, Samples: samples}, "least": {Report: least}}
 }
 
 func render(t testing.TB, p Page) string {
@@ -66,7 +66,7 @@ func TestPage(t *testing.T) {
 	all := pages(t)
 	for name, want := range map[string][]string{
 		"forget": {"<title>Forgetting class 1 – passed</title>", "No audit was run", "taken for class 0", "bit-identical",
-			"forget --class 1 --seed 0 --gate none --mean 0.286 --std 0.353 --data DIR in.pt out.pt", `alt="image of class 1"`, "The first 2 unseen images"},
+			"forget --class 1 --seed 0 --gate none --data DIR --mean 0.286 --std 0.353 --prefer retain --max-target 0.09 --max-kl 0.2 --budget-l2 1.3 in.pt out.pt", `alt="image of class 1"`, "The first 2 unseen images"},
 		"audit": {"– failed</title>", "target 0.5 is over 0.09", "in 1 of 2 measures", "gap &#43;0.100, apart", "share of &lt;images&gt;", "≥ 200", "Not measured: there are 3 pairs."},
 		"least": {"<title>What was edited – failed</title>", "Nothing was measured"},
 	} {
@@ -158,5 +158,28 @@ func TestPlace(t *testing.T) {
 		if got := place(c.x, c.best, c.worst, c.l); got < c.want-1e-9 || got > c.want+1e-9 {
 			t.Errorf("%v: got %v, want %v", c.x, got, c.want)
 		}
+	}
+}
+
+// The command on the page has the flags that say how the input was read, and
+// whatever a shell could take for its own is quoted.
+func TestCommand(t *testing.T) {
+	p := pages(t)["forget"]
+	p.Input, p.Output, p.Reading = "a b.pt", "c\n'.pt", []string{"--key", "ema/$x", "--inert"}
+	got, err := command(p)
+	if err != nil || !strings.HasSuffix(got, ` --key 'ema/$x' --inert 'a b.pt' $'c\012\047.pt'`) {
+		t.Errorf("got %s, %v", got, err)
+	}
+	for _, flag := range []string{"--class 1 ", "--seed 0 ", "--gate ", "--mean ", "--std ", "--prefer ", "--max-target ", "--max-kl ", "--budget-l2 "} {
+		if !strings.Contains(got, " "+flag) {
+			t.Errorf("no %sin %s", flag, got)
+		}
+	}
+	p.Report.Method = "nonsense"
+	if _, err := command(p); err == nil {
+		t.Error("a method that is none gives a command")
+	}
+	if got, err := command(Page{Report: pages(t)["least"].Report}); got != "" || err != nil {
+		t.Errorf("a report without an edit: got %q, %v", got, err)
 	}
 }
