@@ -25,6 +25,7 @@ type Checkpoint struct {
 	original  *model.StateDict
 	current   *model.StateDict
 	patched   map[*storage][]byte // what an edit changed, little-endian
+	source    *source             // of an archive that is edited in place; nil for others
 
 	// What Encode keeps of the file.
 	folder    string            // of the records
@@ -81,7 +82,11 @@ func open(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openArchive(a, opts)
+	c, err := openArchive(a, opts)
+	if err == nil && (c.container == scriptContainer || c.container == exportContainer) {
+		c.source = &source{r, size, opts.Limits}
+	}
+	return c, err
 }
 
 // openArchive reads what the kind of an archive asks for.
@@ -220,10 +225,21 @@ func (c *Checkpoint) noOthers() error {
 // prefix such as "module." is part of them.
 func (c *Checkpoint) StateDict() *model.StateDict { return c.current }
 
-// Whole tells whether [Encode] writes all that the file held: not the program
-// of a TorchScript or torch.export archive.
+// Whole reports whether the file is a checkpoint and not a TorchScript or
+// torch.export archive.
 func (c *Checkpoint) Whole() bool {
 	return c.container != scriptContainer && c.container != exportContainer
+}
+
+// AsCheckpoint returns the weights of a TorchScript or torch.export archive as a
+// checkpoint of torch.save, and any other checkpoint itself.
+func (c *Checkpoint) AsCheckpoint() *Checkpoint {
+	if c.Whole() {
+		return c
+	}
+	plain := *c
+	plain.source, plain.container = nil, zipContainer
+	return &plain
 }
 
 // Beside returns what the checkpoint holds beside the state dict, for a person:

@@ -63,7 +63,18 @@ func ParseProfile(name string) (Profile, error) {
 // contents in .data/serialization_id included. Tensor data that no edit changed
 // is copied as a stream; it is a [model.FormatError] if it is no longer what
 // [Decode] saw.
+//
+// A TorchScript or torch.export archive keeps its kind: it is written with the
+// bytes of edited weights and the CRCs over them in the place of the old ones,
+// and everything else as it was. It takes no options. [New] makes a checkpoint
+// of its state dict.
 func Encode(w io.Writer, c *Checkpoint, opts EncodeOptions) error {
+	if c.source != nil {
+		if opts != (EncodeOptions{}) {
+			return &model.UnsupportedError{What: "a program is written in the layout that it has", Advice: "leave out the profile and the root"}
+		}
+		return c.encodeInPlace(w)
+	}
 	code, err := encodePickle(c.root)
 	if err != nil {
 		return err

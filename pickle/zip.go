@@ -57,6 +57,7 @@ type member struct {
 	flags  uint16
 	method uint16
 	header int64 // offset of the local header
+	entry  int64 // offset of its entry in the directory
 }
 
 // archive is the container, checked to have exactly one reading: its members
@@ -247,7 +248,7 @@ func (a *archive) readCentral(dir, size int64, n int) error {
 		if _, err := io.ReadFull(in, text); err != nil {
 			return cut(at, err)
 		}
-		m := &member{name: string(text[:nameLen]), crc: le.Uint32(head[16:]), flags: le.Uint16(head[8:]), method: le.Uint16(head[10:])}
+		m := &member{name: string(text[:nameLen]), crc: le.Uint32(head[16:]), flags: le.Uint16(head[8:]), method: le.Uint16(head[10:]), entry: at}
 		packed, unpacked, header := uint64(le.Uint32(head[20:])), uint64(le.Uint32(head[24:])), uint64(le.Uint32(head[42:]))
 		extra, err := zip64Field(text[nameLen:])
 		if err != nil {

@@ -191,7 +191,9 @@ func (n *Network) with(sd *model.StateDict, to Format) (s state, readBack pickle
 	case n.file.tensors != nil:
 		s.checkpoint, err = pickle.New(sd)
 	default:
-		s.checkpoint, err = n.file.checkpoint.With(sd)
+		if s.checkpoint, err = n.file.checkpoint.With(sd); err == nil {
+			s.checkpoint = s.checkpoint.AsCheckpoint()
+		}
 		readBack = n.options
 	}
 	return s, readBack, err
