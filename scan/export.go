@@ -1,0 +1,229 @@
+package scan
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"regexp"
+	"strings"
+)
+
+// jsonMax is the largest JSON that is read.
+const jsonMax = 256 << 20
+
+// tokens gives every string of a JSON text with the key that it stands under.
+func (w *walk) tokens(p part, visit func(key string, value any)) bool {
+	b, ok := w.all(p, jsonMax)
+	if !ok {
+		return false
+	}
+	// Before torch 2.7 numbers that JSON does not have are written bare.
+	b = bareNumbers.ReplaceAllFunc(b, func(m []byte) []byte {
+		return append(append([]byte{}, m[:1]...), []byte(" null"+string(m[len(m)-1:]))...)
+	})
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	type level struct {
+		object, key bool
+		name        string
+	}
+	var stack []level
+	for {
+		t, err := d.Token()
+		if err == io.EOF {
+			return true
+		}
+		if err != nil {
+			w.gap(p, d.InputOffset(), "the JSON cannot be read: %v", err)
+			return false
+		}
+		if delim, ok := t.(json.Delim); ok {
+			switch delim {
+			case '{', '[':
+				name := ""
+				if len(stack) > 0 {
+					name = stack[len(stack)-1].name
+					stack[len(stack)-1].key = true
+				}
+				stack = append(stack, level{object: delim == '{', key: true, name: name})
+			default:
+				stack = stack[:len(stack)-1]
+			}
+			if len(stack) > 200 {
+				w.gap(p, d.InputOffset(), "the JSON is nested more than 200 deep")
+				return false
+			}
+			continue
+		}
+		if len(stack) == 0 {
+			continue
+		}
+		top := &stack[len(stack)-1]
+		if s, isText := t.(string); top.object && top.key && isText {
+			top.name, top.key = s, false
+			visit(s, nil)
+			continue
+		}
+		top.key = true
+		visit(top.name, t)
+	}
+}
+
+var bareNumbers = regexp.MustCompile(`[:,\[]\s*(-?Infinity|NaN)\s*[,\]}]`)
+
+// usesPickle reports whether a configuration of weights or constants says that
+// one of them is a pickle.
+func (w *walk) usesPickle(p part) (pickles bool) {
+	ok := w.tokens(p, func(key string, value any) {
+		if strings.EqualFold(key, "use_pickle") && value != nil && value != false {
+			pickles = true
+		}
+	})
+	return pickles || !ok
+}
+
+// program scans the JSON of an exported program: torch evaluates some of its
+// texts as Python.
+func (w *walk) program(p part) {
+	odd := func(level Level, what, why string) {
+		w.find(Finding{Level: level, Kind: KindCode, What: what, Why: why, Member: p.member})
+	}
+	w.tokens(p, func(key string, value any) {
+		s, ok := value.(string)
+		if !ok {
+			return
+		}
+		switch key {
+		case "expr_str":
+			if !isExpression(s) {
+				odd(Danger, s, "is no plain expression of sizes, and torch evaluates it as Python when it loads the program")
+			}
+		case "guards_code":
+			if !isGuard(s) {
+				odd(Danger, s, "is no plain condition on the inputs, and torch compiles and runs it as Python")
+			}
+		case "target":
+			if !isTarget(s) {
+				odd(Danger, s, "is no operator of torch: running the program would call it")
+			}
+		}
+		w.base64(p, s)
+	})
+}
+
+// blobs scans what a JSON text holds in base 64.
+func (w *walk) blobs(p part) {
+	head := w.head(p, 1)
+	if len(head) == 1 && (head[0] == '{' || head[0] == '[') {
+		w.tokens(p, func(_ string, value any) {
+			if s, ok := value.(string); ok {
+				w.base64(p, s)
+			}
+		})
+	}
+}
+
+// base64 scans a string that holds a checkpoint, as those of torch 2.1 do.
+func (w *walk) base64(p part, s string) {
+	if len(s) < 8 || !strings.HasPrefix(s, "UEsD") && !strings.HasPrefix(s, "UEsF") && !strings.HasPrefix(s, "gA") && len(s) < 64 {
+		return
+	}
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || !w.spend(int64(len(b))) {
+		return
+	}
+	inner := part{src: bytes.NewReader(b), size: int64(len(b)), member: p.inside("base64"), depth: p.depth + 1, script: p.script}
+	if bytes.HasPrefix(b, []byte("PK")) || len(b) > 1 && b[0] == 0x80 && b[1] <= 5 {
+		w.file(inner)
+		return
+	}
+	if s, m := w.pickle(inner, 0, true); s.effects && s.ended {
+		m.release()
+	}
+}
+
+var (
+	word       = regexp.MustCompile(`[A-Za-z_][A-Za-z_0-9.]*`)
+	exprChars  = regexp.MustCompile(`^[A-Za-z_0-9 +*/%(),.=<>!&|~^'-]*$`)
+	symbol     = regexp.MustCompile(`^[suzif]\d+$|^u?unbacked|^s\d+_\d+$`)
+	functions  = regexp.MustCompile(`^(Symbol|Integer|Rational|Float|Number|Add|Mul|Pow|Mod|Max|Min|Abs|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not|Piecewise|ExprCondPair|Tuple|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|CeilDiv|LShift|RShift|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|Identity|TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat|BitwiseFn_bitwise_and|BitwiseFn_bitwise_or|OpaqueUnaryFn_\w+|IsNonOverlappingAndDenseIndicator|Equality|Unequality|StrictLessThan|StrictGreaterThan|LessThan|GreaterThan|true|false|True|False|BooleanTrue|BooleanFalse|oo|Infinity|NegativeInfinity|int_oo|IntInfinity|NegativeIntInfinity|NaN|One|Zero|NegativeOne|Half|positive|integer|nonnegative|negative|real|nonzero|zero|finite|evaluate|precision|floor|ceiling|sqrt|log|exp|e)$`)
+	guardWords = regexp.MustCompile(`^(L|s\d+|x|and|or|not|is|in|None|True|False|math\.\w+|torch\.sym_\w+|max|min|abs|args|kwargs|shape|size|self|if|else|len|int|float|bool|str|isinstance)$`)
+	quotedText = regexp.MustCompile(`'[^'\\]*'|"[^"\\]*"`)
+)
+
+// isExpression reports whether a text is an expression of symbols and numbers,
+// with functions of a fixed list alone.
+func isExpression(s string) bool {
+	if len(s) > 1<<16 || !exprChars.MatchString(s) || strings.Contains(s, "__") {
+		return false
+	}
+	for _, q := range quotedText.FindAllString(s, -1) {
+		if !regexp.MustCompile(`^['"][A-Za-z_0-9.]+['"]$`).MatchString(q) {
+			return false
+		}
+	}
+	s = quotedText.ReplaceAllString(s, "0")
+	for _, name := range word.FindAllString(s, -1) {
+		if !symbol.MatchString(name) && !functions.MatchString(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// isGuard reports whether a text compares properties of inputs and calls
+// nothing but len, int and the like.
+func isGuard(s string) bool {
+	if len(s) > 1<<16 || strings.Contains(s, "__") || strings.ContainsAny(s, ";\n\\@`{}") || strings.Contains(s, ":=") || strings.Contains(s, "lambda") {
+		return false
+	}
+	bare := quotedText.ReplaceAllString(s, "0")
+	for _, i := range regexp.MustCompile(`([A-Za-z_0-9.\])]*)\s*\(`).FindAllStringSubmatch(bare, -1) {
+		name := i[1]
+		if dot := strings.LastIndexByte(name, '.'); dot >= 0 && !strings.HasPrefix(name, "math.") && !strings.HasPrefix(name, "torch.sym_") {
+			name = name[dot+1:]
+			if name != "size" && name != "stride" && name != "dim" && name != "storage_offset" {
+				return false
+			}
+			continue
+		}
+		switch {
+		case name == "" || name == "and" || name == "or" || name == "not" || name == "len" || name == "int" || name == "max" || name == "min" || name == "abs":
+		case strings.HasPrefix(name, "math.") || strings.HasPrefix(name, "torch.sym_"):
+		case functions.MatchString(name):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+var target = regexp.MustCompile(`^torch\.ops\.[A-Za-z_0-9]+\.[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)?$|^_operator\.[a-z_]+$|^math\.[a-z]+$|^torch\.sym_[a-z]+$|^torch\._sym_[a-z]+$|^#[A-Za-z_0-9.:]+$`)
+
+// isTarget reports whether the target of a node is an operator of torch.
+func isTarget(s string) bool {
+	if !target.MatchString(s) || strings.Contains(s, "__") && !strings.HasPrefix(s, "torch.ops.aten.__") {
+		return false
+	}
+	switch s {
+	case "_operator.attrgetter", "_operator.methodcaller", "_operator.call", "_operator.setitem", "_operator.delitem":
+		return false
+	}
+	return true
+}
+
+var reader = regexp.MustCompile(`\b(aten|torch|ops\.aten)\s*\.\s*(save|load|from_file)\s*\(`)
+
+// source looks at the source of a TorchScript program, which TorchScript runs
+// and Python does not.
+func (w *walk) source(p part) {
+	b, ok := w.all(p, jsonMax)
+	if !ok {
+		return
+	}
+	if m := reader.Find(b); m != nil {
+		w.find(Finding{Level: Danger, Kind: KindCode, What: string(m), Why: "reads or writes a file when the program runs", Member: p.member})
+	}
+	w.find(Finding{Level: Notice, Kind: KindCode, What: "TorchScript", Why: "source that the interpreter of TorchScript runs, not Python"})
+}
