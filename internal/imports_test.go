@@ -43,6 +43,7 @@ var rooms = map[string][]string{
 	"ops":                {"graph", "model"},
 	"pickle":             {"model", gopickle},
 	"safetensors":        {"model"},
+	"scan":               {},
 	"onnxio":             {"ops", "graph", "model", "onnxio/internal/pb", protobuf},
 	"onnxio/internal/pb": {protobuf},
 	"convert":            {"ops", "graph", "model"},

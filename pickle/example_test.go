@@ -68,13 +68,3 @@ func ExampleNew() {
 	fmt.Println(info.Root, info.Entries[0].Name, len(info.Members), err)
 	// Output: bias bias 7 <nil>
 }
-
-func ExampleScan() {
-	in, err := os.ReadFile("../fixtures/vectors/pickle/os-system.pt")
-	if err != nil {
-		panic(err)
-	}
-	findings, err := pickle.Scan(bytes.NewReader(in), int64(len(in)), pickle.Options{})
-	fmt.Println(findings[0].Kind, findings[0].What, findings[0].Offset, err)
-	// Output: runs code posix.system 2 <nil>
-}

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -131,8 +132,10 @@ func (m *machine) storage(id []*value) {
 	if id[1].kind == class {
 		s.item = id[1].made.itemSize()
 	}
-	if n, isInt := id[4].number(); isInt && n >= 0 && s.item > 0 && n < 1<<58 {
-		s.size = n * s.item
+	if n, isInt := id[4].number(); isInt && s.item > 0 {
+		if s.size = math.MaxInt64; n >= 0 && n < 1<<58 {
+			s.size = n * s.item
+		}
 	}
 	if ok && !m.ids[key] {
 		m.ids[key] = true

@@ -57,6 +57,7 @@ func (w *walk) tokens(p part, visit func(key string, value any)) bool {
 			continue
 		}
 		if len(stack) == 0 {
+			visit("", t)
 			continue
 		}
 		top := &stack[len(stack)-1]
@@ -115,7 +116,7 @@ func (w *walk) program(p part) {
 // blobs scans what a JSON text holds in base 64.
 func (w *walk) blobs(p part) {
 	head := w.head(p, 1)
-	if len(head) == 1 && (head[0] == '{' || head[0] == '[') {
+	if len(head) == 1 && (head[0] == '{' || head[0] == '[' || head[0] == '"') {
 		w.tokens(p, func(_ string, value any) {
 			if s, ok := value.(string); ok {
 				w.base64(p, s)

@@ -41,7 +41,7 @@ func (w *walk) file(p part) string {
 		w.second(p, kind, "a tar archive")
 		kind = w.tar(p)
 	}
-	if starts("PK") {
+	if starts("PK") && kind != "" {
 		return kind // no unpickler gets past the first byte
 	}
 	if len(head) > 1 && head[0] == 0x80 && head[1] <= 5 && !safetensorsHead(head, p.size) {

@@ -230,7 +230,9 @@ func (m *machine) memory(code byte) bool {
 	case '2': // DUP
 		m.push(m.top())
 	case 'p': // PUT
-		m.memoize(m.memoLine())
+		i, s, plain := m.memoLine()
+		m.memoize(i)
+		m.misspelled(s, plain)
 	case 'q': // BINPUT
 		m.memoize(m.number(1))
 	case 'r': // LONG_BINPUT
@@ -238,7 +240,9 @@ func (m *machine) memory(code byte) bool {
 	case 0x94: // MEMOIZE
 		m.memoize(uint64(len(m.memo)))
 	case 'g': // GET
-		m.recall(m.memoLine())
+		i, s, plain := m.memoLine()
+		m.recall(i)
+		m.misspelled(s, plain)
 	case 'h': // BINGET
 		m.recall(m.number(1))
 	case 'j': // LONG_BINGET

@@ -2,7 +2,7 @@ package scan
 
 import (
 	"fmt"
-	"math"
+	"hash/maphash"
 )
 
 // storageID is a storage that a pickle refers to by a persistent id.
@@ -194,19 +194,28 @@ func (m *machine) recall(i uint64) {
 	m.push(v)
 }
 
-// memoLine reads the index of GET and PUT.
-func (m *machine) memoLine() uint64 {
+// memoLine reads the index of GET and PUT. plain is false if another unpickler
+// could read another one.
+func (m *machine) memoLine() (i uint64, s string, plain bool) {
 	s, whole := m.line()
 	i, plain, ok := index(s)
 	if !ok || !whole {
 		// Python 2 takes the text itself for the key.
-		m.find(Danger, KindSpelling, s, "the index of the memo is no number to Python 3, and a name to Python 2: two unpicklers see different values")
-		return math.MaxUint64
+		return textKey(s), s, false
 	}
+	return i, s, plain
+}
+
+// textKey is the index of a value under a text, beyond those of numbers.
+func textKey(s string) uint64 { return 1<<63 | maphash.String(seed, s) }
+
+var seed = maphash.MakeSeed()
+
+// misspelled reports an index of the memo that is not plain digits.
+func (m *machine) misspelled(s string, plain bool) {
 	if !plain {
-		m.find(Danger, KindSpelling, s, "the index of the memo is spelled so that some unpicklers read another number, and so another value")
+		m.find(Danger, KindSpelling, s, "the index of the memo is not written in plain digits: unpicklers read different numbers, and so different values")
 	}
-	return i
 }
 
 // args makes the tuple of what a call is given. If a function that is harmless

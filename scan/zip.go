@@ -58,7 +58,7 @@ func (w *walk) zipEnd(p part) *ending {
 	at := p.size - int64(len(rec))
 	e := &ending{at: at, first: at, entries: uint64(le.Uint16(rec[10:])), dirSize: int64(le.Uint32(rec[12:])), dir: int64(le.Uint32(rec[16:])),
 		comment: int64(le.Uint16(rec[20:]))}
-	if le.Uint16(rec[4:]) != 0 && le.Uint16(rec[4:]) != math.MaxUint16 || le.Uint16(rec[8:]) != le.Uint16(rec[10:]) {
+	if le.Uint32(rec[4:]) != 0 && le.Uint32(rec[4:]) != math.MaxUint32 || le.Uint16(rec[8:]) != le.Uint16(rec[10:]) {
 		w.find(Finding{Level: Danger, Kind: KindReadings, What: "end record", Why: "the archive claims to be one of several volumes: zip readers see different members", Member: p.member, Offset: at})
 	}
 	if after := int64(len(rec)) - 22; after != e.comment {
@@ -91,6 +91,9 @@ func (w *walk) zip64(p part, e *ending, rec []byte) {
 	n, size, dir := le.Uint64(big[32:]), le.Uint64(big[40:]), le.Uint64(big[48:])
 	if min(n, math.MaxUint16) != e.entries || min(size, math.MaxUint32) != uint64(e.dirSize) || min(dir, math.MaxUint32) != uint64(e.dir) {
 		odd("it says other numbers than the end record")
+	}
+	if le.Uint64(big[16:]) != 0 || le.Uint64(big[24:]) != n || le.Uint32(locator[4:]) != 0 || le.Uint32(locator[16:]) != 1 {
+		odd("the archive claims to be one of several volumes")
 	}
 	if size > math.MaxInt64/2 || dir > math.MaxInt64/2 {
 		odd("its numbers are larger than any file")
@@ -158,6 +161,9 @@ func (w *walk) directory(p part, e *ending, dir, base int64) ([]*member, bool) {
 			break
 		}
 		m.extra(w, p, extra)
+		if disk := le.Uint16(h[34:]); disk != 0 && disk != math.MaxUint16 {
+			w.find(Finding{Level: Danger, Kind: KindReadings, What: m.name, Why: "is said to be in another volume of the archive", Member: p.member, Offset: at})
+		}
 		if len(comment) > 0 {
 			w.find(Finding{Level: Notice, Kind: KindBytes, What: fmt.Sprintf("%d bytes", len(comment)), Why: "a comment", Member: p.inside(m.name), Offset: at})
 		}

@@ -20,6 +20,7 @@ import (
 
 	"lethe/internal/cli"
 	"lethe/internal/learn"
+	"lethe/scan"
 	"lethe/verify"
 )
 
@@ -44,7 +45,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw of the audit"},
 			&urfave.BoolFlag{Name: "verbose", Usage: "print confusion matrices too"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor"},
-			&urfave.BoolFlag{Name: "scan", Usage: "list whatever one file holds beyond tensors and plain containers; the exit code is 3 if there is something"},
+			&urfave.BoolFlag{Name: "scan", Usage: "list what files and folders hold beyond tensors and plain containers, and what loading them would do; nothing is run"},
+			&urfave.StringFlag{Name: "fail-on", Value: scan.Unknown.String(), Usage: "the least level of a finding that makes the exit code of --scan 3, `danger|unknown|notice`; a file that cannot be read to its end always does"},
+			&urfave.StringFlag{Name: "sarif", Usage: "write the findings of --scan to `FILE` for code-scanning dashboards (SARIF 2.1.0)"},
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, slices.Concat(cli.CheckFlags(), cli.ReadFlags(), cli.DataFlags())...),
@@ -54,6 +57,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+	if c.Bool("quiet") {
+		stdout = io.Discard
+	}
+	if c.Bool("scan") {
+		return scanFiles(c, stdin, stdout)
+	}
 	paths, err := cli.Args(c, "in.pt", "[out.pt]")
 	if err != nil {
 		return err
@@ -63,15 +72,6 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 		return cli.Usagef("--audit looks for what is left of a class and needs --class")
 	case c.Bool("retrain") && !c.Bool("audit"):
 		return cli.Usagef("--retrain trains networks for --audit to compare with and needs it")
-	}
-	if c.Bool("quiet") {
-		stdout = io.Discard
-	}
-	if c.Bool("scan") {
-		if paths[1] != "" {
-			return cli.Usagef("--scan takes one file, found %s and %s", paths[0], paths[1])
-		}
-		return scan(c, paths[0], stdin, stdout)
 	}
 	if paths[1] == "" {
 		for _, flag := range []string{"class", "report", "html", "attest"} {
