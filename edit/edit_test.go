@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"lethe/fixtures"
-	"lethe/internal/cli"
+	"lethe/internal/classifier"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -19,7 +19,7 @@ import (
 
 func base(t testing.TB) (*nn.Net, *model.StateDict, *dataset.Set) {
 	t.Helper()
-	n, err := cli.OpenNetwork(t.Context(), "../fixtures/lenet-fashion.pt", nil, pickle.Options{})
+	n, err := classifier.Open(t.Context(), "../fixtures/lenet-fashion.pt", nil, pickle.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,18 +58,21 @@ var rooms = map[string][]string{
 	"edit":   {"report", "ops", "graph", "model", "internal/nn", "internal/dataset", "internal/learn", "internal/kernel"},
 	"verify": {"report", "ops", "graph", "model", "internal/nn", "internal/dataset", "internal/learn", "internal/kernel", "onnxio", onnxGo, gorgonia},
 
-	"evidence":            {"model", "verify", "internal/strictjson"},
+	"evidence":            {"model", "report", "verify", "internal/strictjson"},
 	"internal/htmlreport": {"report", "verify"},
 
 	"internal/strictjson": {"model"},
 
-	"fixtures":          {},
-	"fixtures/gen":      {},
-	"internal/cli":      {all, urfave, term, yaml},
-	"internal/registry": {"model", "internal/strictjson", oras, ocispecs, yaml},
-	"internal/oracle":   {},        // for tests
-	"internal/vectors":  {"model"}, // for tests
-	"internal/bench/":   {all},
+	"fixtures":     {},
+	"fixtures/gen": {},
+	// What a command links that only moves weights.
+	"internal/cli": {"model", "pickle", "safetensors", "report", "internal/registry", "internal/strictjson", urfave, term, yaml},
+	// What the others link beside it.
+	"internal/classifier": {all, urfave},
+	"internal/registry":   {"model", "internal/strictjson", oras, ocispecs, yaml},
+	"internal/oracle":     {},        // for tests
+	"internal/vectors":    {"model"}, // for tests
+	"internal/bench/":     {all},
 
 	"internal/bench/speed/asm": {avo},
 	"cmd/":                     {all, urfave},

@@ -23,30 +23,24 @@ const ReportSchema = "lethe/report/v1"
 // measured and what was not. Equal edits give equal reports: it holds no time
 // and no path of the machine.
 type Report struct {
-	Schema       string            `json:"schema"`
-	Tool         string            `json:"tool"` // name and version
-	Architecture string            `json:"architecture"`
-	Classes      []int             `json:"classes"`
-	Labels       []string          `json:"labels"` // of Classes
-	Seed         uint64            `json:"seed"`
-	Gate         Gate              `json:"gate"`
-	Passed       bool              `json:"passed"`
-	Score        *Score            `json:"score,omitempty"` // on the training images; none without images of the others
-	Files        map[string]Digest `json:"files"`           // "input", "output", "onnx"
-	Data         *Data             `json:"data,omitempty"`
-	Comparison   *Comparison       `json:"comparison"`
-	Checks       []Check           `json:"checks"` // the gate's; the invariants are in Comparison
-	Parity       *Parity           `json:"onnx_parity,omitempty"`
-	Audit        *Audit            `json:"audit,omitempty"`
-	Method       any               `json:"method,omitempty"` // settings of the edit
-	Course       any               `json:"course,omitempty"` // its measures as it ran
-	NotMeasured  []string          `json:"not_measured"`
-}
-
-// Digest identifies the bytes of a file.
-type Digest struct {
-	SHA256 string `json:"sha256"`
-	Bytes  int64  `json:"bytes"`
+	Schema       string                   `json:"schema"`
+	Tool         string                   `json:"tool"` // name and version
+	Architecture string                   `json:"architecture"`
+	Classes      []int                    `json:"classes"`
+	Labels       []string                 `json:"labels"` // of Classes
+	Seed         uint64                   `json:"seed"`
+	Gate         Gate                     `json:"gate"`
+	Passed       bool                     `json:"passed"`
+	Score        *Score                   `json:"score,omitempty"` // on the training images; none without images of the others
+	Files        map[string]report.Digest `json:"files"`           // "input", "output", "onnx"
+	Data         *Data                    `json:"data,omitempty"`
+	Comparison   *Comparison              `json:"comparison"`
+	Checks       []Check                  `json:"checks"` // the gate's; the invariants are in Comparison
+	Parity       *Parity                  `json:"onnx_parity,omitempty"`
+	Audit        *Audit                   `json:"audit,omitempty"`
+	Method       any                      `json:"method,omitempty"` // settings of the edit
+	Course       any                      `json:"course,omitempty"` // its measures as it ran
+	NotMeasured  []string                 `json:"not_measured"`
 }
 
 // Data is what was measured on which images.

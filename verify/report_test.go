@@ -14,6 +14,7 @@ import (
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/report"
 )
 
 // deep is a network of two layers: the first passes pixels on, so that an edit
@@ -178,7 +179,7 @@ func TestReportJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Parity = &Parity{Samples: 16, Evaluator: 1e-7, Skipped: "no"}
-		r.Files = map[string]Digest{"onnx": {"ab", 2}, "input": {"cd", 3}}
+		r.Files = map[string]report.Digest{"onnx": {SHA256: "ab", Bytes: 2}, "input": {SHA256: "cd", Bytes: 3}}
 		b, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)

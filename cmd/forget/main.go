@@ -16,6 +16,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/edit"
+	"lethe/internal/classifier"
 	"lethe/internal/cli"
 	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, slices.Concat(cli.EvidenceFlags(), cli.ReadFlags(), cli.ResultFlags(), cli.DataFlags())...),
+		}, slices.Concat(classifier.EvidenceFlags(), cli.ReadFlags(), cli.ResultFlags(), classifier.DataFlags())...),
 		Action: func(c *urfave.Context) error { return forget(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -111,7 +112,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	proof, err := cli.OpenEvidence(c, in, out)
+	proof, err := classifier.OpenEvidence(c, in, out)
 	if err != nil {
 		return err
 	}
@@ -123,8 +124,8 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	if err := outs.Tell(out, cli.ResultFiles(c)); err != nil {
 		return err
 	}
-	images := cli.StartData(c)
-	n, err := cli.OpenNetwork(ctx, in, stdin, cli.ReadOptions(c))
+	images := classifier.StartData(c)
+	n, err := classifier.Open(ctx, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
@@ -153,16 +154,16 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		if err := settings.CheckInputs(n.Net, data.Train); err != nil {
 			return err
 		}
-		plan, err := cli.NewPlan(c, n)
+		plan, err := classifier.NewPlan(c, n)
 		if err != nil {
 			return err
 		}
 		plan.Edit = data.Plan(classes, labels, before)
-		plan.Edit.Gate, plan.Edit.Limits, plan.Edit.Prefer, plan.Edit.Seed = gate, settings.Limits, string(settings.Prefer), settings.Seed
+		plan.Edit.Gate, plan.Edit.Limits, plan.Edit.Prefer, plan.Edit.Seed = string(gate), settings.Limits, string(settings.Prefer), settings.Seed
 		if err := planOutputs(plan, outs, n, out, onnx); err != nil {
 			return err
 		}
-		plan.WriteEvidence(outs, proof)
+		proof.Plan(plan, outs)
 		plan.WriteResults(c, outs)
 		return plan.Print(c, stdout)
 	}
@@ -174,32 +175,32 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return err
 	}
 
-	report, err := verify.Judge(ctx, verify.Question{
+	r, err := verify.Judge(ctx, verify.Question{
 		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Limits: settings.Limits, Threads: settings.Threads,
 		Classes: classes, Source: data.Source, Train: data.Train, Test: data.Test, Norm: data.Norm, TrainBefore: before, Names: data.Names,
 	})
 	if err != nil {
 		return err
 	}
-	report.Tool, report.Labels, report.Seed = "forget "+cli.Version(), labels, settings.Seed
-	report.Method, report.Course = result.Method, result.Course
+	r.Tool, r.Labels, r.Seed = "forget "+cli.Version(), labels, settings.Seed
+	r.Method, r.Course = result.Method, result.Course
 	input, err := n.Digest()
 	if err != nil {
 		return err
 	}
-	report.Files = map[string]verify.Digest{"input": input}
-	if err := verify.Err(report.AllChecks()); err != nil {
+	r.Files = map[string]report.Digest{"input": input}
+	if err := verify.Err(r.AllChecks()); err != nil {
 		return fmt.Errorf("%w; nothing was written", err)
 	}
-	edited, err := stage(ctx, outs, n, result, report, out, onnx)
+	edited, err := stage(ctx, outs, n, result, r, out, onnx)
 	if err != nil {
 		return err
 	}
-	if err := outs.From(n, "", lineage(report)); err != nil {
+	if err := outs.From(n.Checkpoint, "", lineage(r)); err != nil {
 		return err
 	}
-	err = proof.Stage(ctx, outs, report, func() ([]htmlreport.Sample, error) {
-		return cli.Samples(data, n.Net, edited, classes)
+	err = proof.Stage(ctx, outs, r, func() ([]htmlreport.Sample, error) {
+		return classifier.Samples(data, n.Net, edited, classes)
 	})
 	if err != nil {
 		return err
@@ -219,17 +220,17 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	case c.Bool("quiet"):
 		return nil
 	case c.Bool("json"):
-		return cli.PrintJSON(results, report)
+		return cli.PrintJSON(results, r)
 	}
-	return cli.PrintReport(results, report)
+	return classifier.PrintReport(results, r)
 }
 
 // planOutputs adds the two models to a plan.
-func planOutputs(plan *cli.Plan, outs *cli.Outputs, n *cli.Network, out, onnx string) error {
-	if _, err := plan.WriteState(outs, out, n, cli.FormatOf(out, n.Format())); err != nil || onnx == "" {
+func planOutputs(plan *cli.Plan, outs *cli.Outputs, n *classifier.Network, out, onnx string) error {
+	if _, err := plan.WriteState(outs, out, n.Checkpoint, cli.FormatOf(out, n.Format())); err != nil || onnx == "" {
 		return err
 	}
-	_, err := plan.WriteONNX(outs, onnx, n.Graph, n.State, onnxio.EncodeOptions{})
+	_, err := classifier.PlanONNX(plan, outs, onnx, n.Graph, n.State, onnxio.EncodeOptions{})
 	return err
 }
 
@@ -249,20 +250,20 @@ func lineage(r *verify.Report) map[string]string {
 
 // stage prepares the outputs and completes the report with what is known of
 // them. It returns the edited network.
-func stage(ctx context.Context, outs *cli.Outputs, n *cli.Network, result *edit.Result, report *verify.Report, out, onnx string) (*nn.Net, error) {
-	var digest verify.Digest
+func stage(ctx context.Context, outs *cli.Outputs, n *classifier.Network, result *edit.Result, r *verify.Report, out, onnx string) (*nn.Net, error) {
+	var digest report.Digest
 	if _, err := n.StageState(ctx, outs, out, result.StateDict, cli.WriteOptions{Format: cli.FormatOf(out, n.Format()), Digest: &digest}); err != nil {
 		return nil, err
 	}
-	report.Files["output"] = digest
+	r.Files["output"] = digest
 	net, err := nn.Bind(n.Graph, result.StateDict)
 	if err != nil || onnx == "" {
 		return net, err
 	}
-	parity, digest, err := cli.StageONNX(ctx, outs, onnx, net, n.Graph, result.StateDict, cli.EditedOptions(n.Graph, report.Labels, cli.Version()))
+	parity, digest, err := classifier.StageONNX(ctx, outs, onnx, net, n.Graph, result.StateDict, classifier.EditedOptions(n.Graph, r.Labels, cli.Version()))
 	if err != nil {
 		return nil, err
 	}
-	report.Parity, report.Files["onnx"] = parity, digest
+	r.Parity, r.Files["onnx"] = parity, digest
 	return net, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"lethe/convert"
 	"lethe/graph"
+	"lethe/internal/classifier"
 	"lethe/internal/cli"
 	"lethe/onnxio"
 )
@@ -55,7 +56,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if err := outs.Tell(out, cli.ResultFiles(c)); err != nil {
 		return err
 	}
-	n, err := cli.OpenNetwork(c.Context, in, stdin, cli.ReadOptions(c))
+	n, err := classifier.Open(c.Context, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
@@ -67,11 +68,11 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		}
 	}
 	opts := onnxio.EncodeOptions{Opset: c.Int("opset")}
-	plan, err := cli.NewPlan(c, n)
+	plan, err := classifier.NewPlan(c, n)
 	if err != nil {
 		return err
 	}
-	written, err := plan.WriteONNX(outs, out, g, sd, opts)
+	written, err := classifier.PlanONNX(plan, outs, out, g, sd, opts)
 	if err != nil {
 		return err
 	}
@@ -79,12 +80,12 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if c.Bool("dry-run") {
 		return plan.Print(c, stdout)
 	}
-	parity, digest, err := cli.StageONNX(c.Context, outs, out, n.Net, g, sd, opts)
+	parity, digest, err := classifier.StageONNX(c.Context, outs, out, n.Net, g, sd, opts)
 	if err != nil {
 		return err
 	}
 	plan.Parity, written.Digest = parity, &digest
-	if err := outs.From(n, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
+	if err := outs.From(n.Checkpoint, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
 		return err
 	}
 	if err := outs.Commit(c.Context); err != nil {

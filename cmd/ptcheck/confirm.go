@@ -11,17 +11,19 @@ import (
 
 	"lethe/edit"
 	"lethe/evidence"
+	"lethe/internal/classifier"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
 	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/report"
 	"lethe/verify"
 )
 
 // signed verifies the signature of a model, if that is asked for, and says so.
 func signed(c *urfave.Context, path string, stdout io.Writer) (*evidence.PublicKey, error) {
-	line, key, err := cli.VerifySignature(c, path)
+	line, key, err := classifier.VerifySignature(c, path)
 	if err != nil || c.Bool("json") {
 		return key, err
 	}
@@ -42,22 +44,22 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		return err
 	}
 	defer outs.Discard()
-	claim, err := cli.OpenClaim(c)
+	claim, err := classifier.OpenClaim(c)
 	if err != nil {
 		return err
 	}
-	n, err := cli.OpenNetwork(c.Context, before, stdin, cli.ReadOptions(c))
+	n, err := classifier.Open(c.Context, before, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	e, err := cli.OpenNetwork(c.Context, after, stdin, cli.ReadOptions(c))
+	e, err := classifier.Open(c.Context, after, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
 	defer e.Close()
 	// Before any work: is it about these files at all?
-	files, err := cli.Digests(n, e)
+	files, err := cli.Digests(n.Checkpoint, e.Checkpoint)
 	if err != nil {
 		return err
 	}
@@ -91,8 +93,8 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 	found.Files = files
 	if _, ok := claim.Files["onnx"]; ok {
 		version := strings.TrimPrefix(claim.Tool, "forget ")
-		var onnx verify.Digest
-		if found.Parity, onnx, err = cli.EditedONNX(e.Net, e.Graph, e.State, cli.EditedOptions(e.Graph, labels, version)); err != nil {
+		var onnx report.Digest
+		if found.Parity, onnx, err = classifier.EditedONNX(e.Net, e.Graph, e.State, classifier.EditedOptions(e.Graph, labels, version)); err != nil {
 			return err
 		}
 		found.Files["onnx"] = onnx
@@ -108,7 +110,7 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		}
 		return err
 	}
-	lines, err := cli.CheckAttestation(c, claim, key)
+	lines, err := classifier.CheckAttestation(c, claim, key)
 	if err != nil {
 		return err
 	}
@@ -122,7 +124,7 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		}
 		found.Audit, found.NotMeasured = audited.Audit, audited.NotMeasured
 	}
-	if err := writePage(c, outs, found, data, n, e); err != nil {
+	if err := writePage(c, outs, found, data, n, e.Checkpoint); err != nil {
 		return err
 	}
 	if c.Bool("json") {
@@ -131,7 +133,7 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		_, err = io.WriteString(stdout, confirmed(claim)+lines)
 	}
 	if err == nil && c.Bool("audit") && !c.Bool("json") {
-		err = cli.PrintDetails(stdout, found, c.Bool("verbose"))
+		err = classifier.PrintDetails(stdout, found, c.Bool("verbose"))
 	}
 	if err != nil {
 		return err
@@ -157,21 +159,21 @@ func confirmed(claim *evidence.Claim) string {
 
 // claimedData opens the images that a report was measured on and completes the
 // question with what it says of them. Without measures in it there are none.
-func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (*cli.Data, []string, error) {
+func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (*classifier.Data, []string, error) {
 	if len(claim.Classes) == 0 {
 		return nil, []string{}, nil
 	}
-	if claim.Data != nil && (claim.Data.Source == cli.FilesOfData || claim.Data.Source == cli.FilesOfForgetOnly) && !c.IsSet("data") {
+	if claim.Data != nil && (claim.Data.Source == classifier.FilesOfData || claim.Data.Source == classifier.FilesOfForgetOnly) && !c.IsSet("data") {
 		return nil, nil, cli.Usagef("the report was measured on %s; give the folder with --data", claim.Data.Source)
 	}
-	data, err := cli.OpenData(c)
+	data, err := classifier.OpenData(c)
 	if err != nil {
 		return nil, nil, err
 	}
 	if claim.Data != nil {
 		data.Norm = dataset.Norm{Mean: claim.Data.Mean, Std: claim.Data.Std}
-		if claim.Data.Source == cli.FilesOfForgetOnly {
-			data.Source = cli.FilesOfForgetOnly
+		if claim.Data.Source == classifier.FilesOfForgetOnly {
+			data.Source = classifier.FilesOfForgetOnly
 			data.Only(claim.Classes)
 		}
 	}
@@ -202,7 +204,7 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method is not one of an edit: %.200v", err)}
 	}
 	opts.Limits, opts.Prefer = method.Limits, method.Prefer
-	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == cli.FilesOfForgetOnly
+	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == classifier.FilesOfForgetOnly
 	if err := opts.Check(); err != nil {
 		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method cannot be: %.200v", err)}
 	}
@@ -211,7 +213,7 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 
 // again runs the edit and takes over its method and its course if it gives the
 // weights that are there.
-func again(c *urfave.Context, settings edit.Options, found *verify.Report, n, e *cli.Network, data *cli.Data, stderr io.Writer) error {
+func again(c *urfave.Context, settings edit.Options, found *verify.Report, n, e *classifier.Network, data *classifier.Data, stderr io.Writer) error {
 	progress := cli.NewProgress(stderr, c.Bool("quiet"))
 	defer progress.Done()
 	settings.Norm = data.Norm
@@ -241,22 +243,22 @@ func pageOutput(c *urfave.Context, before, after string, stdout io.Writer) (*cli
 }
 
 // writePage writes the page of --html, if that is asked for.
-func writePage(c *urfave.Context, outs *cli.Outputs, r *verify.Report, data *cli.Data, n, e *cli.Network) error {
+func writePage(c *urfave.Context, outs *cli.Outputs, r *verify.Report, data *classifier.Data, n *classifier.Network, e *cli.Checkpoint) error {
 	path := c.String("html")
 	if path == "" {
 		return nil
 	}
-	page := htmlreport.Page{Report: r, Input: cli.PageName(n.Name), Output: cli.PageName(e.Name), Reading: cli.ReadingFlags(c)}
+	page := htmlreport.Page{Report: r, Input: classifier.PageName(n.Name), Output: classifier.PageName(e.Name), Reading: cli.ReadingFlags(c)}
 	if r.Data != nil {
 		after, err := nn.Bind(n.Graph, e.State)
 		if err != nil {
 			return err
 		}
-		if page.Samples, err = cli.Samples(data, n.Net, after, r.Classes); err != nil {
+		if page.Samples, err = classifier.Samples(data, n.Net, after, r.Classes); err != nil {
 			return err
 		}
 	}
-	if err := cli.StagePage(c.Context, outs, path, page); err != nil {
+	if err := classifier.StagePage(c.Context, outs, path, page); err != nil {
 		return err
 	}
 	return outs.Commit(c.Context)

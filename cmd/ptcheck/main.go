@@ -18,6 +18,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"lethe/internal/classifier"
 	"lethe/internal/cli"
 	"lethe/internal/learn"
 	"lethe/scan"
@@ -50,7 +51,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "sarif", Usage: "write the findings of --scan to `FILE` for code-scanning dashboards (SARIF 2.1.0)"},
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, slices.Concat(cli.CheckFlags(), cli.ReadFlags(), cli.DataFlags())...),
+		}, slices.Concat(classifier.CheckFlags(), cli.ReadFlags(), classifier.DataFlags())...),
 		Action: func(c *urfave.Context) error { return check(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -174,7 +175,7 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 	if err != nil {
 		return cli.Usagef("%v", err)
 	}
-	n, err := cli.OpenNetwork(ctx, before, stdin, cli.ReadOptions(c))
+	n, err := classifier.Open(ctx, before, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
@@ -186,9 +187,9 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 	defer e.Close()
 	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: gate, Threads: c.Int("threads")}
 	labels := []string{}
-	var data *cli.Data
+	var data *classifier.Data
 	if c.IsSet("class") {
-		if data, err = cli.OpenData(c); err != nil {
+		if data, err = classifier.OpenData(c); err != nil {
 			return err
 		}
 		if q.Classes, labels, err = data.Classes(c.String("class"), n.Net.Classes()); err != nil {
@@ -212,7 +213,7 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 		return err
 	}
 	report.Tool, report.Labels = "ptcheck "+cli.Version(), labels
-	if report.Files, err = cli.Digests(n, e); err != nil {
+	if report.Files, err = cli.Digests(n.Checkpoint, e); err != nil {
 		return err
 	}
 	if err := writePage(c, outs, report, data, n, e); err != nil {
@@ -244,7 +245,7 @@ func judge(c *urfave.Context, q verify.Question, stderr io.Writer) (*verify.Repo
 const retrainings = 3
 
 // prepareAudit asks for an audit, and trains the networks that it compares with.
-func prepareAudit(c *urfave.Context, n *cli.Network, q *verify.Question, seed uint64, retrain bool, stderr io.Writer) error {
+func prepareAudit(c *urfave.Context, n *classifier.Network, q *verify.Question, seed uint64, retrain bool, stderr io.Writer) error {
 	q.Audit = &verify.AuditOptions{Seed: seed}
 	if !retrain {
 		return nil
@@ -285,8 +286,8 @@ func printComparison(w io.Writer, r *verify.Report, verbose bool) error {
 	if _, err := fmt.Fprintln(w, b.String()); err != nil {
 		return err
 	}
-	if err := cli.PrintReport(w, r); err != nil {
+	if err := classifier.PrintReport(w, r); err != nil {
 		return err
 	}
-	return cli.PrintDetails(w, r, verbose)
+	return classifier.PrintDetails(w, r, verbose)
 }

@@ -17,7 +17,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/registry"
 	"lethe/pickle"
-	"lethe/verify"
+	"lethe/report"
 )
 
 func main() { os.Exit(cli.Main(run)) }
@@ -92,7 +92,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 		return plan.Print(c, stdout)
 	}
 	if c.Bool("json") {
-		opts.Digest = new(verify.Digest)
+		opts.Digest = new(report.Digest)
 		written.Digest = opts.Digest
 	}
 	size, err := n.StageState(c.Context, outs, out, n.State, opts)

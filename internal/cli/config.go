@@ -99,7 +99,7 @@ func gather(ctx context.Context, app *urfave.App, l *line) (s settings, note str
 	}
 	s.add(env, l)
 	if used := s.add(config, l); len(used) > 0 {
-		note = oneLine(fmt.Sprintf("%s sets %s", file, strings.Join(used, ", ")))
+		note = OneLine(fmt.Sprintf("%s sets %s", file, strings.Join(used, ", ")))
 	}
 	for _, f := range app.Flags {
 		if r, ok := f.(urfave.RequiredFlag); ok && r.IsRequired() {
@@ -252,7 +252,7 @@ func configuration(ctx context.Context, app *urfave.App, line settings) (s setti
 			return nil, "", nil
 		}
 	}
-	text, err := await(ctx, func() ([]byte, error) { return readConfig(path, implied) })
+	text, err := Await(ctx, func() ([]byte, error) { return readConfig(path, implied) })
 	if err != nil {
 		return nil, "", err
 	}

@@ -14,14 +14,14 @@ func TestSourceDate(t *testing.T) {
 		"253402300799": time.Unix(253402300799, 0).UTC(),
 	} {
 		t.Setenv("SOURCE_DATE_EPOCH", s)
-		if got, err := sourceDate(); err != nil || got != want {
+		if got, err := SourceDate(); err != nil || got != want {
 			t.Errorf("%q: got %v, %v, want %v", s, got, err, want)
 		}
 	}
 	for _, s := range []string{"now", "-1", "1.5", "01", "+1", " 1", "1 ", "0x10", "253402300800", "99999999999999999999"} {
 		t.Setenv("SOURCE_DATE_EPOCH", s)
 		var usage *UsageError
-		if _, err := sourceDate(); !errors.As(err, &usage) {
+		if _, err := SourceDate(); !errors.As(err, &usage) {
 			t.Errorf("%q: got %v, want a usage error", s, err)
 		}
 		// A model in a registry takes the same.

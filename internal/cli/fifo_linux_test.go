@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -18,7 +17,7 @@ import (
 // command takes a file.
 func TestFIFO(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, name := range []string{"pipe", "train-images-idx3-ubyte"} {
+	for _, name := range []string{"pipe"} {
 		if err := syscall.Mkfifo(name, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -31,21 +30,15 @@ func TestFIFO(t *testing.T) {
 		"input":  {"--class", "3", "pipe", "b"},
 		"config": {"--class", "3", "--config", "pipe", "a", "b"},
 		"key":    {"--class", "3", "--onnx", "pipe", "a", "b"},
-		"data":   {"--class", "3", "--gate", "full", "a", "b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			app := configApp(new(string))
-			app.Flags = append(app.Flags, DataFlags()...)
 			app.Action = func(c *urfave.Context) error {
 				var err error
 				switch name {
 				case "key":
-					_, err = readSmall(c, c.String("onnx"))
-				case "data":
-					set := c.Set("data", dir)
-					_, err = OpenData(c)
-					err = errors.Join(set, err)
+					_, err = ReadSmall(c, c.String("onnx"))
 				default:
 					_, err = OpenInput(c.Context, c.Args().First(), c.App.Reader)
 				}
@@ -76,7 +69,7 @@ func TestReadSmallStdin(t *testing.T) {
 	app := configApp(new(string))
 	var got []byte
 	app.Action = func(c *urfave.Context) (err error) {
-		got, err = readSmall(c, "-")
+		got, err = ReadSmall(c, "-")
 		return err
 	}
 	if code := Run(t.Context(), app, []string{"-c", "3"}, strings.NewReader("key"), io.Discard, io.Discard); code != ExitOK || string(got) != "key" {

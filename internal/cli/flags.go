@@ -2,6 +2,7 @@ package cli
 
 import (
 	"flag"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -127,4 +128,20 @@ func parseValue(f urfave.Flag, value, what string) (string, error) {
 		value = set.Lookup(name).Value.String()
 	}
 	return value, nil
+}
+
+// ReadingFlags returns the flags on a command line that say how a checkpoint is
+// read, for the same line of another command.
+func ReadingFlags(c *urfave.Context) (flags []string) {
+	for _, f := range ReadFlags() {
+		name := f.Names()[0]
+		switch {
+		case !c.IsSet(name):
+		case takesValue(f):
+			flags = append(flags, "--"+name, fmt.Sprint(c.Value(name)))
+		case c.Bool(name):
+			flags = append(flags, "--"+name)
+		}
+	}
+	return flags
 }

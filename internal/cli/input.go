@@ -47,7 +47,7 @@ func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (
 		return spool(ctx, "standard input", stdin, limit)
 	}
 	tidyAround(path, false) // or it may be of a group that a killed process left half done
-	f, err := await(ctx, func() (*os.File, error) { return os.Open(path) })
+	f, err := Await(ctx, func() (*os.File, error) { return os.Open(path) })
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("no file %s: %w", path, fs.ErrNotExist)
@@ -71,9 +71,9 @@ func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (
 	return &Input{ReaderAt: f, Size: info.Size(), Name: path, file: f}, nil
 }
 
-// await calls f, which may block for ever, such as by opening a pipe that nobody
+// Await calls f, which may block for ever, such as by opening a pipe that nobody
 // writes to. If ctx ends first, it returns the error of that and leaves f behind.
-func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
+func Await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -99,7 +99,7 @@ func spool(ctx context.Context, name string, r io.Reader, limit int64) (*Input, 
 		return nil, err
 	}
 	f := in.file
-	size, err := await(ctx, func() (int64, error) { return io.Copy(f, io.LimitReader(r, limit+1)) })
+	size, err := Await(ctx, func() (int64, error) { return io.Copy(f, io.LimitReader(r, limit+1)) })
 	if err != nil && err == ctx.Err() {
 		in.Close()
 		return nil, err

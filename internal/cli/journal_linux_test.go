@@ -51,9 +51,12 @@ func TestCommitKilled(t *testing.T) {
 		"made":          {"a/x": "x", "b/x": "x"},
 	} {
 		force := name != "made"
-		for _, reader := range []string{"a/one", "b/two", "a/four", "b/four"} {
+		readers := []string{"a/one", "b/two", "a/four", "b/four"}
+		if name != "replaced" {
+			readers = readers[1:3]
+		}
+		for _, reader := range readers {
 			t.Run(name+", then "+reader, func(t *testing.T) {
-				t.Parallel()
 				mixed := 0 // before the next command
 				for last := 1; ; last++ {
 					dir := t.TempDir()

@@ -1,20 +1,14 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
 
-	"lethe/graph"
 	"lethe/internal/registry"
-	"lethe/model"
-	"lethe/onnxio"
-	"lethe/ops"
 	"lethe/report"
-	"lethe/verify"
 )
 
 const (
@@ -35,14 +29,14 @@ type Plan struct {
 	Edit    *PlannedEdit     `json:"edit,omitempty"`
 	Outputs []*PlannedOutput `json:"outputs"`
 	Lost    []string         `json:"not_in_output"`         // what the input holds and the output does not
-	Parity  *verify.Parity   `json:"onnx_parity,omitempty"` // not known before the work
+	Parity  any              `json:"onnx_parity,omitempty"` // not known before the work
 }
 
 // PlannedInput is the file that is read.
 type PlannedInput struct {
 	Path   string `json:"path"`
 	Format Format `json:"format"`
-	verify.Digest
+	report.Digest
 	Tensors      int    `json:"tensors"`
 	Architecture string `json:"architecture,omitempty"` // if the command asks for it
 	Parameters   int    `json:"parameters,omitempty"`   // numbers that training moves
@@ -56,7 +50,7 @@ type PlannedEdit struct {
 	TrainImages int            `json:"train_images"`
 	TestImages  int            `json:"test_images"`
 	Accuracy    float64        `json:"accuracy"` // of the unedited network, on the training images
-	Gate        verify.Gate    `json:"gate"`
+	Gate        string         `json:"gate"`
 	Limits      report.Limits  `json:"limits"`
 	Prefer      string         `json:"prefer"`
 	Seed        uint64         `json:"seed"`
@@ -74,25 +68,19 @@ type PlannedOutput struct {
 	Path     string `json:"path"`
 	What     string `json:"what"`
 	Replaces bool   `json:"replaces"` // a file of that name
-	*verify.Digest
+	*report.Digest
 }
 
 // NewPlan begins a plan for a command that has opened its input. The digest of
 // that is in it as JSON only: it can take longer than the work.
-func NewPlan(c *urfave.Context, n *Network) (p *Plan, err error) {
+func NewPlan(c *urfave.Context, n *Checkpoint) (p *Plan, err error) {
 	p = &Plan{
 		Tool: c.App.Name + " " + Version(), DryRun: c.Bool(dryFlag), Lost: []string{},
-		Input: PlannedInput{Path: n.Name, Format: n.Format(), Digest: verify.Digest{Bytes: n.input.Size}, Tensors: n.State.Len()},
+		Input: PlannedInput{Path: n.Name, Format: n.Format(), Digest: report.Digest{Bytes: n.input.Size}, Tensors: n.State.Len()},
 	}
 	if c.Bool(jsonFlag) {
 		if p.Input.Digest, err = n.Digest(); err != nil {
 			return nil, err
-		}
-	}
-	if n.Graph != nil {
-		p.Input.Architecture, p.Input.Classes = n.Graph.Name, n.Net.Classes()
-		for _, name := range ops.Parameters(n.Graph) {
-			p.Input.Parameters += n.State.Get(name).Len()
 		}
 	}
 	return p, nil
@@ -114,46 +102,16 @@ func (p *Plan) Write(outs *Outputs, path, what string) *PlannedOutput {
 
 // WriteState adds the state dict that is written to path, and is the error of
 // writing one of these names, shapes and types if there is one.
-func (p *Plan) WriteState(outs *Outputs, path string, n *Network, format Format) (*PlannedOutput, error) {
+func (p *Plan) WriteState(outs *Outputs, path string, n *Checkpoint, format Format) (*PlannedOutput, error) {
 	p.Lost = append(p.Lost, n.lost(format)...)
 	_, _, err := n.with(n.State, format)
 	return p.Write(outs, path, string(format)), err
-}
-
-// WriteONNX adds the ONNX model that is written to path, and is the error of
-// encoding these weights if there is one and they are not encoded later.
-func (p *Plan) WriteONNX(outs *Outputs, path string, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*PlannedOutput, error) {
-	what := fmt.Sprintf("ONNX, opset %d", cmp.Or(opts.Opset, graph.DefaultOpset))
-	out := p.Write(outs, path, what)
-	if !p.DryRun {
-		return out, nil
-	}
-	return out, onnxio.Encode(io.Discard, g, sd, opts)
 }
 
 // WriteResults adds the files of [ResultFlags].
 func (p *Plan) WriteResults(c *urfave.Context, outs *Outputs) {
 	p.Write(outs, c.String(uriFlag), "URI of the output")
 	p.Write(outs, c.String(digestFlag), "digest of the output")
-}
-
-// WriteEvidence adds the evidence.
-func (p *Plan) WriteEvidence(outs *Outputs, e *Evidence) {
-	p.Write(outs, e.report, "report")
-	p.Write(outs, e.html, "report as a page")
-	p.Write(outs, e.attest, "in-toto statements")
-	p.Write(outs, e.signature, "signature")
-	if !registry.IsReference(e.out) {
-		return
-	}
-	beside := []string{"report"}
-	if e.attest != "" {
-		beside = append(beside, "in-toto statements")
-	}
-	if e.key != nil {
-		beside = append(beside, "signature")
-	}
-	p.Write(outs, e.out, "evidence: "+strings.Join(beside, ", "))
 }
 
 // Print writes the plan for a person, or as JSON if the command's flags ask for
@@ -166,7 +124,7 @@ func (p *Plan) Print(c *urfave.Context, w io.Writer) error {
 		return PrintJSON(w, p)
 	}
 	var b strings.Builder
-	line := func(format string, args ...any) { b.WriteString(oneLine(fmt.Sprintf(format, args...)) + "\n") }
+	line := func(format string, args ...any) { b.WriteString(OneLine(fmt.Sprintf(format, args...)) + "\n") }
 	in := p.Input
 	what := fmt.Sprintf("%s, %d bytes, %d tensors", in.Format, in.Bytes, in.Tensors)
 	if in.Architecture != "" {

@@ -93,7 +93,7 @@ func (p *Progress) Update(done, total int, status string) {
 const barWidth = 24
 
 func (p *Progress) line(s step) string {
-	status := oneLine(s.status)
+	status := OneLine(s.status)
 	elapsed := s.at.Sub(p.start).Truncate(time.Second)
 	switch {
 	case s.total <= 0:

@@ -61,7 +61,7 @@ func (o *Outputs) announce(f *output) error {
 		return nil
 	}
 	o.remote = &remote{ref: ref, file: "model.pt"}
-	created, err := sourceDate()
+	created, err := SourceDate()
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (o *Outputs) announce(f *output) error {
 // From says what the model in a registry, if one is written, is made from, and
 // how: its annotations. Its checkpoint gets the name of that of n, with the
 // extension ext unless that is "".
-func (o *Outputs) From(n *Network, ext string, annotations map[string]string) error {
+func (o *Outputs) From(n *Checkpoint, ext string, annotations map[string]string) error {
 	if o.remote == nil {
 		return nil
 	}
@@ -137,7 +137,7 @@ func (o *Outputs) TellLeft(w io.Writer) {
 		return
 	}
 	for _, name := range o.remote.pushed.Left() {
-		fmt.Fprintf(w, "not in %s: %s\n", o.remote.ref, oneLine(fmt.Sprintf("%.100q, which this step does not write", name)))
+		fmt.Fprintf(w, "not in %s: %s\n", o.remote.ref, OneLine(fmt.Sprintf("%.100q, which this step does not write", name)))
 	}
 }
 

@@ -106,7 +106,7 @@ func Run(ctx context.Context, app *urfave.App, args []string, stdin io.Reader, s
 	if err == nil {
 		return ExitOK
 	}
-	code, message := ExitCode(err), oneLine(err.Error())
+	code, message := ExitCode(err), OneLine(err.Error())
 	switch {
 	case code == ExitUsage:
 		message += "; see " + app.Name + " --help"
@@ -213,9 +213,9 @@ func version(info *debug.BuildInfo) string {
 
 var lineBreak = regexp.MustCompile(`\s*[\r\n]+\s*`)
 
-// oneLine makes a message safe to print: names in it may come from a file
+// OneLine makes a message safe to print: names in it may come from a file
 // that wants to move the terminal's cursor.
-func oneLine(s string) string {
+func OneLine(s string) string {
 	var b strings.Builder
 	for _, r := range lineBreak.ReplaceAllString(strings.TrimSpace(s), " ") {
 		if unicode.IsPrint(r) {

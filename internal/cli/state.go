@@ -13,8 +13,8 @@ import (
 
 	"lethe/model"
 	"lethe/pickle"
+	"lethe/report"
 	"lethe/safetensors"
-	"lethe/verify"
 )
 
 // Format is a format of files with a state dict.
@@ -81,7 +81,7 @@ func (s state) stateDict() *model.StateDict {
 }
 
 // Format returns the format that the file has.
-func (n *Network) Format() Format {
+func (n *Checkpoint) Format() Format {
 	if n.file.tensors != nil {
 		return FormatSafetensors
 	}
@@ -91,20 +91,20 @@ func (n *Network) Format() Format {
 // WriteOptions say how a state dict is written.
 type WriteOptions struct {
 	Format Format
-	Digest *verify.Digest // gets the digest of the file, unless it is nil
+	Digest *report.Digest // gets the digest of the file, unless it is nil
 	pickle.EncodeOptions
 }
 
 // TellLost writes on w, a line for each, what the file holds and the output at
 // path, in its format, does not.
-func (n *Network) TellLost(w io.Writer, path string, format Format) {
+func (n *Checkpoint) TellLost(w io.Writer, path string, format Format) {
 	for _, what := range n.lost(format) {
-		fmt.Fprintf(w, "not in %s: %s\n", path, oneLine(what))
+		fmt.Fprintf(w, "not in %s: %s\n", path, OneLine(what))
 	}
 }
 
 // lost returns what the file holds and a format cannot, for a person.
-func (n *Network) lost(to Format) []string {
+func (n *Checkpoint) lost(to Format) []string {
 	var lost []string
 	switch {
 	case to == n.Format() && (n.file.tensors != nil || n.file.checkpoint.Whole()):
@@ -156,7 +156,7 @@ var torchMetadata = safetensors.Pair{Key: "format", Value: "pt"}
 // StageState stages a state dict that has the names and shapes of the file's as
 // the output at path, with everything else that the file holds and the format
 // can, and reads it back. It returns the size of the file.
-func (n *Network) StageState(ctx context.Context, outs *Outputs, path string, sd *model.StateDict, opts WriteOptions) (written int64, err error) {
+func (n *Checkpoint) StageState(ctx context.Context, outs *Outputs, path string, sd *model.StateDict, opts WriteOptions) (written int64, err error) {
 	s, readBack, err := n.with(sd, opts.Format)
 	if err != nil {
 		return 0, err
@@ -182,7 +182,7 @@ func (n *Network) StageState(ctx context.Context, outs *Outputs, path string, sd
 }
 
 // with returns what is written, and how that is read.
-func (n *Network) with(sd *model.StateDict, to Format) (s state, readBack pickle.Options, err error) {
+func (n *Checkpoint) with(sd *model.StateDict, to Format) (s state, readBack pickle.Options, err error) {
 	switch {
 	case to == FormatSafetensors && n.file.tensors != nil:
 		s.tensors, err = n.file.tensors.With(sd)
@@ -235,7 +235,7 @@ type EntryInfo struct {
 }
 
 // Inspect returns the structure of the file.
-func (n *Network) Inspect() *Info {
+func (n *Checkpoint) Inspect() *Info {
 	if f := n.file.tensors; f != nil {
 		info := &Info{Container: string(FormatSafetensors)}
 		for _, p := range f.Metadata() {

@@ -31,7 +31,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/model"
 	"lethe/pickle"
-	"lethe/verify"
+	"lethe/report"
 )
 
 func main() {
@@ -244,7 +244,7 @@ func rewrite(in, out string, edits bool) error {
 	sd, opts := n.State, cli.WriteOptions{Format: cli.FormatOf(out, n.Format())}
 	if edits {
 		n.StartDigest()
-		opts.Digest = &verify.Digest{}
+		opts.Digest = &report.Digest{}
 		if sd, err = edit(sd); err != nil {
 			return err
 		}

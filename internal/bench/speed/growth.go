@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"lethe/edit"
-	"lethe/internal/cli"
+	"lethe/internal/classifier"
 	"lethe/internal/dataset"
 	"lethe/pickle"
 	"lethe/verify"
@@ -59,7 +59,7 @@ func imageCosts(threads int, top float64) ([]cost, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := cli.OpenNetwork(ctx, *base, nil, pickle.Options{})
+	n, err := classifier.Open(ctx, *base, nil, pickle.Options{})
 	if err != nil {
 		return nil, err
 	}

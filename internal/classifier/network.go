@@ -1,9 +1,10 @@
-package cli
+// Package classifier is what the commands share that know networks: flags and
+// files of images, architectures, reports, their page and their evidence. A command
+// that only moves weights, such as ptconvert, does without it and all that is below.
+package classifier
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"slices"
@@ -15,118 +16,59 @@ import (
 	"lethe/convert"
 	"lethe/fixtures"
 	"lethe/graph"
+	"lethe/internal/cli"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/pickle"
+	"lethe/report"
 	"lethe/verify"
 )
 
-// Network is a state dict in a file and, once recognised, its architecture.
+// Network is a checkpoint whose architecture is known.
 type Network struct {
-	Name  string // of the file, for messages
-	State *model.StateDict
-	Graph *graph.Graph // nil before Recognize
-	Net   *nn.Net      // nil before Recognize
-
-	input   *Input
-	options pickle.Options
-	file    state
-	digest  func() (verify.Digest, error)
+	*cli.Checkpoint
+	Graph *graph.Graph
+	Net   *nn.Net
 }
 
-// OpenCheckpoint reads the state dict in the file at path, or on stdin if path
-// is "-". Close it when its tensors are no longer needed.
-func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Network, error) {
-	in, err := OpenInput(ctx, path, stdin)
+// Open is [cli.OpenCheckpoint], and finds the architecture and binds the weights
+// to it. It begins what [cli.Checkpoint.Digest] returns.
+func Open(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Network, error) {
+	n, err := cli.OpenCheckpoint(ctx, path, stdin, opts)
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{Name: in.Name, input: in, options: opts}
-	if err := n.read(); err != nil {
-		in.Close()
-		return nil, fmt.Errorf("%s: %w", in.Name, err)
-	}
-	return n, nil
+	return Recognize(n)
 }
 
-func (n *Network) read() (err error) {
-	if n.file, err = readState(n.input, n.input.Size, n.options); err != nil {
-		return err
-	}
-	n.State = n.file.stateDict()
-	return nil
-}
-
-// StartDigest begins what [Network.Digest] returns. It takes longer than all
-// other reading, so it is best made beside that and beside the work.
-func (n *Network) StartDigest() {
-	if n.digest == nil {
-		n.digest = startDigest(n.input, n.input.Size)
-	}
-}
-
-// Digest returns the digest of the file.
-func (n *Network) Digest() (verify.Digest, error) {
-	n.StartDigest()
-	digest, err := n.digest()
-	if err != nil {
-		return digest, fmt.Errorf("cannot read %s: %w", n.Name, cause(err))
-	}
-	return digest, nil
-}
-
-// Digests returns what a report calls the files before and after an edit.
-func Digests(before, after *Network) (map[string]verify.Digest, error) {
-	input, err := before.Digest()
-	if err != nil {
-		return nil, err
-	}
-	output, err := after.Digest()
-	return map[string]verify.Digest{"input": input, "output": output}, err
-}
-
-// Recognize finds the architecture and binds the weights to it.
-func (n *Network) Recognize() (err error) {
-	if n.Graph, err = convert.Recognize(n.State); err == nil {
-		n.Net, err = nn.Bind(n.Graph, n.State)
+// Recognize is [Open] for a checkpoint that is open already. An error closes it.
+func Recognize(c *cli.Checkpoint) (*Network, error) {
+	n := &Network{Checkpoint: c}
+	var err error
+	if n.Graph, err = convert.Recognize(c.State); err == nil {
+		n.Net, err = nn.Bind(n.Graph, c.State)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", n.Name, err)
-	}
-	return nil
-}
-
-// OpenNetwork is [OpenCheckpoint], [Network.Recognize] and
-// [Network.StartDigest].
-func OpenNetwork(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Network, error) {
-	n, err := OpenCheckpoint(ctx, path, stdin, opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := n.Recognize(); err != nil {
-		n.Close()
-		return nil, err
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
 	n.StartDigest()
 	return n, nil
 }
-
-// Close closes the file under the checkpoint.
-func (n *Network) Close() error { return n.input.Close() }
 
 // StageONNX stages the graph and its weights as the ONNX output at path, and
 // checks the file against the network nn that it must agree with.
-func StageONNX(ctx context.Context, outs *Outputs, path string, net *nn.Net, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *verify.Parity, digest verify.Digest, err error) {
-	opts.ProducerVersion = Version()
+func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *verify.Parity, digest report.Digest, err error) {
+	opts.ProducerVersion = cli.Version()
 	if opts.DocString == "" {
 		opts.DocString = g.Name + " converted from a PyTorch state dict"
 	}
 	err = outs.Stage(ctx, path, func(w io.Writer) error {
 		return onnxio.Encode(w, g, sd, opts)
 	}, func(r io.ReaderAt, size int64) (err error) {
-		if digest, err = Digest(r, size); err != nil {
+		if digest, err = cli.Digest(r, size); err != nil {
 			return err
 		}
 		b := make([]byte, size)
@@ -137,26 +79,6 @@ func StageONNX(ctx context.Context, outs *Outputs, path string, net *nn.Net, g *
 		return err
 	})
 	return parity, digest, err
-}
-
-// Digest returns the SHA-256 and the size of a file.
-func Digest(r io.ReaderAt, size int64) (verify.Digest, error) {
-	h := sha256.New()
-	_, err := io.Copy(h, io.NewSectionReader(r, 0, size))
-	return verify.Digest{SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: size}, err
-}
-
-// startDigest begins [Digest] and returns a function that waits for it, as
-// often as it is called.
-func startDigest(r io.ReaderAt, size int64) func() (verify.Digest, error) {
-	var digest verify.Digest
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		digest, err = Digest(r, size)
-	}()
-	return func() (verify.Digest, error) { <-done; return digest, err }
 }
 
 // DataFlags are the flags that say which images to use.
@@ -211,18 +133,18 @@ func StartData(c *urfave.Context) (wait func() (*Data, error)) {
 func OpenData(c *urfave.Context) (*Data, error) {
 	d := &Data{Norm: dataset.Norm{Mean: float32(c.Float64("mean")), Std: float32(c.Float64("std"))}, Source: FilesOfData}
 	if !(d.Norm.Std > 0) {
-		return nil, Usagef("--std %v is not positive", c.Float64("std"))
+		return nil, cli.Usagef("--std %v is not positive", c.Float64("std"))
 	}
 	var err error
 	only := c.String("forget-only")
 	switch dir := c.String("data"); {
 	case dir != "" && only != "":
-		return nil, Usagef("--data and --forget-only contradict each other")
+		return nil, cli.Usagef("--data and --forget-only contradict each other")
 	case only != "":
 		d.Source = FilesOfForgetOnly
-		d.Data, err = await(c.Context, func() (*dataset.Data, error) { return dataset.Open(only) })
+		d.Data, err = cli.Await(c.Context, func() (*dataset.Data, error) { return dataset.Open(only) })
 	case dir != "":
-		d.Data, err = await(c.Context, func() (*dataset.Data, error) { return dataset.Open(dir) })
+		d.Data, err = cli.Await(c.Context, func() (*dataset.Data, error) { return dataset.Open(dir) })
 	default:
 		d.Source = "embedded sample of Fashion-MNIST"
 		d.Data, err = dataset.OpenFS(fixtures.FashionMNIST(), d.Source)
@@ -248,30 +170,30 @@ func (d *Data) Classes(list string, classes int) (indices []int, labels []string
 	for _, word := range strings.Split(list, ",") {
 		i, err := dataset.ParseClass(strings.TrimSpace(word), d.Names)
 		if err != nil {
-			return nil, nil, Usagef("--class: %v", err)
+			return nil, nil, cli.Usagef("--class: %v", err)
 		}
 		if i >= classes {
-			return nil, nil, Usagef("class %d does not exist: the network has classes 0 to %d", i, classes-1)
+			return nil, nil, cli.Usagef("class %d does not exist: the network has classes 0 to %d", i, classes-1)
 		}
 		if !slices.Contains(indices, i) {
 			indices, labels = append(indices, i), append(labels, d.Names[i])
 		}
 	}
 	if len(indices) >= classes {
-		return nil, nil, Usagef("all %d classes cannot be forgotten: at least one must remain", classes)
+		return nil, nil, cli.Usagef("all %d classes cannot be forgotten: at least one must remain", classes)
 	}
 	return indices, labels, nil
 }
 
 // Plan says what an edit is to forget and what the unedited network measures.
-func (d *Data) Plan(classes []int, labels []string, before *verify.Measures) *PlannedEdit {
-	p := &PlannedEdit{Data: d.Source, TrainImages: d.Train.Len(), Accuracy: before.Accuracy}
+func (d *Data) Plan(classes []int, labels []string, before *verify.Measures) *cli.PlannedEdit {
+	p := &cli.PlannedEdit{Data: d.Source, TrainImages: d.Train.Len(), Accuracy: before.Accuracy}
 	if d.Test != nil {
 		p.TestImages = d.Test.Len()
 	}
 	for i, class := range classes {
 		images, _ := d.Train.Split(class)
-		p.Forget = append(p.Forget, PlannedClass{class, labels[i], len(images)})
+		p.Forget = append(p.Forget, cli.PlannedClass{Class: class, Label: labels[i], Images: len(images)})
 	}
 	return p
 }

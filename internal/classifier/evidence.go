@@ -1,4 +1,4 @@
-package cli
+package classifier
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,12 +16,14 @@ import (
 
 	"lethe/evidence"
 	"lethe/graph"
+	"lethe/internal/cli"
 	"lethe/internal/htmlreport"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
 	"lethe/model"
 	"lethe/onnxio"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -56,21 +57,21 @@ const largestSeed = 1<<53 - 1
 func OpenEvidence(c *urfave.Context, in, out string) (*Evidence, error) {
 	e := &Evidence{
 		report: c.String("report"), html: c.String("html"), attest: c.String("attest"), signature: c.String("signature"),
-		in: in, out: out, reading: ReadingFlags(c),
+		in: in, out: out, reading: cli.ReadingFlags(c),
 		run: evidence.Run{Request: c.String("request")},
 	}
 	switch {
 	case c.IsSet("signature") && !c.IsSet("sign"):
-		return nil, Usagef("--signature says where the signature goes and needs --sign")
+		return nil, cli.Usagef("--signature says where the signature goes and needs --sign")
 	case c.IsSet("request") && !c.IsSet("attest"):
-		return nil, Usagef("--request is told in the statements of --attest and needs it")
+		return nil, cli.Usagef("--request is told in the statements of --attest and needs it")
 	case c.IsSet("sign") && e.signature == "" && out == "-":
-		return nil, Usagef("the output is standard output; say with --signature where its signature goes")
+		return nil, cli.Usagef("the output is standard output; say with --signature where its signature goes")
 	case c.Uint64("seed") > largestSeed:
-		return nil, Usagef("--seed %d is larger than %d, the largest integer that all readers of a report understand", c.Uint64("seed"), largestSeed)
+		return nil, cli.Usagef("--seed %d is larger than %d, the largest integer that all readers of a report understand", c.Uint64("seed"), largestSeed)
 	}
 	if path := c.String("sign"); path != "" {
-		text, err := readSmall(c, path)
+		text, err := cli.ReadSmall(c, path)
 		if err != nil {
 			return nil, err
 		}
@@ -86,27 +87,11 @@ func OpenEvidence(c *urfave.Context, in, out string) (*Evidence, error) {
 		return e, nil
 	}
 	var err error
-	if e.run.Time, err = sourceDate(); err != nil {
+	if e.run.Time, err = cli.SourceDate(); err != nil {
 		return nil, err
 	}
 	e.run.Binary, err = programDigest()
 	return e, err
-}
-
-// sourceDate returns the time to tell, that of SOURCE_DATE_EPOCH in seconds since
-// 1970, or the zero time if that is not set: the clock is not asked, or equal
-// edits would have different statements.
-func sourceDate() (time.Time, error) {
-	s := os.Getenv("SOURCE_DATE_EPOCH")
-	if s == "" {
-		return time.Time{}, nil
-	}
-	seconds, err := strconv.ParseInt(s, 10, 64)
-	const year10000 = 253402300800
-	if err != nil || seconds < 0 || seconds >= year10000 || strconv.FormatInt(seconds, 10) != s {
-		return time.Time{}, Usagef("SOURCE_DATE_EPOCH is %q, want seconds since 1970", s)
-	}
-	return time.Unix(seconds, 0).UTC(), nil
 }
 
 // programDigest returns the SHA-256 of the program that runs.
@@ -117,7 +102,7 @@ func programDigest() (string, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("cannot open the program itself: %w", cause(err))
+		return "", fmt.Errorf("cannot open the program itself: %w", err)
 	}
 	defer f.Close()
 	h := sha256.New()
@@ -125,25 +110,7 @@ func programDigest() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// readSmall reads a whole file that is no model, such as a key or a report.
-func readSmall(c *urfave.Context, path string) ([]byte, error) {
-	const limit = 64 << 20
-	in, err := OpenInput(c.Context, path, c.App.Reader)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	if in.Size > limit {
-		return nil, &model.LimitError{What: "size of " + path + " in bytes", Got: uint64(in.Size), Limit: limit}
-	}
-	b := make([]byte, in.Size)
-	if _, err := in.ReadAt(b, 0); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("cannot read %s: %w", path, cause(err))
-	}
-	return b, nil
-}
-
-// Paths returns the outputs to announce to [NewOutputs].
+// Paths returns the outputs to announce to [cli.NewOutputs].
 func (e *Evidence) Paths() []string { return []string{e.report, e.html, e.attest, e.signature} }
 
 // UsesStdout tells whether one of the outputs is standard output.
@@ -166,7 +133,7 @@ const (
 // Stage stages all evidence of an edit whose report is complete. samples returns
 // images for the page. A model in a registry gets the report, and the statements
 // and the signature that were asked for, as documents that refer to it.
-func (e *Evidence) Stage(ctx context.Context, outs *Outputs, r *verify.Report, samples func() ([]htmlreport.Sample, error)) error {
+func (e *Evidence) Stage(ctx context.Context, outs *cli.Outputs, r *verify.Report, samples func() ([]htmlreport.Sample, error)) error {
 	put := func(path, mediaType, name string, b []byte) error {
 		outs.Attach(registry.Evidence{MediaType: mediaType, Name: name, Content: b})
 		if path == "" {
@@ -224,24 +191,8 @@ func PageName(path string) string {
 	return name
 }
 
-// ReadingFlags returns the flags on a command line that say how a checkpoint is
-// read, for the same line of another command.
-func ReadingFlags(c *urfave.Context) (flags []string) {
-	for _, f := range ReadFlags() {
-		name := f.Names()[0]
-		switch {
-		case !c.IsSet(name):
-		case takesValue(f):
-			flags = append(flags, "--"+name, fmt.Sprint(c.Value(name)))
-		case c.Bool(name):
-			flags = append(flags, "--"+name)
-		}
-	}
-	return flags
-}
-
 // StagePage stages a report as a page for people.
-func StagePage(ctx context.Context, outs *Outputs, path string, page htmlreport.Page) error {
+func StagePage(ctx context.Context, outs *cli.Outputs, path string, page htmlreport.Page) error {
 	return outs.Stage(ctx, path, func(w io.Writer) error { return htmlreport.Write(w, page) }, nil)
 }
 
@@ -310,7 +261,7 @@ func CheckFlags() []urfave.Flag {
 // OpenClaim reads the report that is to be checked.
 func OpenClaim(c *urfave.Context) (*evidence.Claim, error) {
 	path := c.String("report")
-	b, err := readSmall(c, path)
+	b, err := cli.ReadSmall(c, path)
 	if err != nil {
 		return nil, err
 	}
@@ -329,7 +280,7 @@ func VerifySignature(c *urfave.Context, path string) (line string, key *evidence
 	if name == "" {
 		return "", nil, nil
 	}
-	text, err := readSmall(c, name)
+	text, err := cli.ReadSmall(c, name)
 	if err != nil {
 		return "", nil, err
 	}
@@ -340,7 +291,7 @@ func VerifySignature(c *urfave.Context, path string) (line string, key *evidence
 	if signature == "" {
 		signature = path + ".sig"
 	}
-	if text, err = readSmall(c, signature); err != nil {
+	if text, err = cli.ReadSmall(c, signature); err != nil {
 		return "", nil, err
 	}
 	files, err := evidence.VerifyModel(text, key, path, signature)
@@ -357,7 +308,7 @@ func CheckAttestation(c *urfave.Context, claim *evidence.Claim, key *evidence.Pu
 	if path == "" {
 		return "", nil
 	}
-	b, err := readSmall(c, path)
+	b, err := cli.ReadSmall(c, path)
 	if err != nil {
 		return "", err
 	}
@@ -373,7 +324,7 @@ func CheckAttestation(c *urfave.Context, claim *evidence.Claim, key *evidence.Pu
 	fmt.Fprintf(&s, "statements in %s say what the report says (%s)\n", path, signed)
 	for _, l := range []struct{ what, value string }{{"request", run.Request}, {"program", run.Binary}} {
 		if l.value != "" {
-			fmt.Fprintf(&s, "%s, by the statements alone: %s\n", l.what, oneLine(l.value))
+			fmt.Fprintf(&s, "%s, by the statements alone: %s\n", l.what, cli.OneLine(l.value))
 		}
 	}
 	if !run.Time.IsZero() {
@@ -384,14 +335,14 @@ func CheckAttestation(c *urfave.Context, claim *evidence.Claim, key *evidence.Pu
 
 // EditedONNX encodes the ONNX model of an edit in memory and checks it against
 // the network.
-func EditedONNX(net *nn.Net, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*verify.Parity, verify.Digest, error) {
+func EditedONNX(net *nn.Net, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*verify.Parity, report.Digest, error) {
 	var b bytes.Buffer
 	if err := onnxio.Encode(&b, g, sd, opts); err != nil {
-		return nil, verify.Digest{}, err
+		return nil, report.Digest{}, err
 	}
-	digest, err := Digest(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	digest, err := cli.Digest(bytes.NewReader(b.Bytes()), int64(b.Len()))
 	if err != nil {
-		return nil, verify.Digest{}, err
+		return nil, report.Digest{}, err
 	}
 	parity, err := verify.ONNX(b.Bytes(), net)
 	return parity, digest, err

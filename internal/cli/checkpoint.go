@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"lethe/model"
+	"lethe/pickle"
+	"lethe/report"
+)
+
+// Checkpoint is a state dict in a file.
+type Checkpoint struct {
+	Name  string // of the file, for messages
+	State *model.StateDict
+
+	input   *Input
+	options pickle.Options
+	file    state
+	digest  func() (report.Digest, error)
+}
+
+// OpenCheckpoint reads the state dict in the file at path, or on stdin if path
+// is "-". Close it when its tensors are no longer needed.
+func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Checkpoint, error) {
+	in, err := OpenInput(ctx, path, stdin)
+	if err != nil {
+		return nil, err
+	}
+	n := &Checkpoint{Name: in.Name, input: in, options: opts}
+	if err := n.read(); err != nil {
+		in.Close()
+		return nil, fmt.Errorf("%s: %w", in.Name, err)
+	}
+	return n, nil
+}
+
+func (n *Checkpoint) read() (err error) {
+	if n.file, err = readState(n.input, n.input.Size, n.options); err != nil {
+		return err
+	}
+	n.State = n.file.stateDict()
+	return nil
+}
+
+// StartDigest begins what [Checkpoint.Digest] returns. It takes longer than all
+// other reading, so it is best made beside that and beside the work.
+func (n *Checkpoint) StartDigest() {
+	if n.digest == nil {
+		n.digest = startDigest(n.input, n.input.Size)
+	}
+}
+
+// Digest returns the digest of the file.
+func (n *Checkpoint) Digest() (report.Digest, error) {
+	n.StartDigest()
+	digest, err := n.digest()
+	if err != nil {
+		return digest, fmt.Errorf("cannot read %s: %w", n.Name, cause(err))
+	}
+	return digest, nil
+}
+
+// Digests returns what a report calls the files before and after an edit.
+func Digests(before, after *Checkpoint) (map[string]report.Digest, error) {
+	input, err := before.Digest()
+	if err != nil {
+		return nil, err
+	}
+	output, err := after.Digest()
+	return map[string]report.Digest{"input": input, "output": output}, err
+}
+
+// Close closes the file under the checkpoint.
+func (n *Checkpoint) Close() error { return n.input.Close() }
+
+// Digest returns the SHA-256 and the size of a file.
+func Digest(r io.ReaderAt, size int64) (report.Digest, error) {
+	h := sha256.New()
+	_, err := io.Copy(h, io.NewSectionReader(r, 0, size))
+	return report.Digest{SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: size}, err
+}
+
+// startDigest begins [Digest] and returns a function that waits for it, as
+// often as it is called.
+func startDigest(r io.ReaderAt, size int64) func() (report.Digest, error) {
+	var digest report.Digest
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		digest, err = Digest(r, size)
+	}()
+	return func() (report.Digest, error) { <-done; return digest, err }
+}
