@@ -52,6 +52,7 @@ var rooms = map[string][]string{
 	"internal/kernel/asm": {avo},
 	"internal/nn":         {"ops", "graph", "model", "internal/kernel", gorgonia},
 	"internal/dataset":    {"model", compress},
+	"internal/rewrite":    {"model"},
 	"internal/learn":      {"ops", "graph", "model", "internal/nn", "internal/kernel", "internal/dataset"},
 	// The kernel's exponential is the same on every machine; math.Exp is not.
 	"report": {},
