@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -41,11 +42,33 @@ func (e *UnsupportedError) Error() string {
 
 // LimitError reports input that asks for more than the caller allows.
 type LimitError struct {
-	What  string // the quantity, such as "pickle nesting depth"
+	What  string // the quantity, such as "memory for the pickle"
+	Unit  string // what Got and Limit count, such as "bytes"; may be empty
+	Flag  string // of the commands, that raises the limit; empty if none does
 	Got   uint64 // what the input asks for, saturated at the largest uint64
 	Limit uint64 // what is allowed
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("%s is %d, more than the limit of %d", e.What, e.Got, e.Limit)
+	if e.Unit == "" {
+		return fmt.Sprintf("%s is %d, more than the limit of %d", e.What, e.Got, e.Limit)
+	}
+	text := fmt.Sprintf("%s is %s %s, more than the limit of %s", e.What, grouped(e.Got), e.Unit, grouped(e.Limit))
+	switch {
+	case e.Flag == "":
+	case e.Unit == "bytes":
+		text += fmt.Sprintf("; raise it with --%s %d (MiB)", e.Flag, max(e.Got, 2*e.Limit)>>20+1)
+	default:
+		text += fmt.Sprintf("; raise it with --%s %d", e.Flag, max(e.Got, 2*e.Limit))
+	}
+	return text
+}
+
+// grouped writes a number with a comma before every three digits.
+func grouped(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }

@@ -3,6 +3,7 @@ package pickle
 import (
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strconv"
 
@@ -26,6 +27,7 @@ type Checkpoint struct {
 	current   *model.StateDict
 	patched   map[*storage][]byte // what an edit changed, little-endian
 	source    *source             // of an archive that is edited in place; nil for others
+	left      []Left              // of an archive, beside its weights
 
 	// What Encode keeps of the file.
 	folder    string            // of the records
@@ -44,6 +46,7 @@ type entry struct {
 const (
 	zipContainer    = "zip"
 	legacyContainer = "legacy"
+	tarContainer    = "tar"
 	scriptContainer = "torchscript"
 	exportContainer = "pt2"
 )
@@ -72,11 +75,14 @@ func Decode(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 // open reads everything but tensor data.
 func open(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 	opts.Limits = opts.Limits.orDefaults()
-	if startsLegacy(r) {
-		return openLegacy(r, size, opts)
-	}
-	if err := sniff(r, size); err != nil {
+	kind, err := sniff(r, size)
+	switch {
+	case err != nil:
 		return nil, err
+	case kind == legacyContainer:
+		return openLegacy(r, size, opts)
+	case kind == tarContainer:
+		return openTar(r, size, opts)
 	}
 	a, err := readArchive(r, size, opts.Limits)
 	if err != nil {
@@ -117,45 +123,50 @@ func openArchive(a *archive, opts Options) (*Checkpoint, error) {
 
 // load runs the pickle and finds the state dict in what it makes.
 func (c *Checkpoint) load(code string, b *builder, opts Options) error {
-	p, root, err := b.run(code, opts.Inert)
+	p, err := b.run(code, opts.Inert, storageID)
 	if err != nil {
 		return err
 	}
 	if p.size != len(code) {
 		return broken(b.member, int64(p.size), fmt.Sprintf("%d bytes follow the end of the pickle", len(code)-p.size))
 	}
-	return c.find(p, root, b, opts.Key)
+	return c.find(p, b, opts)
 }
 
 // run checks the pickle that code starts with and runs it.
-func (b *builder) run(code string, inert bool) (*program, any, error) {
-	p, err := scan(code, b.member, b.lim, inert)
+func (b *builder) run(code string, inert bool, id persistent) (*program, error) {
+	p, err := scan(code, b.member, b.lim, inert, id)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	root, err := run(p, b.member, b)
-	if err != nil {
-		return nil, nil, err
+	if err := run(p, b.member, b); err != nil {
+		return nil, err
 	}
-	return p, root, nesting(root, 0, 2*b.lim.Depth, map[any]bool{})
+	return p, finish(p.root, b.lim.Depth)
 }
 
 // find takes over what the pickle made, with the state dict in it.
-func (c *Checkpoint) find(p *program, root any, b *builder, key string) (err error) {
-	c.root = root
+func (c *Checkpoint) find(p *program, b *builder, opts Options) (err error) {
+	c.root = p.root
 	c.protocol, c.storages, c.tensors = p.protocol, b.order, b.tensors
-	found, err := findStateDict(c.root, key, b.lim)
+	if opts.Inert && len(b.tensors) == 0 {
+		a := arrays{lim: b.lim, seen: map[any]bool{}}
+		if err := a.visit(c.root); err != nil {
+			return err
+		}
+		c.tensors = a.tensors
+	}
+	found, err := findStateDict(c.root, opts.Key, b.lim)
 	if err != nil {
 		return err
 	}
 	c.path = found.path
 	var entries []model.Entry
 	for _, it := range found.items {
-		name, isString := str(it.key)
-		if t := asTensor(it.value); t != nil && isString {
-			c.entries = append(c.entries, entry{name, t})
-			entries = append(entries, model.Entry{Name: name, Tensor: t.Tensor})
-		}
+		name, _ := str(it.key)
+		t := asTensor(it.value)
+		c.entries = append(c.entries, entry{name, t})
+		entries = append(entries, model.Entry{Name: name, Tensor: t.Tensor})
 	}
 	c.original, err = model.NewStateDict(entries...)
 	c.current = c.original
@@ -163,7 +174,7 @@ func (c *Checkpoint) find(p *program, root any, b *builder, key string) (err err
 }
 
 // readSettings reads the records that say how the others are to be read, and
-// tells whether elements are big-endian.
+// reports whether elements are big-endian.
 func (c *Checkpoint) readSettings() (big bool, err error) {
 	c.settings = map[string]string{}
 	alignments := []string{"64", "128", "256", "512", "1024", "2048", "4096", "8192", "16384"}
@@ -221,6 +232,27 @@ func (c *Checkpoint) noOthers() error {
 	return nil
 }
 
+// children iterates over what is in a dictionary, a list or a tuple, by key or
+// index.
+func children(v any) iter.Seq2[any, any] {
+	return func(yield func(key, value any) bool) {
+		if items, ok := dictItems(v); ok {
+			for _, it := range items {
+				if !yield(it.key, it.value) {
+					return
+				}
+			}
+			return
+		}
+		elements, _ := sequence(v)
+		for i, e := range elements {
+			if !yield(i, e) {
+				return
+			}
+		}
+	}
+}
+
 // StateDict returns the state dict, with the names that the file has: a
 // prefix such as "module." is part of them.
 func (c *Checkpoint) StateDict() *model.StateDict { return c.current }
@@ -238,39 +270,50 @@ func (c *Checkpoint) AsCheckpoint() *Checkpoint {
 		return c
 	}
 	plain := *c
-	plain.source, plain.container = nil, zipContainer
+	plain.source, plain.container, plain.left = nil, zipContainer, nil
 	return &plain
 }
 
-// Beside returns what the checkpoint holds beside the state dict, for a person:
-// the other keys of the dictionaries that lead to it, such as "optimizer".
-func (c *Checkpoint) Beside() []string {
-	var others []string
-	if !c.Whole() {
-		others = append(others, "code")
+// Left is something that a checkpoint holds beside the state dict.
+type Left struct {
+	Name    string // its key, or its index in a list, for a person
+	Tensors int    // how many tensors are in it
+}
+
+func (l Left) String() string {
+	switch l.Tensors {
+	case 0:
+		return fmt.Sprintf("%.100q", l.Name)
+	case 1:
+		return fmt.Sprintf("%.100q (a tensor)", l.Name)
 	}
+	return fmt.Sprintf("%.100q (%d tensors)", l.Name, l.Tensors)
+}
+
+// Beside returns what the checkpoint holds beside the state dict: the other keys
+// of the dictionaries and lists that lead to it, such as "optimizer", and what is
+// in it beside its tensors.
+func (c *Checkpoint) Beside() []Left {
+	left := slices.Clone(c.left)
+	seen := map[any]bool{}
 	v := c.root
-	for _, key := range c.path {
-		items, _ := dictItems(v)
-		for _, it := range items {
-			name, ok := str(it.key)
-			if !ok {
-				name = fmt.Sprint(it.key)
-			}
-			if ok && name == key {
-				v = it.value
-			} else {
-				others = append(others, name)
+	for depth := 0; ; depth++ {
+		var next any
+		for key, value := range children(v) {
+			name, named := keyText(key)
+			switch {
+			case depth < len(c.path) && named && name == c.path[depth]:
+				next = value
+			case depth == len(c.path) && named && asTensor(value) != nil:
+			default:
+				left = append(left, Left{keyLabel(key), tensorsIn(value, seen)})
 			}
 		}
-	}
-	items, _ := dictItems(v)
-	for _, it := range items {
-		if name, ok := str(it.key); ok && asTensor(it.value) == nil {
-			others = append(others, name)
+		if depth == len(c.path) {
+			return left
 		}
+		v = next
 	}
-	return others
 }
 
 // With returns a checkpoint with the values of sd in place of its own. The

@@ -75,7 +75,18 @@ func Encode(w io.Writer, c *Checkpoint, opts EncodeOptions) error {
 		}
 		return c.encodeInPlace(w)
 	}
-	code, err := encodePickle(c.root)
+	replaced := map[any]any{}
+	for s, b := range c.patched {
+		if s.content == nil {
+			continue
+		}
+		if s.unit > 1 {
+			b = slices.Clone(b)
+			swap(b, s.unit)
+		}
+		replaced[s.content] = replacement(s.content, b)
+	}
+	code, err := encodePickle(c.root, replaced)
 	if err != nil {
 		return err
 	}
@@ -156,4 +167,13 @@ func (c *Checkpoint) writeStorage(z *zipWriter, s *storage, big bool) error {
 		err = c.a.compareCRC(s.member, crc)
 	}
 	return err
+}
+
+// replacement returns the bytes of a numpy array in place of those that the
+// pickle has: a call that makes bytes, or a string of Python 2.
+func replacement(old any, b []byte) any {
+	if o, ok := old.(*object); ok && o.args.Len() == 2 {
+		return &object{class: o.class, args: newTuple(latin1Text(b), o.argument(1))}
+	}
+	return latin1Text(b)
 }

@@ -40,7 +40,7 @@ func openOldExport(a *archive, opts Options) (*Checkpoint, error) {
 	}
 	c, err := openArchive(inner, opts)
 	if err == nil {
-		c.container = exportContainer
+		c.container, c.left = exportContainer, []Left{{Name: "code"}}
 	}
 	return c, err
 }
@@ -139,7 +139,7 @@ func openExport(a *archive, opts Options) (*Checkpoint, error) {
 func readWeights(a *archive, config *member, lim Limits) ([]exportWeight, error) {
 	// What reading takes: so much for each byte, and for each weight.
 	const forByte, forWeight = 12, 1536
-	if err := within("memory for the list of weights", forByte*uint64(config.size), lim.Memory); err != nil {
+	if err := memory("the list of weights", forByte*uint64(config.size), lim); err != nil {
 		return nil, err
 	}
 	text, err := a.read(config)
@@ -155,7 +155,7 @@ func readWeights(a *archive, config *member, lim Limits) ([]exportWeight, error)
 	if err != nil {
 		return nil, bad(err)
 	}
-	if err := within("memory for the list of weights", forByte*uint64(config.size)+forWeight*uint64(len(names)), lim.Memory); err != nil {
+	if err := memory("the list of weights", forByte*uint64(config.size)+forWeight*uint64(len(names)), lim); err != nil {
 		return nil, err
 	}
 	var weights map[string]exportWeight

@@ -14,7 +14,7 @@ import (
 )
 
 // fuzzLimits keep one input to some milliseconds.
-var fuzzLimits = Limits{Members: 100, Memory: 1 << 21, Elements: 1 << 12}
+var fuzzLimits = Limits{Memory: 1 << 21}
 
 // roundTrip checks that a checkpoint survives encoding.
 func roundTrip(t testing.TB, c *Checkpoint) {
@@ -130,11 +130,11 @@ func FuzzDecode(f *testing.F) {
 // FuzzLegacy: the parts of a file in the format before torch 1.6.
 func FuzzLegacy(f *testing.F) {
 	for _, v := range legacyVectors() {
-		f.Add(v.make(f)[len(legacyMagic):])
+		f.Add(v.make(f)[len(legacyStart):])
 	}
-	f.Add(readTestdata(f, "legacy.pt")[len(legacyMagic):])
+	f.Add(readTestdata(f, "legacy.pt")[len(legacyStart):])
 	f.Fuzz(func(t *testing.T, rest []byte) {
-		b := append([]byte(legacyMagic), rest...)
+		b := append([]byte(legacyStart), rest...)
 		c, err := frugal(t, b, Options{Limits: fuzzLimits, Inert: true})
 		if got := vectors.Outcome(err); got == vectors.Untyped || strings.Contains(errorText(err), "gives up") {
 			t.Fatal(err)
@@ -169,7 +169,7 @@ func FuzzScan(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, code []byte) {
-		if _, err := scan(string(code), "data.pkl", fuzzLimits.orDefaults(), true); err != nil {
+		if _, err := scan(string(code), "data.pkl", fuzzLimits.orDefaults(), true, storageID); err != nil {
 			return
 		}
 		records := append([]record{{"data.pkl", code}}, records[1:]...)

@@ -11,15 +11,18 @@ import (
 type use uint8
 
 const (
-	named    use = iota // an argument only, never called: a class, a layout
-	ordered             // a call makes an OrderedDict
-	mapping             // a call makes a dict
-	inert               // a call, or a new instance, makes a value without behaviour
-	rebuilds            // a call makes a tensor
-	storages            // part of a persistent id: the class of a storage
-	dtypes              // an argument: the type of a tensor
-	refused             // part of PyTorch that makes tensors that model cannot hold
-	unlisted            // not in the list: a class that Options.Inert lets pass, never called
+	named        use = iota // an argument only, never called: a class, a layout
+	ordered                 // a call makes an OrderedDict
+	mapping                 // a call makes a dict
+	sequences               // a call makes a list
+	tagged                  // a call returns its first argument: TorchScript says the type of a container so
+	reconstructs            // a call makes an instance of its first argument, as protocols 0 and 1 do
+	inert                   // a call, or a new instance, makes a value without behaviour
+	rebuilds                // a call makes a tensor
+	storages                // part of a persistent id: the class of a storage
+	dtypes                  // an argument: the type of a tensor
+	refused                 // part of PyTorch that makes tensors that model cannot hold
+	unlisted                // not in the list: a class that Options.Inert lets pass, never called
 )
 
 // global is one entry of the closed list of what a pickle may refer to.
@@ -34,6 +37,11 @@ func (g *global) String() string { return g.module + "." + g.name }
 // untyped is the storage class that counts bytes instead of elements.
 func (g *global) untyped() bool { return g.use == storages && g.name == "UntypedStorage" }
 
+// unhashable reports whether Python refuses instances of an inert class as keys.
+func (g *global) unhashable() bool {
+	return slices.Contains([]string{"set", "bytearray", "Namespace", "SimpleNamespace", "slice", "_reconstruct"}, g.name)
+}
+
 // lookup returns the entry of a global, or nil if it is not in the list.
 func lookup(module, name string) *global { return globals[[2]string{module, name}] }
 
@@ -43,23 +51,33 @@ func lookup(module, name string) *global { return globals[[2]string{module, name
 var globals = table(
 	entries("collections", ordered, "OrderedDict"),
 	entries("collections", mapping, "Counter", "defaultdict"),
-	entries("__builtin__", inert, "bytearray", "bytes", "complex", "frozenset", "set"),
-	entries("builtins", inert, "bytearray", "bytes", "complex", "frozenset", "set"),
-	entries("__builtin__", named, "bool", "dict", "float", "int", "list", "str", "tuple"),
-	entries("builtins", named, "bool", "dict", "float", "int", "list", "str", "tuple"),
+	entries("collections", sequences, "deque"),
+	entries("copy_reg", reconstructs, "_reconstructor"),
+	entries("copyreg", reconstructs, "_reconstructor"),
+	entries("__builtin__", inert, "bytearray", "bytes", "complex", "frozenset", "set", "slice", "xrange"),
+	entries("builtins", inert, "bytearray", "bytes", "complex", "frozenset", "set", "slice", "range"),
+	entries("__builtin__", named, "bool", "dict", "float", "int", "list", "str", "tuple", "long", "unicode", "object", "Ellipsis", "NotImplemented"),
+	entries("builtins", named, "bool", "dict", "float", "int", "list", "str", "tuple", "object", "Ellipsis", "NotImplemented"),
 	entries("_codecs", inert, "encode"),
 	entries("argparse", inert, "Namespace"),
+	entries("types", inert, "SimpleNamespace"),
+	entries("inspect", named, "_empty"),
+	entries("decimal", inert, "Decimal"),
+	entries("fractions", inert, "Fraction"),
+	entries("uuid", inert, "UUID"),
 	entries("pathlib", inert, "Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"),
-	entries("datetime", inert, "date", "datetime", "timedelta"),
+	entries("datetime", inert, "date", "datetime", "time", "timedelta", "timezone"),
 	entries("numpy", inert, "dtype"),
 	entries("numpy", named, "ndarray"),
 	entries("numpy.core.multiarray", inert, "scalar", "_reconstruct"),
 	entries("numpy._core.multiarray", inert, "scalar", "_reconstruct"),
 	entries("torch", inert, "Size", "device"),
+	entries("torch.torch_version", inert, "TorchVersion"),
 	entries("torch", named, "Tensor"),
 	entries("torch.nn.parameter", named, "Parameter", "Buffer"),
 	entries("torch.serialization", inert, "_get_layout"),
-	entries("torch.jit._pickle", inert, "build_boollist", "build_doublelist", "build_intlist", "build_tensorlist", "restore_type_tag"),
+	entries("numpy", named, "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "str_"),
+	entries("torch.jit._pickle", tagged, "build_boollist", "build_doublelist", "build_intlist", "build_tensorlist", "restore_type_tag"),
 
 	entries("torch._utils", rebuilds, "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3",
 		"_rebuild_parameter", "_rebuild_parameter_with_state"),
@@ -128,7 +146,7 @@ var codeRunning = strings.Fields("__builtin__ builtins _io _operator _osx_suppor
 	"torch.hub torch.jit torch.load torch.package torch.serialization torch.utils trace types urllib " +
 	"urllib2 venv webbrowser xmlrpc zipfile zipimport")
 
-// runsCode tells whether a global, by its full name, is one of these modules or
+// runsCode reports whether a global, by its full name, is one of these modules or
 // in one.
 func runsCode(global string) bool {
 	return slices.ContainsFunc(codeRunning, func(top string) bool { return global == top || strings.HasPrefix(global, top+".") })

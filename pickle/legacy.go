@@ -1,26 +1,83 @@
 package pickle
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"slices"
 	"strconv"
-	"strings"
 
 	"lethe/model"
 )
 
-// legacyMagic is how torch before 1.6 starts a checkpoint: a pickle of the
-// number 0x1950a86a20f9469cfc6c.
-const legacyMagic = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"
+// legacyMagic is the number in the first pickle of a checkpoint from before torch
+// 1.6.
+var legacyMagic, _ = new(big.Int).SetString("1950a86a20f9469cfc6c", 16)
 
 // legacyVersion is the number in the second pickle.
 const legacyVersion = 1001
 
-func startsLegacy(r io.ReaderAt) bool {
-	head := make([]byte, len(legacyMagic))
-	n, _ := r.ReadAt(head, 0)
-	return n == len(head) && string(head) == legacyMagic
+// startsLegacy reports whether a file starts with the pickle of the magic number,
+// of whatever protocol.
+func startsLegacy(head []byte) bool {
+	p, err := scan(string(head), "", Limits{}.orDefaults(), false, storageID)
+	if err != nil {
+		return false
+	}
+	v, ok := p.root.(*big.Int)
+	return ok && v.Cmp(legacyMagic) == 0
+}
+
+// pickles reads the pickles at the start of a file, one after the other, without
+// reading all of what follows them.
+type pickles struct {
+	r    io.ReaderAt
+	size int64 // of the file
+	at   int64 // of the next pickle
+	lim  Limits
+}
+
+// next reads a pickle. What it allocates is no longer there for those after it.
+func (p *pickles) next(member string, b *builder, inert bool, id persistent) (*program, error) {
+	b.member, b.lim = member, p.lim
+	for window := int64(64 << 10); ; window *= 4 {
+		window = min(window, p.size-p.at)
+		if err := memory("the pickle", uint64(window)/2, p.lim); err != nil {
+			return nil, err
+		}
+		code := make([]byte, window)
+		if _, err := readFull(p.r, code, p.at); err != nil {
+			return nil, err
+		}
+		program, err := scan(string(code), member, p.lim, inert, id)
+		if cut := (cutError{}); errors.As(err, &cut) && window < p.size-p.at {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.at += int64(program.size)
+		if p.lim.Memory >= 0 {
+			p.lim.Memory = max(p.lim.Memory-int(program.cost), 1)
+		}
+		if err := run(program, member, b); err != nil {
+			return nil, err
+		}
+		return program, finish(program.root, b.lim.Depth)
+	}
+}
+
+// legacyID is the persistent of a legacy file, where a class can come with its
+// source, which nobody runs.
+func legacyID(id any) (any, error) {
+	if t, ok := id.(*tuple); ok && t.Len() == 4 {
+		kind, _ := str(t.Get(0))
+		if g, isGlobal := t.Get(1).(*global); isGlobal && kind == "module" {
+			return g, nil
+		}
+	}
+	return storageID(id)
 }
 
 // openLegacy reads a checkpoint in the format before torch 1.6: five pickles
@@ -30,40 +87,22 @@ func startsLegacy(r io.ReaderAt) bool {
 // (torch/csrc/serialization.cpp, writeFileRaw). The keys are addresses of that time; they become
 // those that torch gives today.
 func openLegacy(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
-	lim := opts.Limits
-	head := size
-	if lim.Memory >= 0 { // a longer pickle is over the limit anyway
-		head = min(size, int64(lim.Memory)/4)
-	}
-	var b strings.Builder
-	b.Grow(int(head))
-	if _, err := io.CopyN(&b, io.NewSectionReader(r, 0, head), head); err != nil {
-		return nil, fmt.Errorf("read checkpoint: %w", err)
-	}
-	code, at := b.String(), int64(len(legacyMagic))
+	in := &pickles{r: r, size: size, lim: opts.Limits}
 	c := &Checkpoint{container: legacyContainer, folder: "archive", settings: profiles[Profile21], alignment: defaultAlignment}
-	next := func(member string, b *builder, inert bool) (*program, any, error) {
-		b.member, b.lim = member, lim
-		p, root, err := b.run(code[at:], inert)
-		if err == nil {
-			at += int64(p.size)
-			if lim.Memory >= 0 {
-				lim.Memory = max(lim.Memory-int(p.cost), 0)
-			}
-		}
-		return p, root, err
-	}
 	settings := &builder{size: size, storages: map[string]*storage{}}
-	if _, version, err := next("version", settings, false); err != nil {
+	if _, err := in.next("magic", settings, false, storageID); err != nil {
 		return nil, err
-	} else if version != legacyVersion {
-		return nil, broken("version", -1, fmt.Sprintf("it is %.40q, it must be %d", fmt.Sprint(version), legacyVersion))
 	}
-	_, machine, err := next("machine", settings, false)
+	if p, err := in.next("version", settings, false, storageID); err != nil {
+		return nil, err
+	} else if p.root != legacyVersion {
+		return nil, broken("version", -1, fmt.Sprintf("it is %.40q, it must be %d", fmt.Sprint(p.root), legacyVersion))
+	}
+	p, err := in.next("machine", settings, false, storageID)
 	if err != nil {
 		return nil, err
 	}
-	items, ok := dictItems(machine)
+	items, ok := dictItems(p.root)
 	if !ok {
 		return nil, broken("machine", -1, "it is no dict")
 	}
@@ -72,15 +111,15 @@ func openLegacy(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 		return key == "little_endian" && it.value != true
 	})
 	object := &builder{size: size, storages: map[string]*storage{}}
-	p, root, err := next("object", object, opts.Inert)
+	if p, err = in.next("object", object, opts.Inert, legacyID); err != nil {
+		return nil, err
+	}
+	keys, err := in.next("keys", settings, false, storageID)
 	if err != nil {
 		return nil, err
 	}
-	_, keys, err := next("keys", settings, false)
+	at, err := object.place(r, keys.root, in.at)
 	if err != nil {
-		return nil, err
-	}
-	if at, err = object.place(r, keys, at); err != nil {
 		return nil, err
 	}
 	if at != size {
@@ -94,20 +133,20 @@ func openLegacy(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 		}
 	}
 	object.number()
-	return c, c.find(p, root, object, opts.Key)
+	return c, c.find(p, object, opts)
 }
 
 // place finds the elements of the storages from byte at of the file on, and
 // returns where they end.
 func (b *builder) place(r io.ReaderAt, keys any, at int64) (int64, error) {
-	names, ok := keys.(*list)
-	if !ok || names.Len() != len(b.order) {
-		return 0, broken("keys", -1, fmt.Sprintf("they are no list of the %d storages", len(b.order)))
+	names, ok := sequence(keys)
+	if !ok || len(names) != b.roots {
+		return 0, broken("keys", -1, fmt.Sprintf("they are no list of the %d storages", b.roots))
 	}
-	for _, v := range *names {
+	for _, v := range names {
 		key, _ := str(v)
 		s := b.storages[key]
-		if s == nil || s.raw != nil {
+		if s == nil || s.raw != nil || s.root != nil {
 			return 0, broken("keys", -1, fmt.Sprintf("%.100q is no storage, or occurs twice", key))
 		}
 		count := make([]byte, 8)
@@ -125,6 +164,11 @@ func (b *builder) place(r io.ReaderAt, keys any, at int64) (int64, error) {
 		s.raw = io.NewSectionReader(r, at, s.size)
 		at += s.size
 	}
+	for _, s := range b.order {
+		if s.root != nil {
+			s.raw = io.NewSectionReader(s.root.raw, s.at, s.size)
+		}
+	}
 	return at, nil
 }
 
@@ -138,6 +182,10 @@ func (b *builder) number() {
 	}
 	for _, r := range b.uses {
 		id := *r.id
-		r.id = newTuple(id[0], id[1], keys[r.storage], id[3], id[4])
+		elem := 1
+		if !r.storage.class.untyped() {
+			elem = r.storage.class.dtype.Size()
+		}
+		r.id = newTuple(id[0], id[1], keys[r.storage], id[3], int(r.storage.size)/elem)
 	}
 }

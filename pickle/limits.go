@@ -26,29 +26,28 @@ type Options struct {
 // no limit. A zero means the default, a negative number that there is none. What
 // exceeds a limit is a [model.LimitError].
 type Limits struct {
-	Members int // records of the archive; default 131,072
-	Memory  int // bytes that reading the pickle may allocate; default 64 MiB, enough for some 13,000 tensors
-	Depth   int // containers inside containers; default 100
+	// Memory is how many bytes may be allocated for the pickle, for the directory
+	// of an archive and for expanded tensors, garbage included; default 256 MiB,
+	// enough for 150,000 tensors or a vocabulary of a million words.
+	Memory int
 
-	// Elements bounds what views may have in excess of their storages, summed
-	// over the file; default 1,048,576. An expanded tensor repeats its storage
-	// by a stride of 0, so its number of elements is only a number in the file.
-	Elements int
+	// Depth is how many containers may be inside each other; default 128.
+	Depth int
 }
 
 func (l Limits) orDefaults() Limits {
-	return Limits{
-		Members:  cmp.Or(l.Members, 1<<17),
-		Memory:   cmp.Or(l.Memory, 64<<20),
-		Depth:    cmp.Or(l.Depth, 100),
-		Elements: cmp.Or(l.Elements, 1<<20),
-	}
+	return Limits{Memory: cmp.Or(l.Memory, 256<<20), Depth: cmp.Or(l.Depth, 128)}
 }
 
-// within reports got beyond limit.
-func within(what string, got uint64, limit int) error {
+// within reports got, counted in unit, beyond the limit that a flag raises.
+func within(what, unit, flag string, got uint64, limit int) error {
 	if limit >= 0 && got > uint64(limit) {
-		return &model.LimitError{What: what, Got: got, Limit: uint64(limit)}
+		return &model.LimitError{What: what, Unit: unit, Flag: flag, Got: got, Limit: uint64(limit)}
 	}
 	return nil
+}
+
+// memory reports bytes beyond the limit on memory.
+func memory(what string, got uint64, lim Limits) error {
+	return within("memory for "+what, "bytes", "max-memory", got, lim.Memory)
 }

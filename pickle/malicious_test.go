@@ -17,7 +17,7 @@ var malicious = strings.Fields(`
 	subprocess.call subprocess.check_output commands.getoutput popen2.popen2 pty.spawn platform.popen
 	builtins.eval builtins.exec builtins.compile builtins.open builtins.getattr builtins.setattr builtins.apply
 	builtins.__import__ builtins.breakpoint __builtin__.eval __builtin__.exec __builtin__.execfile __builtin__.getattr
-	__builtin__.globals __builtin__.map builtins.type builtins.object io.open _io.FileIO io.FileIO codecs.open
+	__builtin__.globals __builtin__.map builtins.type io.open _io.FileIO io.FileIO codecs.open
 	webbrowser.open http.client.HTTPSConnection httplib.HTTPSConnection requests.get requests.api.get aiohttp.ClientSession
 	urllib.request.urlopen urllib2.urlopen socket.create_connection socket.socket ssl.SSLSocket smtplib.SMTP telnetlib.Telnet
 	shutil.rmtree shutil.copyfile tempfile.mktemp zipfile.ZipFile tarfile.open sqlite3.connect
@@ -29,7 +29,7 @@ var malicious = strings.Fields(`
 	asyncio.unix_events._UnixSubprocessTransport._start asyncio.create_subprocess_shell multiprocessing.Process threading.Thread
 	operator.attrgetter operator.methodcaller _operator.attrgetter types.FunctionType types.CodeType ctypes.CDLL
 	ctypes.util.find_library sys.exit sys.modules pickle.loads _pickle.loads cPickle.loads marshal.loads dill.loads
-	cloudpickle.loads joblib.load shelve.open distutils.file_util.write_file numpy.testing._private.utils.runstring
+	joblib.load shelve.open distutils.file_util.write_file numpy.testing._private.utils.runstring
 	numpy.f2py.crackfortran.myeval numpy.distutils.exec_command.exec_command torch.hub.load torch.load torch.serialization.load
 	torch.jit.unsupported_tensor_ops.execWrapper torch.utils._config_module.load_config
 	torch.utils.bottleneck.__main__.run_cprofile torch.utils.collect_env.run torch.utils.data.datapipes.utils.decoder.basichandlers

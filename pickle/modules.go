@@ -10,8 +10,8 @@ import (
 // names that Module.state_dict gives them.
 type moduleWalk struct {
 	script bool // the modules are those of TorchScript: their tensors are attributes
-	limit  int  // of modules and tensors
-	count  int
+	lim    Limits
+	cost   uint64
 	items  []item
 }
 
@@ -21,7 +21,7 @@ func attributes(v any) map[string]any {
 	if !ok || o.class.use != unlisted {
 		return nil
 	}
-	items, ok := dictItems(o.state)
+	items, ok := dictItems(o.state())
 	if !ok {
 		return nil
 	}
@@ -34,7 +34,7 @@ func attributes(v any) map[string]any {
 	return m
 }
 
-// isModule tells whether a value is a whole pickled torch.nn.Module.
+// isModule reports whether a value is a whole pickled torch.nn.Module.
 func isModule(v any) bool {
 	m := attributes(v)
 	for _, name := range []string{"_parameters", "_buffers", "_modules"} {
@@ -52,26 +52,27 @@ func (w *moduleWalk) visit(v any, prefix string, way []any) error {
 	if slices.Contains(way, v) {
 		return nil
 	}
-	w.count++
-	if err := within("modules and tensors of the model", uint64(w.count+len(w.items)), w.limit); err != nil {
+	w.cost += 1024 + uint64(2*len(prefix)+32*len(way)+128*len(attributes(v)))
+	if err := memory("the names of the model's tensors", w.cost, w.lim); err != nil {
 		return err
 	}
 	way = append(way[:len(way):len(way)], v)
-	tensors, children := []any{v.(*object).state}, []any{v.(*object).state}
+	tensors, children := []any{v.(*object).state()}, []any{v.(*object).state()}
 	var skip *list
 	if m := attributes(v); !w.script {
 		tensors, children = []any{m["_parameters"], m["_buffers"]}, []any{m["_modules"]}
-		if o, ok := m["_non_persistent_buffers_set"].(*object); ok && len(o.args) == 1 {
-			skip, _ = o.args[0].(*list)
+		if o, ok := m["_non_persistent_buffers_set"].(*object); ok {
+			skip, _ = o.argument(0).(*list)
 		}
 	}
 	for _, d := range tensors {
 		items, _ := dictItems(d)
 		for _, it := range items {
 			name, isString := str(it.key)
-			if asTensor(it.value) == nil || !isString || skip != nil && slices.ContainsFunc(*skip, func(v any) bool { s, _ := str(v); return s == name }) {
+			if asTensor(it.value) == nil || !isString || skip != nil && slices.ContainsFunc(skip.values, func(v any) bool { s, _ := str(v); return s == name }) {
 				continue
 			}
+			w.cost += 256 + uint64(len(prefix)+len(name))
 			w.items = append(w.items, item{&text{prefix + name}, it.value})
 		}
 	}
@@ -105,15 +106,15 @@ func openScript(a *archive, opts Options) (*Checkpoint, error) {
 		return nil, err
 	}
 	b := &builder{a: a, folder: "data/", member: member, lim: opts.Limits, big: big, storages: map[string]*storage{}}
-	p, root, err := b.run(code, true)
+	p, err := b.run(code, true, storageID)
 	if err != nil {
 		return nil, err
 	}
-	if attributes(root) == nil {
+	if attributes(p.root) == nil {
 		return nil, broken(member, -1, "the pickle holds no module")
 	}
-	w := moduleWalk{script: true, limit: opts.Limits.Members}
-	if err := w.visit(root, "", nil); err != nil {
+	w := moduleWalk{script: true, lim: opts.Limits}
+	if err := w.visit(p.root, "", nil); err != nil {
 		return nil, err
 	}
 	var entries []model.Entry
@@ -140,7 +141,7 @@ func weights(a *archive, container string, entries []model.Entry) (*Checkpoint, 
 	}
 	c, err := New(sd)
 	if err == nil {
-		c.a, c.container = a, container
+		c.a, c.container, c.left = a, container, []Left{{Name: "code"}}
 	}
 	return c, err
 }

@@ -20,7 +20,7 @@ func New(sd *model.StateDict) (*Checkpoint, error) {
 		if err != nil {
 			return nil, err
 		}
-		root.Set(&text{name}, o)
+		root.items = append(root.items, item{&text{name}, o})
 		c.entries = append(c.entries, entry{name, o.tensor})
 		c.tensors = append(c.tensors, o.tensor)
 	}
@@ -72,7 +72,7 @@ func (m *maker) tensor(t *model.Tensor) (*object, error) {
 	// Types that came with torch 2 have no class of storages.
 	function, types := "_rebuild_tensor_v2", []any(nil)
 	if r.storage.class.untyped() {
-		function, types = "_rebuild_tensor_v3", []any{&class{global: typeOf(dtypes, t.DType())}}
+		function, types = "_rebuild_tensor_v3", []any{typeOf(dtypes, t.DType())}
 	}
 	numbers := func(list []int) *tuple {
 		elements := make([]any, len(list))
@@ -81,9 +81,9 @@ func (m *maker) tensor(t *model.Tensor) (*object, error) {
 		}
 		return newTuple(elements...)
 	}
-	hooks := &object{class: &class{global: lookup("collections", "OrderedDict")}}
+	hooks := &object{class: lookup("collections", "OrderedDict"), args: newTuple()}
 	args := append([]any{r, t.Offset(), numbers(t.Shape()), numbers(t.Strides()), false, hooks}, types...)
-	return &object{class: &class{global: lookup("torch._utils", function)}, args: args, tensor: &tensor{t, r.storage}}, nil
+	return &object{class: lookup("torch._utils", function), args: newTuple(args...), tensor: &tensor{t, r.storage}}, nil
 }
 
 // reference returns the use of a storage that is new.
@@ -94,7 +94,7 @@ func (m *maker) reference(data *model.Storage, d model.DType) *reference {
 	}
 	s := &storage{key: strconv.Itoa(len(m.c.storages)), class: g, location: "cpu", size: data.Size(), raw: data.Reader(), unit: 1, data: data}
 	m.c.storages = append(m.c.storages, s)
-	r := &reference{newTuple(m.storageWord, &class{global: g}, &text{s.key}, m.cpu, numel), s}
+	r := &reference{newTuple(m.storageWord, g, &text{s.key}, m.cpu, numel), s}
 	m.references[typedStorage{data, d}], m.viewed[data] = r, true
 	return r
 }

@@ -240,9 +240,9 @@ func TestNewTypes(t *testing.T) {
 func TestBeside(t *testing.T) {
 	for name, want := range map[string]string{
 		"plain":      "[]",
-		"script":     "[code]",
-		"v26-export": "[code]",
-		"wrapped":    "[epoch best args classes blob rng device counts dtype size accuracy loss path started hist optimizer]",
+		"script":     `["code"]`,
+		"v26-export": `["code"]`,
+		"wrapped":    `["epoch" "best" "args" "classes" "blob" "rng" (a tensor) "device" "counts" "dtype" "size" "accuracy" "loss" "path" "started" "hist" "optimizer" (18 tensors)]`,
 	} {
 		if got := fmt.Sprint(mustDecode(t, readTestdata(t, name+".pt")).Beside()); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
@@ -583,9 +583,9 @@ func (f readerFunc) ReadAt(p []byte, off int64) (int, error) { return f(p, off) 
 func TestLimits(t *testing.T) {
 	b := readTestdata(t, "wrapped.pt")
 	for what, lim := range map[string]Limits{
-		"members of the archive": {Members: 5},
-		"memory for the pickle":  {Memory: 10_000},
-		"pickle nesting depth":   {Depth: 2},
+		"memory for the members of the archive": {Memory: 1000},
+		"memory for the pickle":                 {Memory: 16_000},
+		"nesting of the pickle":                 {Depth: 2},
 	} {
 		_, err := Decode(bytes.NewReader(b), int64(len(b)), Options{Limits: lim})
 		var l *model.LimitError
@@ -613,9 +613,18 @@ func TestSniff(t *testing.T) {
 		{"PK\x03\x04 and so on", "malformed", "cut short"},
 		{"hello world\n", "malformed", "plain text"},
 		{"\x00\x01\x02\x03", "malformed", "00 01 02 03"},
-		{legacyMagic + "...", "malformed", "version"},
+		{legacyStart + "...", "malformed", "version"},
 		{"\x80\x04.", "unsupported", "bare pickle"},
-		{string(tar), "unsupported", "tar archive"},
+		{string(tar), "malformed", "00 00 00 00"}, // its checksum is wrong
+		{"GGUF\x03\x00\x00\x00", "unsupported", "GGUF"},
+		{"\x93NUMPY\x01\x00v\x00{'descr': '<f4'", "unsupported", ".npy"},
+		{"7z\xbc\xaf\x27\x1c\x00\x04", "unsupported", "7z"},
+		{"\x89HDF\r\n\x1a\n", "unsupported", "HDF5"},
+		{"\x00\x00\x00\x00PTMF", "unsupported", "PyTorch Mobile"},
+		{"\x1c\x00\x00\x00TFL3", "unsupported", "TensorFlow Lite"},
+		{"\x08\x08\x12\x07pytorch\x1a\x052.1.0", "unsupported", "ONNX"},
+		{"\x08\x01\x12\x90\x20\x0a", "unsupported", "SavedModel"},
+		{"(dp0\nS'a'\np1\nI1\ns.", "unsupported", "bare pickle"},
 		{"PYTORCH1....", "unsupported", "PYTORCH1"},
 		{"\x1f\x8b\x08", "unsupported", "gunzip"},
 		{"version https://git-lfs.github.com/spec/v1\noid sha256:00", "unsupported", "git lfs pull"},

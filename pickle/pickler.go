@@ -1,6 +1,7 @@
 package pickle
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -18,11 +19,14 @@ const batch = 1000
 type pickler struct {
 	b    []byte
 	memo map[any]int // the pointers of values that were written
+
+	replaced map[any]any // what is written in place of other values
 }
 
-// encodePickle returns the pickle of a value that a pickle holds.
-func encodePickle(root any) ([]byte, error) {
-	p := &pickler{b: []byte{0x80, 2}, memo: map[any]int{}}
+// encodePickle returns the pickle of a value that a pickle holds, with other
+// values in place of some.
+func encodePickle(root any, replaced map[any]any) ([]byte, error) {
+	p := &pickler{b: []byte{0x80, 2}, memo: map[any]int{}, replaced: replaced}
 	err := p.save(root)
 	return append(p.b, '.'), err
 }
@@ -51,6 +55,11 @@ func (p *pickler) recall(v any) bool {
 }
 
 func (p *pickler) save(v any) error {
+	if len(p.replaced) > 0 {
+		if other, ok := p.replaced[v]; ok {
+			v = other
+		}
+	}
 	switch v := v.(type) {
 	case nil:
 		p.op('N')
@@ -68,15 +77,15 @@ func (p *pickler) save(v any) error {
 		p.b = binary.BigEndian.AppendUint64(append(p.b, 'G'), math.Float64bits(v))
 	case *text:
 		p.text(v)
-	case *class:
-		p.global(v.global)
+	case *global:
+		p.global(v)
 	case *reference:
 		if err := p.save(v.id); err != nil {
 			return err
 		}
 		p.op('Q')
 	case *tuple:
-		return p.tuple(v, *v)
+		return p.tuple(v)
 	case *list:
 		return p.list(v)
 	case *dict:
@@ -128,11 +137,14 @@ func (p *pickler) text(v *text) {
 	p.memoize(v)
 }
 
+// python2 has the globals of Python 3 that pickles of protocol 2 call otherwise.
+var python2 = map[string]string{"int": "long", "str": "unicode", "range": "xrange"}
+
 // global writes a global under the name that it had in Python 2, as protocol 2
 // demands.
 func (p *pickler) global(g *global) {
-	if g.module == "builtins" {
-		if old := lookup("__builtin__", g.name); old != nil {
+	if g.module == "builtins" || g.module == "__builtin__" {
+		if old := lookup("__builtin__", cmp.Or(python2[g.name], g.name)); old != nil {
 			g = old
 		}
 	}
@@ -143,14 +155,13 @@ func (p *pickler) global(g *global) {
 	p.memoize(g)
 }
 
-// tuple writes a tuple. The identity is nil for arguments of a call, which
-// nothing else refers to.
-func (p *pickler) tuple(identity any, elements []any) error {
+func (p *pickler) tuple(v *tuple) error {
+	elements := *v
 	if len(elements) == 0 {
 		p.op(')')
 		return nil
 	}
-	if p.recall(identity) {
+	if p.recall(v) {
 		return nil
 	}
 	if len(elements) > 3 {
@@ -166,7 +177,7 @@ func (p *pickler) tuple(identity any, elements []any) error {
 	} else {
 		p.op('\x84' + byte(len(elements)))
 	}
-	p.memoize(identity)
+	p.memoize(v)
 	return nil
 }
 
@@ -176,7 +187,7 @@ func (p *pickler) list(v *list) error {
 	}
 	p.op(']')
 	p.memoize(v)
-	return p.appends(*v)
+	return p.appends(v.values)
 }
 
 // appends writes the items of a list in batches; a single item stands alone.
@@ -206,18 +217,18 @@ func (p *pickler) dict(v *dict) error {
 	}
 	p.op('}')
 	p.memoize(v)
-	n := v.Len()
+	n := len(v.items)
 	if n == 0 {
 		return nil
 	}
 	if n > 1 {
 		p.op('(')
 	}
-	for i, e := range *v {
-		if err := p.save(e.Key); err != nil {
+	for i, e := range v.items {
+		if err := p.save(e.key); err != nil {
 			return err
 		}
-		if err := p.save(e.Value); err != nil {
+		if err := p.save(e.value); err != nil {
 			return err
 		}
 		if (i+1)%batch == 0 {
@@ -261,8 +272,8 @@ func (p *pickler) object(o *object) error {
 	if p.recall(o) {
 		return nil
 	}
-	p.global(o.class.global)
-	if err := p.tuple(&o.args, o.args); err != nil {
+	p.global(o.class)
+	if err := p.tuple(o.args); err != nil {
 		return err
 	}
 	if o.instance {
@@ -271,16 +282,16 @@ func (p *pickler) object(o *object) error {
 		p.op('R')
 	}
 	p.memoize(o)
-	if err := p.extends(o.list); err != nil {
-		return err
-	}
-	if err := p.setItems(o.items); err != nil {
-		return err
-	}
-	if !o.hasState {
+	if o.more == nil {
 		return nil
 	}
-	err := p.save(o.state)
+	if err := p.extends(o.more.list); err != nil {
+		return err
+	}
+	if err := p.setItems(o.more.items); err != nil || !o.more.hasState {
+		return err
+	}
+	err := p.save(o.more.state)
 	p.op('b')
 	return err
 }

@@ -1,64 +1,33 @@
 package pickle
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"math"
-	"math/big"
 	"slices"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"lethe/model"
 )
 
-// kind is what the scan knows of a value.
-type kind uint8
-
-const (
-	atom kind = iota // None, a bool, a number
-	textKind
-	tupleKind
-	listKind
-	setKind
-	dictKind
-	orderedKind // an OrderedDict
-	objectKind  // an inert object
-	foreignKind // an instance of a class that only Options.Inert lets pass
-	tensorKind
-	storageKind
-	globalKind
-	kinds int = iota
-)
-
-var kindNames = [...]string{"a plain value", "a string", "a tuple", "a list", "a set", "a dict", "an OrderedDict", "an object",
-	"an object of an unknown class", "a tensor", "a storage", "a global"}
-
-func (k kind) String() string { return kindNames[k] }
-
-// value stands for what an instruction makes. The stack and the memo share
-// it, as they share the real one.
-type value struct {
-	kind     kind
-	depth    int
-	constant int // of a string or a global: its index
-}
-
-// program is a pickle in the dialect that the virtual machine runs: protocol 2,
-// with strings, numbers of many bytes and globals as persistent ids that count
-// constants, and without what has no effect. So a string keeps its identity,
-// and the machine never sees a length, a frame or a name.
+// program is what is left of a pickle when everything that needs no file has been
+// built: the tree, and the storages and tensors in it that the machine makes.
 type program struct {
-	code      string
-	constants []any // *text, *class, *object, int, *big.Int
-	size      int   // bytes of the pickle that were read
-	protocol  int
-	cost      uint64 // bytes that scanning and running it allocate, at most
+	root     any
+	steps    []any // *reference and *object, in the order of the pickle
+	code     string
+	size     int // bytes of the pickle that were read
+	protocol int
+	cost     uint64 // bytes that scanning and running it allocate, at most
 }
 
-// scanner runs a pickle on kinds instead of values: everything that the
-// virtual machine would trip over is found here, with its byte offset, before
-// anything is allocated for it. It writes the program as it goes.
+// persistent makes the value of a persistent id, before the machine runs.
+type persistent func(id any) (any, error)
+
+// scanner checks a pickle instruction by instruction and builds what it
+// describes: everything that the virtual machine would trip over is found here,
+// with its byte offset, and paid for before it is allocated.
 type scanner struct {
 	b      string
 	pos    int // of the next byte
@@ -66,75 +35,76 @@ type scanner struct {
 	member string
 	lim    Limits
 	inert  bool
+	binary bool // an instruction that protocol 0 does not have
 
-	stack   []*value
-	top     int // the most values that were on it
-	marks   []mark
-	high    int // what the stack above the last mark has reached
-	memo    []memoized
-	shared  [kinds][8]*value
-	classes map[[2]string]*value
-	latin1  *text // the string, once bytes need it
+	stack []any
+	marks []int // heights of the stack
+	memo  []any
+	first uint64 // number of the first value in the memo: cPickle of Python 2 counts from 1
 
-	unlisted []*global // classes that are not in the list
-
-	out       []byte
-	constants []any
-	drop      []int // where the program has instructions without effect
-	cost      uint64
+	persistent persistent
+	globals    map[[2]string]*global
+	unlisted   []*global // classes that are not in the list
+	latin1     *text     // the string, once bytes need it
+	steps      []any
+	cost       uint64
 }
 
-// memoized is a value of the memo.
-type memoized struct {
-	*value
-	at   int32 // where the program stores it
-	used bool  // whether it is read again
-}
-
-// mark is the height of the stack below which lies another mark's business.
-type mark struct {
-	height, high int
-	at           int // in the program
-}
-
-// What the scan, the virtual machine and the builder allocate, in bytes, for
-// the things that a pickle can ask for; TestMemory holds them to it. A slice
-// that grows one by one takes up to six times its size in all, because Go adds
-// a quarter each time.
+// What is allocated for the things that a pickle can ask for, in bytes, beside
+// the slices that grow, which charge what they take. TestMemory holds them to it.
 const (
-	growth       = 6
-	slot         = 16 * growth // of a stack, a list
-	pair         = 32 * growth // of a dict
-	pointer      = 8 * growth  // of the scan's stack or memo
-	constantCost = 32 + slot   // and its place among the constants
-	tupleCost    = 24 + 16     // without its elements
-	listCost     = 24 + 64 + visitCost
-	dictCost     = 24 + 128 + visitCost
-	visitCost    = 160      // an entry of the map of nesting
-	objectCost   = 160 + 96 // with room for what nesting looks at
-	tensorCost   = 512
-	storageCost  = 640
-	memoCost     = 160  // an entry of the machine's map
-	markCost     = 256  // gopickle makes room for 16 values
-	base         = 4096 // what every scan and machine takes
+	textCost      = 16
+	numberCost    = 8
+	tupleCost     = 24 + 24 // without its elements
+	visitCost     = 240     // entries of the maps of finish and of search
+	listCost      = 64
+	dictCost      = 64
+	objectCost    = 64
+	moreCost      = 96
+	globalCost    = 512
+	referenceCost = 32
+	stepCost      = 160 // the program and the machine
+	tensorCost    = 512
+	storageCost   = 640
+	uniqueCost    = 160 // per item of a dict: what unique takes for a repeated key
+	base          = 8192
 )
 
-// scan accepts exactly the pickles that the virtual machine can run: protocols
-// 2 to 5, the opcodes that torch.save emits, globals of the closed list (or
-// with inert, classes of the user), arguments of the right kinds, and one value
-// at the end. It adds up the memory that running them takes, and stops where
-// that is more than the limit.
-func scan(b, member string, lim Limits, inert bool) (*program, error) {
-	if len(b) < 2 || b[0] != 0x80 {
-		return nil, broken(member, 0, "the pickle does not start with the PROTO opcode of protocol 2 or later")
+// grow returns a slice with room for n more elements, and charges what that
+// takes. Beyond the limit it returns one that lacks the old elements: the scan
+// ends before anyone looks at them.
+func grow[T any](s *scanner, slice []T, n int) []T {
+	if cap(slice)-len(slice) >= n {
+		return slice
 	}
-	if b[1] < 2 || b[1] > 5 {
-		return nil, &model.UnsupportedError{What: fmt.Sprintf("pickle of protocol %d, supported are 2 to 5", b[1]), Advice: "save it again with torch.save and its default pickle_protocol"}
+	var element T
+	room := max(2*cap(slice), len(slice)+n)
+	size := uint64(room) * uint64(unsafe.Sizeof(element))
+	s.cost += size + size/8 + 16 // size classes
+	if s.lim.Memory >= 0 && s.cost > uint64(s.lim.Memory) {
+		return make([]T, 0, n)
 	}
-	s := &scanner{b: b, pos: 2, member: member, lim: lim, inert: inert, classes: map[[2]string]*value{}, cost: base}
-	s.out = append(make([]byte, 0, min(len(b), 1<<16)), 0x80, 2)
+	bigger := make([]T, len(slice), room)
+	copy(bigger, slice)
+	return bigger
+}
+
+// scan accepts exactly the pickles whose values Lethe can hold: the opcodes of
+// protocols 0 to 5 that torch.save and Python 2 emit, globals of the closed list
+// (or with inert, classes of the user), arguments of the right kinds, and one
+// value at the end. It adds up the memory that running them takes, and stops
+// where that is more than the limit.
+func scan(b, member string, lim Limits, inert bool, p persistent) (*program, error) {
+	s := &scanner{b: b, member: member, lim: lim, inert: inert, persistent: p, globals: map[[2]string]*global{}, cost: base}
+	protocol := 0
+	if len(b) >= 2 && b[0] == 0x80 {
+		if b[1] < 2 || b[1] > 5 {
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("pickle of protocol %d, supported are 0 to 5", b[1]), Advice: "save it again with torch.save and its default pickle_protocol"}
+		}
+		s.pos, protocol = 2, int(b[1])
+	}
 	for {
-		if err := within("memory for the pickle", s.total(), lim.Memory); err != nil {
+		if err := s.affordable(); err != nil {
 			return nil, err
 		}
 		s.op = s.pos
@@ -143,46 +113,32 @@ func scan(b, member string, lim Limits, inert bool) (*program, error) {
 			return nil, err
 		}
 		if code[0] == '.' {
-			return s.stop()
+			break
 		}
 		if err := s.step(code[0]); err != nil {
 			return nil, err
 		}
 	}
-}
-
-// total returns the cost so far: the pickle itself and the program, too.
-func (s *scanner) total() uint64 { return s.cost + uint64(s.pos)*2 + uint64(len(s.out))*growth }
-
-func (s *scanner) stop() (*program, error) {
 	if len(s.stack) != 1 || len(s.marks) != 0 {
 		return nil, s.bad("the pickle stops with %d values and %d marks on the stack, not with one value", len(s.stack), len(s.marks))
 	}
 	if len(s.unlisted) > 0 && !s.inert {
 		return nil, s.refuse()
 	}
-	for _, m := range s.memo {
-		if !m.used {
-			s.drop = append(s.drop, int(m.at))
-		}
+	if protocol == 0 && s.binary {
+		protocol = 1
 	}
-	slices.Sort(s.drop)
-	var code strings.Builder
-	code.Grow(len(s.out) + 1)
-	from := 0
-	for _, at := range s.drop {
-		code.Write(s.out[from:at])
-		from = at + 1
-		switch s.out[at] {
-		case 'q':
-			from = at + 2
-		case 'r':
-			from = at + 5
-		}
+	return &program{s.stack[0], s.steps, assemble(s.steps), s.pos, protocol, s.total()}, s.affordable()
+}
+
+// total returns the cost so far: the pickle itself, too.
+func (s *scanner) total() uint64 { return s.cost + uint64(s.pos) }
+
+func (s *scanner) affordable() error {
+	if s.lim.Memory < 0 || s.total() <= uint64(s.lim.Memory) {
+		return nil
 	}
-	code.Write(s.out[from:])
-	code.WriteByte('.')
-	return &program{code.String(), s.constants, s.pos, int(s.b[1]), s.total()}, nil
+	return memory("the pickle", s.total(), s.lim)
 }
 
 // refuse names the classes that are no part of a state dict. They are valid,
@@ -205,10 +161,15 @@ func (s *scanner) bad(format string, args ...any) error {
 	return broken(s.member, int64(s.op), fmt.Sprintf(format, args...))
 }
 
+// cutError is the error of a pickle that would go on after its last byte.
+type cutError struct{ error }
+
+func (e cutError) Unwrap() error { return e.error }
+
 // take returns the next n bytes.
 func (s *scanner) take(n uint64) (string, error) {
 	if rest := len(s.b) - s.pos; n > uint64(rest) {
-		return "", s.bad("an instruction needs %d bytes, the pickle ends after %d", n, rest)
+		return "", cutError{s.bad("an instruction needs %d bytes, the pickle ends after %d", n, rest)}
 	}
 	b := s.b[s.pos : s.pos+int(n)]
 	s.pos += int(n)
@@ -225,63 +186,34 @@ func (s *scanner) number(n int) (uint64, error) {
 	return v, err
 }
 
-// line reads up to a newline.
-func (s *scanner) line() (string, error) {
-	n := strings.IndexByte(s.b[s.pos:], '\n')
-	if n < 0 || n > nameMax {
-		return "", s.bad("a global has no name of at most %d bytes", nameMax)
+// line reads up to a newline, at most limit bytes.
+func (s *scanner) line(what string, limit int) (string, error) {
+	rest := s.b[s.pos:]
+	n := strings.IndexByte(rest[:min(len(rest), limit+1)], '\n')
+	if n < 0 && len(rest) <= limit {
+		return "", cutError{s.bad("the pickle ends within %s", what)}
 	}
-	line := s.b[s.pos : s.pos+n]
+	if n < 0 {
+		return "", s.bad("%s has no end within %d bytes", what, limit)
+	}
 	s.pos += n + 1
-	if !utf8.ValidString(line) {
-		return "", s.bad("the name %q of a global is not UTF-8", line)
-	}
-	return line, nil
+	return rest[:n], nil
 }
 
-// push puts a value on the stack. Those that never change are made once.
-func (s *scanner) push(v value) *value {
-	p := &v
-	if v.kind != listKind && v.kind != setKind && v.kind != dictKind && v.kind != orderedKind && v.kind != objectKind && v.kind != foreignKind &&
-		v.constant == 0 && v.depth < len(s.shared[0]) {
-		if s.shared[v.kind][v.depth] == nil {
-			s.shared[v.kind][v.depth] = p
-		}
-		p = s.shared[v.kind][v.depth]
-	} else {
-		s.cost += 24
-	}
-	s.pushed(p)
-	return p
-}
-
-func (s *scanner) pushed(p *value) {
-	s.stack = append(s.stack, p)
-	if len(s.stack) > s.top {
-		s.top = len(s.stack)
-		s.cost += pointer
-	}
-	if height := len(s.stack) - s.floor(); height > s.high {
-		s.high = height
-		if height > 16 {
-			s.cost += slot
-		}
-		if height == 17 {
-			s.cost += 2 * markCost // the room of the mark twice
-		}
-	}
-}
+// push puts a value on the stack.
+func (s *scanner) push(v any) { s.stack = append(grow(s, s.stack, 1), v) }
 
 // floor is the height of the stack at the last mark.
 func (s *scanner) floor() int {
 	if len(s.marks) == 0 {
 		return 0
 	}
-	return s.marks[len(s.marks)-1].height
+	return s.marks[len(s.marks)-1]
 }
 
-// pop takes n values from above the last mark.
-func (s *scanner) pop(n int) ([]*value, error) {
+// pop takes n values from above the last mark. They are valid until the next
+// push.
+func (s *scanner) pop(n int) ([]any, error) {
 	at := len(s.stack) - n
 	if at < s.floor() {
 		return nil, s.bad("an instruction takes %d values from a stack of %d", n, len(s.stack)-s.floor())
@@ -292,387 +224,167 @@ func (s *scanner) pop(n int) ([]*value, error) {
 }
 
 // popMark takes everything down to the last mark, and the mark.
-func (s *scanner) popMark() ([]*value, mark, error) {
+func (s *scanner) popMark() ([]any, error) {
 	if len(s.marks) == 0 {
-		return nil, mark{}, s.bad("an instruction needs a mark, the stack has none")
+		return nil, s.bad("an instruction needs a mark, the stack has none")
 	}
-	m := s.marks[len(s.marks)-1]
-	top, err := s.pop(len(s.stack) - m.height)
-	s.marks, s.high = s.marks[:len(s.marks)-1], m.high
-	return top, m, err
+	top, err := s.pop(len(s.stack) - s.floor())
+	s.marks = s.marks[:len(s.marks)-1]
+	return top, err
 }
 
 // peek returns the value on top without taking it.
-func (s *scanner) peek() (*value, error) {
+func (s *scanner) peek() (any, error) {
 	if len(s.stack) == s.floor() {
 		return nil, s.bad("an instruction needs a value, the stack has none")
 	}
 	return s.stack[len(s.stack)-1], nil
 }
 
-// inside returns the depth of a container of the values.
-func (s *scanner) inside(vs []*value) (depth int, err error) {
-	for _, v := range vs {
-		depth = max(depth, v.depth+1)
+// kind names what a value is, for a message.
+func kind(v any) string {
+	switch v := v.(type) {
+	case *text:
+		return "a string"
+	case *tuple:
+		return "a tuple"
+	case *list:
+		return "a list"
+	case *dict:
+		return "a dict"
+	case *global:
+		return "a global"
+	case *reference:
+		return "a storage"
+	case *object:
+		switch v.class.use {
+		case ordered:
+			return "an OrderedDict"
+		case mapping:
+			return "a dict"
+		case rebuilds:
+			return "a tensor"
+		case unlisted:
+			return "an object of an unknown class"
+		}
+		return "an object"
 	}
-	return depth, within("pickle nesting depth", uint64(depth), s.lim.Depth)
+	return "a plain value"
 }
 
-// put records that parent now holds the values.
-func (s *scanner) put(parent *value, vs []*value) error {
-	depth, err := s.inside(vs)
-	parent.depth = max(parent.depth, depth)
-	return err
-}
-
-// emit appends instructions to the program.
-func (s *scanner) emit(code ...byte) { s.out = append(s.out, code...) }
-
-// constant pushes a value that is known now.
-func (s *scanner) constant(k kind, v any) *value {
-	i := len(s.constants)
-	s.constants = append(s.constants, v)
-	s.cost += constantCost
-	p := s.push(value{kind: k, constant: i})
-	s.load(i)
-	return p
-}
-
-// load emits the push of a constant.
-func (s *scanner) load(i int) {
-	s.emit('J')
-	s.out = binary.LittleEndian.AppendUint32(s.out, uint32(i))
-	s.emit('Q')
-}
-
-// step checks one instruction. The list of cases is the allow-list.
-func (s *scanner) step(code byte) error {
-	switch code {
-	case 'N', '\x88', '\x89': // NONE, NEWTRUE, NEWFALSE
-		s.emit(code)
-		s.push(value{kind: atom})
-		return nil
-	case 'K': // BININT1
-		return s.fixed(code, 1)
-	case 'M': // BININT2
-		return s.fixed(code, 2)
-	case 'J': // BININT
-		return s.fixed(code, 4)
-	case 'G': // BINFLOAT
-		return s.fixed(code, 8)
-	case '\x8a': // LONG1
-		return s.long(1)
-	case '\x8b': // LONG4
-		return s.long(4)
-	case 'U', '\x8c': // SHORT_BINSTRING, SHORT_BINUNICODE
-		return s.text(1)
-	case 'T', 'X': // BINSTRING, BINUNICODE
-		return s.text(4)
-	case '\x8d': // BINUNICODE8
-		return s.text(8)
-	case 'C': // SHORT_BINBYTES
-		return s.bytes(1)
-	case 'B': // BINBYTES
-		return s.bytes(4)
-	case '\x8e': // BINBYTES8
-		return s.bytes(8)
-	case '\x96': // BYTEARRAY8
-		return s.bytearray()
-	case ')': // EMPTY_TUPLE
-		s.emit(code)
-		s.cost += tupleCost
-		s.push(value{kind: tupleKind})
-		return nil
-	case ']': // EMPTY_LIST
-		s.emit(code)
-		s.cost += listCost
-		s.push(value{kind: listKind})
-		return nil
-	case '}': // EMPTY_DICT
-		s.emit(code)
-		s.cost += dictCost
-		s.push(value{kind: dictKind})
-		return nil
-	case '\x8f': // EMPTY_SET: set([])
-		if err := s.global("__builtin__", "set"); err != nil {
-			return err
-		}
-		s.emit(']', '\x85', 'R')
-		s.stack = s.stack[:len(s.stack)-1]
-		s.cost += objectCost + tupleCost + listCost
-		s.push(value{kind: setKind})
-		return nil
-	case '(': // MARK
-		s.marks = append(s.marks, mark{len(s.stack), s.high, len(s.out)})
-		s.high = 0
-		s.emit(code)
-		s.cost += markCost + 96
-		return within("pickle nesting depth", uint64(len(s.marks)), s.lim.Depth)
-	case '\x85', '\x86', '\x87': // TUPLE1, TUPLE2, TUPLE3
-		vs, err := s.pop(int(code - '\x84'))
-		if err != nil {
-			return err
-		}
-		return s.tuple(code, vs)
-	case 't': // TUPLE
-		vs, m, err := s.popMark()
-		if err != nil {
-			return err
-		}
-		// The machine would keep room for 16 elements.
-		if n := len(vs); n <= 3 {
-			s.drop = append(s.drop, m.at)
-			s.cost += pointer
-			code = ")\x85\x86\x87"[n]
-		}
-		return s.tuple(code, vs)
-	case 'a': // APPEND
-		vs, err := s.pop(1)
-		if err != nil {
-			return err
-		}
-		return s.extend(code, vs, listKind)
-	case 'e': // APPENDS
-		vs, _, err := s.popMark()
-		if err != nil {
-			return err
-		}
-		return s.extend(code, vs, listKind)
-	case '\x90': // ADDITEMS
-		vs, _, err := s.popMark()
-		if err != nil {
-			return err
-		}
-		return s.extend('e', vs, setKind)
-	case 's': // SETITEM
-		vs, err := s.pop(2)
-		if err != nil {
-			return err
-		}
-		return s.set(code, vs)
-	case 'u': // SETITEMS
-		vs, _, err := s.popMark()
-		if err != nil {
-			return err
-		}
-		return s.set(code, vs)
-	case 'c': // GLOBAL
-		module, err := s.line()
-		if err != nil {
-			return err
-		}
-		name, err := s.line()
-		if err != nil {
-			return err
-		}
-		return s.global(module, name)
-	case '\x93': // STACK_GLOBAL
-		return s.stackGlobal()
-	case 'R', '\x81': // REDUCE, NEWOBJ
-		return s.call(code)
-	case 'b': // BUILD
-		return s.build()
-	case 'Q': // BINPERSID
-		id, err := s.pop(1)
-		if err == nil && id[0].kind != tupleKind {
-			err = s.bad("a persistent id is %v, not a tuple", id[0].kind)
-		}
-		s.emit(code)
-		s.cost += storageCost
-		s.push(value{kind: storageKind})
-		return err
-	case 'q': // BINPUT
-		return s.numberedPut(1)
-	case 'r': // LONG_BINPUT
-		return s.numberedPut(4)
-	case '\x94': // MEMOIZE
-		return s.remember()
-	case 'h': // BINGET
-		return s.recall(1)
-	case 'j': // LONG_BINGET
-		return s.recall(4)
-	case '\x95': // FRAME
-		n, err := s.number(8)
-		if err == nil && n > uint64(len(s.b)-s.pos) {
-			err = s.bad("a frame of %d bytes, the pickle ends after %d", n, len(s.b)-s.pos)
-		}
-		return err
-	}
-	return s.bad("opcode %#02x is none that torch.save writes", code)
-}
-
-// fixed checks a number of n bytes.
-func (s *scanner) fixed(code byte, n uint64) error {
-	b, err := s.take(n)
-	s.emit(code)
-	s.out = append(s.out, b...)
-	s.cost += 40
-	s.push(value{kind: atom})
-	return err
-}
-
-// long reads a whole number in two's complement with a length of n bytes
-// before it.
-func (s *scanner) long(n int) error {
-	length, err := s.number(n)
-	if err != nil {
-		return err
-	}
-	b, err := s.take(length)
-	if err == nil && length == 0 {
-		err = s.bad("a number of 0 bytes")
-	}
-	if err != nil {
-		return err
-	}
-	s.cost += 8*length + 64
-	var be []byte
-	for i := range len(b) {
-		be = append(be, b[len(b)-1-i])
-	}
-	v := new(big.Int).SetBytes(be)
-	if be[0]&0x80 != 0 {
-		v.Sub(v, new(big.Int).Lsh(big.NewInt(1), uint(8*len(be))))
-	}
-	if v.IsInt64() {
-		s.constant(atom, int(v.Int64()))
-	} else {
-		s.constant(atom, v)
-	}
-	return nil
-}
-
-// run reads bytes with a length of n bytes before them.
-func (s *scanner) run(n int) (string, error) {
-	length, err := s.number(n)
-	if err != nil {
-		return "", err
-	}
-	return s.take(length)
-}
-
-// text checks a string.
-func (s *scanner) text(n int) error {
-	b, err := s.run(n)
-	if err == nil && !utf8.ValidString(b) {
-		err = s.bad("a string is not UTF-8")
-	}
-	s.constant(textKind, &text{b})
-	return err
-}
-
-// bytes reads bytes.
-func (s *scanner) bytes(n int) error {
-	b, err := s.run(n)
-	if err != nil {
-		return err
-	}
-	o, err := s.encoded(b)
-	s.constant(objectKind, o)
-	return err
-}
-
-// encoded returns bytes as the call that protocol 2 makes of them: of a string
-// with a character for each.
-func (s *scanner) encoded(b string) (*object, error) {
-	if b == "" {
-		return s.made("__builtin__", "bytes")
-	}
-	r := make([]rune, len(b))
-	for i := range r {
-		r[i] = rune(b[i])
-	}
-	s.cost += 8 * uint64(len(b))
-	// Python uses one object for the name of the encoding.
-	if s.latin1 == nil {
-		s.latin1 = &text{"latin1"}
-	}
-	return s.made("_codecs", "encode", &text{string(r)}, s.latin1)
-}
-
-// bytearray reads a bytearray, which protocol 2 makes of bytes.
-func (s *scanner) bytearray() error {
-	b, err := s.run(8)
-	if err != nil {
-		return err
-	}
-	var args []any
-	if b != "" {
-		o, err := s.encoded(b)
-		if err != nil {
-			return err
-		}
-		args = append(args, o)
-	}
-	o, err := s.made("__builtin__", "bytearray", args...)
-	s.constant(objectKind, o)
-	return err
+// is reports whether a value is an object of a use.
+func is(v any, uses ...use) bool {
+	o, ok := v.(*object)
+	return ok && slices.Contains(uses, o.class.use)
 }
 
 // made returns the object that a call of a global makes.
 func (s *scanner) made(module, name string, args ...any) (*object, error) {
-	v, err := s.class(module, name)
+	g, err := s.class(module, name)
 	if err != nil {
 		return nil, err
 	}
-	s.cost += objectCost
-	return &object{class: s.constants[v.constant].(*class), args: args}, nil
+	return s.object(g, s.tuple(args)), nil
 }
 
-func (s *scanner) tuple(code byte, vs []*value) error {
-	depth, err := s.inside(vs)
-	s.emit(code)
-	s.cost += tupleCost + 16*uint64(len(vs))
-	if slices.ContainsFunc(vs, func(v *value) bool { return v.kind != atom && v.kind != textKind && v.kind != globalKind }) {
+func (s *scanner) object(g *global, args *tuple) *object {
+	s.cost += objectCost
+	return &object{class: g, args: args}
+}
+
+// tuple returns a tuple of a copy of the values.
+func (s *scanner) tuple(values []any) *tuple {
+	s.cost += tupleCost + 18*uint64(len(values))
+	if !flat(values) {
 		s.cost += visitCost
 	}
-	s.push(value{kind: tupleKind, depth: depth})
-	return err
+	return newTuple(slices.Clone(values)...)
 }
 
-// extend checks items that are appended to the container on top.
-func (s *scanner) extend(code byte, vs []*value, want kind) error {
-	to, err := s.peek()
-	if err == nil && to.kind != want && (to.kind != foreignKind || want != listKind) {
-		err = s.bad("items are added to %v, not to %v", to.kind, want)
-	}
-	if err != nil {
-		return err
-	}
-	s.emit(code)
-	s.cost += (slot + 16) * uint64(len(vs))
-	return s.put(to, vs)
-}
-
-func (s *scanner) set(code byte, vs []*value) error {
+// extend appends values to a list, a set or an instance of an unknown class that
+// is a list.
+func (s *scanner) extend(vs []any, set bool) error {
 	to, err := s.peek()
 	if err != nil {
 		return err
 	}
-	if to.kind != dictKind && to.kind != orderedKind && to.kind != foreignKind {
-		return s.bad("items are set in %v, not in a dict", to.kind)
-	}
-	if len(vs)%2 != 0 {
-		return s.bad("%d keys and values do not pair", len(vs))
-	}
-	for i := 0; i < len(vs); i += 2 {
-		if k := vs[i].kind; k == listKind || k == dictKind || k == orderedKind || k == setKind {
-			return s.bad("the key of a dict is %v", k)
+	switch v := to.(type) {
+	case *list:
+		if !set {
+			v.values = append(grow(s, v.values, len(vs)), vs...)
+			return nil
+		}
+	case *object:
+		if l, ok := v.argument(0).(*list); set && ok && v.class.name == "set" && v.class.use == inert {
+			l.values = append(grow(s, l.values, len(vs)), vs...)
+			return nil
+		}
+		if !set && v.class.use == unlisted || v.class.use == sequences {
+			s.cost += moreCost
+			m := v.put()
+			m.list = append(grow(s, m.list, len(vs)), vs...)
+			return nil
 		}
 	}
-	s.emit(code)
-	s.cost += (pair + 64) * uint64(len(vs)/2)
-	return s.put(to, vs)
+	return s.bad("items are added to %v, not to %v", kind(to), map[bool]string{true: "a set", false: "a list"}[set])
 }
 
-// class returns the value of a global, which is made once.
-func (s *scanner) class(module, name string) (*value, error) {
-	if v := s.classes[[2]string{module, name}]; v != nil {
-		return v, nil
+// set puts keys and values into a dict.
+func (s *scanner) set(vs []any) error {
+	to, err := s.peek()
+	if err != nil {
+		return err
+	}
+	items, err := s.items(vs)
+	if err != nil {
+		return err
+	}
+	switch v := to.(type) {
+	case *dict:
+		v.items = append(grow(s, v.items, len(vs)/2), items...)
+		return nil
+	case *object:
+		if is(v, ordered, mapping, unlisted) {
+			s.cost += moreCost
+			m := v.put()
+			m.items = append(grow(s, m.items, len(vs)/2), items...)
+			return nil
+		}
+	}
+	return s.bad("items are set in %v, not in a dict", kind(to))
+}
+
+// items pairs keys and values.
+func (s *scanner) items(vs []any) ([]item, error) {
+	if len(vs)%2 != 0 {
+		return nil, s.bad("%d keys and values do not pair", len(vs))
+	}
+	s.cost += (uniqueCost + 40) * uint64(len(vs)/2)
+	items := make([]item, 0, len(vs)/2)
+	for i := 0; i < len(vs); i += 2 {
+		key := vs[i]
+		_, isList := key.(*list)
+		_, isDict := key.(*dict)
+		if isList || isDict || is(key, ordered, mapping, sequences) || is(key, inert) && key.(*object).class.unhashable() {
+			return nil, s.bad("the key of a dict is %v", kind(key))
+		}
+		items = append(items, item{key, vs[i+1]})
+	}
+	return items, nil
+}
+
+// class returns a global, which is made once.
+func (s *scanner) class(module, name string) (*global, error) {
+	if g := s.globals[[2]string{module, name}]; g != nil {
+		return g, nil
 	}
 	g := lookup(module, name)
 	if g == nil {
 		g = &global{module: module, name: name, use: unlisted}
+		if strings.HasPrefix(module, "cloudpickle") {
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("the pickle %s was written by cloudpickle, by value: the code of the model's class is inside (%v), and loading it runs that code", s.member, g),
+				Advice: "load it only if you trust whoever made it, and save the weights alone with torch.save(model.state_dict(), path)"}
+		}
 		if runsCode(g.String()) {
 			return nil, s.bad("pickle refers to %q, which could run code; the file is malicious or not a state dict", g.String())
 		}
@@ -682,149 +394,193 @@ func (s *scanner) class(module, name string) (*value, error) {
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("the checkpoint has a tensor that is not a dense strided array (%v)", g),
 			Advice: "convert it with PyTorch to a plain tensor first"}
 	}
-	v := &value{kind: globalKind, constant: len(s.constants)}
-	s.constants = append(s.constants, &class{global: g})
-	s.classes[[2]string{module, name}] = v
-	s.cost += constantCost + 256
-	return v, nil
+	s.globals[[2]string{module, name}] = g
+	s.cost += globalCost
+	return g, nil
 }
 
 func (s *scanner) global(module, name string) error {
-	v, err := s.class(module, name)
+	g, err := s.class(module, name)
 	if err != nil {
 		return err
 	}
-	s.load(v.constant)
-	s.pushed(v)
+	s.push(g)
 	return nil
 }
 
-// stackGlobal checks a global whose names are strings on the stack.
+// globalLines reads the two lines of a global.
+func (s *scanner) globalLines() (*global, error) {
+	module, err := s.line("the module of a global", nameMax)
+	if err != nil {
+		return nil, err
+	}
+	name, err := s.line("the name of a global", nameMax)
+	if err != nil {
+		return nil, err
+	}
+	if !utf8.ValidString(module + name) {
+		return nil, s.bad("the name %q of a global is not UTF-8", module+"."+name)
+	}
+	return s.class(module, name)
+}
+
+// stackGlobal pushes a global whose names are strings on the stack.
 func (s *scanner) stackGlobal() error {
 	vs, err := s.pop(2)
 	if err != nil {
 		return err
 	}
-	if vs[0].kind != textKind || vs[1].kind != textKind {
-		return s.bad("the names of a global are %v and %v", vs[0].kind, vs[1].kind)
+	module, isModule := str(vs[0])
+	name, isName := str(vs[1])
+	if !isModule || !isName {
+		return s.bad("the names of a global are %v and %v", kind(vs[0]), kind(vs[1]))
 	}
-	module, _ := str(s.constants[vs[0].constant])
-	name, _ := str(s.constants[vs[1].constant])
 	if len(module) > nameMax || len(name) > nameMax {
 		return s.bad("a global has no name of at most %d bytes", nameMax)
 	}
-	s.emit('0', '0') // POP
 	return s.global(module, name)
 }
 
-// call checks REDUCE, the call of a function, and NEWOBJ, a new instance of a
-// class.
-func (s *scanner) call(code byte) error {
-	vs, err := s.pop(2)
-	if err != nil {
-		return err
+// call is REDUCE, the call of a function, or with instance NEWOBJ, a new
+// instance of a class.
+func (s *scanner) call(f, arguments any, instance bool) error {
+	g, isGlobal := f.(*global)
+	args, isTuple := arguments.(*tuple)
+	if !isGlobal || !isTuple {
+		return s.bad("a call of %v with %v, not of a global with a tuple", kind(f), kind(arguments))
 	}
-	f, args := vs[0], vs[1]
-	if f.kind != globalKind || args.kind != tupleKind {
-		return s.bad("a call of %v with %v, not of a global with a tuple", f.kind, args.kind)
+	if g.use == reconstructs && args.Len() == 3 {
+		class, isClass := args.Get(0).(*global)
+		if parent, _ := args.Get(1).(*global); isClass && parent != nil && parent.name == "object" && args.Get(2) == nil {
+			return s.call(class, s.tuple(nil), true)
+		}
 	}
-	g := s.constants[f.constant].(*class).global
-	if code == '\x81' && g.use != inert && g.use != unlisted {
+	if instance && g.use != inert && g.use != unlisted {
 		return s.bad("a new instance of %v, which has none in a checkpoint", g)
 	}
-	var k kind
+	o := s.object(g, args)
+	o.instance = instance
 	switch g.use {
 	case ordered:
-		if args.depth != 0 {
-			return s.bad("an OrderedDict is made from items, torch.save makes it empty")
+		items, err := s.orderedItems(*args)
+		if err != nil {
+			return err
 		}
-		k = orderedKind
-	case mapping:
-		k = dictKind
-	case inert:
-		k = objectKind
-	case unlisted:
-		k = foreignKind
+		if items != nil {
+			o.args, o.more = newTuple(), &more{items: items}
+			s.cost += moreCost + tupleCost
+		}
+	case mapping, sequences, inert, unlisted, tagged:
+	case reconstructs:
+		// Of another base than object, such as dict: its value is an argument.
+		s.unlisted = append(s.unlisted, g)
+		o.class = &global{module: g.module, name: g.name, use: unlisted}
+		s.cost += globalCost
 	case rebuilds:
-		k = tensorKind
-		s.cost += tensorCost
+		s.cost += tensorCost + stepCost
+		s.steps = append(grow(s, s.steps, 1), o)
 	default:
 		return s.bad("a call of %v, which is no function", g)
 	}
-	depth, err := s.inside([]*value{args})
-	s.emit(code)
-	s.cost += objectCost
-	s.push(value{kind: k, depth: depth})
-	return err
+	s.push(o)
+	return nil
 }
 
-// build checks BUILD, which gives an object its state. A tensor takes none
-// that way: its state could be another storage.
+// orderedItems returns what an OrderedDict is made from: Python 3 makes it
+// empty, Python 2 of a list of lists of two.
+func (s *scanner) orderedItems(args []any) ([]item, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	pairs, ok := args[0].(*list)
+	if !ok || len(args) != 1 {
+		return nil, s.bad("an OrderedDict is made from %v, not from a list of pairs", kind(args[0]))
+	}
+	vs := make([]any, 0, 2*len(pairs.values))
+	s.cost += 64 * uint64(len(pairs.values))
+	for _, p := range pairs.values {
+		pair, ok := sequence(p)
+		if !ok || len(pair) != 2 {
+			return nil, s.bad("an OrderedDict is made from a list with %v, not of pairs", kind(p))
+		}
+		vs = append(vs, pair...)
+	}
+	return s.items(vs)
+}
+
+// build is BUILD, which gives an object its state. A tensor takes none that way:
+// its state could be another storage.
 func (s *scanner) build() error {
 	vs, err := s.pop(1)
 	if err != nil {
 		return err
 	}
+	state := vs[0]
 	to, err := s.peek()
 	if err != nil {
 		return err
 	}
-	if to.kind != objectKind && to.kind != foreignKind && (to.kind != orderedKind || vs[0].kind != dictKind) {
-		return s.bad("%v gets %v as state", to.kind, vs[0].kind)
+	_, isDict := state.(*dict)
+	if !is(to, inert, unlisted) && (!is(to, ordered) || !isDict) {
+		return s.bad("%v gets %v as state", kind(to), kind(state))
 	}
-	s.emit('b')
-	return s.put(to, vs)
+	o := to.(*object)
+	s.cost += moreCost
+	o.put().state, o.more.hasState = state, true
+	return nil
 }
 
-// numberedPut checks the store of the top value in the memo at a number of n
-// bytes. The pickler counts its memo from 0 without holes, so any other index
-// is a trick.
-func (s *scanner) numberedPut(n int) error {
-	i, err := s.number(n)
-	if err == nil && i != uint64(len(s.memo)) {
-		err = s.bad("memo index %d follows %d others, it must be %d", i, len(s.memo), len(s.memo))
+// persistentID pushes the value of a persistent id.
+func (s *scanner) persistentID(id any) error {
+	v, err := s.persistent(id)
+	if f := (*model.FormatError)(nil); errors.As(err, &f) {
+		return s.bad("%s", f.Reason)
 	}
 	if err != nil {
 		return err
+	}
+	s.cost += storageCost
+	if r, ok := v.(*reference); ok {
+		s.cost += referenceCost + stepCost
+		s.steps = append(grow(s, s.steps, 1), r)
+	}
+	s.push(v)
+	return nil
+}
+
+// storageID is the persistent of a file whose persistent ids are all storages.
+func storageID(id any) (any, error) {
+	t, ok := id.(*tuple)
+	if !ok {
+		return nil, broken("", -1, fmt.Sprintf("a persistent id is %v, not a tuple", kind(id)))
+	}
+	return &reference{id: t}, nil
+}
+
+// put stores the top value in the memo at a number. Every pickler counts its
+// memo without holes, so any other index is a trick.
+func (s *scanner) put(i uint64) error {
+	if len(s.memo) == 0 && i == 1 {
+		s.first = 1
+	}
+	if want := s.first + uint64(len(s.memo)); i != want {
+		return s.bad("memo index %d follows %d others, it must be %d", i, len(s.memo), want)
 	}
 	return s.remember()
 }
 
 func (s *scanner) remember() error {
 	v, err := s.peek()
-	if err != nil {
-		return err
+	if err == nil {
+		s.memo = append(grow(s, s.memo, 1), v)
 	}
-	i := len(s.memo)
-	s.memo = append(s.memo, memoized{v, int32(len(s.out)), false})
-	s.cost += 16*growth + pointer
-	s.index('q', 'r', i)
-	return nil
+	return err
 }
 
-func (s *scanner) recall(n int) error {
-	i, err := s.number(n)
-	if err != nil {
-		return err
-	}
-	if i >= uint64(len(s.memo)) {
+func (s *scanner) recall(i uint64) error {
+	if i < s.first || i-s.first >= uint64(len(s.memo)) {
 		return s.bad("memo index %d is read, the memo has %d values", i, len(s.memo))
 	}
-	if !s.memo[i].used {
-		s.memo[i].used = true
-		s.cost += memoCost
-	}
-	s.index('h', 'j', int(i))
-	s.pushed(s.memo[i].value)
+	s.push(s.memo[i-s.first])
 	return nil
-}
-
-// index emits an instruction on the memo, in its short form where that is one.
-func (s *scanner) index(short, long byte, i int) {
-	if i <= math.MaxUint8 {
-		s.emit(short, byte(i))
-		return
-	}
-	s.emit(long)
-	s.out = binary.LittleEndian.AppendUint32(s.out, uint32(i))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"lethe/model"
 )
@@ -18,6 +19,12 @@ type storage struct {
 	raw      *io.SectionReader // the bytes as in the file
 	unit     int               // bytes that change places to become little-endian; 1 if none do
 	data     *model.Storage    // little-endian
+	used     bool              // by a tensor
+
+	content any // of a numpy array: the object in the pickle that has the bytes
+
+	root *storage // of a legacy file: what this is a part of, or nil
+	at   int64    // first byte in root
 }
 
 // ReadAt reads little-endian elements.
@@ -47,83 +54,119 @@ type builder struct {
 	order    []*storage // by first use
 	uses     []*reference
 	tensors  []*tensor
+	roots    int    // storages of a legacy file that are no parts of others
 	excess   uint64 // elements of views beyond those of their storages
 }
 
-// use makes a reference to the storage of a persistent id.
-func (b *builder) use(id *tuple) (*reference, error) {
-	s, err := b.storage(*id)
-	r := &reference{id, s}
+// use finds the storage of a persistent id.
+func (b *builder) use(r *reference) (err error) {
+	r.storage, err = b.storage(*r.id)
 	b.uses = append(b.uses, r)
-	return r, err
+	return err
+}
+
+func (b *builder) badID(format string, args ...any) error {
+	return broken(b.member, -1, "persistent id: "+fmt.Sprintf(format, args...))
 }
 
 // storage resolves ('storage', class, key, location, numel), which legacy files
-// end by None.
+// end by None, or by (key, offset, numel) of a part of the storage.
 func (b *builder) storage(id []any) (*storage, error) {
-	bad := func(format string, args ...any) (*storage, error) {
-		return nil, broken(b.member, -1, "persistent id: "+fmt.Sprintf(format, args...))
-	}
+	var part any
 	legacy := b.a == nil
-	if len(id) > 0 && legacy {
-		if kind, _ := str(id[0]); kind == "module" {
-			return nil, &model.UnsupportedError{What: "the checkpoint is a whole pickled model with its source, of PyTorch before 1.6", Advice: resave}
-		}
-	}
 	if legacy && len(id) == 6 {
-		if id[5] != nil {
-			return nil, &model.UnsupportedError{What: "the checkpoint has views of storages, as PyTorch before 0.4 wrote them", Advice: resave}
-		}
-		id = id[:5]
+		part, id = id[5], id[:5]
 	} else if legacy {
-		return bad("it is not of 6 parts")
+		return nil, b.badID("it is not of 6 parts")
 	}
 	if len(id) != 5 {
-		return bad("it is not ('storage', class, key, location, number of elements)")
+		return nil, b.badID("it is not ('storage', class, key, location, number of elements)")
 	}
 	kind, _ := str(id[0])
-	c, isClass := id[1].(*class)
+	g, isClass := id[1].(*global)
 	key, isKey := str(id[2])
 	location, isLocation := str(id[3])
 	numel, isNumel := id[4].(int)
-	if kind != "storage" || !isClass || c.use != storages || !isKey || !isLocation || !isNumel || numel < 0 {
-		return bad("class, key, location or number of elements is of the wrong type, or negative")
+	if kind != "storage" || !isClass || g.use != storages || !isKey || !isLocation || !isNumel || numel < 0 {
+		return nil, b.badID("class, key, location or number of elements is of the wrong type, or negative")
 	}
 	elem := int64(1)
-	if !c.untyped() {
-		if c.dtype == model.Invalid {
-			return nil, &model.UnsupportedError{What: fmt.Sprintf("storage %s is a %v, a quantized type", key, c.global), Advice: "dequantize the model first"}
+	if !g.untyped() {
+		if g.dtype == model.Invalid {
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("storage %s is a %v, a quantized type", key, g), Advice: "dequantize the model first"}
 		}
-		elem = int64(c.dtype.Size())
+		elem = int64(g.dtype.Size())
 	}
-	if s := b.storages[key]; s != nil {
-		if s.class != c.global || s.location != location || s.size/elem != int64(numel) {
-			return bad("storage %s is %v on %q with %d bytes, and %v on %q with %d elements", key, s.class, s.location, s.size, c.global, location, numel)
+	s := b.storages[key]
+	if s != nil && (s.class != g || s.location != location || s.size/elem != int64(numel) || s.root != nil) {
+		return nil, b.badID("storage %s is %v on %q with %d bytes, and %v on %q with %d elements", key, s.class, s.location, s.size, g, location, numel)
+	}
+	if s == nil {
+		s = &storage{key: key, class: g, location: location, unit: 1}
+		if err := b.find(s, numel, elem); err != nil {
+			return nil, err
 		}
-		return s, nil
+		if b.big && g.untyped() {
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("storage %s has big-endian elements of no type", key), Advice: resave}
+		}
+		if b.big {
+			s.unit = swapUnit(g.dtype)
+		}
+		s.data = model.NewStorage(s, s.size)
+		b.storages[key] = s
 	}
-	s := &storage{key: key, class: c.global, location: location, unit: 1}
-	if legacy {
+	if part != nil {
+		return b.part(s, part, elem)
+	}
+	if !s.used {
+		s.used = true
+		b.order = append(b.order, s)
+	}
+	return s, nil
+}
+
+// find looks for the bytes of a storage of numel elements.
+func (b *builder) find(s *storage, numel int, elem int64) error {
+	if b.a == nil {
 		// Compared by division: the product could overflow.
 		if int64(numel) > b.size/elem {
-			return bad("storage %s has %d elements of %d bytes, the file has %d bytes", key, numel, elem, b.size)
+			return b.badID("storage %s has %d elements of %d bytes, the file has %d bytes", s.key, numel, elem, b.size)
 		}
 		s.size = int64(numel) * elem
-	} else {
-		m := b.a.find(b.folder + key)
-		if m == nil {
-			return bad("the archive has no record %s%s", b.folder, key)
-		}
-		if m.size%elem != 0 || m.size/elem != int64(numel) {
-			return nil, broken(m.name, -1, fmt.Sprintf("the pickle says %d elements of %d bytes, the record has %d bytes", numel, elem, m.size))
-		}
-		s.size, s.member, s.raw = m.size, m, b.a.open(m)
+		b.roots++
+		return nil
 	}
-	if b.big && c.untyped() {
-		return nil, &model.UnsupportedError{What: fmt.Sprintf("storage %s has big-endian elements of no type", key), Advice: resave}
+	m := b.a.find(b.folder + s.key)
+	if m == nil {
+		return b.badID("the archive has no record %s%s", b.folder, s.key)
 	}
-	if b.big {
-		s.unit = swapUnit(c.dtype)
+	if m.size%elem != 0 || m.size/elem != int64(numel) {
+		return broken(m.name, -1, fmt.Sprintf("the pickle says %d elements of %d bytes, the record has %d bytes", numel, elem, m.size))
+	}
+	s.size, s.member, s.raw = m.size, m, b.a.open(m)
+	return nil
+}
+
+// part returns the part of a storage that PyTorch before 0.4 has as a storage of
+// its own.
+func (b *builder) part(root *storage, id any, elem int64) (*storage, error) {
+	t, ok := id.(*tuple)
+	if !ok || t.Len() != 3 {
+		return nil, b.badID("the part of a storage is not (key, offset, number of elements)")
+	}
+	key, isKey := str(t.Get(0))
+	offset, isOffset := t.Get(1).(int)
+	numel, isNumel := t.Get(2).(int)
+	most := root.size / elem
+	if !isKey || !isOffset || !isNumel || offset < 0 || numel < 0 || int64(offset) > most || int64(numel) > most-int64(offset) {
+		return nil, b.badID("elements %v of storage %s, which has %d", *t, root.key, most)
+	}
+	s := &storage{key: key, class: root.class, location: root.location, unit: 1, root: root, at: int64(offset) * elem, size: int64(numel) * elem, used: true}
+	if old := b.storages[key]; old != nil {
+		if old.root != root || old.at != s.at || old.size != s.size {
+			return nil, b.badID("storage %s is two parts", key)
+		}
+		return old, nil
 	}
 	s.data = model.NewStorage(s, s.size)
 	b.storages[key] = s
@@ -155,10 +198,10 @@ func (b *builder) rebuild(g *global, args []any) (*tensor, error) {
 		}
 	case "_rebuild_from_type_v2": // func, type, args, state
 		if len(args) == 4 {
-			f, isClass := args[0].(*class)
+			f, isClass := args[0].(*global)
 			inner, isTuple := args[2].(*tuple)
-			if isClass && isTuple && f.use == rebuilds && f.global != g {
-				return b.rebuild(f.global, *inner)
+			if isClass && isTuple && f.use == rebuilds && f != g {
+				return b.rebuild(f, *inner)
 			}
 		}
 	}
@@ -187,12 +230,12 @@ func (b *builder) view(g *global, args, metadata []any) (*tensor, error) {
 	}
 	dtype := s.class.dtype
 	if g.name == "_rebuild_tensor_v3" {
-		c, ok := args[6].(*class)
-		if !ok || c.use != dtypes {
+		d, ok := args[6].(*global)
+		if !ok || d.use != dtypes {
 			return nil, b.badArgs(g)
 		}
-		if dtype = c.dtype; dtype == model.Invalid {
-			return nil, &model.UnsupportedError{What: fmt.Sprintf("a tensor over storage %s is of type %v", s.key, c.global),
+		if dtype = d.dtype; dtype == model.Invalid {
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("a tensor over storage %s is of type %v", s.key, d),
 				Advice: "convert it to another type first, such as float32"}
 		}
 	}
@@ -220,8 +263,11 @@ func (b *builder) expand(t *model.Tensor) error {
 	if int64(t.Len()) <= have {
 		return nil
 	}
-	b.excess += uint64(int64(t.Len()) - have) // the sum of two int64 fits
-	return within("elements of expanded tensors beyond their storages", b.excess, b.lim.Elements)
+	b.excess += uint64(int64(t.Len()) - have)
+	if b.excess > math.MaxInt64/16 {
+		b.excess = math.MaxInt64 / 16
+	}
+	return memory("expanded tensors, which repeat the elements of their storages,", 16*b.excess, b.lim)
 }
 
 // dimsMax is the most dimensions that PyTorch gives a tensor.

@@ -340,7 +340,7 @@ func allVectors() []vector {
 		recordVector("alignment", "malformed", "records aligned to 7 bytes", func(r []record) []record {
 			return append(r, record{".storage_alignment", []byte("7")})
 		}),
-		recordVector("export", "unsupported", "the marks of torch.export", func(r []record) []record {
+		recordVector("export", "malformed", "a checkpoint that is a program of torch.export too", func(r []record) []record {
 			return append(r, record{"archive_format", []byte("pt2")})
 		}),
 
@@ -358,7 +358,7 @@ func allVectors() []vector {
 			r[0].data = []byte("\x80\x04\x8c\x05posix\x8c\x06system\x93.")
 			return pack(t, "one", r...)
 		}},
-		vector{"protocol-0", "malformed", "pickle protocol 0, which has no PROTO", func(t testing.TB) []byte {
+		vector{"protocol-0", "unsupported", "an empty dictionary of protocol 0, which has no PROTO", func(t testing.TB) []byte {
 			r := unpack(t, readTestdata(t, "one.pt"))
 			r[0].data = []byte("(dp0\n.")
 			return pack(t, "one", r...)
@@ -380,21 +380,23 @@ func allVectors() []vector {
 		codeVector("underflow", "malformed", "SETITEM on an empty stack", "s."),
 		codeVector("underflow-mark", "malformed", "an instruction reaches below a mark", "}"+textCode("w")+"N(s."),
 		codeVector("no-mark", "malformed", "SETITEMS without MARK", "}u."),
-		codeVector("memo-sparse", "malformed", "memo index 1 before 0", "}q\x01."),
+		codeVector("memo-sparse", "malformed", "memo index 2 before 0 and 1", "}q\x02."),
+		codeVector("memo-python2", "unsupported", "memo index 1 first, as cPickle of Python 2 counts", "}q\x01."),
+		codeVector("memo-digits", "malformed", "a memo index that only Python's int() reads", "}p+0\n."),
 		codeVector("memo-huge", "malformed", "memo index 2^32-1", "}r\xff\xff\xff\xff."),
 		codeVector("memo-again", "malformed", "memo index 0 twice", "}q\x00q\x00."),
 		codeVector("memo-unset", "malformed", "a memo index that was never stored", "}q\x00h\x01."),
 		codeVector("memo-nothing", "malformed", "the memo stores the top of an empty stack", "(q\x00t."),
 		codeVector("text-huge", "malformed", "a string of 4 GiB", "X\xff\xff\xff\xffw."),
 		codeVector("text-latin1", "malformed", "a string that is not UTF-8", "X\x01\x00\x00\x00\xff."),
-		codeVector("long-empty", "malformed", "a number of no bytes", "\x8a\x00."),
+		codeVector("long-empty", "unsupported", "a number of no bytes, which is 0", "\x8a\x00."),
 		codeVector("depth-marks", "limit", "a million marks", strings.Repeat("(", 1_000_000)),
 		codeVector("depth-tuples", "limit", "200 tuples, one in the other", "N"+strings.Repeat("\x85", 200)+"."),
 		codeVector("depth-lists", "limit", "200 lists, one in the other", strings.Repeat("]", 200)+strings.Repeat("a", 199)+"."),
 		codeVector("depth-late", "limit", "300 lists, one in the other, each filled after it was put there", late(300)),
-		codeVector("stack", "limit", "two million values on the stack", strings.Repeat("N", 2_000_000)),
-		codeVector("tuples", "limit", "two million tuples by marks", strings.Repeat("(t", 1_000_000)),
-		codeVector("opcodes", "limit", "three million instructions", "]"+strings.Repeat("Na", 1_500_000)+"."),
+		codeVector("stack", "limit", "eight million values on the stack", strings.Repeat("N", 8_000_000)),
+		codeVector("tuples", "limit", "three million tuples by marks", strings.Repeat("(t", 3_000_000)),
+		codeVector("opcodes", "limit", "twelve million instructions", "]"+strings.Repeat("Na", 6_000_000)+"."),
 		codeVector("setitems-odd", "malformed", "a key without value", "}("+textCode("w")+"u."),
 		codeVector("key-list", "malformed", "a list as key", "}]Ns."),
 		codeVector("setitem-tensor", "malformed", "an item is set in a tensor (CVE-2026-24747)", w0+"K\x00K\x01s."),
@@ -407,7 +409,8 @@ func allVectors() []vector {
 		codeVector("reduce-number", "malformed", "a call of a number", "K\x01)R."),
 		codeVector("reduce-storage", "malformed", "a call of a storage class", "ctorch\nFloatStorage\n)R."),
 		codeVector("newobj-rebuild", "malformed", "a new instance of a function", "ctorch._utils\n_rebuild_tensor_v2\n)\x81."),
-		codeVector("ordered-items", "malformed", "OrderedDict with arguments", "ccollections\nOrderedDict\n]\x85R."),
+		codeVector("ordered-items", "malformed", "OrderedDict of a dict", "ccollections\nOrderedDict\n}\x85R."),
+		codeVector("ordered-pairs", "ok", "OrderedDict of a list of pairs, as Python 2 writes it", "ccollections\nOrderedDict\n]]("+textCode("w")+w0+"ea\x85R."),
 		codeVector("cycle", "unsupported", "a dictionary that holds itself", "}q\x00"+textCode("self")+"h\x00s."),
 		codeVector("cycle-tensors", "ok", "a dictionary that holds itself beside a tensor", "}q\x00("+textCode("self")+"h\x00"+textCode("w")+w0+"u."),
 		codeVector("braid", "unsupported", "30 dictionaries, each of which holds the next twice: 2^30 paths", braid(0, 30)+"."),
@@ -458,8 +461,11 @@ func allVectors() []vector {
 // legacy is a file in the format before torch 1.6, by its parts.
 type legacy struct{ version, machine, object, keys, data string }
 
+// legacyStart is the pickle of the magic number at protocol 2.
+const legacyStart = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"
+
 func (l legacy) file() []byte {
-	return []byte(legacyMagic + "\x80\x02" + l.version + ".\x80\x02" + l.machine + ".\x80\x02" + l.object + ".\x80\x02" + l.keys + "." + l.data)
+	return []byte(legacyStart + "\x80\x02" + l.version + ".\x80\x02" + l.machine + ".\x80\x02" + l.object + ".\x80\x02" + l.keys + "." + l.data)
 }
 
 // oldStorage is a persistent id of 6 parts, the last of which is view.
@@ -502,11 +508,16 @@ func legacyVectors() []vector {
 		v("storage-twice", "malformed", "one storage with two sizes", func(l *legacy) {
 			l.object = w(oldStorage("FloatStorage", "7", 2, "N")) + textCode("x") + tensorCode(oldStorage("FloatStorage", "7", 1, "N"), "K\x00", "K\x01\x85", "K\x01\x85") + "s"
 		}),
-		v("view", "unsupported", "a view of a storage", func(l *legacy) {
+		v("view", "ok", "a part of a storage, as PyTorch before 0.4 wrote views", func(l *legacy) {
 			l.object = w(oldStorage("FloatStorage", "7", 2, "("+textCode("8")+"K\x00K\x02t"))
 		}),
 		v("parts", "malformed", "a persistent id of 5 parts, as in a zip archive", func(l *legacy) { l.object = w(storageCode("FloatStorage", "7", 2)) }),
-		v("module", "unsupported", "the source of a module", func(l *legacy) { l.object = "(" + textCode("module") + "NNNtQ" }),
+		v("view-out", "malformed", "a part that leaves its storage", func(l *legacy) {
+			l.object = w(oldStorage("FloatStorage", "7", 2, "("+textCode("8")+"K\x01K\x02t"))
+		}),
+		v("module", "unsupported", "the source of a module", func(l *legacy) {
+			l.object = "(" + textCode("module") + "c__main__\nNet\n" + textCode("net.py") + textCode("class Net: pass") + "tQ"
+		}),
 		v("os-system", "malformed", "a command", func(l *legacy) { l.object = "cposix\nsystem\n" + textCode("x") + "\x85R" }),
 		v("os-system-first", "malformed", "a command in place of the version", func(l *legacy) { l.version = "cposix\nsystem\n" + textCode("x") + "\x85R" }),
 		v("storage-first", "malformed", "a storage in place of the version", func(l *legacy) { l.version = oldStorage("FloatStorage", "7", 2, "N") }),

@@ -38,6 +38,8 @@ const (
 	flagDescriptor = 0x0008 // sizes and CRC follow the data
 	flagUTF8       = 0x0800
 
+	directoryBit = 0x10 // of a member's external attributes
+
 	zip64Extra       = 0x0001
 	unicodePathExtra = 0x7075
 	nameMax          = 1024 // torch's longest names have some 30 bytes
@@ -94,7 +96,7 @@ func (a *archive) read(m *member) (string, error) {
 // readPickle returns data.pkl and its name, unless it alone is over the limit.
 func (a *archive) readPickle(lim Limits) (code, name string, err error) {
 	m := a.find("data.pkl")
-	if err := within("memory for the pickle", uint64(m.size), lim.Memory); err != nil {
+	if err := memory("the pickle", uint64(m.size), lim); err != nil {
 		return "", "", err
 	}
 	code, err = a.read(m)
@@ -128,7 +130,9 @@ func readArchive(r io.ReaderAt, size int64, lim Limits) (*archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := within("members of the archive", n, lim.Members); err != nil {
+	// Names of up to nameMax bytes are paid for as they come.
+	const forMember = 512
+	if err := memory("the members of the archive", forMember*n, lim); err != nil {
 		return nil, err
 	}
 	a := &archive{r: r, index: map[string]*member{}}
@@ -248,6 +252,9 @@ func (a *archive) readCentral(dir, size int64, n int) error {
 		if _, err := io.ReadFull(in, text); err != nil {
 			return cut(at, err)
 		}
+		if head[38]&directoryBit != 0 || text[nameLen-1] == '/' {
+			return broken(string(text[:nameLen]), -1, "the directory of the archive calls the member a folder, so that PyTorch returns memory that nothing has filled")
+		}
 		m := &member{name: string(text[:nameLen]), crc: le.Uint32(head[16:]), flags: le.Uint16(head[8:]), method: le.Uint16(head[10:]), entry: at}
 		packed, unpacked, header := uint64(le.Uint32(head[20:])), uint64(le.Uint32(head[24:])), uint64(le.Uint32(head[42:]))
 		extra, err := zip64Field(text[nameLen:])
@@ -314,6 +321,10 @@ func zip64Field(b []byte) ([]byte, error) {
 	return body, nil
 }
 
+// knownRecords are those that readers look for by name.
+var knownRecords = []string{"data.pkl", "constants.pkl", orderRecord, formatRecord, alignmentRecord, versionRecord, newVersion, idRecord,
+	"archive_format", "archive_version", "model.json"}
+
 // indexNames checks the names and fills a.root and a.index. Names that differ
 // only in case are one file on half of the world's disks, so they count as
 // duplicates.
@@ -337,6 +348,12 @@ func (a *archive) indexNames() error {
 		}
 		if root != a.root {
 			return broken(m.name, -1, fmt.Sprintf("the member is in folder %q, the first one in %q", root, a.root))
+		}
+		if lower := strings.ToLower(rest); rest != lower && slices.Contains(knownRecords, lower) {
+			return broken(m.name, -1, fmt.Sprintf("PyTorch reads it as %q, because it compares names without regard to case", lower))
+		}
+		if rest == "data.pkl" && a.kind == exportArchive {
+			return broken(m.name, -1, "the file is a program of torch.export and a checkpoint, so that two readers see different weights")
 		}
 		fold := strings.ToLower(m.name)
 		if folded[fold] {

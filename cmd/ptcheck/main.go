@@ -84,7 +84,7 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 			_, err := signed(c, paths[0], stdout)
 			return err
 		}
-		return inventory(c, paths[0], stdin, stdout)
+		return inventory(c, paths[0], stdin, stdout, stderr)
 	}
 	if c.IsSet("attest") && !c.IsSet("report") {
 		return cli.Usagef("--attest is checked against a report and needs --report")
@@ -111,7 +111,7 @@ type entry struct {
 	Location string `json:"location,omitempty"`
 }
 
-func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer) error {
+func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr io.Writer) error {
 	n, err := cli.OpenCheckpoint(c.Context, path, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
@@ -141,6 +141,10 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 	if err != nil {
 		return err
 	}
+	var beside []string
+	for _, left := range info.Beside {
+		beside = append(beside, left.Name)
+	}
 	if c.Bool("json") {
 		return cli.PrintJSON(stdout, struct {
 			SHA256    string   `json:"sha256"`
@@ -150,7 +154,10 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 			Path      []string `json:"path_to_state_dict,omitempty"`
 			Beside    []string `json:"beside_state_dict,omitempty"`
 			Entries   []entry  `json:"entries"`
-		}{digest.SHA256, digest.Bytes, info.Container, info.Protocol, info.Path, info.Beside, all})
+		}{digest.SHA256, digest.Bytes, info.Container, info.Protocol, info.Path, beside, all})
+	}
+	for _, left := range info.Beside {
+		fmt.Fprintf(stderr, "not in the list: %s\n", left)
 	}
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tDTYPE\tSHAPE\tBYTES\tSHA256\tSTORAGE")

@@ -62,6 +62,7 @@ func ExitCode(err error) int {
 		usage       *UsageError
 		check       CheckFailure
 		unsupported *model.UnsupportedError
+		limit       *model.LimitError
 		reference   *registry.ReferenceError
 		remote      *registry.Error
 	)
@@ -72,7 +73,7 @@ func ExitCode(err error) int {
 		return ExitUsage
 	case errors.As(err, &check) && check.CheckFailed():
 		return ExitCheck
-	case errors.As(err, &unsupported):
+	case errors.As(err, &unsupported), errors.As(err, &limit):
 		return ExitUnsupported
 	case errors.As(err, &remote):
 		return ExitRegistry

@@ -42,16 +42,17 @@ func FormatOf(path string, input Format) Format {
 // ReadFlags are the flags that say how to read a checkpoint.
 func ReadFlags() []urfave.Flag {
 	return []urfave.Flag{
-		&urfave.StringFlag{Name: "key", Usage: "`KEY` of the state dict to take where a checkpoint has several, such as ema; inner keys after a slash"},
+		&urfave.StringFlag{Name: "key", Usage: "`KEY` of the state dict to take where a checkpoint has several, such as ema; inner keys and places in lists after a slash; . is the top"},
 		&urfave.BoolFlag{Name: "inert", Usage: "read a whole pickled module: its classes are named and carried along, never run"},
-		&urfave.IntFlag{Name: "max-memory", DefaultText: "64", Usage: "`MIB` that reading the pickle of a checkpoint may take"},
+		&urfave.IntFlag{Name: "max-memory", DefaultText: "256", Usage: "`MIB` of memory that reading the structure of a file may take; tensors take none"},
+		&urfave.IntFlag{Name: "max-depth", DefaultText: "128", Usage: "`LEVELS` of containers inside containers that a pickle may have"},
 		&urfave.BoolFlag{Name: plainFlag, Usage: "reach oci:// registries without TLS; on loopback addresses only"},
 	}
 }
 
 // ReadOptions returns what [ReadFlags] ask for.
 func ReadOptions(c *urfave.Context) pickle.Options {
-	return pickle.Options{Key: c.String("key"), Inert: c.Bool("inert"), Limits: pickle.Limits{Memory: c.Int("max-memory") << 20}}
+	return pickle.Options{Key: c.String("key"), Inert: c.Bool("inert"), Limits: pickle.Limits{Memory: c.Int("max-memory") << 20, Depth: c.Int("max-depth")}}
 }
 
 // state is what a file holds: one of the two is there.
@@ -115,8 +116,8 @@ func (n *Checkpoint) lost(to Format) []string {
 			}
 		}
 	default:
-		for _, key := range n.file.checkpoint.Beside() {
-			lost = append(lost, fmt.Sprintf("%.100q, which is no tensor of the state dict", key))
+		for _, left := range n.file.checkpoint.Beside() {
+			lost = append(lost, left.String())
 		}
 		if to == n.Format() {
 			break
@@ -219,11 +220,11 @@ func sameState(r io.ReaderAt, size int64, want *model.StateDict, opts pickle.Opt
 
 // Info is the structure of a file in one of the formats.
 type Info struct {
-	Container string      // "zip", "legacy" or "safetensors"
-	Protocol  int         // of the pickle; 0 if there is none
-	Path      []string    // keys that lead to the state dict
-	Beside    []string    // what else the file holds
-	Entries   []EntryInfo // in order
+	Container string        // "zip", "legacy" or "safetensors"
+	Protocol  int           // of the pickle; 0 if there is none
+	Path      []string      // keys that lead to the state dict
+	Beside    []pickle.Left // what else the file holds
+	Entries   []EntryInfo   // in order
 }
 
 // EntryInfo is one tensor of a file.
@@ -239,7 +240,7 @@ func (n *Checkpoint) Inspect() *Info {
 	if f := n.file.tensors; f != nil {
 		info := &Info{Container: string(FormatSafetensors)}
 		for _, p := range f.Metadata() {
-			info.Beside = append(info.Beside, p.Key)
+			info.Beside = append(info.Beside, pickle.Left{Name: p.Key})
 		}
 		for name := range f.StateDict().All() {
 			info.Entries = append(info.Entries, EntryInfo{Name: name, Sharing: 1})

@@ -116,9 +116,9 @@ def main():
     save("one", "a single entry: SETITEM without MARK", one, one)
 
     save("module", "a whole pickled module", net(), sd, "inert")
-    save("tensor", "a tensor alone", ramp(3))
+    save("tensor", "a tensor alone", ramp(3), {"0": ramp(3)})
     save("two", "two state dicts: which one is meant?", {"model": sd, "ema": {"shadow": dict(sd)}})
-    save("list", "a list of tensors", [ramp(2), ramp(3)])
+    save("list", "a list of tensors", [ramp(2), ramp(3)], {"0": ramp(2), "1": ramp(3)})
     save("sparse", "a sparse tensor", od(w=ramp(2, 2).to_sparse()))
     save("quantized", "a quantized tensor", od(w=torch.quantize_per_tensor(ramp(4), 0.1, 0, torch.qint8)))
 
