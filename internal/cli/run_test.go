@@ -174,7 +174,7 @@ func TestRunExitCodes(t *testing.T) {
 		{"done", nil, nil, 0, ""},
 		{"error", nil, errors.New("disk on fire"), 1, "forget: disk on fire\n"},
 		{"format", nil, &model.FormatError{Format: "checkpoint", Member: "data.pkl", Offset: 7, Reason: "opcode 0xff"}, 1, "forget: broken checkpoint, member \"data.pkl\", byte 7: opcode 0xff\n"},
-		{"limit", nil, fmt.Errorf("a: %w", &model.LimitError{What: "depth", Got: 9, Limit: 8}), 1, "forget: a: depth is 9, more than the limit of 8\n"},
+		{"limit", nil, fmt.Errorf("a: %w", &model.LimitError{What: "depth", Unit: "levels", Flag: "max-depth", Got: 1009, Limit: 1008}), 4, "forget: a: depth is 1,009 levels, more than the limit of 1,008; raise it with --max-depth 2016\n"},
 		{"usage", nil, fmt.Errorf("a: %w", Usagef("no class %d", 11)), 2, "forget: a: no class 11; see forget --help\n"},
 		{"check failed", nil, fmt.Errorf("a: %w", checkFailed(true)), 3, "forget: a: the last layer changed\n"},
 		{"check that could not run", nil, checkFailed(false), 1, "forget: the last layer changed\n"},
