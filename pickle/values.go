@@ -6,8 +6,6 @@ import (
 	"math"
 	"math/big"
 	"slices"
-
-	"github.com/nlpodyssey/gopickle/types"
 )
 
 // What a pickle builds is nil, bool, int, float64, *big.Int, *global and the
@@ -15,9 +13,6 @@ import (
 // a pickle says of equal values whether they are one, and is written again with
 // the same ones.
 type (
-	// tuple is gopickle's: its REDUCE takes no other.
-	tuple = types.Tuple
-
 	text struct{ s string }
 
 	list struct {
@@ -57,8 +52,6 @@ type (
 		storage *storage
 	}
 )
-
-func newTuple(elements ...any) *tuple { return types.NewTupleFromSlice(elements) }
 
 // put returns the part of an object that holds what was put into it.
 func (o *object) put() *more {

@@ -7,11 +7,17 @@ import (
 	"strings"
 
 	gopickle "github.com/nlpodyssey/gopickle/pickle"
+	"github.com/nlpodyssey/gopickle/types"
 
 	"lethe/model"
 )
 
-// This file and the type of tuples in values.go are all that knows gopickle.
+// This is the only file that knows gopickle.
+
+// tuple is gopickle's: its REDUCE takes no other.
+type tuple = types.Tuple
+
+func newTuple(elements ...any) *tuple { return types.NewTupleFromSlice(elements) }
 
 // handlers are what a running pickle can reach: the storages of its archive
 // and the tensors over them.
