@@ -3,60 +3,68 @@ package nn
 import (
 	"math"
 
-	"lethe/graph"
 	"lethe/internal/kernel"
 )
 
-func inferBatchNorm(n *graph.Node, in []int, weights [][]int) ([]int, error) {
-	if len(weights) != 4 {
-		return nil, misfit("BatchNormalization has %d weights, needs scale, bias, mean and variance", len(weights))
+func inferBatchNorm(n *site) ([]shape, error) {
+	in := n.in[0]
+	if len(n.in) != 5 {
+		return nil, misfit("BatchNormalization has %d weights, needs scale, bias, mean and variance", len(n.in)-1)
 	}
-	for _, w := range weights {
-		if len(w) != 1 || w[0] != in[0] {
-			return nil, misfit("BatchNormalization of %d features has a weight of shape %v", in[0], w)
+	if len(in.dims) < 2 || in.batch != 0 || in.dims[0] != 1 {
+		return nil, unsupported("BatchNormalization of shape %v is not supported", in)
+	}
+	for i, w := range n.in[1:] {
+		if w.batch >= 0 || len(w.dims) != 1 || w.dims[0] != in.dims[1] || !n.fixed(1+i) {
+			return nil, misfit("BatchNormalization of %d features has a weight of shape %v", in.dims[1], w)
 		}
 	}
 	if n.Int("training_mode", 0) != 0 {
 		return nil, unsupported("BatchNormalization in training mode is not supported")
 	}
-	return in, only(n, "epsilon", "momentum", "training_mode")
+	return []shape{in}, only(n, "epsilon", "momentum", "training_mode", "spatial")
 }
 
 // batchNormLayer is BatchNormalization in evaluation mode: the running
 // statistics are constants.
 type batchNormLayer struct {
 	in, out              *value
+	dx                   *sink
 	scale, shift         *param
 	mean, variance       []float32
 	eps                  float64
 	features, positions  int
-	factor, term, invStd []float32              // y = factor*x + term
-	partial              []float32              // [chunks][2*features]: sums of dy and of dy*(x-mean)
-	sums                 [][][2 * Lanes]float32 // the same in lanes, of each worker
+	factor, term, invStd []float32 // y = factor*x + term
+	sums                 *sums     // of dy and of dy*(x-mean), for each feature
 }
 
 func buildBatchNorm(b *builder) layer {
-	if b.session.batchStatistics {
+	if b.batchStatistics {
 		return newBatchStat(b)
 	}
 	return newBatchNorm(b)
 }
 
 func newBatchNorm(b *builder) *batchNormLayer {
-	features := b.inDims[0]
+	dims := b.in(0).dims
+	features := dims[1]
 	l := &batchNormLayer{
-		in: b.in, out: b.out, scale: b.weights[0], shift: b.weights[1],
-		mean: b.weights[2].w, variance: b.weights[3].w,
+		in: b.data(0), out: b.out[0], scale: b.weight(1), shift: b.weight(2),
+		mean: b.weight(3).w, variance: b.weight(4).w,
 		eps:      float64(b.node.Float("epsilon", 1e-5)),
-		features: features, positions: product(b.inDims[1:]),
+		features: features, positions: product(dims[2:]),
 		factor: make([]float32, features), term: make([]float32, features), invStd: make([]float32, features),
 	}
-	l.partial = make([]float32, (b.session.groups+chunk-1)/chunk*2*features)
-	for range b.session.threads {
-		l.sums = append(l.sums, make([][2 * Lanes]float32, features))
+	l.dx = b.sink(l.in)
+	if l.trained() {
+		b.keep(l.in)
 	}
+	l.sums = b.newSums(2 * features)
 	return l
 }
+
+// trained reports whether the gradient of the scale or the shift is wanted.
+func (l *batchNormLayer) trained() bool { return l.scale.grad != nil || l.shift.grad != nil }
 
 func (l *batchNormLayer) refresh() {
 	for f := range l.factor {
@@ -77,51 +85,45 @@ func (l *batchNormLayer) forward(p part) {
 }
 
 func (l *batchNormLayer) backward(p part) {
-	x, dy := l.in.data(p), l.out.gradient(p)
-	dx := dy // of no use to anyone else once this layer has seen it
-	if l.in.grad != nil {
-		dx = l.in.gradient(p)
-	}
-	sums := l.sumsOf(p)
+	dy := l.out.gradient(p)
 	n := l.positions * Lanes
-	for i := 0; i < len(x); i += n {
-		f := i / n % l.features
-		kernel.AffineGrad(dx[i:i+n], x[i:i+n], dy[i:i+n], l.factor[f], l.mean[f], &sums[f])
-	}
-	l.store(sums, p)
-}
-
-// sumsOf returns the sums of the chunk of p, as far as they are made.
-func (l *batchNormLayer) sumsOf(p part) [][2 * Lanes]float32 {
-	sums := l.sums[p.worker]
-	if p.opens() {
-		clear(sums)
-	}
-	return sums
-}
-
-// store keeps the sums of a chunk that is done.
-func (l *batchNormLayer) store(sums [][2 * Lanes]float32, p part) {
-	if !p.closes() {
+	if !l.trained() {
+		dx := l.dx.open(p)
+		for i := 0; i < len(dy); i += n {
+			kernel.Affine(dx[i:i+n], dy[i:i+n], l.factor[i/n%l.features], 0)
+		}
+		l.dx.close(p)
 		return
 	}
-	out := l.partial[p.index*2*l.features:]
-	for f := range sums {
-		kernel.SumLanes(out[2*f:2*f+2], sums[f][:])
+	x, dx := l.in.data(p), dy // of no use to anyone else once this layer has seen it
+	if l.dx.wanted() {
+		dx = l.dx.open(p)
 	}
+	acc := l.sums.open(p)
+	for i := 0; i < len(x); i += n {
+		f := i / n % l.features
+		kernel.AffineGrad(dx[i:i+n], x[i:i+n], dy[i:i+n], l.factor[f], l.mean[f], pair(acc, f))
+	}
+	l.sums.close(p)
+	if l.dx.wanted() {
+		l.dx.close(p)
+	}
+}
+
+// pair returns the two sums of a feature among those of all.
+func pair(acc []float32, feature int) *[2 * Lanes]float32 {
+	return (*[2 * Lanes]float32)(acc[2*feature*Lanes:])
 }
 
 func (l *batchNormLayer) tasks() int {
-	if l.scale.grad == nil && l.shift.grad == nil {
+	if !l.trained() {
 		return 0
 	}
 	return 1
 }
 
 func (l *batchNormLayer) reduce(_, chunks, _ int) {
-	width := 2 * l.features
-	total := l.partial[:width]
-	sumChunks(total, l.partial, chunks, width)
+	total := l.sums.total(chunks)
 	for f := range l.features {
 		if l.shift.grad != nil {
 			l.shift.dw[f] = total[2*f]

@@ -3,6 +3,7 @@ package nn
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"lethe/internal/kernel"
 	"lethe/ops"
@@ -10,7 +11,7 @@ import (
 
 // ChunkSamples is the number of samples that BatchNormalization in training
 // mode normalizes together, see [Net.NewTrainingSession].
-const ChunkSamples = chunk * Lanes
+const ChunkSamples = largestChunk * Lanes
 
 // momentum is the weight of the newest statistics in the running ones, torch's
 // default.
@@ -35,12 +36,14 @@ func (n *Net) NewTrainingSession(batch, threads int) (*Session, error) {
 	if batch%ChunkSamples != 0 {
 		return nil, fmt.Errorf("nn: a batch of %d samples is not whole chunks of %d", batch, ChunkSamples)
 	}
-	return n.newSession(batch, threads, ops.Parameters(n.graph), true)
+	train := slices.DeleteFunc(ops.Parameters(n.graph), func(name string) bool { return n.weights[name] == nil })
+	return n.newSession(batch, threads, train, true)
 }
 
 // batchStatLayer is BatchNormalization in training mode.
 type batchStatLayer struct {
 	in, out           *value
+	dx                *sink
 	scale, shift      *param
 	runMean, runVar   []float32
 	eps               float64
@@ -52,18 +55,21 @@ type batchStatLayer struct {
 }
 
 func newBatchStat(b *builder) *batchStatLayer {
-	features := b.inDims[0]
+	dims := b.in(0).dims
+	features := dims[1]
 	l := &batchStatLayer{
-		in: b.in, out: b.out, scale: b.weights[0], shift: b.weights[1],
-		runMean: b.weights[2].w, runVar: b.weights[3].w,
+		in: b.data(0), out: b.out[0], scale: b.weight(1), shift: b.weight(2),
+		runMean: b.weight(3).w, runVar: b.weight(4).w,
 		eps:      float64(b.node.Float("epsilon", 1e-5)),
-		features: features, plane: product(b.inDims[1:]) * Lanes,
+		features: features, plane: product(dims[2:]) * Lanes,
 	}
-	n := float64(chunk * l.plane)
+	l.dx = b.sink(l.in)
+	b.keep(l.in)
+	n := float64(largestChunk * l.plane)
 	l.perSample, l.degree = 1/n, n/(n-1)
-	chunks := b.session.groups / chunk
+	chunks := b.groups / largestChunk
 	l.stats, l.partial = make([]float32, chunks*2*features), make([]float32, chunks*2*features)
-	for range b.session.threads {
+	for range b.threads {
 		l.mean, l.invStd = append(l.mean, make([]float32, features)), append(l.invStd, make([]float32, features))
 		l.spare = append(l.spare, make([]float32, l.plane))
 	}
@@ -74,15 +80,15 @@ func (l *batchStatLayer) refresh() {}
 
 // planes calls f with where each plane of a feature begins in a whole chunk.
 func (l *batchStatLayer) planes(feature int, f func(lo, hi int)) {
-	for g := range chunk {
+	for g := range largestChunk {
 		at := (g*l.features + feature) * l.plane
 		f(at, at+l.plane)
 	}
 }
 
 func (l *batchStatLayer) forward(p part) {
-	if p.hi-p.lo != chunk {
-		panic(fmt.Sprintf("nn: training on %d groups, which is no whole chunk of %d", p.hi-p.lo, chunk))
+	if p.hi-p.lo != largestChunk {
+		panic(fmt.Sprintf("nn: training on %d groups, which is no whole chunk of %d", p.hi-p.lo, largestChunk))
 	}
 	x, y := l.in.data(p), l.out.data(p)
 	stats := l.stats[p.index*2*l.features:]
@@ -111,8 +117,8 @@ func (l *batchStatLayer) forward(p part) {
 func (l *batchStatLayer) backward(p part) {
 	x, dy := l.in.data(p), l.out.gradient(p)
 	dx := dy
-	if l.in.grad != nil {
-		dx = l.in.gradient(p)
+	if l.dx.wanted() {
+		dx = l.dx.open(p)
 	}
 	partial, spare := l.partial[p.index*2*l.features:], l.spare[p.worker]
 	for f := range l.features {
@@ -124,7 +130,7 @@ func (l *batchStatLayer) backward(p part) {
 		})
 		sum, product := float64(total(sums[:Lanes])), float64(total(sums[Lanes:]))
 		partial[2*f], partial[2*f+1] = float32(sum), float32(product*inv)
-		if l.in.grad == nil {
+		if !l.dx.wanted() {
 			continue
 		}
 		slope := -factor * inv * inv * product * l.perSample
@@ -133,6 +139,9 @@ func (l *batchStatLayer) backward(p part) {
 			kernel.Affine(spare, x[lo:hi], float32(slope), float32(offset))
 			kernel.Add(dx[lo:hi], spare)
 		})
+	}
+	if l.dx.wanted() {
+		l.dx.close(p)
 	}
 }
 
@@ -154,7 +163,9 @@ func (l *batchStatLayer) reduce(_, chunks, _ int) {
 			follow(&l.runVar[f], l.stats[c*width+2*f+1])
 		}
 	}
-	sumChunks(l.partial[:width], l.partial, chunks, width)
+	for c := 1; c < chunks; c++ {
+		kernel.Add(l.partial[:width], l.partial[c*width:(c+1)*width])
+	}
 	for f := range l.features {
 		l.shift.dw[f], l.scale.dw[f] = l.partial[2*f], l.partial[2*f+1]
 	}

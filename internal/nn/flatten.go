@@ -1,27 +1,17 @@
 package nn
 
-import "lethe/graph"
-
-func inferFlatten(n *graph.Node, in []int, _ [][]int) ([]int, error) {
-	if axis := n.Int("axis", 1); axis != 1 {
-		return nil, unsupported("Flatten along axis %d is not supported, only along axis 1", axis)
+func inferFlatten(n *site) ([]shape, error) {
+	in := n.in[0]
+	axis := n.Int("axis", 1)
+	if axis < 0 {
+		axis += len(in.dims)
 	}
-	return []int{product(in)}, only(n, "axis")
-}
-
-// flattenLayer copies: the elements already lie in the order that Flatten asks
-// for, but the two values may be kept for different times.
-type flattenLayer struct {
-	stateless
-	in, out *value
-}
-
-func buildFlatten(b *builder) layer { return &flattenLayer{in: b.in, out: b.out} }
-
-func (l *flattenLayer) forward(p part) { copy(l.out.data(p), l.in.data(p)) }
-
-func (l *flattenLayer) backward(p part) {
-	if l.in.grad != nil {
-		copy(l.in.gradient(p), l.out.gradient(p))
+	if axis < 0 || axis > len(in.dims) {
+		return nil, misfit("Flatten along axis %d of %d dimensions", axis, len(in.dims))
 	}
+	if in.batch >= axis || in.batch > 0 && product(in.dims[:in.batch]) != 1 {
+		return nil, unsupported("Flatten along axis %d of shape %v would mix samples", axis, in)
+	}
+	out := shape{[]int{product(in.dims[:axis]), product(in.dims[axis:])}, min(in.batch, 0)}
+	return []shape{out}, only(n, "axis")
 }

@@ -7,14 +7,15 @@ import (
 
 // fusible returns how many nodes from the first one on run as one layer: three
 // for BatchNormalization, Relu and MaxPool with windows that do not overlap,
-// which then pass over the activations once instead of three times. Chains have
-// no branches, so nobody else reads what is between them.
-func fusible(nodes []graph.Node, in []int) int {
-	if len(nodes) < 3 || len(in) != 3 ||
-		nodes[0].Op != "BatchNormalization" || nodes[1].Op != "Relu" || nodes[2].Op != "MaxPool" {
+// which then pass over the activations once instead of three times, if nobody
+// else reads what is between them.
+func (c *compiler) fusible(nodes []graph.Node) int {
+	if len(nodes) < 3 || nodes[0].Op != "BatchNormalization" || nodes[1].Op != "Relu" || nodes[2].Op != "MaxPool" ||
+		!c.alone(&nodes[0], &nodes[1]) || !c.alone(&nodes[1], &nodes[2]) || len(c.net.shapes[nodes[0].Inputs[0]].dims) != 4 ||
+		c.operandOf(nodes[0].Inputs[0]).value == nil {
 		return 1
 	}
-	w, err := inferWindow(&nodes[2], in, nodes[2].Ints("kernel_shape"))
+	w, err := inferWindow(&nodes[2], c.net.shapes[nodes[0].Inputs[0]], nodes[2].Ints("kernel_shape"))
 	if err != nil {
 		return 1
 	}
@@ -24,6 +25,13 @@ func fusible(nodes []graph.Node, in []int) int {
 		}
 	}
 	return 3
+}
+
+// alone reports whether the second node takes what the first makes and nobody
+// else does.
+func (c *compiler) alone(first, second *graph.Node) bool {
+	uses := c.index.Uses(first.Outputs[0])
+	return len(uses) == 1 && uses[0].Node == second && uses[0].Input == 0
 }
 
 // normPoolLayer is BatchNormalization in evaluation mode, ReLU and MaxPool.
@@ -37,10 +45,7 @@ type normPoolLayer struct {
 }
 
 func buildNormPool(b *builder, pool *graph.Node) layer {
-	w, err := inferWindow(pool, b.inDims, pool.Ints("kernel_shape"))
-	if err != nil {
-		panic(err) // Bind has inferred it before
-	}
+	w := b.window(pool, b.in(0), pool.Ints("kernel_shape"))
 	l := &normPoolLayer{
 		batchNormLayer: newBatchNorm(b), strips: poolStrips(w),
 		inSz: w.y.in * w.x.in * Lanes, outSz: w.y.out * w.x.out * Lanes,
@@ -48,9 +53,11 @@ func buildNormPool(b *builder, pool *graph.Node) layer {
 	for _, a := range []axis{w.y, w.x} {
 		l.holes = l.holes || a.pad > 0 || a.stride != a.kernel || a.in != a.out*a.stride
 	}
-	if b.in.grad == nil && b.out.grad != nil {
-		for range b.session.threads {
-			l.spare = append(l.spare, make([]float32, chunk*b.in.size))
+	b.keep(l.in)
+	b.keep(l.out)
+	if !l.dx.wanted() && l.out.needsGrad {
+		for range b.threads {
+			l.spare = append(l.spare, make([]float32, b.chunk*l.in.size))
 		}
 	}
 	return l
@@ -69,22 +76,25 @@ func (l *normPoolLayer) forward(p part) {
 func (l *normPoolLayer) backward(p part) {
 	x, y, dy := l.in.data(p), l.out.data(p), l.out.gradient(p)
 	var dx []float32
-	if l.in.grad != nil {
-		dx = l.in.gradient(p)
+	if l.dx.wanted() {
+		dx = l.dx.open(p)
 	} else {
 		dx = l.spare[p.worker]
 	}
 	if l.holes {
 		clear(dx)
 	}
-	sums := l.sumsOf(p)
+	acc := l.sums.open(p)
 	for plane := 0; len(x) > 0; plane, x, y, dx, dy = plane+1, x[l.inSz:], y[l.outSz:], dx[l.inSz:], dy[l.outSz:] {
 		f := plane % l.features
 		for i := range l.strips {
 			st := &l.strips[i]
 			kernel.PoolAffineGrad(dx[st.source:], x[st.source:], y[st.target:], dy[st.target:],
-				l.factor[f], l.term[f], l.mean[f], &sums[f], st.taps, st.sourceStep, st.n)
+				l.factor[f], l.term[f], l.mean[f], pair(acc, f), st.taps, st.sourceStep, st.n)
 		}
 	}
-	l.store(sums, p)
+	l.sums.close(p)
+	if l.dx.wanted() {
+		l.dx.close(p)
+	}
 }

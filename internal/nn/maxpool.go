@@ -5,25 +5,35 @@ import (
 	"lethe/internal/kernel"
 )
 
-func inferMaxPool(n *graph.Node, in []int, _ [][]int) ([]int, error) {
-	if n.Int("ceil_mode", 0) != 0 {
-		return nil, unsupported("MaxPool with ceil_mode is not supported")
-	}
+func inferMaxPool(n *site) ([]shape, error) {
 	if n.Int("storage_order", 0) != 0 {
 		return nil, unsupported("MaxPool with storage_order is not supported")
 	}
-	g, err := inferWindow(n, in, n.Ints("kernel_shape"))
+	g, err := inferWindow(n.Node, n.in[0], n.Ints("kernel_shape"))
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range []axis{g.y, g.x} {
-		for o := range a.out {
-			if first := o*a.stride - a.pad; first+(a.kernel-1)*a.dilat < 0 || first >= a.in {
-				return nil, misfit("MaxPool has a window that holds nothing but padding")
-			}
+		if err := a.allSee(n.Op); err != nil {
+			return nil, err
 		}
 	}
-	return []int{in[0], g.y.out, g.x.out}, only(n, "auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides")
+	return []shape{g.outShape(n.in[0], n.in[0].dims[1])}, only(n, "auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides")
+}
+
+// allSee refuses a window that holds nothing but padding.
+func (a axis) allSee(op string) error {
+	for o := range a.out {
+		sees := false
+		for k := range a.kernel {
+			_, ok := a.meets(o, k)
+			sees = sees || ok
+		}
+		if !sees {
+			return misfit("%s has a window that holds nothing but padding", op)
+		}
+	}
+	return nil
 }
 
 // maxPoolLayer takes the maximum over windows; the gradient goes to the first
@@ -31,19 +41,30 @@ func inferMaxPool(n *graph.Node, in []int, _ [][]int) ([]int, error) {
 type maxPoolLayer struct {
 	stateless
 	in, out     *value
+	dx          *sink
 	inSz, outSz int
 	strips      []strip
 }
 
 func buildMaxPool(b *builder) layer {
-	g, err := inferWindow(b.node, b.inDims, b.node.Ints("kernel_shape"))
-	if err != nil {
-		panic(err) // Bind has inferred it before
-	}
-	return &maxPoolLayer{
-		in: b.in, out: b.out, strips: poolStrips(g),
+	g := b.window(b.node, b.in(0), b.node.Ints("kernel_shape"))
+	l := &maxPoolLayer{
+		in: b.data(0), out: b.out[0], strips: poolStrips(g),
 		inSz: g.y.in * g.x.in * Lanes, outSz: g.y.out * g.x.out * Lanes,
 	}
+	l.dx = b.sink(l.in)
+	b.keep(l.in)
+	b.keep(l.out)
+	return l
+}
+
+// window returns the geometry that Bind has inferred before.
+func (b *builder) window(n *graph.Node, in shape, kernelShape []int) window {
+	w, err := inferWindow(n, in, kernelShape)
+	if err != nil {
+		panic(err)
+	}
+	return w
 }
 
 // poolStrips returns the strips of one plane of a pooling. A tap's two offsets
@@ -67,11 +88,11 @@ func (l *maxPoolLayer) forward(p part) {
 }
 
 func (l *maxPoolLayer) backward(p part) {
-	if l.in.grad == nil {
+	if !l.dx.wanted() {
 		return
 	}
 	x, y := l.in.data(p), l.out.data(p)
-	dx, dy := l.in.gradient(p), l.out.gradient(p)
+	dx, dy := l.dx.open(p), l.out.gradient(p)
 	clear(dx)
 	for ; len(x) > 0; x, y, dx, dy = x[l.inSz:], y[l.outSz:], dx[l.inSz:], dy[l.outSz:] {
 		for i := range l.strips {
@@ -79,4 +100,5 @@ func (l *maxPoolLayer) backward(p part) {
 			kernel.MaxTapsGrad(dx[st.source:], x[st.source:], y[st.target:], dy[st.target:], st.taps, st.sourceStep, st.n)
 		}
 	}
+	l.dx.close(p)
 }

@@ -1,22 +1,26 @@
-// Package nn runs graphs: the forward pass, and the gradient of a loss with
-// respect to the parameters. Values are gorgonia tensors whose arithmetic is
-// internal/kernel.
+// Package nn runs graphs without cycles: the forward pass, and the gradient of a
+// loss with respect to the parameters. Values are gorgonia tensors whose
+// arithmetic is internal/kernel.
 //
 // # Layout
 //
 // A value that has shape [N, C, H, W] in the graph is held as [N/16, C, H, W,
 // 16]: sixteen samples, a group, travel in the innermost dimension (see
-// [kernel.Lanes]). Up to four groups, a chunk, are computed at a time by one
-// goroutine from the input to the loss and back, so that activations stay in
-// its cache. What is summed over the batch is summed chunk by chunk in a fixed
-// order: results do not depend on the number of threads.
+// [kernel.Lanes]). Nobody outside sees that: batches are given and taken sample
+// by sample. Up to four groups, a chunk, are computed at a time by one goroutine
+// from the input to the loss and back, so that activations stay in its cache;
+// networks whose activations are large take one group for a chunk. What is summed
+// over the batch is summed chunk by chunk in a fixed order: results do not depend
+// on the number of threads.
 package nn
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"lethe/graph"
 	"lethe/internal/kernel"
@@ -24,88 +28,240 @@ import (
 	"lethe/ops"
 )
 
+// Lanes is the number of samples in a group.
+const Lanes = kernel.Lanes
+
 // Net is a graph bound to the weights of a state dict: every name is there,
 // every shape is known and every number is finite. It is immutable.
 type Net struct {
-	graph   *graph.Graph
-	shapes  map[string][]int     // of every value, without the batch dimension
-	weights map[string][]float32 // of every parameter and buffer
-	dims    map[string][]int     // of every parameter and buffer
+	graph     *graph.Graph
+	shapes    map[string]shape         // of every value that depends on the samples
+	weights   map[string][]float32     // of every parameter and buffer
+	dims      map[string][]int         // of every parameter and buffer
+	constants map[string]*model.Tensor // what belongs to the structure
+	chunk     int                      // groups that are computed together
+	classes   int
 }
 
 // operator is one row of the table of operators.
 type operator struct {
-	// infer returns the shape of the output, without the batch dimension, from
-	// the shape of the data input and the shapes of the other inputs (nil where
-	// one is left out). It refuses attributes that build does not honour.
-	infer func(n *graph.Node, in []int, weights [][]int) ([]int, error)
-	// build makes the node ready to run.
+	// infer returns the shapes of the outputs. It refuses attributes that build
+	// does not honour.
+	infer func(s *site) ([]shape, error)
+	// build makes the node ready to run, or returns nil if the outputs are the
+	// inputs under other shapes.
 	build func(b *builder) layer
 }
 
 // operators is the table of everything that nn can run: to add one, write its
 // file and its line.
-var operators = map[string]operator{
-	"BatchNormalization": {inferBatchNorm, buildBatchNorm},
-	"Conv":               {inferConv, buildConv},
-	"Flatten":            {inferFlatten, buildFlatten},
-	"Gemm":               {inferGemm, buildGemm},
-	"MaxPool":            {inferMaxPool, buildMaxPool},
-	"Relu":               {inferRelu, buildRelu},
+var operators map[string]operator
+
+func init() { // the functions of the table refer to the table
+	operators = map[string]operator{
+		"AveragePool":           {inferAveragePool, buildAveragePool},
+		"BatchNormalization":    {inferBatchNorm, buildBatchNorm},
+		"Cast":                  {inferCast, nil},
+		"Clip":                  {inferClip, buildClip},
+		"Concat":                {inferConcat, buildConcat},
+		"Conv":                  {inferConv, buildConv},
+		"Dropout":               {inferDropout, nil},
+		"Expand":                {inferExpand, buildExpand},
+		"Flatten":               {inferFlatten, nil},
+		"Gather":                {inferGather, buildGather},
+		"Gemm":                  {inferGemm, buildGemm},
+		"GlobalAveragePool":     {inferReduce, buildReduce},
+		"GroupNormalization":    {inferGroupNorm, buildGroupNorm},
+		"Identity":              {inferSame, nil},
+		"InstanceNormalization": {inferGroupNorm, buildGroupNorm},
+		"LayerNormalization":    {inferLayerNorm, buildLayerNorm},
+		"LogSoftmax":            {inferSoftmax, buildSoftmax},
+		"MatMul":                {inferMatMul, buildMatMul},
+		"MaxPool":               {inferMaxPool, buildMaxPool},
+		"Pad":                   {inferPad, buildPad},
+		"RMSNormalization":      {inferLayerNorm, buildLayerNorm},
+		"ReduceMean":            {inferReduce, buildReduce},
+		"ReduceSum":             {inferReduce, buildReduce},
+		"Relu":                  {inferRelu, buildRelu},
+		"Reshape":               {inferReshape, nil},
+		"Slice":                 {inferSlice, buildSlice},
+		"Softmax":               {inferSoftmax, buildSoftmax},
+		"Split":                 {inferSplit, buildSplit},
+		"Squeeze":               {inferSqueeze, nil},
+		"Transpose":             {inferTranspose, buildTranspose},
+		"Unsqueeze":             {inferUnsqueeze, nil},
+	}
+	for name := range functions {
+		operators[name] = operator{inferUnary, buildUnary}
+	}
+	for name := range operations {
+		operators[name] = operator{inferBinary, buildBinary}
+	}
 }
 
 // Bind checks a graph against a state dict and returns the two as one. A name
 // that the state dict lacks, a shape that does not fit or a number that is not
-// finite is a [model.FormatError]; an operator, an attribute or a wiring that
-// nn cannot run is a [model.UnsupportedError].
+// finite is a [model.FormatError]; operators, attributes or a wiring that nn
+// cannot run are a [model.UnsupportedError].
 func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
-	if len(g.Inputs) != 1 || len(g.Outputs) != 1 {
-		return nil, unsupported("the graph has %d inputs and %d outputs, one of each is supported", len(g.Inputs), len(g.Outputs))
+	if len(g.Inputs) == 0 || len(g.Outputs) != 1 {
+		return nil, unsupported("the graph has %d inputs and %d outputs, one output is supported", len(g.Inputs), len(g.Outputs))
 	}
-	in := g.Inputs[0]
-	sample := sampleShape(g)
-	if sample == nil || in.DType != model.Float32 {
-		return nil, unsupported("the input %q is %v of shape %v, not float32 with a dynamic batch and fixed other dimensions", in.Name, in.DType, in.Shape)
+	n := &Net{graph: g, shapes: map[string]shape{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants)}
+	if n.constants == nil {
+		n.constants = map[string]*model.Tensor{}
 	}
-	n := &Net{graph: g, shapes: map[string][]int{in.Name: sample}, weights: map[string][]float32{}, dims: map[string][]int{}}
+	for _, in := range g.Inputs {
+		sample, ok := sampleShape(in.Shape)
+		if !ok || !in.DType.IsFloat() && in.DType != model.Int64 && in.DType != model.Int32 {
+			return nil, unsupported("the input %q is %v of shape %v, not numbers with a dynamic batch and fixed other dimensions", in.Name, in.DType, in.Shape)
+		}
+		n.shapes[in.Name] = sample
+	}
 	for _, name := range append(ops.Parameters(g), ops.Buffers(g)...) {
 		if err := n.load(name, sd.Get(name)); err != nil {
 			return nil, err
 		}
 	}
-	value := in.Name
-	for i := range g.Nodes {
-		node := &g.Nodes[i]
-		op, ok := operators[node.Op]
-		if !ok {
-			return nil, unsupported("node %q is a %s, an operator that is not supported", node.Name, node.Op)
-		}
-		if len(node.Inputs) == 0 || node.Inputs[0] != value || len(node.Outputs) != 1 {
-			return nil, unsupported("node %q does not continue the chain at %q: only networks without branches are supported", node.Name, value)
-		}
-		var weights [][]int
-		for _, w := range node.Inputs[1:] {
-			if w != "" && n.dims[w] == nil {
-				return nil, unsupported("input %q of node %q is not a weight", w, node.Name)
-			}
-			weights = append(weights, n.dims[w])
-		}
-		shape, err := op.infer(node, n.shapes[value], weights)
-		if err != nil {
-			return nil, fmt.Errorf("node %q: %w", node.Name, err)
-		}
-		value = node.Outputs[0]
-		n.shapes[value] = shape
+	if err := checkOperators(g); err != nil {
+		return nil, err
 	}
-	if out := g.Outputs[0]; out.Name != value || len(n.shapes[value]) != 1 {
-		return nil, unsupported("the output %q is not the end of the chain, %q of shape %v, or is not one vector a sample", out.Name, value, n.shapes[value])
+	for i := range g.Nodes {
+		if err := n.infer(&g.Nodes[i]); err != nil {
+			return nil, fmt.Errorf("node %q: %w", g.Nodes[i].Name, err)
+		}
+	}
+	out, ok := n.shapes[g.Outputs[0].Name]
+	if !ok || out.batch != 0 || out.dims[0] != 1 || len(out.dims) != 2 {
+		return nil, unsupported("the output %q of shape %v is not one vector a sample", g.Outputs[0].Name, out)
+	}
+	n.classes = out.elements()
+	n.chunk = largestChunk
+	total := 0
+	for _, s := range n.shapes {
+		total += s.elements() * Lanes
+	}
+	if total > largeNet {
+		n.chunk = 1
 	}
 	return n, nil
 }
 
+// checkOperators refuses a graph with operators that nn does not have, and names
+// all of them.
+func checkOperators(g *graph.Graph) error {
+	counts, first := map[string]int{}, map[string]string{}
+	for i := range g.Nodes {
+		node := &g.Nodes[i]
+		name := node.Op
+		if node.Domain != "" && node.Domain != "ai.onnx" {
+			name = node.Domain + "." + name
+		}
+		if _, ok := operators[name]; !ok && name != "Constant" {
+			if counts[name]++; counts[name] == 1 {
+				first[name] = node.Name
+			}
+		}
+	}
+	if len(counts) == 0 {
+		return nil
+	}
+	var list []string
+	for _, op := range slices.Sorted(maps.Keys(counts)) {
+		text := fmt.Sprintf("%s at node %q", op, first[op])
+		if counts[op] > 1 {
+			text = fmt.Sprintf("%s %d times, first at node %q", op, counts[op], first[op])
+		}
+		list = append(list, text)
+	}
+	return unsupported("the network has operators that cannot be run: %s", strings.Join(list, "; "))
+}
+
+// infer finds the shapes of what a node makes.
+func (n *Net) infer(node *graph.Node) error {
+	if node.Op == "Constant" {
+		t, err := constantOf(node)
+		n.constants[node.Output(0)] = t
+		return err
+	}
+	s := &site{Node: node, opset: n.graph.Opset("")}
+	for i, name := range node.Inputs {
+		in, err := n.operandShape(name)
+		if err != nil {
+			return fmt.Errorf("input %d: %w", i, err)
+		}
+		s.in, s.given, s.consts = append(s.in, in), append(s.given, name != ""), append(s.consts, n.constants[name])
+		s.weights = append(s.weights, n.dims[name] != nil || n.constants[name] != nil)
+	}
+	if !s.has(0) {
+		return misfit("%s has no input", node.Op)
+	}
+	shapes, err := operators[node.Op].infer(s)
+	if err != nil {
+		return err
+	}
+	for i, name := range node.Outputs {
+		switch {
+		case name == "":
+		case i >= len(shapes):
+			return unsupported("output %d of %s is not supported", i, node.Op)
+		default:
+			if _, ok := model.Elements(append([]int{Lanes}, shapes[i].dims...)); !ok || shapes[i].elements() > maxElements {
+				return &model.LimitError{What: fmt.Sprintf("elements of one sample of %q", name), Got: uint64(shapes[i].elements()), Limit: maxElements}
+			}
+			n.shapes[name] = shapes[i]
+		}
+	}
+	return nil
+}
+
+// maxElements is the largest value of one sample: offsets in lanes are 32 bits.
+const maxElements = 1 << 26
+
+func (n *Net) operandShape(name string) (shape, error) {
+	if name == "" {
+		return shape{}, nil
+	}
+	if s, ok := n.shapes[name]; ok {
+		return s, nil
+	}
+	if d, ok := n.dims[name]; ok {
+		return shape{d, -1}, nil
+	}
+	if t := n.constants[name]; t != nil {
+		return shape{t.Shape(), -1}, nil
+	}
+	return shape{}, misfit("nothing makes %q", name)
+}
+
+// constantOf returns what a Constant node holds.
+func constantOf(node *graph.Node) (*model.Tensor, error) {
+	for name, a := range node.Attrs {
+		switch {
+		case name == "value" && a.Tensor() != nil:
+			return a.Tensor(), nil
+		case name == "value_int":
+			return int64Tensor([]int{}, a.Int()), nil
+		case name == "value_ints":
+			return int64Tensor([]int{len(a.Ints())}, a.Ints()...), nil
+		case name == "value_float":
+			return model.Float32Tensor([]int{}, []float32{a.Float()}), nil
+		case name == "value_floats":
+			return model.Float32Tensor([]int{len(a.Floats())}, a.Floats()), nil
+		}
+	}
+	return nil, unsupported("a Constant that is no tensor of numbers")
+}
+
+// load takes in an entry of the state dict: floating-point ones are weights,
+// integers belong to the structure.
 func (n *Net) load(name string, t *model.Tensor) error {
 	if t == nil {
 		return &model.FormatError{Format: "state dict", Offset: -1, Reason: fmt.Sprintf("the graph needs %q, which is not there", name)}
+	}
+	if t.DType() == model.Int64 || t.DType() == model.Int32 || t.DType() == model.Bool {
+		n.constants[name] = t
+		return nil
 	}
 	v, err := t.Float32s()
 	if err != nil {
@@ -120,22 +276,31 @@ func (n *Net) load(name string, t *model.Tensor) error {
 	return nil
 }
 
-// sampleShape returns the shape of one sample, without the batch dimension, or
-// nil if the input of the graph is not a batch of samples of one shape.
-func sampleShape(g *graph.Graph) []int {
-	shape := g.Inputs[0].Shape
-	if len(shape) < 2 || shape[0].Fixed() {
-		return nil
+// sampleShape returns the shape of one sample of an input; ok is false if the
+// input is not a batch of samples of one shape.
+func sampleShape(s graph.Shape) (sample shape, ok bool) {
+	if len(s) < 2 || s[0].Fixed() {
+		return shape{}, false
 	}
-	sizes, _ := shape[1:].Ints()
-	return sizes
+	sizes, ok := s[1:].Ints()
+	return shape{append([]int{1}, sizes...), 0}, ok && !slices.Contains(sizes, 0)
 }
 
-// InputShape returns the shape of one sample, without the batch dimension.
-func (n *Net) InputShape() []int { return sampleShape(n.graph) }
+// InputShape returns the shape of one sample of the first input, without the
+// batch dimension.
+func (n *Net) InputShape() []int { return slices.Clone(n.shapes[n.graph.Inputs[0].Name].dims[1:]) }
+
+// SampleSize returns the number of elements of one sample, all inputs together.
+func (n *Net) SampleSize() int {
+	size := 0
+	for _, in := range n.graph.Inputs {
+		size += n.shapes[in.Name].elements()
+	}
+	return size
+}
 
 // Classes returns the number of outputs of one sample.
-func (n *Net) Classes() int { return n.shapes[n.graph.Outputs[0].Name][0] }
+func (n *Net) Classes() int { return n.classes }
 
 // Graph returns the graph that was bound.
 func (n *Net) Graph() *graph.Graph { return n.graph }
@@ -157,7 +322,7 @@ func misfit(format string, args ...any) error {
 }
 
 // only refuses attributes of a node other than the ones named.
-func only(n *graph.Node, names ...string) error {
+func only(n *site, names ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
 		if !slices.Contains(names, name) {
 			return unsupported("attribute %q of %s is not supported", name, n.Op)
@@ -166,5 +331,14 @@ func only(n *graph.Node, names ...string) error {
 	return nil
 }
 
-// Lanes is the number of samples in a group.
-const Lanes = kernel.Lanes
+func int64Tensor(dims []int, v ...int64) *model.Tensor {
+	b := make([]byte, 0, 8*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint64(b, uint64(x))
+	}
+	t, err := model.NewTensor(model.Int64, dims, nil, 0, model.BytesStorage(b))
+	if err != nil {
+		panic(err) // as many bytes as the shape says
+	}
+	return t
+}

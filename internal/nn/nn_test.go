@@ -171,11 +171,11 @@ func TestBindRefuses(t *testing.T) {
 			s.entries[0].Tensor = model.Float32Tensor([]int{3, 1, 2, 2}, slices.Repeat([]float32{nan}, 12))
 		}, new(*model.FormatError)},
 		"wrong shape":       {func(s *stack) { s.entries[0].Tensor = model.Float32Tensor([]int{3, 2, 2, 1}, make([]float32, 12)) }, new(*model.FormatError)},
-		"unknown operator":  {func(s *stack) { s.graph.Nodes[0].Op = "Softplus" }, new(*model.UnsupportedError)},
-		"groups":            {func(s *stack) { s.graph.Nodes[0].Attrs = graph.Attrs{"group": graph.Int(3)} }, new(*model.UnsupportedError)},
+		"unknown operator":  {func(s *stack) { s.graph.Nodes[0].Op = "Mystery" }, new(*model.UnsupportedError)},
+		"groups":            {func(s *stack) { s.graph.Nodes[0].Attrs = graph.Attrs{"group": graph.Int(3)} }, new(*model.FormatError)},
 		"unknown attribute": {func(s *stack) { s.graph.Nodes[1].Attrs["mystery"] = graph.Int(3) }, new(*model.UnsupportedError)},
-		"ceil mode":         {func(s *stack) { s.graph.Nodes[1].Attrs["ceil_mode"] = graph.Int(1) }, new(*model.UnsupportedError)},
-		"branch":            {func(s *stack) { s.graph.Nodes[1].Inputs[0] = "input" }, new(*model.UnsupportedError)},
+		"storage order":     {func(s *stack) { s.graph.Nodes[1].Attrs["storage_order"] = graph.Int(1) }, new(*model.UnsupportedError)},
+		"no such value":     {func(s *stack) { s.graph.Nodes[1].Inputs[0] = "nothing" }, new(*model.FormatError)},
 		"huge kernel":       {func(s *stack) { s.graph.Nodes[1].Attrs["kernel_shape"] = graph.Ints(99, 99) }, new(*model.FormatError)},
 		"zero stride":       {func(s *stack) { s.graph.Nodes[1].Attrs["strides"] = graph.Ints(0, 1) }, new(*model.FormatError)},
 	} {
@@ -228,7 +228,7 @@ func BenchmarkLeNet(b *testing.B) {
 func BenchmarkLayers(b *testing.B) {
 	s := features(1).gemm(256, 120).add("Relu", nil).gemm(120, 84).add("Relu", nil).gemm(84, 10)
 	n, _ := s.bind(b)
-	ses, err := n.NewSession(chunk*Lanes, 1, ops.Parameters(s.graph))
+	ses, err := n.NewSession(ChunkSamples, 1, ops.Parameters(s.graph))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func BenchmarkLayers(b *testing.B) {
 		switch l := l.(type) {
 		case *convLayer:
 			return 2 * float64(l.m*l.c*l.kk*l.outSz/Lanes)
-		case *gemmLayer:
+		case *denseLayer:
 			return 2 * float64(l.m*l.k)
 		}
 		return 0
@@ -260,13 +260,13 @@ func BenchmarkLayers(b *testing.B) {
 				}
 				seconds := b.Elapsed().Seconds() / float64(b.N)
 				if work := factor * flops(l); work > 0 {
-					b.ReportMetric(work*chunk*Lanes/seconds/1e9, "GFLOP/s")
+					b.ReportMetric(work*ChunkSamples/seconds/1e9, "GFLOP/s")
 				}
-				b.ReportMetric(chunk*Lanes/seconds, "images/s")
+				b.ReportMetric(ChunkSamples/seconds, "images/s")
 			})
 		}
 		run("forward", 1, func(p part) { st.parts(p, func(p part, _ layerRange) { l.forward(p) }) })
-		_, products := l.(*gemmLayer)
+		_, products := l.(*denseLayer)
 		backward := 2.
 		if products || i == 0 {
 			backward = 1 // of the weight of a convolution alone; of the input of a product alone
@@ -279,7 +279,7 @@ func BenchmarkLayers(b *testing.B) {
 			}
 			run("reduce", reduce, func(part) {
 				for task := range l.tasks() {
-					l.reduce(task, 1, chunk)
+					l.reduce(task, 1, largestChunk)
 				}
 			})
 		}

@@ -15,35 +15,96 @@ type window struct{ y, x axis }
 type axis struct {
 	in, out               int // sizes
 	kernel, stride, dilat int
-	pad                   int // before the first element; what is behind follows from out
+	pad, after            int // before the first element and behind the last
 }
 
-// inferWindow reads the attributes that Conv and MaxPool share.
-func inferWindow(n *graph.Node, in, kernelShape []int) (window, error) {
+// planes returns an image with channels as [channels, height, width]; one of a
+// single dimension has height 1. ok is false for other shapes.
+func planes(s shape) (dims []int, ok bool) {
+	if s.batch != 0 || s.dims[0] != 1 || len(s.dims) < 3 || len(s.dims) > 4 {
+		return nil, false
+	}
+	if len(s.dims) == 3 {
+		return []int{s.dims[1], 1, s.dims[2]}, true
+	}
+	return s.dims[1:], true
+}
+
+// twice returns a list of one number for each dimension, or of the begins and the
+// ends of each, for two dimensions, with what a first of size 1 has.
+func twice(list []int, first int) []int {
+	switch len(list) {
+	case 1:
+		return []int{first, list[0]}
+	case 2:
+		return []int{first, list[0], first, list[1]}
+	}
+	return list
+}
+
+// inferWindow reads the attributes that convolutions and poolings share. in is
+// the shape of the images, kernelShape that of the window.
+func inferWindow(n *graph.Node, in shape, kernelShape []int) (window, error) {
 	var w window
-	if len(in) != 3 || len(kernelShape) != 2 {
-		return w, unsupported("%s over %d dimensions with a kernel of shape %v is not supported, only over two", n.Op, len(in)-1, kernelShape)
+	image, ok := planes(in)
+	flat := len(in.dims) == 3
+	if !ok || len(kernelShape) != len(in.dims)-2 {
+		return w, unsupported("%s of shape %v with a kernel of shape %v is not supported, only over one or two dimensions", n.Op, in, kernelShape)
 	}
-	if auto := n.String("auto_pad", "NOTSET"); auto != "NOTSET" {
-		return w, unsupported("auto_pad %q is not supported", auto)
+	ones := []int{1, 1}[:len(kernelShape)]
+	strides, dilations, pads := n.Ints("strides", ones...), n.Ints("dilations", ones...), n.Ints("pads", make([]int, 2*len(ones))...)
+	if len(strides) != len(ones) || len(dilations) != len(ones) || len(pads) != 2*len(ones) {
+		return w, misfit("%s has strides %v, dilations %v and pads %v, needs %d, %d and %d of them", n.Op, strides, dilations, pads, len(ones), len(ones), 2*len(ones))
 	}
-	strides, dilations, pads := n.Ints("strides", 1, 1), n.Ints("dilations", 1, 1), n.Ints("pads", 0, 0, 0, 0)
-	if len(strides) != 2 || len(dilations) != 2 || len(pads) != 4 {
-		return w, misfit("%s has strides %v, dilations %v and pads %v, needs 2, 2 and 4 of them", n.Op, strides, dilations, pads)
+	if flat {
+		kernelShape, strides, dilations, pads = twice(kernelShape, 1), twice(strides, 1), twice(dilations, 1), twice(pads, 0)
 	}
+	auto := n.String("auto_pad", "NOTSET")
 	for i, a := range []*axis{&w.y, &w.x} {
-		*a = axis{in: in[1+i], kernel: kernelShape[i], stride: strides[i], dilat: dilations[i], pad: pads[i]}
-		after := pads[2+i]
-		if a.kernel < 1 || a.stride < 1 || a.dilat < 1 || a.pad < 0 || after < 0 {
+		*a = axis{in: image[1+i], kernel: kernelShape[i], stride: strides[i], dilat: dilations[i], pad: pads[i], after: pads[2+i]}
+		if a.kernel < 1 || a.stride < 1 || a.dilat < 1 || a.pad < 0 || a.after < 0 || max(a.kernel, a.stride, a.dilat, a.pad, a.after) > maxElements {
 			return w, misfit("%s has kernel %v, strides %v, dilations %v and pads %v, which must be positive", n.Op, kernelShape, strides, dilations, pads)
 		}
-		span := (a.kernel-1)*a.dilat + 1
-		if a.in+a.pad+after < span {
-			return w, misfit("%s spans %d elements of an input of %d", n.Op, span, a.in+a.pad+after)
+		if err := a.fit(n.Op, auto, n.Int("ceil_mode", 0) != 0); err != nil {
+			return w, err
 		}
-		a.out = (a.in+a.pad+after-span)/a.stride + 1
 	}
 	return w, nil
+}
+
+// fit sets the pads that auto_pad asks for, and the size of the output.
+func (a *axis) fit(op, auto string, ceil bool) error {
+	span := (a.kernel-1)*a.dilat + 1
+	switch auto {
+	case "NOTSET":
+	case "VALID":
+		a.pad, a.after = 0, 0
+	case "SAME_UPPER", "SAME_LOWER":
+		total := max(((a.in+a.stride-1)/a.stride-1)*a.stride+span-a.in, 0)
+		if a.pad, a.after = total/2, total-total/2; auto == "SAME_LOWER" {
+			a.pad, a.after = a.after, a.pad
+		}
+	default:
+		return unsupported("auto_pad %q is not supported", auto)
+	}
+	room := a.in + a.pad + a.after - span
+	if room < 0 {
+		return misfit("%s spans %d elements of an input of %d", op, span, a.in+a.pad+a.after)
+	}
+	a.out = room/a.stride + 1
+	if ceil && room%a.stride > 0 && a.out*a.stride < a.in+a.pad { // the window begins inside
+		a.out++
+	}
+	return nil
+}
+
+// outShape returns the shape of channels planes that a window slides over.
+func (w window) outShape(in shape, channels int) shape {
+	out := shape{[]int{1, channels, w.y.out, w.x.out}, 0}
+	if len(in.dims) == 3 {
+		out.dims = []int{1, channels, w.x.out}
+	}
+	return out
 }
 
 // run is a row of target positions, step apart, that all take the same elements

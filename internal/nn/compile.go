@@ -1,0 +1,348 @@
+package nn
+
+import (
+	"fmt"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"lethe/graph"
+	"lethe/ops"
+)
+
+// param is a parameter or buffer of the session, or one use of it.
+type param struct {
+	name  string
+	data  *tensor.Dense
+	grad  *tensor.Dense // nil if it is not trained
+	w, dw []float32     // their elements
+	uses  []*param      // where several layers use it: what each has for a gradient
+	dims  []int
+}
+
+// combine adds up the gradients of a parameter that several layers use.
+func (p *param) combine() {
+	copy(p.dw, p.uses[0].dw)
+	for _, use := range p.uses[1:] {
+		addSlices(p.dw, use.dw)
+	}
+}
+
+// operand is an input of a node: a value, a weight or a constant.
+type operand struct {
+	name  string
+	shape shape
+	value *value
+}
+
+// compiler turns the nodes of a graph into the layers of a session.
+type compiler struct {
+	*Session
+	index    *graph.Index
+	params   map[string]*param
+	operands map[string]*operand // by the name of the value
+	constant map[string]*param   // constants that are computed with
+	sources  map[string]*operand // weights and constants as values
+	work     *builder            // of the layer that is being built
+}
+
+// builder is what an operator needs to make its layer.
+type builder struct {
+	*compiler
+	node *graph.Node
+	pool *graph.Node // the last of the nodes that run as one, or nil; see fusible
+	out  []*value
+	outs []shape
+
+	reads, needs []*value
+	sinks        []*sink
+	temps        []*value
+}
+
+// compile makes the layers. A gradient flows through a value if something before
+// it is trained.
+func (s *Session) compile(train []string) error {
+	byName, err := s.parameters(train)
+	if err != nil {
+		return err
+	}
+	g := s.net.graph
+	c := &compiler{
+		Session: s, index: graph.NewIndex(g), params: byName, operands: map[string]*operand{},
+		constant: map[string]*param{}, sources: map[string]*operand{},
+	}
+	for _, in := range g.Inputs {
+		v := c.newValue(s.net.shapes[in.Name], false)
+		c.operands[in.Name] = &operand{in.Name, s.net.shapes[in.Name], v}
+		s.inputs = append(s.inputs, v)
+	}
+	for i := 0; i < len(g.Nodes); {
+		node := &g.Nodes[i]
+		if node.Op == "Constant" {
+			i++
+			continue
+		}
+		span := 1
+		if !s.batchStatistics {
+			span = c.fusible(g.Nodes[i:])
+		}
+		last := &g.Nodes[i+span-1]
+		i += span
+		if operators[node.Op].build == nil { // the same memory under another shape
+			in := c.operandOf(node.Input(0))
+			if in.value == nil {
+				in = c.source(in)
+			}
+			c.operands[node.Outputs[0]] = &operand{node.Outputs[0], s.net.shapes[node.Outputs[0]], in.value}
+			continue
+		}
+		if err := c.add(node, last); err != nil {
+			return fmt.Errorf("node %q: %w", node.Name, err)
+		}
+	}
+	out := c.operandOf(g.Outputs[0].Name)
+	if out.value == nil {
+		out = c.source(out)
+	}
+	s.output = out.value
+	s.output.written = true   // by the loss
+	for i := range s.layers { // the last of several gradients in a value is the first that is written
+		for _, k := range s.uses[len(s.layers)-1-i].sinks {
+			k.first = !k.v.written
+			k.v.written = true
+		}
+	}
+	for _, v := range s.values {
+		if v.needsGrad && !v.written {
+			s.orphans = append(s.orphans, v)
+		}
+	}
+	for _, p := range s.params {
+		if len(p.uses) == 1 {
+			p.uses = nil
+		} else if len(p.uses) > 1 {
+			s.shared = append(s.shared, p)
+		}
+	}
+	return nil
+}
+
+// add makes the layer of a node, or of several that end in last.
+func (c *compiler) add(node, last *graph.Node) error {
+	b := &builder{compiler: c, node: node}
+	if last != node {
+		b.pool = last
+	}
+	trained := false
+	for _, name := range node.Inputs {
+		in := c.operandOf(name)
+		trained = trained || in != nil && (in.value != nil && in.value.needsGrad || c.params[name] != nil && c.params[name].grad != nil)
+	}
+	for _, name := range last.Outputs {
+		if name == "" {
+			b.out, b.outs = append(b.out, nil), append(b.outs, shape{})
+			continue
+		}
+		v := c.newValue(c.net.shapes[name], trained)
+		b.out, b.outs = append(b.out, v), append(b.outs, c.net.shapes[name])
+	}
+	var l layer
+	var err error
+	if b.pool != nil {
+		l = buildNormPool(b, b.pool)
+	} else {
+		l = operators[node.Op].build(b)
+	}
+	for i, name := range last.Outputs {
+		if name != "" {
+			c.operands[name] = &operand{name, b.outs[i], b.out[i]}
+		}
+	}
+	c.append(b, l, trained)
+	return err
+}
+
+// append makes a layer the next one.
+func (c *compiler) append(b *builder, l layer, trained bool) {
+	at := len(c.layers)
+	for _, v := range b.out {
+		if v != nil {
+			v.maker = at
+		}
+	}
+	for _, v := range b.reads {
+		v.readers = append(v.readers, at)
+	}
+	for _, k := range b.sinks {
+		if k.v.needsGrad {
+			k.v.writers = append(k.v.writers, at)
+		}
+	}
+	c.layers, c.trains = append(c.layers, l), append(c.trains, trained)
+	c.uses = append(c.uses, use{needs: b.needs, sinks: b.sinks, temps: b.temps})
+}
+
+func (c *compiler) newValue(s shape, needsGrad bool) *value {
+	v := &value{shape: s, size: s.elements() * Lanes, needsGrad: needsGrad, maker: -1}
+	c.values = append(c.values, v)
+	return v
+}
+
+func (c *compiler) operandOf(name string) *operand {
+	if name == "" {
+		return nil
+	}
+	if in := c.operands[name]; in != nil {
+		return in
+	}
+	s, err := c.net.operandShape(name)
+	if err != nil {
+		panic(err) // Bind has seen it
+	}
+	return &operand{name: name, shape: s}
+}
+
+// source returns a weight or a constant as a value: the same in all lanes.
+func (c *compiler) source(in *operand) *operand {
+	if made := c.sources[in.name]; made != nil {
+		return made
+	}
+	p := c.params[in.name]
+	if p == nil {
+		w, err := numbers(c.net.constants[in.name])
+		if err != nil {
+			panic(err) // Bind has seen it
+		}
+		p = &param{name: in.name, w: w}
+	}
+	b := &builder{compiler: c}
+	p = b.use(p)
+	v := c.newValue(in.shape, p.grad != nil)
+	b.out = []*value{v}
+	made := &operand{in.name, in.shape, v}
+	c.sources[in.name] = made
+	c.append(b, newSource(b, p), p.grad != nil)
+	return made
+}
+
+// in returns the shape of input i, or a shape without axes if it is left out.
+func (b *builder) in(i int) shape {
+	if in := b.operandOf(b.node.Input(i)); in != nil {
+		return in.shape
+	}
+	return shape{}
+}
+
+// data returns input i as a value that forward reads.
+func (b *builder) data(i int) *value {
+	in := b.operandOf(b.node.Input(i))
+	if in.value == nil {
+		in = b.source(in)
+	}
+	b.reads = append(b.reads, in.value)
+	return in.value
+}
+
+// keep makes backward see the value that forward saw.
+func (b *builder) keep(v *value) { b.needs = append(b.needs, v) }
+
+// sink returns where backward puts the gradient of a value.
+func (b *builder) sink(v *value) *sink {
+	k := &sink{v: v}
+	b.sinks = append(b.sinks, k)
+	return k
+}
+
+// temp returns memory of size vectors for each group that lasts from forward to
+// backward.
+func (b *builder) temp(vectors int) *value {
+	v := &value{size: vectors * Lanes, maker: -1}
+	b.temps = append(b.temps, v)
+	return v
+}
+
+// weight returns input i as a weight, or nil if it is left out or no weight.
+func (b *builder) weight(i int) *param {
+	name := b.node.Input(i)
+	if p := b.params[name]; p != nil {
+		return b.use(p)
+	}
+	if t := b.net.constants[name]; t != nil {
+		w, err := numbers(t)
+		if err != nil {
+			panic(err) // Bind has seen it
+		}
+		return &param{name: name, w: w, dims: t.Shape()}
+	}
+	return nil
+}
+
+// isWeight reports whether input i is a weight or a constant.
+func (b *builder) isWeight(i int) bool {
+	name := b.node.Input(i)
+	return b.params[name] != nil || b.net.constants[name] != nil
+}
+
+// use returns a parameter for one more layer. The first has the parameter's own
+// gradient until a second comes.
+func (b *builder) use(p *param) *param {
+	if p.grad == nil {
+		return p
+	}
+	if len(p.uses) == 1 { // now several layers make its gradient
+		first := p.uses[0]
+		first.dw = make([]float32, len(p.dw))
+	}
+	u := *p
+	u.uses = nil
+	if len(p.uses) > 0 {
+		u.dw = make([]float32, len(p.dw))
+	}
+	p.uses = append(p.uses, &u)
+	return &u
+}
+
+// parameters copies the weights: the trained ones side by side in theta.
+func (s *Session) parameters(train []string) (map[string]*param, error) {
+	trainable := ops.Parameters(s.net.graph)
+	all := append(slices.Clone(trainable), ops.Buffers(s.net.graph)...)
+	size := 0
+	for _, name := range train {
+		if !slices.Contains(trainable, name) || s.net.weights[name] == nil {
+			return nil, fmt.Errorf("nn: %q is not a parameter of the graph", name)
+		}
+		size += len(s.net.weights[name])
+	}
+	s.theta, s.grad = make([]float32, size), make([]float32, size)
+	byName := map[string]*param{}
+	at := 0
+	for _, name := range all {
+		w := s.net.weights[name]
+		if w == nil {
+			continue // a constant
+		}
+		p := &param{name: name, dims: s.net.dims[name]}
+		if slices.Contains(train, name) {
+			end := at + len(w)
+			p.w, p.dw = s.theta[at:end:end], s.grad[at:end:end]
+			p.grad = dense(p.dims, p.dw)
+			at = end
+			copy(p.w, w)
+		} else if s.batchStatistics {
+			p.w = slices.Clone(w) // running statistics
+		} else {
+			p.w = w // nobody writes it
+		}
+		p.data = dense(p.dims, p.w)
+		byName[name] = p
+		s.params = append(s.params, p)
+	}
+	return byName, nil
+}
+
+func dense(shape []int, backing []float32) *tensor.Dense {
+	if len(shape) == 0 {
+		shape = []int{1}
+	}
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(backing))
+}

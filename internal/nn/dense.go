@@ -1,0 +1,302 @@
+package nn
+
+import (
+	"slices"
+
+	"lethe/internal/kernel"
+)
+
+func inferGemm(n *site) ([]shape, error) {
+	in := n.in[0]
+	if len(in.dims) != 2 || in.batch != 0 || in.dims[0] != 1 {
+		return nil, misfit("Gemm needs one vector a sample, found shape %v: a Flatten is missing", in)
+	}
+	if n.Int("transA", 0) != 0 || n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 {
+		return nil, unsupported("Gemm with transA, alpha or beta is not supported")
+	}
+	if !n.fixed(1) || len(n.in[1].dims) != 2 {
+		return nil, misfit("Gemm has no weight of two dimensions")
+	}
+	k, out := n.in[1].dims[0], n.in[1].dims[1]
+	if n.Int("transB", 0) != 0 {
+		k, out = out, k
+	}
+	if k != in.dims[1] {
+		return nil, misfit("Gemm has a weight of shape %v for an input of %d features", n.in[1].dims, in.dims[1])
+	}
+	if n.has(2) && (!n.fixed(2) || len(n.in[2].dims) != 1 || n.in[2].dims[0] != out) {
+		return nil, unsupported("Gemm to %d features has a bias of shape %v", out, n.in[2])
+	}
+	return []shape{{[]int{1, out}, 0}}, only(n, "alpha", "beta", "transA", "transB")
+}
+
+// denseLayer is a fully connected layer at every position of a sample:
+// y = W x + b.
+type denseLayer struct {
+	in, out      *value
+	dx           *sink
+	weight, bias *param
+	k, m         int // features of the input and of the output
+	rs, cs       int // steps of the weight from output to output and from input to input
+
+	packed, packedT []float32 // W and its transpose for kernel.Tile
+	biases, zeros   []float32
+	rows, rowsT     *kernel.Taps
+
+	// The gradient of the weight: of one position a sample over the groups of the
+	// batch, of several as that of a convolution.
+	groupTaps *kernel.Taps // one for each group of the batch
+	grad      *weightGrad
+	biasSum   *sums
+}
+
+func buildGemm(b *builder) layer {
+	w := b.in(1).dims
+	k, m := w[0], w[1]
+	rs, cs := 1, m
+	if b.node.Int("transB", 0) != 0 {
+		k, m = m, k
+		rs, cs = k, 1
+	}
+	return newDense(b, b.weight(2), k, m, rs, cs)
+}
+
+func newDense(b *builder, bias *param, k, m, rs, cs int) layer {
+	l := &denseLayer{in: b.data(0), out: b.out[0], weight: b.weight(1), bias: bias, k: k, m: m, rs: rs, cs: cs}
+	l.dx = b.sink(l.in)
+	l.packed = make([]float32, kernel.PackedLen(l.m, l.k))
+	l.biases = make([]float32, kernel.PackedLen(l.m, 1))
+	l.rows = column(l.k)
+	if l.dx.wanted() {
+		l.packedT = make([]float32, kernel.PackedLen(l.k, l.m))
+		l.zeros = make([]float32, kernel.PackedLen(l.k, 1))
+		l.rowsT = column(l.m)
+	}
+	positions := l.in.size / (k * Lanes)
+	if l.weight.grad != nil {
+		b.keep(l.in)
+		if positions > 1 {
+			l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.planGrad(positions))
+		} else {
+			l.in.wholeBatch, l.out.wholeBatch = true, true
+			var taps []kernel.Tap
+			for g := range b.groups {
+				taps = append(taps, kernel.Tap{A: int32(g * l.out.size), B: int32(g * l.in.size)})
+			}
+			l.groupTaps = kernel.NewTaps(taps)
+		}
+	}
+	if l.bias != nil && l.bias.grad != nil {
+		if positions > 1 {
+			l.biasSum = b.newSums(m)
+		} else {
+			l.out.wholeBatch = true
+		}
+	}
+	return l
+}
+
+// planGrad lays out the tiles of the gradient of the weight.
+func (l *denseLayer) planGrad(positions int) []gradTile {
+	var taps []kernel.Tap
+	for t := range positions {
+		taps = append(taps, kernel.Tap{A: int32(t * l.m * Lanes), B: int32(t * l.k * Lanes)})
+	}
+	shared := kernel.NewTaps(taps)
+	var tiles []gradTile
+	for i := 0; i < l.m; {
+		start, step, done := dotRows(i, l.m, Lanes)
+		for j := 0; j < l.k; j += kernel.Cols {
+			t := gradTile{positions: shared, row: start * Lanes, rowStep: step, source: j * Lanes}
+			for c := range kernel.Cols {
+				t.columns[c] = int32((min(j+c, l.k-1) - j) * Lanes)
+				for r := range kernel.Rows {
+					t.index[c*kernel.Rows+r] = -1
+					if own := r - (i - start); j+c < l.k && own >= 0 && own < done {
+						t.index[c*kernel.Rows+r] = int32((i+own)*l.rs + (j+c)*l.cs)
+					}
+				}
+			}
+			tiles = append(tiles, t)
+		}
+		i += done
+	}
+	return tiles
+}
+
+// column returns the taps of a matrix product over k packed columns.
+func column(k int) *kernel.Taps {
+	taps := make([]kernel.Tap, k)
+	for i := range taps {
+		taps[i] = kernel.Tap{A: int32(i * kernel.Rows), B: int32(i * Lanes)}
+	}
+	return kernel.NewTaps(taps)
+}
+
+func (l *denseLayer) refresh() {
+	kernel.Pack(l.packed, kernel.Rows*l.k, l.weight.w, l.m, l.k, l.rs, l.cs)
+	if l.packedT != nil {
+		kernel.Pack(l.packedT, kernel.Rows*l.m, l.weight.w, l.k, l.m, l.cs, l.rs)
+	}
+	if l.bias != nil {
+		copy(l.biases, l.bias.w)
+	}
+}
+
+// multiply computes out = packed*in + bias for every position at hand: a few at
+// a time, so that they stay in the cache while all rows of the weights pass.
+func multiply(out, in, packed, biases []float32, taps *kernel.Taps, m, k int) {
+	const room = 32 << 10 / 4 // elements
+	n := len(in) / (k * Lanes)
+	step := max(room/(k*Lanes)&^3, 4)
+	for at := 0; at < n; at += step {
+		count := min(step, n-at)
+		c, b := out[at*m*Lanes:], in[at*k*Lanes:]
+		for i := 0; i < m; i += kernel.Rows {
+			kernel.Tile(c[i*Lanes:], packed[i*k:], b, biases[i:], taps,
+				Lanes, m*Lanes, k*Lanes, min(kernel.Rows, m-i), count)
+		}
+	}
+}
+
+func (l *denseLayer) forward(p part) {
+	multiply(l.out.data(p), l.in.data(p), l.packed, l.biases, l.rows, l.m, l.k)
+}
+
+func (l *denseLayer) backward(p part) {
+	dy := l.out.gradient(p)
+	if l.dx.wanted() {
+		multiply(l.dx.open(p), dy, l.packedT, l.zeros, l.rowsT, l.k, l.m)
+		l.dx.close(p)
+	}
+	if l.grad != nil {
+		l.grad.backward(p)
+	}
+	if l.biasSum != nil {
+		acc := l.biasSum.open(p)
+		for ; len(dy) > 0; dy = dy[len(acc):] {
+			kernel.Add(acc, dy[:len(acc)])
+		}
+		l.biasSum.close(p)
+	}
+}
+
+// dotRows returns the panel of [kernel.Rows] rows that [kernel.Dot] takes for row
+// i of m rows that are step elements apart: its first row, the distance of its
+// rows, and how many rows it gives from i on. A panel that would leave the
+// matrix starts earlier; in a matrix with fewer rows than a panel it is one row,
+// six times.
+func dotRows(i, m, step int) (first, distance, done int) {
+	if m < kernel.Rows {
+		return i, 0, 1
+	}
+	return min(i, m-kernel.Rows), step, min(kernel.Rows, m-i)
+}
+
+func (l *denseLayer) weightTasks() int {
+	switch {
+	case l.grad != nil:
+		return l.grad.tasks()
+	case l.weight.grad != nil:
+		return (l.m + kernel.Rows - 1) / kernel.Rows
+	}
+	return 0
+}
+
+func (l *denseLayer) tasks() int {
+	n := l.weightTasks()
+	if l.bias != nil && l.bias.grad != nil {
+		n++
+	}
+	return n
+}
+
+// reduce computes the gradient of the weights of one panel of outputs, or of
+// the bias: sums over the groups of the batch, then over the lanes.
+func (l *denseLayer) reduce(task, chunks, groups int) {
+	switch {
+	case task == l.weightTasks():
+		l.reduceBias(chunks, groups)
+	case l.grad != nil:
+		l.grad.reduce(task, chunks, groups)
+	default:
+		taps := l.groupTaps.First(groups)
+		first := task * kernel.Rows
+		for i := first; i < min(first+kernel.Rows, l.m); {
+			i += l.weightGrad(&taps, i)
+		}
+	}
+}
+
+func (l *denseLayer) reduceBias(chunks, groups int) {
+	if l.biasSum != nil {
+		copy(l.bias.dw, l.biasSum.total(chunks))
+		return
+	}
+	dy := l.out.g[0][:groups*l.out.size]
+	for i := range l.m {
+		var acc [Lanes]float32
+		for at := i * Lanes; at < len(dy); at += l.out.size {
+			kernel.Sum(&acc, dy[at:at+Lanes])
+		}
+		kernel.SumLanes(l.bias.dw[i:i+1], acc[:])
+	}
+}
+
+// weightGrad computes the gradient of up to [kernel.Rows] rows of the weight
+// from row i on, and returns how many.
+func (l *denseLayer) weightGrad(taps *kernel.Taps, i int) int {
+	start, step, done := dotRows(i, l.m, Lanes)
+	var boff [kernel.Cols]int32
+	var acc [kernel.Rows * kernel.Cols * Lanes]float32
+	var sums [kernel.Rows * kernel.Cols]float32
+	for j := 0; j < l.k; j += kernel.Cols {
+		for c := range boff {
+			boff[c] = int32(min(j+c, l.k-1) * Lanes)
+		}
+		kernel.Dot(&acc, l.out.g[0][start*Lanes:], l.in.x[0], &boff, taps, step, false)
+		kernel.SumLanes(sums[:], acc[:])
+		for r := range done {
+			row, sum := l.weight.dw[(i+r)*l.rs+j*l.cs:], sums[i-start+r:]
+			for c := range min(kernel.Cols, l.k-j) {
+				row[c*l.cs] = sum[c*kernel.Rows]
+			}
+		}
+	}
+	return done
+}
+
+func inferMatMul(n *site) ([]shape, error) {
+	if !n.has(1) || len(n.in[0].dims) < 1 || len(n.in[1].dims) < 1 {
+		return nil, misfit("MatMul needs two factors")
+	}
+	a, b := n.in[0], n.in[1]
+	if len(a.dims) < 2 || len(b.dims) < 2 {
+		return nil, unsupported("MatMul of a vector is not supported")
+	}
+	ra, rb := len(a.dims), len(b.dims)
+	if a.dims[ra-1] != b.dims[rb-2] {
+		return nil, misfit("MatMul of shapes %v and %v", a, b)
+	}
+	last := b.dims[rb-1]
+	if n.fixed(1) && rb == 2 && a.batch != ra-1 {
+		out := shape{append(slices.Clone(a.dims[:ra-1]), last), a.batch}
+		return []shape{out}, only(n)
+	}
+	if a.batch >= ra-2 || b.batch >= rb-2 {
+		return nil, unsupported("MatMul of shapes %v and %v would mix samples", a, b)
+	}
+	out, err := broadcast(shape{a.dims[:ra-2], a.batch}, shape{b.dims[:rb-2], b.batch})
+	if err != nil {
+		return nil, err
+	}
+	out.dims = append(out.dims, a.dims[ra-2], last)
+	return []shape{out}, only(n)
+}
+
+func buildMatMul(b *builder) layer {
+	if w := b.in(1).dims; b.isWeight(1) && len(w) == 2 && b.in(0).batch >= 0 {
+		return newDense(b, nil, w[0], w[1], 1, w[1])
+	}
+	return newMatMul(b)
+}

@@ -1,0 +1,501 @@
+package nn
+
+import (
+	"slices"
+
+	"lethe/internal/kernel"
+)
+
+// moveLayer puts vectors of one or several inputs to other places: everything
+// that slices, joins, pads, repeats or permutes.
+type moveLayer struct {
+	stateless
+	ins  []*value
+	dx   []*sink
+	outs []*value
+	runs []moveRun
+	fill float32 // of outputs that no input gives
+	gaps bool    // there are such
+}
+
+// moveRun is n vectors that stay neighbours.
+type moveRun struct {
+	in, out  int // which
+	from, to int // elements
+	n        int // elements
+}
+
+// newMove returns a layer in which element i of output o comes from element
+// from[o][i] of the inputs laid end to end, or is fill where that is negative.
+func newMove(b *builder, inputs []int, from [][]int32, fill float32) layer {
+	l := &moveLayer{outs: b.out, fill: fill}
+	var starts []int
+	at := 0
+	for _, i := range inputs {
+		v := b.data(i)
+		l.ins, l.dx = append(l.ins, v), append(l.dx, b.sink(v))
+		starts = append(starts, at)
+		at += v.size / Lanes
+	}
+	for o, list := range from {
+		if b.out[o] == nil {
+			continue
+		}
+		for i, src := range list {
+			if src < 0 {
+				l.gaps = true
+				continue
+			}
+			in, found := slices.BinarySearch(starts, int(src))
+			if !found {
+				in--
+			}
+			at := (int(src) - starts[in]) * Lanes
+			if n := len(l.runs) - 1; n >= 0 {
+				if r := &l.runs[n]; r.in == in && r.out == o && r.from+r.n == at && r.to+r.n == i*Lanes {
+					r.n += Lanes
+					continue
+				}
+			}
+			l.runs = append(l.runs, moveRun{in, o, at, i * Lanes, Lanes})
+		}
+	}
+	return l
+}
+
+func (l *moveLayer) forward(p part) {
+	if l.gaps {
+		for _, out := range l.outs {
+			if out != nil {
+				y := out.data(p)
+				for i := range y {
+					y[i] = l.fill
+				}
+			}
+		}
+	}
+	for g := range p.hi - p.lo {
+		for i := range l.runs {
+			r := &l.runs[i]
+			in, out := l.ins[r.in], l.outs[r.out]
+			copy(out.data(p)[g*out.size+r.to:][:r.n], in.data(p)[g*in.size+r.from:])
+		}
+	}
+}
+
+func (l *moveLayer) backward(p part) {
+	for in, k := range l.dx {
+		if !k.wanted() {
+			continue
+		}
+		dx := k.open(p)
+		clear(dx)
+		for g := range p.hi - p.lo {
+			for i := range l.runs {
+				if r := &l.runs[i]; r.in == in {
+					out := l.outs[r.out]
+					kernel.Add(dx[g*k.v.size+r.from:][:r.n], out.gradient(p)[g*out.size+r.to:])
+				}
+			}
+		}
+		k.close(p)
+	}
+}
+
+// identity returns 0 to n-1.
+func identity(n int) []int32 {
+	all := make([]int32, n)
+	for i := range all {
+		all[i] = int32(i)
+	}
+	return all
+}
+
+func inferTranspose(n *site) ([]shape, error) {
+	in := n.in[0]
+	perm, err := transposition(n)
+	if err != nil {
+		return nil, err
+	}
+	out := shape{make([]int, len(perm)), -1}
+	for i, a := range perm {
+		out.dims[i] = in.dims[a]
+		if a == in.batch {
+			out.batch = i
+		}
+	}
+	return []shape{out}, only(n, "perm")
+}
+
+func transposition(n *site) ([]int, error) {
+	rank := len(n.in[0].dims)
+	perm := n.Ints("perm")
+	if perm == nil {
+		for i := range rank {
+			perm = append(perm, rank-1-i)
+		}
+	}
+	if sorted := slices.Sorted(slices.Values(perm)); len(perm) != rank || !slices.Equal(sorted, indices(rank)) {
+		return nil, misfit("Transpose of %d dimensions by %v", rank, perm)
+	}
+	return perm, nil
+}
+
+func indices(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// siteOf returns what Bind has seen of the node.
+func (b *builder) site() *site {
+	s := &site{Node: b.node, opset: b.net.graph.Opset("")}
+	for i, name := range b.node.Inputs {
+		s.in, s.given, s.consts = append(s.in, b.in(i)), append(s.given, name != ""), append(s.consts, b.net.constants[name])
+		s.weights = append(s.weights, b.isWeight(i))
+	}
+	return s
+}
+
+func buildTranspose(b *builder) layer {
+	perm, err := transposition(b.site())
+	if err != nil {
+		panic(err) // Bind has seen it
+	}
+	in := b.in(0).dims
+	steps, strides := cSteps(in), make([]int, len(in))
+	for i, a := range perm {
+		strides[i] = steps[a]
+	}
+	return newMove(b, []int{0}, [][]int32{strided(b.outs[0].dims, strides, 0)}, 0)
+}
+
+// cSteps returns the distances of neighbours along each axis in C order.
+func cSteps(dims []int) []int {
+	steps := make([]int, len(dims))
+	step := 1
+	for i := len(dims) - 1; i >= 0; i-- {
+		steps[i] = step
+		step *= dims[i]
+	}
+	return steps
+}
+
+func inferConcat(n *site) ([]shape, error) {
+	axis, err := axisOf(n.Int("axis", 1), len(n.in[0].dims))
+	if err != nil {
+		return nil, err
+	}
+	out := shape{slices.Clone(n.in[0].dims), n.in[0].batch}
+	for _, in := range n.in[1:] {
+		if len(in.dims) != len(out.dims) {
+			return nil, misfit("Concat of shapes %v and %v", n.in[0], in)
+		}
+		if out.batch < 0 {
+			out.batch = in.batch
+		}
+		for a, d := range in.dims {
+			if a == axis {
+				out.dims[a] += d
+			} else if d != out.dims[a] {
+				return nil, misfit("Concat of shapes %v and %v along axis %d", n.in[0], in, axis)
+			}
+		}
+	}
+	for _, in := range n.in {
+		if out.batch == axis || in.batch >= 0 && in.batch != out.batch || in.batch < 0 && out.batch >= 0 {
+			return nil, unsupported("Concat of shapes %v and %v along axis %d would mix samples", out, in, axis)
+		}
+	}
+	return []shape{out}, only(n, "axis")
+}
+
+func buildConcat(b *builder) layer {
+	axis, _ := axisOf(b.node.Int("axis", 1), len(b.outs[0].dims))
+	dims := b.outs[0].dims
+	outer, inner := product(dims[:axis]), product(dims[axis+1:])
+	var inputs, widths, starts []int
+	at := 0
+	for i := range b.node.Inputs {
+		w := b.in(i).dims[axis] * inner
+		inputs, widths, starts = append(inputs, i), append(widths, w), append(starts, at)
+		at += outer * w
+	}
+	var from []int32
+	for o := range outer {
+		for i, w := range widths {
+			for e := range w {
+				from = append(from, int32(starts[i]+o*w+e))
+			}
+		}
+	}
+	return newMove(b, inputs, [][]int32{from}, 0)
+}
+
+func inferSplit(n *site) ([]shape, error) {
+	in := n.in[0]
+	axis, err := axisOf(n.Int("axis", 0), len(in.dims))
+	if err != nil {
+		return nil, err
+	}
+	if axis == in.batch {
+		return nil, unsupported("Split along the batch is not supported")
+	}
+	sizes, err := n.intsOr(1, "split")
+	if err != nil {
+		return nil, err
+	}
+	if sizes == nil {
+		parts := n.Int("num_outputs", len(n.Outputs))
+		each := (in.dims[axis] + parts - 1) / max(parts, 1)
+		for left := in.dims[axis]; left > 0; left -= each {
+			sizes = append(sizes, min(each, left))
+		}
+	}
+	var outs []shape
+	sum := 0
+	for _, size := range sizes {
+		out := shape{slices.Clone(in.dims), in.batch}
+		out.dims[axis] = size
+		outs, sum = append(outs, out), sum+size
+		if size < 1 {
+			return nil, misfit("Split of %d into %v", in.dims[axis], sizes)
+		}
+	}
+	if sum != in.dims[axis] || len(outs) != len(n.Outputs) {
+		return nil, misfit("Split of %d into %v for %d outputs", in.dims[axis], sizes, len(n.Outputs))
+	}
+	return outs, only(n, "axis", "split", "num_outputs")
+}
+
+func buildSplit(b *builder) layer {
+	in := b.in(0).dims
+	axis, _ := axisOf(b.node.Int("axis", 0), len(in))
+	steps := cSteps(in)
+	var from [][]int32
+	at := 0
+	for i, name := range b.node.Outputs {
+		s := b.net.shapes[name]
+		if name == "" { // nobody wants it
+			from = append(from, nil)
+			continue
+		}
+		from = append(from, strided(s.dims, steps, at*steps[axis]))
+		at += b.outs[i].dims[axis]
+	}
+	return newMove(b, []int{0}, from, 0)
+}
+
+// slicing is what a Slice does to each axis.
+type slicing struct{ start, step, size []int }
+
+func sliceOf(n *site) (*slicing, error) {
+	in := n.in[0]
+	starts, err := n.intsOr(1, "starts")
+	if err != nil {
+		return nil, err
+	}
+	ends, err := n.intsOr(2, "ends")
+	if err != nil {
+		return nil, err
+	}
+	axes, err := n.intsOr(3, "axes", indices(len(starts))...)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := n.intsOr(4, "steps")
+	if err != nil {
+		return nil, err
+	}
+	if len(ends) != len(starts) || len(axes) != len(starts) || steps != nil && len(steps) != len(starts) {
+		return nil, misfit("Slice from %v to %v along axes %v by %v", starts, ends, axes, steps)
+	}
+	s := &slicing{make([]int, len(in.dims)), make([]int, len(in.dims)), slices.Clone(in.dims)}
+	for i := range s.step {
+		s.step[i] = 1
+	}
+	for i, a := range axes {
+		a, err := axisOf(a, len(in.dims))
+		if err != nil {
+			return nil, err
+		}
+		step := 1
+		if steps != nil {
+			step = steps[i]
+		}
+		if step == 0 {
+			return nil, misfit("Slice by steps of 0")
+		}
+		d := in.dims[a]
+		clip := func(v, low, high int) int {
+			if v < 0 {
+				v += d
+			}
+			return min(max(v, low), high)
+		}
+		from, to := clip(starts[i], 0, d), clip(ends[i], 0, d)
+		if step < 0 {
+			from, to = clip(starts[i], 0, d-1), clip(ends[i], -1, d-1)
+			if ends[i] < -d {
+				to = -1
+			}
+		}
+		size := max((to-from+step-sign(step))/step, 0)
+		if size == 0 {
+			return nil, unsupported("Slice of shape %v from %v to %v leaves nothing", in, starts, ends)
+		}
+		if a == in.batch && (from != 0 || step != 1 || size != d) && !(from == 0 && step == 1 && ends[i] > maxElements) {
+			return nil, unsupported("Slice of the batch is not supported")
+		}
+		s.start[a], s.step[a], s.size[a] = from, step, size
+	}
+	return s, nil
+}
+
+func sign(v int) int {
+	if v < 0 {
+		return -1
+	}
+	return 1
+}
+
+func inferSlice(n *site) ([]shape, error) {
+	s, err := sliceOf(n)
+	if err != nil {
+		return nil, err
+	}
+	return []shape{{s.size, n.in[0].batch}}, only(n, "starts", "ends", "axes")
+}
+
+func buildSlice(b *builder) layer {
+	s, err := sliceOf(b.site())
+	if err != nil {
+		panic(err) // Bind has seen it
+	}
+	steps := cSteps(b.in(0).dims)
+	base, strides := 0, make([]int, len(steps))
+	for i, step := range steps {
+		base += s.start[i] * step
+		strides[i] = s.step[i] * step
+	}
+	return newMove(b, []int{0}, [][]int32{strided(b.outs[0].dims, strides, base)}, 0)
+}
+
+// padding returns how many elements a Pad adds before and behind each axis, and
+// what.
+func padding(n *site) (before, after []int, value float32, err error) {
+	rank := len(n.in[0].dims)
+	pads, err := n.intsOr(1, "pads", n.Ints("paddings")...)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	value = n.Float("value", 0)
+	if n.has(2) {
+		if n.consts[2] == nil {
+			return nil, nil, 0, unsupported("Pad with a value that is computed is not supported")
+		}
+		v, err := numbers(n.consts[2])
+		if err != nil || len(v) != 1 {
+			return nil, nil, 0, misfit("Pad with a value that is no number")
+		}
+		value = v[0]
+	}
+	axes := indices(rank)
+	if n.has(3) {
+		if axes, err = n.ints(3); err != nil {
+			return nil, nil, 0, err
+		}
+	}
+	if len(pads) != 2*len(axes) {
+		return nil, nil, 0, misfit("Pad of %d dimensions by %v", len(axes), pads)
+	}
+	before, after = make([]int, rank), make([]int, rank)
+	for i, a := range axes {
+		a, err := axisOf(a, rank)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		before[a], after[a] = pads[i], pads[len(axes)+i]
+	}
+	return before, after, value, nil
+}
+
+func inferPad(n *site) ([]shape, error) {
+	in := n.in[0]
+	before, after, _, err := padding(n)
+	if err != nil {
+		return nil, err
+	}
+	out := shape{slices.Clone(in.dims), in.batch}
+	for a := range before {
+		if a == in.batch && (before[a] != 0 || after[a] != 0) {
+			return nil, unsupported("Pad of the batch is not supported")
+		}
+		if max(before[a], after[a]) > maxElements || -min(before[a], after[a]) > maxElements {
+			return nil, misfit("Pad by %d and %d", before[a], after[a])
+		}
+		if out.dims[a] += before[a] + after[a]; out.dims[a] < 1 {
+			return nil, misfit("Pad of shape %v by %v and %v leaves nothing", in, before, after)
+		}
+	}
+	switch mode := n.String("mode", "constant"); mode {
+	case "constant", "edge", "reflect":
+	default:
+		return nil, unsupported("Pad in mode %q is not supported", mode)
+	}
+	if n.String("mode", "constant") == "reflect" {
+		for a, d := range in.dims {
+			if before[a] >= d || after[a] >= d {
+				return nil, misfit("Pad reflects %d and %d of %d elements", before[a], after[a], d)
+			}
+		}
+	}
+	return []shape{out}, only(n, "mode", "pads", "paddings", "value")
+}
+
+func buildPad(b *builder) layer {
+	before, _, value, err := padding(b.site())
+	if err != nil {
+		panic(err) // Bind has seen it
+	}
+	in, mode := b.in(0).dims, b.node.String("mode", "constant")
+	steps := cSteps(in)
+	from := []int32{0}
+	for a, d := range b.outs[0].dims {
+		next := make([]int32, 0, len(from)*d)
+		for _, at := range from {
+			for i := range d {
+				src := i - before[a]
+				switch {
+				case at < 0 || (src < 0 || src >= in[a]) && mode == "constant":
+					next = append(next, -1)
+					continue
+				case mode == "edge":
+					src = min(max(src, 0), in[a]-1)
+				case src < 0:
+					src = -src
+				case src >= in[a]:
+					src = 2*(in[a]-1) - src
+				}
+				next = append(next, at+int32(src*steps[a]))
+			}
+		}
+		from = next
+	}
+	return newMove(b, []int{0}, [][]int32{from}, value)
+}
+
+func inferExpand(n *site) ([]shape, error) {
+	want, err := n.ints(1)
+	if err != nil {
+		return nil, err
+	}
+	out, err := broadcast(n.in[0], shape{want, -1})
+	return []shape{out}, err
+}
+
+func buildExpand(b *builder) layer {
+	return newMove(b, []int{0}, [][]int32{broadcastIndex(b.in(0).dims, b.outs[0].dims)}, 0)
+}

@@ -1,0 +1,231 @@
+package nn
+
+import (
+	"math"
+
+	"lethe/internal/kernel"
+)
+
+// normLayer normalizes rows of a sample to mean 0 and variance 1, and then
+// scales and shifts: LayerNormalization, GroupNormalization and
+// InstanceNormalization, and RMSNormalization without the mean.
+type normLayer struct {
+	in, out      *value
+	dx           *sink
+	scale, shift *param
+	rows, n      int // of a sample, and elements of each
+	// element i of row r has scale[r%rowsPerScale*perRow + i/run]
+	period, perRow, run int
+	eps                 float64
+	centred             bool
+	stats               *value // mean and 1/deviation of each row, in lanes
+	sums                *sums  // of dy*xhat and of dy, for each scale
+}
+
+func inferLayerNorm(n *site) ([]shape, error) {
+	in := n.in[0]
+	axis, err := axisOf(n.Int("axis", -1), len(in.dims))
+	if err != nil {
+		return nil, err
+	}
+	if in.batch >= axis {
+		return nil, unsupported("%s of shape %v along axis %d would mix samples", n.Op, in, axis)
+	}
+	size := product(in.dims[axis:])
+	for i := range n.in[1:] {
+		if n.has(1+i) && (!n.fixed(1+i) || product(n.in[1+i].dims) != size) {
+			return nil, unsupported("%s of shape %v along axis %d with a weight of shape %v is not supported", n.Op, in, axis, n.in[1+i])
+		}
+	}
+	if t := n.Int("stash_type", 1); t != 1 {
+		return nil, unsupported("%s with stash_type %d is not supported", n.Op, t)
+	}
+	return []shape{in}, only(n, "axis", "epsilon", "stash_type")
+}
+
+func buildLayerNorm(b *builder) layer {
+	dims := b.in(0).dims
+	axis, _ := axisOf(b.node.Int("axis", -1), len(dims))
+	l := &normLayer{n: product(dims[axis:]), run: 1, period: 1, centred: b.node.Op == "LayerNormalization"}
+	l.rows, l.perRow = product(dims[:axis]), l.n
+	return l.build(b)
+}
+
+func inferGroupNorm(n *site) ([]shape, error) {
+	in := n.in[0]
+	groups := n.Int("num_groups", 0)
+	if n.Op == "InstanceNormalization" && len(in.dims) > 1 {
+		groups = in.dims[1]
+	}
+	if len(in.dims) < 3 || in.batch != 0 || in.dims[0] != 1 || groups < 1 || in.dims[1]%groups != 0 {
+		return nil, misfit("%s of shape %v in %d groups", n.Op, in, groups)
+	}
+	for i := 1; i < 3; i++ {
+		if !n.has(i) || !n.fixed(i) || product(n.in[i].dims) != in.dims[1] {
+			return nil, unsupported("%s of %d channels with a weight of shape %v is not supported", n.Op, in.dims[1], n.in[i])
+		}
+	}
+	return []shape{in}, only(n, "epsilon", "num_groups", "stash_type")
+}
+
+func buildGroupNorm(b *builder) layer {
+	dims := b.in(0).dims
+	groups := b.node.Int("num_groups", dims[1])
+	l := &normLayer{rows: groups, n: product(dims[1:]) / groups, run: product(dims[2:]), period: groups, perRow: dims[1] / groups, centred: true}
+	return l.build(b)
+}
+
+func (l *normLayer) build(b *builder) layer {
+	l.in, l.out, l.scale, l.shift = b.data(0), b.out[0], b.weight(1), b.weight(2)
+	l.eps = float64(b.node.Float("epsilon", 1e-5))
+	l.dx = b.sink(l.in)
+	b.keep(l.in)
+	l.stats = b.temp(2 * l.rows)
+	if l.trains() {
+		l.sums = b.newSums(2 * l.period * l.perRow)
+	}
+	return l
+}
+
+func (l *normLayer) trains() bool {
+	return l.scale != nil && l.scale.grad != nil || l.shift != nil && l.shift.grad != nil
+}
+
+func (l *normLayer) refresh() {}
+
+func (l *normLayer) forward(p part) {
+	x, y, stats := l.in.data(p), l.out.data(p), l.stats.data(p)
+	size := l.n * Lanes
+	for r := range (p.hi - p.lo) * l.rows {
+		x, y, s := x[r*size:(r+1)*size], y[r*size:(r+1)*size], (*[2 * Lanes]float32)(stats[r*2*Lanes:])
+		var mean [Lanes]float32
+		if l.centred {
+			kernel.Sum(&mean, x)
+			for lane := range mean {
+				mean[lane] = float32(float64(mean[lane]) / float64(l.n))
+			}
+		}
+		var squares [Lanes]float32
+		for i := 0; i < size; i += Lanes {
+			v, c := x[i:][:Lanes], y[i:][:Lanes]
+			for lane, m := range mean {
+				d := v[lane] - m
+				c[lane] = d
+				squares[lane] += float32(d * d)
+			}
+		}
+		for lane := range squares {
+			s[lane] = mean[lane]
+			s[Lanes+lane] = float32(1 / math.Sqrt(float64(squares[lane])/float64(l.n)+l.eps))
+		}
+		l.affine(y, (*[Lanes]float32)(s[Lanes:]), r%l.period*l.perRow)
+	}
+}
+
+// affine multiplies a row by the reciprocal deviation, and scales and shifts it.
+func (l *normLayer) affine(y []float32, inverse *[Lanes]float32, first int) {
+	for i := 0; i < len(y); i += Lanes {
+		v := y[i:][:Lanes]
+		w, b := l.weights(first, i/Lanes)
+		for lane, inv := range inverse {
+			v[lane] = float32(float32(v[lane]*inv)*w) + b
+		}
+	}
+}
+
+// weights returns the scale and the shift of element i of a row whose first has
+// number first.
+func (l *normLayer) weights(first, i int) (scale, shift float32) {
+	at := first + i/l.run
+	scale = 1
+	if l.scale != nil {
+		scale = l.scale.w[at]
+	}
+	if l.shift != nil {
+		shift = l.shift.w[at]
+	}
+	return scale, shift
+}
+
+// backward computes, with g = dy*scale and xhat the normalized row of n elements,
+//
+//	dx = (g - mean(g) - xhat*mean(g*xhat)) / deviation
+func (l *normLayer) backward(p part) {
+	x, dy, stats := l.in.data(p), l.out.gradient(p), l.stats.data(p)
+	var acc []float32
+	if l.sums != nil {
+		acc = l.sums.open(p)
+	}
+	var dx []float32
+	if l.dx.wanted() {
+		dx = l.dx.open(p)
+	}
+	size := l.n * Lanes
+	for r := range (p.hi - p.lo) * l.rows {
+		x, dy, s := x[r*size:(r+1)*size], dy[r*size:(r+1)*size], (*[2 * Lanes]float32)(stats[r*2*Lanes:])
+		first := r % l.period * l.perRow
+		var sum, product [Lanes]float32
+		for i := 0; i < size; i += Lanes {
+			v, g := x[i:][:Lanes], dy[i:][:Lanes]
+			w, _ := l.weights(first, i/Lanes)
+			var own []float32
+			if acc != nil {
+				own = acc[(first+i/Lanes/l.run)*2*Lanes:][:2*Lanes]
+			}
+			for lane := range sum {
+				hat := float32((v[lane] - s[lane]) * s[Lanes+lane])
+				scaled := g[lane] * w
+				sum[lane] += scaled
+				product[lane] += float32(scaled * hat)
+				if own != nil {
+					own[lane] += float32(g[lane] * hat)
+					own[Lanes+lane] += g[lane]
+				}
+			}
+		}
+		if dx == nil {
+			continue
+		}
+		for lane := range sum {
+			sum[lane] = float32(float64(sum[lane]) / float64(l.n))
+			if !l.centred {
+				sum[lane] = 0
+			}
+			product[lane] = float32(float64(product[lane]) / float64(l.n))
+		}
+		d := dx[r*size : (r+1)*size]
+		for i := 0; i < size; i += Lanes {
+			v, g, d := x[i:][:Lanes], dy[i:][:Lanes], d[i:][:Lanes]
+			w, _ := l.weights(first, i/Lanes)
+			for lane := range sum {
+				hat := float32((v[lane] - s[lane]) * s[Lanes+lane])
+				d[lane] = (float32(g[lane]*w) - sum[lane] - float32(hat*product[lane])) * s[Lanes+lane]
+			}
+		}
+	}
+	if l.sums != nil {
+		l.sums.close(p)
+	}
+	if dx != nil {
+		l.dx.close(p)
+	}
+}
+
+func (l *normLayer) tasks() int {
+	if l.sums == nil {
+		return 0
+	}
+	return 1
+}
+
+func (l *normLayer) reduce(_, chunks, _ int) {
+	total := l.sums.total(chunks)
+	for i := range l.period * l.perRow {
+		if l.scale != nil && l.scale.grad != nil {
+			l.scale.dw[i] = total[2*i]
+		}
+		if l.shift != nil && l.shift.grad != nil {
+			l.shift.dw[i] = total[2*i+1]
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package nn
+
+import (
+	"slices"
+
+	"lethe/internal/kernel"
+)
+
+// softmaxLayer is Softmax or LogSoftmax along one axis.
+type softmaxLayer struct {
+	stateless
+	in, out   *value
+	dx        *sink
+	logarithm bool
+	outer, n  int         // rows, and elements of a row
+	inner     int         // distance of its neighbours, in vectors
+	room      [][]float64 // of each worker: a row in lanes, twice
+}
+
+func softmaxAxis(n *site) (axis int, err error) {
+	rank := len(n.in[0].dims)
+	if n.opset >= 13 {
+		return axisOf(n.Int("axis", -1), rank)
+	}
+	axis, err = axisOf(n.Int("axis", 1), rank)
+	if err == nil && product(n.in[0].dims[axis:]) != n.in[0].dims[axis] {
+		return 0, unsupported("%s of opset %d over axes %d and up is not supported", n.Op, n.opset, axis)
+	}
+	return axis, err
+}
+
+func inferSoftmax(n *site) ([]shape, error) {
+	axis, err := softmaxAxis(n)
+	if err == nil && axis == n.in[0].batch {
+		err = unsupported("%s over the batch is not supported", n.Op)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return n.in[:1], only(n, "axis")
+}
+
+func buildSoftmax(b *builder) layer {
+	axis, err := softmaxAxis(b.site())
+	if err != nil {
+		panic(err) // Bind has seen it
+	}
+	dims := b.in(0).dims
+	l := &softmaxLayer{
+		in: b.data(0), out: b.out[0], logarithm: b.node.Op == "LogSoftmax",
+		outer: product(dims[:axis]), n: dims[axis], inner: product(dims[axis+1:]),
+	}
+	l.dx = b.sink(l.in)
+	b.keep(l.out)
+	for range b.threads {
+		l.room = append(l.room, make([]float64, l.n*Lanes))
+	}
+	return l
+}
+
+// rows calls f with where each row begins.
+func (l *softmaxLayer) rows(groups int, f func(at int)) {
+	for o := range groups * l.outer {
+		for i := range l.inner {
+			f((o*l.n*l.inner + i) * Lanes)
+		}
+	}
+}
+
+func (l *softmaxLayer) forward(p part) {
+	x, y, e := l.in.data(p), l.out.data(p), l.room[p.worker]
+	step := l.inner * Lanes
+	l.rows(p.hi-p.lo, func(at int) {
+		var top, scale [Lanes]float32
+		copy(top[:], x[at:])
+		for i := 1; i < l.n; i++ {
+			for lane, v := range x[at+i*step:][:Lanes] {
+				top[lane] = max(top[lane], v)
+			}
+		}
+		for i := range l.n {
+			for lane, v := range x[at+i*step:][:Lanes] {
+				e[i*Lanes+lane] = float64(v - top[lane])
+			}
+		}
+		if l.logarithm {
+			l.logs(y[at:], e, step)
+			return
+		}
+		kernel.Exps(e, e)
+		var sum [Lanes]float64
+		for i, v := range e {
+			sum[i%Lanes] += v
+		}
+		for lane, v := range sum {
+			scale[lane] = float32(1 / v)
+		}
+		for i := range l.n {
+			to, from := y[at+i*step:][:Lanes], e[i*Lanes:]
+			for lane, s := range scale {
+				to[lane] = float32(from[lane]) * s
+			}
+		}
+	})
+}
+
+// logs sets a row to z less the logarithm of the sum of its exponentials.
+func (l *softmaxLayer) logs(y []float32, z []float64, step int) {
+	e := slices.Clone(z)
+	kernel.Exps(e, e)
+	var sum [Lanes]float64
+	for i, v := range e {
+		sum[i%Lanes] += v
+	}
+	for lane, v := range sum {
+		sum[lane] = kernel.Log(v)
+	}
+	for i := range l.n {
+		for lane, s := range sum {
+			y[i*step+lane] = float32(z[i*Lanes+lane] - s)
+		}
+	}
+}
+
+func (l *softmaxLayer) backward(p part) {
+	if !l.dx.wanted() {
+		return
+	}
+	y, dy, dx := l.out.data(p), l.out.gradient(p), l.dx.open(p)
+	step := l.inner * Lanes
+	if l.logarithm {
+		l.backwardLog(p, y, dy, dx)
+		l.dx.close(p)
+		return
+	}
+	l.rows(p.hi-p.lo, func(at int) {
+		var sum [Lanes]float32
+		for i := range l.n {
+			v, g := y[at+i*step:][:Lanes], dy[at+i*step:][:Lanes]
+			for lane := range sum {
+				sum[lane] += float32(v[lane] * g[lane])
+			}
+		}
+		for i := range l.n {
+			v, g, d := y[at+i*step:][:Lanes], dy[at+i*step:][:Lanes], dx[at+i*step:][:Lanes]
+			for lane, s := range sum {
+				d[lane] = v[lane] * (g[lane] - s)
+			}
+		}
+	})
+	l.dx.close(p)
+}
+
+func (l *softmaxLayer) backwardLog(p part, y, dy, dx []float32) {
+	e, step := l.room[p.worker], l.inner*Lanes
+	l.rows(p.hi-p.lo, func(at int) {
+		var sum [Lanes]float32
+		for i := range l.n {
+			for lane, g := range dy[at+i*step:][:Lanes] {
+				sum[lane] += g
+				e[i*Lanes+lane] = float64(y[at+i*step+lane])
+			}
+		}
+		kernel.Exps(e, e)
+		for i := range l.n {
+			for lane, s := range sum {
+				dx[at+i*step+lane] = dy[at+i*step+lane] - float32(float32(e[i*Lanes+lane])*s)
+			}
+		}
+	})
+}

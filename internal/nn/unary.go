@@ -1,0 +1,419 @@
+package nn
+
+import (
+	"math"
+
+	"lethe/graph"
+	"lethe/internal/kernel"
+)
+
+// function is an elementwise function and its gradient. The arithmetic is in
+// float64, rounded once, and the same on every machine: products that are added
+// to something are rounded by a conversion, so that nothing is fused.
+type function struct {
+	// value sets y = f(x).
+	value func(y, x []float64)
+	// slope sets d = f'(x); y = f(x) is known.
+	slope func(d, x, y []float64)
+}
+
+// functions are the elementwise operators of one input, by name.
+var functions = map[string]func(n *graph.Node) function{
+	"Sigmoid":  func(*graph.Node) function { return sigmoid },
+	"Tanh":     func(*graph.Node) function { return hyperbolicTangent },
+	"Gelu":     gelu,
+	"Erf":      func(*graph.Node) function { return errorFunction },
+	"Softplus": func(*graph.Node) function { return softplus },
+	"Exp":      func(*graph.Node) function { return function{kernel.Exps, func(d, _, y []float64) { copy(d, y) }} },
+	"Log": func(*graph.Node) function {
+		return function{logs, func(d, x, _ []float64) { each(d, x, func(v float64) float64 { return 1 / v }) }}
+	},
+	"Sqrt": func(*graph.Node) function {
+		return function{func(y, x []float64) { each(y, x, math.Sqrt) }, func(d, _, y []float64) { each(d, y, func(v float64) float64 { return 0.5 / v }) }}
+	},
+	"Reciprocal": func(*graph.Node) function {
+		return function{func(y, x []float64) { each(y, x, func(v float64) float64 { return 1 / v }) }, func(d, _, y []float64) { each(d, y, func(v float64) float64 { return -v * v }) }}
+	},
+	"Neg": func(*graph.Node) function { return closedForm(func(v float64) (float64, float64) { return -v, -1 }) },
+	"Abs": func(*graph.Node) function {
+		return closedForm(func(v float64) (float64, float64) { return math.Abs(v), signOf(v) })
+	},
+	"HardSwish":   func(*graph.Node) function { return hardSwish },
+	"HardSigmoid": hardSigmoid,
+	"LeakyRelu":   leakyRelu,
+	"Elu":         elu,
+	"Softsign": func(*graph.Node) function {
+		return closedForm(func(v float64) (float64, float64) {
+			w := 1 / (1 + math.Abs(v))
+			return v * w, w * w
+		})
+	},
+}
+
+func signOf(v float64) float64 {
+	switch {
+	case v > 0:
+		return 1
+	case v < 0:
+		return -1
+	}
+	return 0
+}
+
+func each(y, x []float64, f func(float64) float64) {
+	for i, v := range x {
+		y[i] = f(v)
+	}
+}
+
+func logs(y, x []float64) { each(y, x, kernel.Log) }
+
+// closedForm returns a function from one that gives value and slope.
+func closedForm(f func(v float64) (value, slope float64)) function {
+	return function{
+		func(y, x []float64) {
+			for i, v := range x {
+				y[i], _ = f(v)
+			}
+		},
+		func(d, x, _ []float64) {
+			for i, v := range x {
+				_, d[i] = f(v)
+			}
+		},
+	}
+}
+
+// Of 1/(1+e^-x) both tails are exact; e^-x overflows to infinity, and 1/inf is 0.
+var sigmoid = function{
+	func(y, x []float64) {
+		each(y, x, func(v float64) float64 { return -v })
+		kernel.Exps(y, y)
+		each(y, y, func(v float64) float64 { return 1 / (1 + v) })
+	},
+	func(d, _, y []float64) { each(d, y, func(v float64) float64 { return v * (1 - v) }) },
+}
+
+var hyperbolicTangent = function{
+	func(y, x []float64) {
+		each(y, x, func(v float64) float64 { return 2 * v })
+		kernel.Exps(y, y)
+		for i, v := range y {
+			y[i] = 1 - 2/(v+1)
+			if a := x[i]; math.Abs(a) < 1e-4 { // 1 - 2/(v+1) cancels
+				y[i] = a
+			}
+		}
+	},
+	func(d, _, y []float64) { each(d, y, func(v float64) float64 { return 1 - float64(v*v) }) },
+}
+
+var softplus = function{
+	func(y, x []float64) {
+		each(y, x, func(v float64) float64 { return -math.Abs(v) })
+		kernel.Exps(y, y)
+		for i, v := range y {
+			y[i] = kernel.Log(1+v) + max(x[i], 0)
+			if v < 1e-9 { // 1 + v has lost it
+				y[i] = v + max(x[i], 0)
+			}
+		}
+	},
+	func(d, x, _ []float64) { sigmoid.value(d, x) },
+}
+
+// erfcs sets y to erfc(x) e^0, by the Chebyshev fit of Numerical Recipes in C,
+// section 6.2, whose relative error is under 1.2e-7.
+func erfcs(y, x []float64) {
+	for i, v := range x {
+		z := math.Abs(v)
+		t := 1 / (1 + float64(0.5*z))
+		p := 0.17087277
+		for _, c := range [...]float64{-0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368} {
+			p = math.FMA(p, t, c)
+		}
+		y[i] = math.FMA(-z, z, math.FMA(p, t, -1.26551223))
+	}
+	kernel.Exps(y, y)
+	for i, v := range x {
+		y[i] /= 1 + float64(0.5*math.Abs(v))
+		if v < 0 {
+			y[i] = 2 - y[i]
+		}
+	}
+}
+
+var errorFunction = function{
+	func(y, x []float64) {
+		erfcs(y, x)
+		for i, v := range y {
+			y[i] = 1 - v
+			if a := x[i]; math.Abs(a) < 1e-3 { // 1 - erfc cancels
+				y[i] = float64(a*2/math.Sqrt(math.Pi)) * (1 - float64(a*a/3))
+			}
+		}
+	},
+	func(d, x, _ []float64) {
+		each(d, x, func(v float64) float64 { return -v * v })
+		kernel.Exps(d, d)
+		each(d, d, func(v float64) float64 { return v * (2 / 1.7724538509055160273) })
+	},
+}
+
+func gelu(n *graph.Node) function {
+	if n.String("approximate", "none") == "tanh" {
+		return geluTanh
+	}
+	return geluErf
+}
+
+var geluErf = function{
+	func(y, x []float64) {
+		each(y, x, func(v float64) float64 { return -v / math.Sqrt2 })
+		var minus [blockLen]float64
+		m := minus[:copy(minus[:], y)]
+		erfcs(y, m)
+		for i, v := range x {
+			y[i] *= 0.5 * v
+		}
+	},
+	func(d, x, _ []float64) {
+		var room [blockLen]float64
+		phi := room[:len(x)]
+		for i, v := range x {
+			phi[i] = -v / math.Sqrt2
+		}
+		erfcs(d, phi)
+		for i, v := range x {
+			phi[i] = -0.5 * float64(v*v)
+		}
+		kernel.Exps(phi, phi)
+		for i, v := range x {
+			d[i] = 0.5*d[i] + float64(v*phi[i]*0.39894228040143267794)
+		}
+	},
+}
+
+const geluA, geluB = 0.79788456080286535588, 0.044715
+
+var geluTanh = function{
+	func(y, x []float64) {
+		var room [blockLen]float64
+		u := room[:len(x)]
+		for i, v := range x {
+			u[i] = geluA * (v + float64(geluB*v*v*v))
+		}
+		hyperbolicTangent.value(y, u)
+		for i, v := range x {
+			y[i] = 0.5 * v * (1 + y[i])
+		}
+	},
+	func(d, x, _ []float64) {
+		var room [blockLen]float64
+		u := room[:len(x)]
+		for i, v := range x {
+			u[i] = geluA * (v + float64(geluB*v*v*v))
+		}
+		hyperbolicTangent.value(d, u)
+		for i, v := range x {
+			t := d[i]
+			inner := geluA * (1 + float64(3*geluB*v*v))
+			d[i] = float64(0.5*(1+t)) + float64(0.5*v*(1-float64(t*t))*inner)
+		}
+	},
+}
+
+var hardSwish = closedForm(func(v float64) (float64, float64) {
+	switch {
+	case v <= -3:
+		return 0, 0
+	case v >= 3:
+		return v, 1
+	}
+	return v * (v + 3) / 6, (2*v + 3) / 6
+})
+
+func hardSigmoid(n *graph.Node) function {
+	alpha, beta := float64(n.Float("alpha", 0.2)), float64(n.Float("beta", 0.5))
+	return closedForm(func(v float64) (float64, float64) {
+		switch y := float64(alpha*v) + beta; {
+		case y <= 0:
+			return 0, 0
+		case y >= 1:
+			return 1, 0
+		default:
+			return y, alpha
+		}
+	})
+}
+
+func leakyRelu(n *graph.Node) function {
+	alpha := float64(n.Float("alpha", 0.01))
+	return closedForm(func(v float64) (float64, float64) {
+		if v > 0 {
+			return v, 1
+		}
+		return alpha * v, alpha
+	})
+}
+
+func elu(n *graph.Node) function {
+	alpha := float64(n.Float("alpha", 1))
+	return function{
+		func(y, x []float64) {
+			kernel.Exps(y, x)
+			for i, v := range x {
+				if y[i] = alpha * (y[i] - 1); v > 0 {
+					y[i] = v
+				}
+			}
+		},
+		func(d, x, y []float64) {
+			for i, v := range x {
+				if d[i] = y[i] + alpha; v > 0 {
+					d[i] = 1
+				}
+			}
+		},
+	}
+}
+
+// blockLen is how many elements are computed at a time.
+const blockLen = 256
+
+// unaryLayer applies a function to every element.
+type unaryLayer struct {
+	stateless
+	in, out *value
+	dx      *sink
+	f       function
+}
+
+func inferUnary(n *site) ([]shape, error) {
+	return n.in[:1], only(n, "alpha", "beta", "approximate")
+}
+
+func buildUnary(b *builder) layer {
+	l := &unaryLayer{in: b.data(0), out: b.out[0], f: functions[b.node.Op](b.node)}
+	l.dx = b.sink(l.in)
+	b.keep(l.in)
+	b.keep(l.out)
+	return l
+}
+
+func (l *unaryLayer) forward(p part) {
+	x, y := l.in.data(p), l.out.data(p)
+	var from, to [blockLen]float64
+	for ; len(x) > 0; x, y = x[min(blockLen, len(x)):], y[min(blockLen, len(y)):] {
+		n := widen(from[:], x)
+		l.f.value(to[:n], from[:n])
+		narrow(y, to[:n])
+	}
+}
+
+func (l *unaryLayer) backward(p part) {
+	if !l.dx.wanted() {
+		return
+	}
+	x, y, dy, dx := l.in.data(p), l.out.data(p), l.out.gradient(p), l.dx.open(p)
+	var from, to, slope [blockLen]float64
+	for len(x) > 0 {
+		n := widen(from[:], x)
+		widen(to[:], y)
+		l.f.slope(slope[:n], from[:n], to[:n])
+		for i, d := range slope[:n] {
+			dx[i] = float32(float64(dy[i]) * d)
+		}
+		x, y, dy, dx = x[n:], y[n:], dy[n:], dx[n:]
+	}
+	l.dx.close(p)
+}
+
+// widen copies the first elements of src, as many as there is room, and returns
+// how many.
+func widen(dst []float64, src []float32) int {
+	n := min(len(dst), len(src))
+	for i, v := range src[:n] {
+		dst[i] = float64(v)
+	}
+	return n
+}
+
+func narrow(dst []float32, src []float64) {
+	for i, v := range src {
+		dst[i] = float32(v)
+	}
+}
+
+// clipLayer limits every element.
+type clipLayer struct {
+	stateless
+	in, out   *value
+	dx        *sink
+	low, high float32
+}
+
+func limitsOf(n *site) (low, high float32, err error) {
+	low, high = n.Float("min", -math.MaxFloat32), n.Float("max", math.MaxFloat32)
+	for i, to := range []*float32{&low, &high} {
+		if !n.has(1 + i) {
+			continue
+		}
+		if n.consts[1+i] == nil {
+			return 0, 0, unsupported("Clip with a limit that is computed is not supported")
+		}
+		v, err := numbers(n.consts[1+i])
+		if err != nil || len(v) != 1 {
+			return 0, 0, misfit("Clip with a limit that is no number")
+		}
+		*to = v[0]
+	}
+	return low, high, nil
+}
+
+func inferClip(n *site) ([]shape, error) {
+	if _, _, err := limitsOf(n); err != nil {
+		return nil, err
+	}
+	return n.in[:1], only(n, "min", "max")
+}
+
+func buildClip(b *builder) layer {
+	l := &clipLayer{in: b.data(0), out: b.out[0]}
+	var err error
+	if l.low, l.high, err = limitsOf(b.site()); err != nil {
+		panic(err) // Bind has seen it
+	}
+	l.dx = b.sink(l.in)
+	b.keep(l.in)
+	return l
+}
+
+func (l *clipLayer) forward(p part) {
+	y := l.out.data(p)
+	for i, v := range l.in.data(p) {
+		if v < l.low {
+			v = l.low
+		}
+		if v > l.high {
+			v = l.high
+		}
+		y[i] = v
+	}
+}
+
+// backward lets the gradient pass where the element was within the limits, the
+// limits included, as torch does.
+func (l *clipLayer) backward(p part) {
+	if !l.dx.wanted() {
+		return
+	}
+	dx, dy := l.dx.open(p), l.out.gradient(p)
+	for i, v := range l.in.data(p) {
+		dx[i] = 0
+		if v >= l.low && v <= l.high {
+			dx[i] = dy[i]
+		}
+	}
+	l.dx.close(p)
+}
