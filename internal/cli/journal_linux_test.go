@@ -13,9 +13,16 @@ import (
 	"testing"
 )
 
-// commitAndDie replaces or makes three outputs, in two folders, and is killed
-// after the given step.
-func commitAndDie(force bool, last int) int {
+func init() {
+	commitAndDie = func() int {
+		last, _ := strconv.Atoi(os.Getenv("LETHE_TEST_LAST"))
+		return commitUntil(os.Getenv("LETHE_TEST_FORCE") == "true", last)
+	}
+}
+
+// commitUntil replaces or makes three outputs, in two folders, and is killed after
+// the given step.
+func commitUntil(force bool, last int) int {
 	o, err := NewOutputs(context.Background(), os.Stdout, force, nil, "a/one", "b/two", "a/three")
 	if err != nil {
 		fmt.Println(err)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"lethe/internal/registry"
 )
@@ -56,6 +57,9 @@ type output struct {
 // regular file, or whose folder cannot be written to.
 func NewOutputs(ctx context.Context, stdout io.Writer, force bool, inputs []string, paths ...string) (*Outputs, error) {
 	o := &Outputs{stdout: stdout, force: force, link: os.Link, step: func() {}}
+	if p, ok := stdout.(*printed); ok && slices.Contains(paths, "-") && closed(p.f) {
+		return nil, errors.New("an output goes to standard output, which is closed, or discards what is written; give a file name instead of -")
+	}
 	for _, path := range paths {
 		if path != "" && path != "-" && !registry.IsReference(path) {
 			tidyAround(path, true)
@@ -335,7 +339,11 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 		}
 		// Hide the file's own ways of copying, which do not look at ctx.
 		from := struct{ io.Reader }{f.file}
-		if _, err := io.Copy(&sink{ctx: ctx, w: o.stdout, path: "standard output"}, from); err != nil {
+		w := o.stdout
+		if p, ok := w.(*printed); ok {
+			w = p.f // it is no result that is printed
+		}
+		if _, err := io.Copy(&sink{ctx: ctx, w: w, path: "standard output"}, from); err != nil {
 			return err
 		}
 	}
@@ -345,6 +353,9 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 		}
 	}
 	o.closeJournals()
+	if p, ok := o.stdout.(*printed); ok {
+		p.committed.Store(true)
+	}
 	for _, f := range o.files {
 		if f.final == "" {
 			continue

@@ -92,7 +92,12 @@ func Main(run func(ctx context.Context, args []string, stdin io.Reader, stdout, 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stdout := &printed{f: os.Stdout}
+	code := run(ctx, os.Args[1:], os.Stdin, stdout, os.Stderr)
+	if stdout.bytes.Load() > 0 && closed(os.Stdout) {
+		fmt.Fprintln(os.Stderr, "the result was not printed: standard output is closed, or discards what is written")
+	}
+	return code
 }
 
 // Run runs app, which has an Action and no sub-commands, on the arguments

@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"os"
+	"sync/atomic"
+)
+
+// printed is the standard output of a process. It knows whether the outputs of
+// the command have their places, so that a result that cannot be printed after
+// that does not look like a command that did nothing.
+type printed struct {
+	f         *os.File
+	bytes     atomic.Int64
+	committed atomic.Bool
+}
+
+// printError reports a result that could not be printed.
+type printError struct {
+	committed bool
+	err       error
+}
+
+func (e *printError) Error() string {
+	s := "cannot print the result: " + e.err.Error()
+	if e.committed {
+		s += "; the outputs are written and complete"
+	}
+	return s
+}
+
+func (e *printError) Unwrap() error { return e.err }
+
+func (p *printed) Write(b []byte) (int, error) {
+	n, err := p.f.Write(b)
+	p.bytes.Add(int64(n))
+	if err != nil {
+		err = &printError{p.committed.Load(), cause(err)}
+	}
+	return n, err
+}
