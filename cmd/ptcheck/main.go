@@ -162,11 +162,11 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr i
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tDTYPE\tSHAPE\tBYTES\tSHA256\tSTORAGE")
 	for _, e := range all {
-		storage := e.Storage
+		storage := cli.Name(e.Storage)
 		if e.Sharing > 0 {
 			storage += fmt.Sprintf(" (shared by %d)", e.Sharing)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%.12s\t%s\n", e.Name, e.DType, e.Shape, e.Bytes, e.SHA256, storage)
+		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%.12s\t%s\n", cli.Name(e.Name), e.DType, e.Shape, e.Bytes, e.SHA256, storage)
 	}
 	return t.Flush()
 }
@@ -284,9 +284,9 @@ func printComparison(w io.Writer, r *verify.Report, verbose bool) error {
 	fmt.Fprintln(t, "KEY\tROLE\tSHAPE\tL2\tLARGEST\tSHA256")
 	for _, ch := range r.Comparison.Changes {
 		if ch.Changed() {
-			fmt.Fprintf(t, "%s\t%s\t%v\t%.4g\t%.4g\t%.12s -> %.12s\n", ch.Name, ch.Role, ch.Shape, ch.L2, ch.Max, ch.Before, ch.After)
+			fmt.Fprintf(t, "%s\t%s\t%v\t%.4g\t%.4g\t%.12s -> %.12s\n", cli.Name(ch.Name), ch.Role, ch.Shape, ch.L2, ch.Max, ch.Before, ch.After)
 		} else {
-			fmt.Fprintf(t, "%s\t%s\t%v\tsame\tsame\t%.12s\n", ch.Name, ch.Role, ch.Shape, ch.Before)
+			fmt.Fprintf(t, "%s\t%s\t%v\tsame\tsame\t%.12s\n", cli.Name(ch.Name), ch.Role, ch.Shape, ch.Before)
 		}
 	}
 	t.Flush()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"lethe/internal/cli"
 	"lethe/report"
 	"lethe/verify"
 )
@@ -19,7 +20,7 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 		if r.Score != nil {
 			score = fmt.Sprintf("score %.2f of 100", r.Score.Total)
 		}
-		fmt.Fprintf(t, "%s for forgetting %s\n\n", score, strings.Join(r.Labels, ", "))
+		fmt.Fprintf(t, "%s for forgetting %s\n\n", score, cli.Name(strings.Join(r.Labels, ", ")))
 		fmt.Fprintln(t, "\tbefore\tafter\tfull marks")
 		before, after := r.Data.TrainBefore, r.Data.TrainAfter
 		rules := report.FashionMNIST
@@ -44,7 +45,7 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 	for _, c := range r.AllChecks() {
 		verdict := "holds"
 		if !c.OK {
-			verdict = "FAILS: " + c.Detail
+			verdict = "FAILS: " + cli.OneLine(c.Detail)
 		}
 		fmt.Fprintf(t, "%s\t%s\n", c.Name, verdict)
 	}

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf8"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -219,14 +220,38 @@ func version(info *debug.BuildInfo) string {
 
 var lineBreak = regexp.MustCompile(`\s*[\r\n]+\s*`)
 
-// OneLine makes a message safe to print: names in it may come from a file
-// that wants to move the terminal's cursor.
+// Longest texts that are shown whole, in characters.
+const (
+	mostOfMessage = 4000
+	mostOfName    = 300
+)
+
+// OneLine makes a message safe to print: names in it may come from a file that
+// wants to move the terminal's cursor. It is cut if it is longer than anybody reads.
 func OneLine(s string) string {
+	return visible(lineBreak.ReplaceAllString(strings.TrimSpace(s), " "), mostOfMessage)
+}
+
+// Name makes a name from a file safe to print in a table: one line, and nothing
+// that a terminal obeys or that changes the order of what is shown. A long one is
+// cut.
+func Name(s string) string { return visible(s, mostOfName) }
+
+func visible(s string, most int) string {
 	var b strings.Builder
-	for _, r := range lineBreak.ReplaceAllString(strings.TrimSpace(s), " ") {
-		if unicode.IsPrint(r) {
+	n := 0
+	for i, r := range s {
+		if n++; n > most {
+			fmt.Fprintf(&b, "... (%d bytes)", len(s))
+			break
+		}
+		_, width := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && width == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case unicode.IsPrint(r):
 			b.WriteRune(r)
-		} else {
+		default:
 			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
 		}
 	}

@@ -69,7 +69,28 @@ func Write(w io.Writer, p Page) error {
 	if err != nil {
 		return err
 	}
-	return page.Execute(w, v)
+	var b bytes.Buffer
+	if err := page.Execute(&b, v); err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, visible(b.String()))
+	return err
+}
+
+// visible writes characters that nobody sees, or that change the order of those
+// around them, as \u escapes: names and labels come from files. The page itself has
+// none but line breaks, tabs and the fixed blank.
+func visible(page string) string {
+	var b strings.Builder
+	b.Grow(len(page))
+	for _, r := range page {
+		if unicode.IsPrint(r) || r == '\n' || r == '\t' || r == '\u00a0' {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.1f\u00a0%%", 100*x) }
