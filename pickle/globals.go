@@ -73,7 +73,7 @@ var globals = table(
 	entries("numpy._core.multiarray", inert, "scalar", "_reconstruct"),
 	entries("torch", inert, "Size", "device"),
 	entries("torch.torch_version", inert, "TorchVersion"),
-	entries("torch", named, "Tensor"),
+	entries("torch", named, "Tensor", "ByteTensor", "CharTensor", "ShortTensor", "IntTensor", "LongTensor", "HalfTensor", "FloatTensor", "DoubleTensor"),
 	entries("torch.nn.parameter", named, "Parameter", "Buffer"),
 	entries("torch.serialization", inert, "_get_layout"),
 	entries("numpy", named, "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "str_"),

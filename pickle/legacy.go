@@ -88,7 +88,7 @@ func legacyID(id any) (any, error) {
 // those that torch gives today.
 func openLegacy(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 	in := &pickles{r: r, size: size, lim: opts.Limits}
-	c := &Checkpoint{container: legacyContainer, folder: "archive", settings: profiles[Profile21], alignment: defaultAlignment}
+	c := newCheckpoint(legacyContainer)
 	settings := &builder{size: size, storages: map[string]*storage{}}
 	if _, err := in.next("magic", settings, false, storageID); err != nil {
 		return nil, err
@@ -186,6 +186,17 @@ func (b *builder) number() {
 		if !r.storage.class.untyped() {
 			elem = r.storage.class.dtype.Size()
 		}
-		r.id = newTuple(id[0], id[1], keys[r.storage], id[3], int(r.storage.size)/elem)
+		r.id = newTuple(b.word("storage"), id[1], keys[r.storage], b.word(r.storage.location), int(r.storage.size)/elem)
 	}
+}
+
+// word returns a string that torch.save uses for every storage.
+func (b *builder) word(s string) *text {
+	if b.words == nil {
+		b.words = map[string]*text{}
+	}
+	if b.words[s] == nil {
+		b.words[s] = &text{s}
+	}
+	return b.words[s]
 }

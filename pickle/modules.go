@@ -1,6 +1,7 @@
 package pickle
 
 import (
+	"fmt"
 	"slices"
 
 	"lethe/model"
@@ -57,10 +58,10 @@ func (w *moduleWalk) visit(v any, prefix string, way []any) error {
 		return err
 	}
 	way = append(way[:len(way):len(way)], v)
-	tensors, children := []any{v.(*object).state()}, []any{v.(*object).state()}
+	tensors, inner := []any{v.(*object).state()}, []any{v.(*object).state()}
 	var skip *list
 	if m := attributes(v); !w.script {
-		tensors, children = []any{m["_parameters"], m["_buffers"]}, []any{m["_modules"]}
+		tensors, inner = []any{m["_parameters"], m["_buffers"]}, []any{m["_modules"]}
 		if o, ok := m["_non_persistent_buffers_set"].(*object); ok {
 			skip, _ = o.argument(0).(*list)
 		}
@@ -69,6 +70,14 @@ func (w *moduleWalk) visit(v any, prefix string, way []any) error {
 		items, _ := dictItems(d)
 		for _, it := range items {
 			name, isString := str(it.key)
+			if w.script && isString { // a List[Tensor], a Dict[str, Tensor]
+				for key, value := range children(it.value) {
+					if label, named := keyText(key); named && asTensor(value) != nil {
+						w.cost += 256 + uint64(len(prefix)+len(name)+len(label))
+						w.items = append(w.items, item{&text{prefix + name + "." + label}, value})
+					}
+				}
+			}
 			if asTensor(it.value) == nil || !isString || skip != nil && slices.ContainsFunc(skip.values, func(v any) bool { s, _ := str(v); return s == name }) {
 				continue
 			}
@@ -76,7 +85,7 @@ func (w *moduleWalk) visit(v any, prefix string, way []any) error {
 			w.items = append(w.items, item{&text{prefix + name}, it.value})
 		}
 	}
-	for _, d := range children {
+	for _, d := range inner {
 		items, _ := dictItems(d)
 		for _, it := range items {
 			name, isString := str(it.key)
@@ -117,6 +126,16 @@ func openScript(a *archive, opts Options) (*Checkpoint, error) {
 	if err := w.visit(p.root, "", nil); err != nil {
 		return nil, err
 	}
+	constants, err := readConstants(a, big, opts)
+	if err != nil {
+		return nil, err
+	}
+	left := []Left{{Name: "code"}}
+	if len(w.items) == 0 { // frozen
+		w.items = constants
+	} else if len(constants) > 0 {
+		left = append(left, Left{"constants of the code", len(constants)})
+	}
 	var entries []model.Entry
 	for _, it := range w.items {
 		name, _ := str(it.key)
@@ -124,9 +143,34 @@ func openScript(a *archive, opts Options) (*Checkpoint, error) {
 	}
 	c, err := weights(a, scriptContainer, entries)
 	if err == nil {
-		c.protocol = p.protocol
+		c.protocol, c.left = p.protocol, left
 	}
 	return c, err
+}
+
+// readConstants returns the tensors among the constants of the code, under the
+// names that the code has for them.
+func readConstants(a *archive, big bool, opts Options) ([]item, error) {
+	m := a.find("constants.pkl")
+	if err := memory("the constants", uint64(m.size), opts.Limits); err != nil {
+		return nil, err
+	}
+	code, err := a.read(m)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{a: a, folder: "constants/", member: m.name, lim: opts.Limits, big: big, storages: map[string]*storage{}}
+	p, err := b.run(code, true, storageID)
+	if err != nil {
+		return nil, err
+	}
+	var tensors []item
+	for key, value := range children(p.root) {
+		if asTensor(value) != nil {
+			tensors = append(tensors, item{&text{fmt.Sprintf("CONSTANTS.c%v", key)}, value})
+		}
+	}
+	return tensors, nil
 }
 
 // weights returns a checkpoint of the state dict that was found in something

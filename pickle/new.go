@@ -11,9 +11,9 @@ import (
 // tied, unless they view one storage as elements of different types, which
 // PyTorch cannot save: then each has its own.
 func New(sd *model.StateDict) (*Checkpoint, error) {
-	c := &Checkpoint{container: zipContainer, protocol: 2, original: sd, current: sd,
-		folder: "archive", settings: profiles[Profile21], alignment: defaultAlignment}
-	m := maker{c: c, references: map[typedStorage]*reference{}, viewed: map[*model.Storage]bool{}, storageWord: &text{"storage"}, cpu: &text{"cpu"}}
+	c := newCheckpoint(zipContainer)
+	c.original, c.current = sd, sd
+	m := newMaker(c)
 	root := &dict{}
 	for name, t := range sd.All() {
 		o, err := m.tensor(t)
@@ -26,6 +26,14 @@ func New(sd *model.StateDict) (*Checkpoint, error) {
 	}
 	c.root = root
 	return c, nil
+}
+
+func newCheckpoint(container string) *Checkpoint {
+	return &Checkpoint{container: container, protocol: 2, folder: "archive", settings: profiles[Profile21], alignment: defaultAlignment}
+}
+
+func newMaker(c *Checkpoint) *maker {
+	return &maker{c: c, references: map[typedStorage]*reference{}, viewed: map[*model.Storage]bool{}, storageWord: &text{"storage"}, cpu: &text{"cpu"}}
 }
 
 // maker makes the values that stand for tensors.

@@ -470,7 +470,13 @@ func (s *scanner) call(f, arguments any, instance bool) error {
 			o.args, o.more = newTuple(), &more{items: items}
 			s.cost += moreCost + tupleCost
 		}
-	case mapping, sequences, inert, unlisted, tagged:
+	case tagged:
+		if args.Len() == 0 {
+			return s.bad("%v is called without arguments", g)
+		}
+		s.push(args.Get(0))
+		return nil
+	case mapping, sequences, inert, unlisted:
 	case reconstructs:
 		// Of another base than object, such as dict: its value is an argument.
 		s.unlisted = append(s.unlisted, g)

@@ -54,6 +54,7 @@ type builder struct {
 	order    []*storage // by first use
 	uses     []*reference
 	tensors  []*tensor
+	words    map[string]*text
 	roots    int    // storages of a legacy file that are no parts of others
 	excess   uint64 // elements of views beyond those of their storages
 }

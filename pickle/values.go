@@ -98,8 +98,6 @@ func dictItems(v any) (items []item, ok bool) {
 		case v.class.use == mapping: // Counter({...})
 			items, _ = dictItems(v.argument(0))
 			return items, true
-		case v.class.use == tagged: // restore_type_tag(value, "Dict[str, Tensor]")
-			return dictItems(v.argument(0))
 		}
 	}
 	return nil, false
@@ -120,8 +118,8 @@ func sequence(v any) (elements []any, ok bool) {
 	case *tuple:
 		return *v, true
 	case *object:
-		if v.class.use == tagged { // also build_tensorlist([...])
-			return sequence(v.argument(0))
+		if v.class.use == sequences && v.more != nil {
+			return v.more.list, true
 		}
 	}
 	return nil, false
@@ -138,14 +136,10 @@ func str(v any) (s string, ok bool) {
 
 // asTensor returns the tensor that a value stands for, or nil.
 func asTensor(v any) *tensor {
-	o, ok := v.(*object)
-	switch {
-	case !ok:
-		return nil
-	case o.class.use == tagged:
-		return asTensor(o.argument(0))
+	if o, ok := v.(*object); ok {
+		return o.tensor
 	}
-	return o.tensor
+	return nil
 }
 
 // finisher walks over what a pickle built, into each value once, on the way that
