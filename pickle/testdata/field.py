@@ -118,7 +118,7 @@ torch.jit.save(frozen, os.path.join(HERE, "frozen.pt"))
 make.describe("frozen", "frozen TorchScript: its weights are constants", {"CONSTANTS.c0": ramp(2, 3), "CONSTANTS.c1": ramp(2)}, "weights")
 
 make.save("arrays", "a dictionary of numpy arrays", {
-    "params": {"w": ramp(2, 3).numpy(), "f": numpy.asfortranarray(ramp(3, 2).numpy()), "i": numpy.arange(4), "big": ramp(3).numpy().astype(">f4"), "z": numpy.float64(0.5) * numpy.ones(())},
+    "params": {"w": ramp(2, 3).numpy(), "f": numpy.asfortranarray(ramp(3, 2).numpy()), "i": numpy.arange(4), "big": ramp(3).numpy().astype(">f4"), "z": numpy.array(0.5)},
     "step": 3}, {"w": ramp(2, 3), "f": torch.from_numpy(numpy.asfortranarray(ramp(3, 2).numpy())), "i": torch.arange(4), "big": ramp(3), "z": torch.tensor(0.5, dtype=torch.float64)}, "arrays")
 
 
