@@ -73,7 +73,7 @@ func (s *stream) isPickle(m *machine, sure doubt) bool {
 	case certain:
 		return true
 	case perhaps:
-		return s.effects || s.ended && (s.end == m.p.size || m.proto > 0)
+		return s.effects || s.ended && (s.end == m.p.size || m.proto > 0 || isMagic(s.top))
 	}
 	if s.ended && (s.effects || s.end == m.p.size) {
 		return true
