@@ -89,6 +89,8 @@ func (m *machine) buildObject(to, state *value) {
 	switch {
 	case g == nil || g.level == Danger || g.level == Unknown && g.function:
 		m.find(Danger, KindState, to.describe(), "gives state to an object that something unknown made, and so runs its code")
+	case strings.HasPrefix(g.module, "joblib."):
+		m.fail("joblib writes the bytes of an array into the pickle here, which are not read", false)
 	case g.name == "dtype" && g.module == "numpy":
 		to.known = false // fields can change what it is
 		if state.kind == tuple && len(state.items) >= 5 && state.items[2].kind == atom && state.items[3].kind == atom && state.items[4].kind == atom {

@@ -12,8 +12,9 @@ import (
 // jsonMax is the largest JSON that is read.
 const jsonMax = 256 << 20
 
-// tokens gives every string of a JSON text with the key that it stands under.
-func (w *walk) tokens(p part, visit func(key string, value any)) bool {
+// tokens gives every key of a JSON text with the key that its object stands
+// under and the value nil, and every other value with its key.
+func (w *walk) tokens(p part, visit func(parent, key string, value any)) bool {
 	b, ok := w.all(p, jsonMax)
 	if !ok {
 		return false
@@ -57,17 +58,24 @@ func (w *walk) tokens(p part, visit func(key string, value any)) bool {
 			continue
 		}
 		if len(stack) == 0 {
-			visit("", t)
+			visit("", "", t)
 			continue
+		}
+		parent := ""
+		if len(stack) > 1 {
+			parent = stack[len(stack)-2].name
 		}
 		top := &stack[len(stack)-1]
 		if s, isText := t.(string); top.object && top.key && isText {
 			top.name, top.key = s, false
-			visit(s, nil)
+			visit(parent, s, nil)
 			continue
 		}
 		top.key = true
-		visit(top.name, t)
+		if t == nil {
+			t = json.Number("null")
+		}
+		visit(parent, top.name, t)
 	}
 }
 
@@ -76,8 +84,8 @@ var bareNumbers = regexp.MustCompile(`[:,\[]\s*(-?Infinity|NaN)\s*[,\]}]`)
 // usesPickle reports whether a configuration of weights or constants says that
 // one of them is a pickle.
 func (w *walk) usesPickle(p part) (pickles bool) {
-	ok := w.tokens(p, func(key string, value any) {
-		if strings.EqualFold(key, "use_pickle") && value != nil && value != false {
+	ok := w.tokens(p, func(_, key string, value any) {
+		if strings.EqualFold(key, "use_pickle") && value != nil && value != false && value != json.Number("null") {
 			pickles = true
 		}
 	})
@@ -85,12 +93,15 @@ func (w *walk) usesPickle(p part) (pickles bool) {
 }
 
 // program scans the JSON of an exported program: torch evaluates some of its
-// texts as Python.
+// texts as Python, and imports modules that others name.
 func (w *walk) program(p part) {
 	odd := func(level Level, what, why string) {
 		w.find(Finding{Level: level, Kind: KindCode, What: what, Why: why, Member: p.member})
 	}
-	w.tokens(p, func(key string, value any) {
+	w.tokens(p, func(parent, key string, value any) {
+		if value == nil && parent == "range_constraints" && !isExpression(key) {
+			odd(Danger, key, "is no plain expression of sizes, and torch evaluates it as Python when it loads the program")
+		}
 		s, ok := value.(string)
 		if !ok {
 			return
@@ -105,19 +116,65 @@ func (w *walk) program(p part) {
 				odd(Danger, s, "is no plain condition on the inputs, and torch compiles and runs it as Python")
 			}
 		case "target":
-			if !isTarget(s) {
-				odd(Danger, s, "is no operator of torch: running the program would call it")
+			switch {
+			case isTarget(s):
+			case harm(s) != "" || strings.Contains(s, "__"):
+				odd(Danger, s, "is no operator of torch: the program would call it")
+			default:
+				odd(Unknown, s, "is no operator of torch that is known: the program would call it")
 			}
+		case "in_spec", "out_spec":
+			w.treespec(p, s, 0)
 		}
 		w.base64(p, s)
 	})
+}
+
+// treespec scans the description of a tree of inputs or outputs: JSON in a
+// string, which can name modules that torch imports.
+func (w *walk) treespec(p part, s string, depth int) {
+	if depth > 3 || s == "" || !w.spend(int64(len(s))) {
+		return
+	}
+	inner := part{src: strings.NewReader(s), size: int64(len(s)), member: p.member}
+	factory := ""
+	w.tokens(inner, func(_, key string, value any) {
+		text, ok := value.(string)
+		if !ok {
+			return
+		}
+		switch key {
+		case "default_factory_module":
+			factory = text
+		case "default_factory_name":
+			w.imports(p, factory, text)
+		case "fqn":
+			module, name, _ := strings.Cut(text, ":")
+			w.imports(p, module, name)
+		}
+		if strings.ContainsAny(text, "{[") {
+			w.treespec(p, text, depth+1)
+		}
+	})
+}
+
+// imports judges a name that a loader imports.
+func (w *walk) imports(p part, module, name string) {
+	m := &machine{p: p}
+	g := m.classify(module, name)
+	if g.direct || g.function && g.level < Danger {
+		g = &global{module: module, name: name, level: Unknown, why: "a function that is not known to be harmless, which torch imports when it loads the program"}
+	}
+	if g.level > 0 {
+		w.find(Finding{Level: g.level, Kind: KindGlobal, What: g.String(), Why: g.why, Member: p.member})
+	}
 }
 
 // blobs scans what a JSON text holds in base 64.
 func (w *walk) blobs(p part) {
 	head := w.head(p, 1)
 	if len(head) == 1 && (head[0] == '{' || head[0] == '[' || head[0] == '"') {
-		w.tokens(p, func(_ string, value any) {
+		w.tokens(p, func(_, _ string, value any) {
 			if s, ok := value.(string); ok {
 				w.base64(p, s)
 			}
@@ -145,12 +202,13 @@ func (w *walk) base64(p part, s string) {
 }
 
 var (
-	word       = regexp.MustCompile(`[A-Za-z_][A-Za-z_0-9.]*`)
+	word       = regexp.MustCompile(`[A-Za-z_][A-Za-z_0-9.]*|[0-9][0-9.]*([eE][+-]?[0-9]+)?`)
 	exprChars  = regexp.MustCompile(`^[A-Za-z_0-9 +*/%(),.=<>!&|~^'-]*$`)
+	guardChars = regexp.MustCompile(`^[A-Za-z_0-9 +*/%(),.=<>!&|~^\[\]-]*$`)
 	symbol     = regexp.MustCompile(`^[suzif]\d+$|^u?unbacked|^s\d+_\d+$`)
 	functions  = regexp.MustCompile(`^(Symbol|Integer|Rational|Float|Number|Add|Mul|Pow|Mod|Max|Min|Abs|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not|Piecewise|ExprCondPair|Tuple|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|CeilDiv|LShift|RShift|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|Identity|TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat|BitwiseFn_bitwise_and|BitwiseFn_bitwise_or|OpaqueUnaryFn_\w+|IsNonOverlappingAndDenseIndicator|Equality|Unequality|StrictLessThan|StrictGreaterThan|LessThan|GreaterThan|true|false|True|False|BooleanTrue|BooleanFalse|oo|Infinity|NegativeInfinity|int_oo|IntInfinity|NegativeIntInfinity|NaN|One|Zero|NegativeOne|Half|positive|integer|nonnegative|negative|real|nonzero|zero|finite|evaluate|precision|floor|ceiling|sqrt|log|exp|e)$`)
-	guardWords = regexp.MustCompile(`^(L|s\d+|x|and|or|not|is|in|None|True|False|math\.\w+|torch\.sym_\w+|max|min|abs|args|kwargs|shape|size|self|if|else|len|int|float|bool|str|isinstance)$`)
-	quotedText = regexp.MustCompile(`'[^'\\]*'|"[^"\\]*"`)
+	quotedText = regexp.MustCompile(`'[A-Za-z_0-9.]*'|"[A-Za-z_0-9.]*"`)
+	called     = regexp.MustCompile(`([A-Za-z_0-9.\])]*)\s*\(`)
 )
 
 // isExpression reports whether a text is an expression of symbols and numbers,
@@ -159,14 +217,12 @@ func isExpression(s string) bool {
 	if len(s) > 1<<16 || !exprChars.MatchString(s) || strings.Contains(s, "__") {
 		return false
 	}
-	for _, q := range quotedText.FindAllString(s, -1) {
-		if !regexp.MustCompile(`^['"][A-Za-z_0-9.]+['"]$`).MatchString(q) {
-			return false
-		}
-	}
 	s = quotedText.ReplaceAllString(s, "0")
+	if strings.ContainsAny(s, `'"`) {
+		return false
+	}
 	for _, name := range word.FindAllString(s, -1) {
-		if !symbol.MatchString(name) && !functions.MatchString(name) {
+		if c := name[0]; (c < '0' || c > '9') && !symbol.MatchString(name) && !functions.MatchString(name) {
 			return false
 		}
 	}
@@ -176,11 +232,11 @@ func isExpression(s string) bool {
 // isGuard reports whether a text compares properties of inputs and calls
 // nothing but len, int and the like.
 func isGuard(s string) bool {
-	if len(s) > 1<<16 || strings.Contains(s, "__") || strings.ContainsAny(s, ";\n\\@`{}") || strings.Contains(s, ":=") || strings.Contains(s, "lambda") {
+	bare := quotedText.ReplaceAllString(s, "0")
+	if len(s) > 1<<16 || !guardChars.MatchString(bare) || strings.Contains(s, "__") || strings.Contains(s, "lambda") {
 		return false
 	}
-	bare := quotedText.ReplaceAllString(s, "0")
-	for _, i := range regexp.MustCompile(`([A-Za-z_0-9.\])]*)\s*\(`).FindAllStringSubmatch(bare, -1) {
+	for _, i := range called.FindAllStringSubmatch(bare, -1) {
 		name := i[1]
 		if dot := strings.LastIndexByte(name, '.'); dot >= 0 && !strings.HasPrefix(name, "math.") && !strings.HasPrefix(name, "torch.sym_") {
 			name = name[dot+1:]
@@ -214,7 +270,11 @@ func isTarget(s string) bool {
 	return true
 }
 
-var reader = regexp.MustCompile(`\b(aten|torch|ops\.aten)\s*\.\s*(save|load|from_file)\s*\(`)
+// filing are the operators of TorchScript that read or write files.
+var filing = regexp.MustCompile(`\b(torch|aten|ops\.aten|ops\.image)\.(save|load|from_file|read_file|write_file|encode_jpeg_file)\(`)
+
+// comment is what TorchScript takes for one, unless it is in a string.
+var comment = regexp.MustCompile(`#[^\n]*`)
 
 // source looks at the source of a TorchScript program, which TorchScript runs
 // and Python does not.
@@ -223,8 +283,11 @@ func (w *walk) source(p part) {
 	if !ok {
 		return
 	}
-	if m := reader.Find(b); m != nil {
-		w.find(Finding{Level: Danger, Kind: KindCode, What: string(m), Why: "reads or writes a file when the program runs", Member: p.member})
+	joined := strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "", "\f", "", "\\", "")
+	for _, text := range []string{joined.Replace(string(b)), joined.Replace(comment.ReplaceAllString(string(b), ""))} {
+		if m := filing.FindString(text); m != "" {
+			w.find(Finding{Level: Danger, Kind: KindCode, What: m, Why: "reads or writes a file when the program is loaded or runs", Member: p.member})
+		}
 	}
 	w.find(Finding{Level: Notice, Kind: KindCode, What: "TorchScript", Why: "source that the interpreter of TorchScript runs, not Python"})
 }

@@ -9,7 +9,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -31,15 +34,18 @@ func (w *walk) file(p part) string {
 	kind := ""
 	starts := func(s string) bool { return bytes.HasPrefix(head, []byte(s)) }
 	end := w.zipEnd(p)
-	if end != nil || starts("PK\x03\x04") {
-		if kind = w.zip(p, end); !starts("PK\x03\x04") && !starts("PK\x05\x06") {
-			w.find(Finding{Level: Danger, Kind: KindReadings, What: "zip archive", Member: p.member, Offset: p.size,
-				Why: "the file ends as a zip archive and does not start as one: some loaders read the archive, others what stands before it"})
+	if isTar(head) {
+		var whole bool
+		if kind, whole = w.tar(p, end); whole {
+			end = nil
 		}
 	}
-	if isTar(head) {
-		w.second(p, kind, "a tar archive")
-		kind = w.tar(p)
+	if end != nil || starts("PK\x03\x04") {
+		if !starts("PK") {
+			w.find(Finding{Level: Danger, Kind: KindReadings, What: "zip archive", Member: p.member, Offset: end.at,
+				Why: "the file ends as a zip archive and does not start as one: some loaders read the archive, others what stands before it"})
+		}
+		kind = w.zip(p, end)
 	}
 	if starts("PK") && kind != "" {
 		return kind // no unpickler gets past the first byte
@@ -143,6 +149,9 @@ func (w *walk) known(p part, head []byte) string {
 	case starts("\x89HDF\r\n\x1a\n"):
 		return w.hdf(p)
 	}
+	if w.isText(p) {
+		return "text"
+	}
 	for _, f := range magics {
 		if starts(f.start) {
 			if f.note != "" {
@@ -163,9 +172,6 @@ func (w *walk) known(p part, head []byte) string {
 	if len(head) > 8 && string(head[4:8]) == "TFL3" {
 		w.find(Finding{Level: Notice, Kind: KindFormat, What: "TensorFlow Lite model", Why: "its operators are run by TensorFlow Lite", Member: p.member})
 		return "TensorFlow Lite model"
-	}
-	if w.isText(p) {
-		return "text"
 	}
 	if w.protobuf(p) {
 		return "protocol buffer, such as an ONNX model"
@@ -312,16 +318,54 @@ func (w *walk) npy(p part, head []byte) string {
 	}
 	data := p.section(from+n, p.size-from-n)
 	data.member = p.inside("data")
-	if bytes.ContainsAny(header, "O") || bytes.Contains(header, []byte("object")) || bytes.Contains(header, []byte("\\")) {
+	if bytes.ContainsAny(header, "O\\") || bytes.Contains(header, []byte("object")) {
 		if k, ok := w.streams(data, certain); !ok || k == "" {
 			w.gap(data, 0, "the array of objects holds no pickle")
 		}
-	} else if data.size > 0 {
-		if s, m := w.pickle(data, 0, true); s.effects && s.ended {
-			m.release()
-		}
+		return kind
+	}
+	size, ok := arraySize(header)
+	switch {
+	case !ok:
+		w.find(Finding{Level: Notice, Kind: KindFormat, What: "numpy array", Why: "its element type has fields, whose bytes are not counted", Member: p.member})
+	case size > data.size:
+		w.gap(data, data.size, "the array is cut short: it has %d bytes and needs %d", data.size, size)
+	case size < data.size && p.depth <= depthMax: // numpy reads the next one if it is asked again
+		next := p.section(from+n+size, data.size-size)
+		next.member, next.depth = p.inside(fmt.Sprintf("behind %d", from+n+size)), p.depth+1
+		w.file(next)
+	case size < data.size:
+		w.trailing(p, from+n+size)
 	}
 	return kind
+}
+
+var (
+	arrayType  = regexp.MustCompile(`'descr': *'[<>|=]?([?biufcSUmMV])([0-9]+)(\[[0-9a-zA-Z]+\])?'`)
+	arrayShape = regexp.MustCompile(`'shape': *\(([0-9, L]*)\)`)
+)
+
+// arraySize returns the bytes of the elements of a numpy array.
+func arraySize(header []byte) (int64, bool) {
+	t, shape := arrayType.FindSubmatch(header), arrayShape.FindSubmatch(header)
+	if t == nil || shape == nil {
+		return 0, false
+	}
+	size, err := strconv.ParseInt(string(t[2]), 10, 32)
+	if err != nil {
+		return 0, false
+	}
+	if t[1][0] == 'U' {
+		size *= 4
+	}
+	for _, n := range strings.FieldsFunc(string(shape[1]), func(r rune) bool { return r < '0' || r > '9' }) {
+		v, err := strconv.ParseInt(n, 10, 62)
+		if err != nil || v > 0 && size > math.MaxInt64/v {
+			return math.MaxInt64, true
+		}
+		size *= v
+	}
+	return size, true
 }
 
 // safetensorsHead reports whether a file starts with the length of a JSON

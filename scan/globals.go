@@ -121,6 +121,11 @@ func things(add adder, holds holder, calls, only caller) {
 	for _, name := range strings.Fields("Bool Int8 Int16 Int32 Int64 UInt8 UInt16 UInt32 UInt64 Float16 Float32 Float64 Complex64 Complex128 Str Bytes") {
 		add(Notice, "an element type of numpy", "numpy.dtypes", name+"DType", nil)
 	}
+	add(Notice, "an array of numpy with a mask", "numpy.ma.core", "_mareconstruct", calls(nil))
+	add(Notice, "an array of numpy with a mask", "numpy.ma.core", "MaskedArray", nil)
+	add(Notice, "an array of numpy with a mask", "numpy.ma", "MaskedArray", nil)
+	add(Notice, "the seed of a random generator of numpy", "numpy.random.bit_generator", "__pyx_unpickle_SeedSequence", calls(nil))
+	add(Notice, "the seed of a random generator of numpy", "numpy.random.bit_generator", "SeedSequence", nil)
 	add(Notice, "a random generator of numpy", "numpy.random._pickle", "__bit_generator_ctor", calls(nil))
 	add(Notice, "a random generator of numpy", "numpy.random._pickle", "__randomstate_ctor __generator_ctor", only(callGenerator))
 	for _, module := range []string{"numpy.random._mt19937.MT19937", "numpy.random._pcg64.PCG64", "numpy.random._philox.Philox", "numpy.random._sfc64.SFC64"} {
@@ -211,6 +216,9 @@ func (m *machine) classify(module, name string) *global {
 	}
 	if g := known[full]; g != nil && g.module == module3 && g.name == name3 {
 		return g
+	}
+	if rest, ok := strings.CutPrefix(name3, "torch."); ok && strings.HasPrefix(module3, "torch.") && known["torch."+rest] != nil {
+		return known["torch."+rest] // a memory format, under the module that pickle found it in
 	}
 	if m.p.script && (module == "__torch__" || strings.HasPrefix(module, "__torch__.")) {
 		return &global{module: module, name: name, level: Notice, why: "a class of the TorchScript program in the archive, which TorchScript runs and Python does not"}

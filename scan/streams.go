@@ -73,7 +73,17 @@ func (s *stream) isPickle(m *machine, sure doubt) bool {
 	case certain:
 		return true
 	case perhaps:
-		return s.effects || s.ended && (s.end == m.p.size || m.proto > 0 || isMagic(s.top))
+		if s.effects || s.ended && (s.end == m.p.size || m.proto > 0 || isMagic(s.top)) {
+			return true
+		}
+		if s.ended { // a number, and another one?
+			next, _ := m.w.pickle(m.p, s.end, true)
+			return next.ended || next.effects
+		}
+		return false
+	}
+	if s.ended && isMagic(s.top) {
+		return true
 	}
 	if s.ended && (s.effects || s.end == m.p.size) {
 		return true

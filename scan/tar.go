@@ -54,15 +54,17 @@ func zeroTerminated(b []byte) string {
 	return s
 }
 
-// tar scans a file as a tar archive, as tarfile reads it.
-func (w *walk) tar(p part) string {
+// tar scans a file as a tar archive, as tarfile reads it. If the end record of
+// a zip archive that was found in the file is that of a member, whole is true:
+// it was scanned as such.
+func (w *walk) tar(p part, e *ending) (kind string, whole bool) {
 	odd := func(level Level, k Kind, at int64, what, why string) {
 		w.find(Finding{Level: level, Kind: k, What: what, Why: why, Member: p.member, Offset: at})
 	}
 	names := map[string]bool{}
 	var longName string
 	var longSize int64 = -1
-	kind := "tar archive"
+	kind = "tar archive"
 	at := int64(0)
 	for count := 0; ; count++ {
 		h := make([]byte, block)
@@ -70,14 +72,14 @@ func (w *walk) tar(p part) string {
 			if at < p.size {
 				w.gap(p, at, "the tar archive ends within a header")
 			}
-			return kind // some writers leave the zero blocks away
+			return kind, whole // some writers leave the zero blocks away
 		}
 		if bytes.Count(h, []byte{0}) == block {
 			break
 		}
 		if !isTar(h) {
 			odd(Unknown, KindBytes, at, fmt.Sprintf("%d bytes", p.size-at), "follow the last member of the tar archive and belong to none")
-			return kind
+			return kind, whole
 		}
 		size, ok := tarNumber(h[124:136])
 		if longSize >= 0 {
@@ -85,7 +87,7 @@ func (w *walk) tar(p part) string {
 		}
 		if !ok || size < 0 || size > p.size-at-block {
 			w.gap(p, at, "a member of the tar archive is longer than the file")
-			return kind
+			return kind, whole
 		}
 		name := zeroTerminated(h[:100])
 		if string(h[257:262]) == "ustar" {
@@ -100,11 +102,12 @@ func (w *walk) tar(p part) string {
 		inner := p.section(data, size)
 		inner.member, inner.depth = p.inside(name), p.depth+1
 		w.zeros(p, data+size, min(next, p.size))
+		whole = whole || e != nil && e.first-e.dirSize-e.dir == data && e.at+22+e.comment == data+size && !w.central(p, e.dir)
 		switch typ := h[156]; typ {
 		case 'L', 'K', 'x', 'g', 'X':
 			b, ok := w.all(inner, 1<<20)
 			if !ok {
-				return kind
+				return kind, whole
 			}
 			switch typ {
 			case 'L':
@@ -149,7 +152,7 @@ func (w *walk) tar(p part) string {
 	if !w.zeros(p, at, p.size) {
 		odd(Unknown, KindBytes, at, fmt.Sprintf("%d bytes", p.size-at), "follow the end of the tar archive")
 	}
-	return kind
+	return kind, whole
 }
 
 // zeros reports whether a range holds nothing but zeros.

@@ -35,6 +35,8 @@ type ending struct {
 	dirSize int64
 	dir     int64 // as the record says, from the start of the file
 	comment int64
+	short   [3]uint32 // the numbers of the end record itself
+	say     func()    // reports what is odd about the end records
 }
 
 // tailMax is how far from its end zip readers look for the end record of a
@@ -46,9 +48,15 @@ func (w *walk) zipEnd(p part) *ending {
 	if p.size < 22 {
 		return nil
 	}
-	tail := make([]byte, min(p.size, tailMax))
-	if !w.read(p, tail, p.size-int64(len(tail))) {
+	tail := make([]byte, 22)
+	if !w.read(p, tail, p.size-22) {
 		return nil
+	}
+	if le.Uint32(tail) != 0x06054b50 || le.Uint16(tail[20:]) != 0 {
+		tail = make([]byte, min(p.size, tailMax))
+		if !w.read(p, tail, p.size-int64(len(tail))) {
+			return nil
+		}
 	}
 	i := bytes.LastIndex(tail[:len(tail)-18], []byte("PK\x05\x06"))
 	if i < 0 {
@@ -58,25 +66,32 @@ func (w *walk) zipEnd(p part) *ending {
 	at := p.size - int64(len(rec))
 	e := &ending{at: at, first: at, entries: uint64(le.Uint16(rec[10:])), dirSize: int64(le.Uint32(rec[12:])), dir: int64(le.Uint32(rec[16:])),
 		comment: int64(le.Uint16(rec[20:]))}
-	if le.Uint32(rec[4:]) != 0 && le.Uint32(rec[4:]) != math.MaxUint32 || le.Uint16(rec[8:]) != le.Uint16(rec[10:]) {
-		w.find(Finding{Level: Danger, Kind: KindReadings, What: "end record", Why: "the archive claims to be one of several volumes: zip readers see different members", Member: p.member, Offset: at})
+	e.short = [3]uint32{uint32(e.entries), uint32(e.dirSize), uint32(e.dir)}
+	e.say = func() {
+		if le.Uint32(rec[4:]) != 0 && le.Uint32(rec[4:]) != math.MaxUint32 || le.Uint16(rec[8:]) != le.Uint16(rec[10:]) {
+			w.find(Finding{Level: Danger, Kind: KindReadings, What: "end record", Why: "the archive claims to be one of several volumes: zip readers see different members", Member: p.member, Offset: at})
+		}
+		if after := int64(len(rec)) - 22; after != e.comment {
+			w.find(Finding{Level: Danger, Kind: KindBytes, What: fmt.Sprintf("%d bytes", after), Why: "follow the end of the zip archive, whose comment has another length", Member: p.member, Offset: at + 22})
+		} else if after > 0 {
+			w.find(Finding{Level: Notice, Kind: KindBytes, What: fmt.Sprintf("%d bytes", after), Why: "the comment of the zip archive", Member: p.member, Offset: at + 22})
+		}
+		w.zip64(p, e, true)
 	}
-	if after := int64(len(rec)) - 22; after != e.comment {
-		w.find(Finding{Level: Danger, Kind: KindBytes, What: fmt.Sprintf("%d bytes", after), Why: "follow the end of the zip archive, whose comment has another length", Member: p.member, Offset: at + 22})
-	} else if after > 0 {
-		w.find(Finding{Level: Notice, Kind: KindBytes, What: fmt.Sprintf("%d bytes", after), Why: "the comment of the zip archive", Member: p.member, Offset: at + 22})
-	}
-	w.zip64(p, e, rec)
+	w.zip64(p, e, false)
 	return e
 }
 
 // zip64 reads the end record of large archives, which stands before the other.
-func (w *walk) zip64(p part, e *ending, rec []byte) {
+func (w *walk) zip64(p part, e *ending, say bool) {
 	var locator [20]byte
 	if e.at < 20 || !w.read(p, locator[:], e.at-20) || le.Uint32(locator[:]) != 0x07064b50 {
 		return
 	}
 	odd := func(why string) {
+		if !say {
+			return
+		}
 		w.find(Finding{Level: Danger, Kind: KindReadings, What: "zip64 end record", Why: why + ": zip readers see different members", Member: p.member, Offset: e.at - 20})
 	}
 	var big [56]byte
@@ -89,7 +104,7 @@ func (w *walk) zip64(p part, e *ending, rec []byte) {
 		odd("its locator points to another place")
 	}
 	n, size, dir := le.Uint64(big[32:]), le.Uint64(big[40:]), le.Uint64(big[48:])
-	if min(n, math.MaxUint16) != e.entries || min(size, math.MaxUint32) != uint64(e.dirSize) || min(dir, math.MaxUint32) != uint64(e.dir) {
+	if min(n, math.MaxUint16) != uint64(e.short[0]) || min(size, math.MaxUint32) != uint64(e.short[1]) || min(dir, math.MaxUint32) != uint64(e.short[2]) {
 		odd("it says other numbers than the end record")
 	}
 	if le.Uint64(big[16:]) != 0 || le.Uint64(big[24:]) != n || le.Uint32(locator[4:]) != 0 || le.Uint32(locator[16:]) != 1 {
@@ -108,7 +123,11 @@ func (w *walk) zip(p part, e *ending) string {
 		w.gap(p, p.size, "the zip archive has no end record: the file is cut short")
 		return "zip archive"
 	}
+	e.say()
 	dirs := []int64{e.first - e.dirSize} // where Python looks
+	if starts := w.chain(p, e); starts != nil {
+		return w.chained(p, starts)
+	}
 	if e.dir != dirs[0] {
 		w.find(Finding{Level: Danger, Kind: KindReadings, What: "directory", Member: p.member, Offset: e.at,
 			Why: "the directory of the zip archive is not where the end record says, as if something stood before it: zip readers see different members"})
@@ -128,6 +147,62 @@ func (w *walk) zip(p part, e *ending) string {
 		kind = w.archive(p, members)
 	}
 	return kind
+}
+
+// chain returns where archives start that follow each other without gap, as
+// torch.distributed.checkpoint writes them; nil if there is only one, or if a
+// loader could find a directory elsewhere.
+func (w *walk) chain(p part, e *ending) []int64 {
+	var starts []int64
+	for end := p.size; end > 0; {
+		base := e.first - e.dirSize - e.dir
+		var sig [4]byte
+		if base < 0 || e.comment != 0 || !w.read(p, sig[:], base) || le.Uint32(sig[:]) != 0x04034b50 {
+			return nil
+		}
+		if base > 0 && w.central(p, e.dir) {
+			return nil
+		}
+		starts = append(starts, base)
+		if end = base; end == 0 {
+			break
+		}
+		before := p.section(0, end)
+		var last [4]byte
+		if end < 22 || !w.read(before, last[:], end-22) || le.Uint32(last[:]) != 0x06054b50 {
+			return nil
+		}
+		if e = w.zipEnd(before); e == nil {
+			return nil
+		}
+	}
+	if len(starts) < 2 {
+		return nil
+	}
+	slices.Reverse(starts)
+	return starts
+}
+
+// central reports whether an entry of a directory is at an offset.
+func (w *walk) central(p part, at int64) bool {
+	var sig [4]byte
+	return w.read(p, sig[:], at) && le.Uint32(sig[:]) == 0x02014b50
+}
+
+// chained scans archives that follow each other.
+func (w *walk) chained(p part, starts []int64) string {
+	w.find(Finding{Level: Notice, Kind: KindFormat, What: fmt.Sprintf("%d zip archives", len(starts)), Member: p.member,
+		Why: "follow each other, as torch.distributed.checkpoint writes them: a loader reads the one that it is told of"})
+	for i, at := range starts {
+		end := p.size
+		if i+1 < len(starts) {
+			end = starts[i+1]
+		}
+		one := p.section(at, end-at)
+		one.member = p.inside(fmt.Sprintf("archive at %d", at))
+		w.zip(one, w.zipEnd(one))
+	}
+	return "zip archives, one after the other"
 }
 
 // directory reads the central directory that starts at dir.
