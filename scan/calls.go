@@ -189,7 +189,7 @@ func callReconstructor(m *machine, g *global, arg *value) *value {
 		m.find(Danger, KindCall, g.String(), "makes an object of something that is no class by name, or on a class that is not plain")
 		return &value{kind: object, made: g}
 	}
-	return m.create(arg.items[0], args(arg.items[2:]))
+	return m.create(arg.items[0], m.args(arg.items[2:]))
 }
 
 // callNewobj: (class, arguments...).
@@ -197,7 +197,7 @@ func callNewobj(m *machine, g *global, arg *value) *value {
 	if len(arg.items) == 0 {
 		return &value{kind: object, made: g}
 	}
-	return m.create(arg.items[0], args(arg.items[1:]))
+	return m.create(arg.items[0], m.args(arg.items[1:]))
 }
 
 // noneType is the class of None.

@@ -128,7 +128,7 @@ func TestContainers(t *testing.T) {
 		"TorchScript, debug":            script("m/code/__torch__.py.debug_pkl", evil),
 		"TorchScript, an extra file":    script("m/extra/x", evil),
 		"TorchScript, another member":   script("m/x.pkl", evil),
-		"TorchScript, a file is saved":  zipOf(t, entry{"m/data.pkl", harmless}, entry{"m/constants.pkl", "\x80\x02)."}, entry{"m/code/a.py", "torch.save(x, \"/tmp/x\")"}),
+		"TorchScript, a file is saved":  zipOf(t, entry{"m/data.pkl", harmless}, entry{"m/constants.pkl", "\x80\x02)."}, entry{"m/code/a.py", "def f(x):\n  y = 1\n  torch . save(x, \"/tmp/x\")\n"}),
 		"torch.package":                 zipOf(t, entry{"m/.data/extern_modules", "torch\n"}, entry{"m/.data/version", "6"}, entry{"m/x.py", "print(1)"}),
 		"safetensors and a pickle":      []byte(polyglot()),
 		"safetensors, a pickle behind":  []byte(safetensorsOf(plainTensor, "abcd"+evil)),

@@ -118,7 +118,7 @@ func (w *walk) program(p part) {
 		case "target":
 			switch {
 			case isTarget(s):
-			case harm(s) != "" || strings.Contains(s, "__"):
+			case harm(s) != "" || filingTarget.MatchString(s) || strings.Contains(s, "__"):
 				odd(Danger, s, "is no operator of torch: the program would call it")
 			default:
 				odd(Unknown, s, "is no operator of torch that is known: the program would call it")
@@ -260,7 +260,7 @@ var target = regexp.MustCompile(`^torch\.ops\.[A-Za-z_0-9]+\.[A-Za-z_0-9]+(\.[A-
 
 // isTarget reports whether the target of a node is an operator of torch.
 func isTarget(s string) bool {
-	if !target.MatchString(s) || strings.Contains(s, "__") && !strings.HasPrefix(s, "torch.ops.aten.__") {
+	if filingTarget.MatchString(s) || !target.MatchString(s) || strings.Contains(s, "__") && !strings.HasPrefix(s, "torch.ops.aten.__") {
 		return false
 	}
 	switch s {
@@ -271,7 +271,10 @@ func isTarget(s string) bool {
 }
 
 // filing are the operators of TorchScript that read or write files.
-var filing = regexp.MustCompile(`\b(torch|aten|ops\.aten|ops\.image)\.(save|load|from_file|read_file|write_file|encode_jpeg_file)\(`)
+var filing = regexp.MustCompile(`\b(torch|aten|image|debugprims)[\s\\]*\.[\s\\]*(save|load|from_file|read_file|write_file|load_tensor)[\s\\]*\(`)
+
+// filingTarget are the same as targets of an exported program.
+var filingTarget = regexp.MustCompile(`^torch\.ops\.(aten|image|debugprims)\.(save|from_file|load_tensor|read_file|write_file)(\.|$)`)
 
 // comment is what TorchScript takes for one, unless it is in a string.
 var comment = regexp.MustCompile(`#[^\n]*`)
@@ -283,10 +286,9 @@ func (w *walk) source(p part) {
 	if !ok {
 		return
 	}
-	joined := strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "", "\f", "", "\\", "")
-	for _, text := range []string{joined.Replace(string(b)), joined.Replace(comment.ReplaceAllString(string(b), ""))} {
-		if m := filing.FindString(text); m != "" {
-			w.find(Finding{Level: Danger, Kind: KindCode, What: m, Why: "reads or writes a file when the program is loaded or runs", Member: p.member})
+	for _, text := range [][]byte{b, comment.ReplaceAll(b, nil)} {
+		if m := filing.Find(text); m != nil {
+			w.find(Finding{Level: Danger, Kind: KindCode, What: string(m), Why: "reads or writes a file when the program is loaded or runs", Member: p.member})
 		}
 	}
 	w.find(Finding{Level: Notice, Kind: KindCode, What: "TorchScript", Why: "source that the interpreter of TorchScript runs, not Python"})

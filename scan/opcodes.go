@@ -38,14 +38,14 @@ func (m *machine) step(code byte) {
 	case 'i': // INST
 		module, _ := m.line()
 		name, _ := m.line()
-		items := args(m.popMark())
+		items := m.args(m.popMark())
 		m.push(m.call(m.global(module, name), items))
 	case 'o': // OBJ
 		items := m.popMark()
 		if len(items) == 0 {
 			m.fail("OBJ without a class", false)
 		}
-		m.push(m.call(items[0], args(items[1:])))
+		m.push(m.call(items[0], m.args(items[1:])))
 	case 'R': // REDUCE
 		arg := m.pop()
 		f := m.pop()
@@ -169,32 +169,32 @@ func long(b []byte, n uint64) *value {
 func (m *machine) container(code byte) bool {
 	switch code {
 	case ')': // EMPTY_TUPLE
-		m.push(&value{kind: tuple})
+		m.push(m.empty(tuple))
 	case ']': // EMPTY_LIST
-		m.push(&value{kind: list})
+		m.push(m.empty(list))
 	case '}': // EMPTY_DICT
-		m.push(&value{kind: dict})
+		m.push(m.empty(dict))
 	case 0x8f: // EMPTY_SET
-		m.push(&value{kind: set})
+		m.push(m.empty(set))
 	case 't': // TUPLE
-		items := args(m.popMark())
+		items := m.args(m.popMark())
 		m.push(items)
 	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
 		n := int(code - 0x84)
 		if len(m.stack)-n < m.floor() {
 			m.fail("an instruction needs a value, the stack has none", false)
 		}
-		v := args(m.stack[len(m.stack)-n:])
+		v := m.args(m.stack[len(m.stack)-n:])
 		m.stack = append(m.stack[:len(m.stack)-n], v)
 	case 'l': // LIST
 		items := m.popMark()
 		m.hold(items...)
 		v := &value{kind: list}
-		keep(v, items)
+		m.keep(v, items)
 		m.push(v)
 	case 'd': // DICT
 		m.hold(m.popMark()...)
-		m.push(&value{kind: dict})
+		m.push(m.empty(dict))
 	case 0x91: // FROZENSET
 		m.hold(m.popMark()...)
 		m.push(&value{kind: frozen})
@@ -212,6 +212,12 @@ func (m *machine) container(code byte) bool {
 		return false
 	}
 	return true
+}
+
+// empty makes a container.
+func (m *machine) empty(k kind) *value {
+	m.pay(valueSize)
+	return &value{kind: k}
 }
 
 // memory carries out the instructions of the stack and of the memo.

@@ -37,6 +37,8 @@ type machine struct {
 	proto   byte
 	stack   []*value
 	marks   []int
+	high    int // most values that were on the stack
+	cost    int // bytes of memory
 	memo    map[uint64]*value
 	puts    uint64 // MEMOIZE instructions take the size of the memo
 	frame   int64  // end of the frame
@@ -56,7 +58,12 @@ type failed struct {
 
 // pickle interprets one pickle that starts at offset at.
 func (w *walk) pickle(p part, at int64, quiet bool) (*stream, *machine) {
-	m := &machine{w: w, p: p, in: &input{w: w, p: p, pos: at}, memo: map[uint64]*value{}, out: &stream{}, quiet: quiet,
+	if w.last == nil || w.last.p.src != p.src {
+		w.last = &input{w: w, p: p}
+	}
+	in := w.last
+	in.p, in.pos = p, at
+	m := &machine{w: w, p: p, in: in, memo: map[uint64]*value{}, out: &stream{}, quiet: quiet,
 		globals: map[[2]string]*global{}, ids: map[string]bool{}}
 	m.run()
 	m.out.end = m.in.pos
@@ -115,7 +122,23 @@ func (m *machine) find(level Level, k Kind, what, why string) {
 	}
 }
 
-func (m *machine) push(v *value) { m.stack = append(m.stack, v) }
+func (m *machine) push(v *value) {
+	if m.stack = append(m.stack, v); len(m.stack) > m.high {
+		m.high = len(m.stack)
+		m.pay(8)
+	}
+}
+
+// memoryMax bounds the memory of a machine, in bytes: some ten million
+// containers at a time.
+const memoryMax = 1 << 30
+
+// pay adds to the memory that the machine takes.
+func (m *machine) pay(bytes int) {
+	if m.cost += bytes; m.cost > memoryMax {
+		m.fail(fmt.Sprintf("reading the pickle takes more than the %d MiB that one may take", memoryMax>>20), false)
+	}
+}
 
 func (m *machine) floor() int {
 	if len(m.marks) == 0 {
@@ -184,7 +207,11 @@ func (m *machine) data(k kind, n uint64) {
 }
 
 // memoize stores the value on top.
-func (m *machine) memoize(i uint64) { m.memo[i] = m.top() }
+func (m *machine) memoize(i uint64) {
+	v := m.top()
+	m.memo[i] = v
+	m.pay(128 + len(v.s))
+}
 
 func (m *machine) recall(i uint64) {
 	v := m.memo[i]
@@ -218,9 +245,13 @@ func (m *machine) misspelled(s string, plain bool) {
 	}
 }
 
+// valueSize is the memory of a value, in bytes.
+const valueSize = 80
+
 // args makes the tuple of what a call is given. If a function that is harmless
 // only in a direct call is in it, made is that function.
-func args(items []*value) *value {
+func (m *machine) args(items []*value) *value {
+	m.pay(valueSize + 8*len(items))
 	v := &value{kind: tuple, items: append([]*value(nil), items...)}
 	for _, x := range items {
 		if g := x.direct(); g != nil {
@@ -251,9 +282,10 @@ func (m *machine) hold(vs ...*value) {
 
 // keep is what a list has to remember: names of storages are strings, and all
 // else that can be called or loaded is more than an atom.
-func keep(v *value, vs []*value) {
+func (m *machine) keep(v *value, vs []*value) {
 	for _, x := range vs {
 		if x.kind != atom {
+			m.pay(16)
 			v.items = append(v.items, x)
 		}
 	}
@@ -269,7 +301,7 @@ func (m *machine) extend(vs []*value) {
 	}
 	switch {
 	case kept == list && m.opcode != "ADDITEMS":
-		keep(to, vs)
+		m.keep(to, vs)
 	case kept == set && m.opcode == "ADDITEMS":
 	case kept == array && m.opcode != "ADDITEMS":
 	case len(vs) == 0 && m.opcode != "APPEND":

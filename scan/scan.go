@@ -148,6 +148,7 @@ type walk struct {
 	budget int64           // bytes that may still be read or inflated
 	spent  bool            // the budget was exceeded, and that was said
 	err    error           // of reading the file
+	last   *input          // of the last pickle: the next one often starts in its buffer
 }
 
 // part is a file, or a member of one.
