@@ -47,6 +47,8 @@ var rooms = map[string][]string{
 	"onnxio":             {"ops", "graph", "model", "onnxio/internal/pb", protobuf},
 	"onnxio/internal/pb": {protobuf},
 	"convert":            {"ops", "graph", "model"},
+	"convert/aten":       {"graph", "model"},
+	"convert/exported":   {"convert/aten", "graph", "model"},
 
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},

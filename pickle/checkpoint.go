@@ -100,10 +100,8 @@ func openArchive(a *archive, opts Options) (*Checkpoint, error) {
 	switch a.kind {
 	case scriptArchive:
 		return openScript(a, opts)
-	case exportArchive:
+	case exportArchive, oldExport:
 		return openExport(a, opts)
-	case oldExport:
-		return openOldExport(a, opts)
 	}
 	c := &Checkpoint{container: zipContainer, a: a, folder: a.root, noCRC: a.noCRC}
 	big, err := c.readSettings()

@@ -5,45 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"path"
 
 	"lethe/model"
 )
 
 // oldProgram is the record by which a .pt2 of torch up to 2.7 is known.
 const oldProgram = "serialized_exported_program.json"
-
-// openOldExport reads the state dict of a .pt2 of torch up to 2.7: a record
-// that torch.save wrote.
-func openOldExport(a *archive, opts Options) (*Checkpoint, error) {
-	m := a.find("serialized_state_dict.pt")
-	if m == nil {
-		return nil, broken("", -1, "the program of torch.export has no record serialized_state_dict.pt")
-	}
-	if err := a.verify(m); err != nil {
-		return nil, err
-	}
-	head := make([]byte, 4)
-	if _, err := a.open(m).ReadAt(head, 0); err != nil && err != io.EOF {
-		return nil, err
-	}
-	if le.Uint32(head) != localSig {
-		return nil, broken(m.name, 0, "it is no zip archive")
-	}
-	inner, err := readArchive(a.open(m), m.size, opts.Limits)
-	if err != nil {
-		return nil, err
-	}
-	if inner.kind != checkpointArchive {
-		return nil, broken(m.name, -1, "it is no checkpoint")
-	}
-	c, err := openArchive(inner, opts)
-	if err == nil {
-		c.container, c.left = exportContainer, []Left{{Name: "code"}}
-	}
-	return c, err
-}
 
 // exportTypes are the element types of torch.export's schema (ScalarType).
 var exportTypes = map[int]model.DType{
@@ -94,42 +61,15 @@ func keys(b []byte) (names []string, err error) {
 	return names, nil
 }
 
-// openExport reads the weights of a .pt2 of torch 2.8 and later: records of raw
-// elements and a record that says how they are views.
+// openExport reads the state dict of a .pt2.
 func openExport(a *archive, opts Options) (*Checkpoint, error) {
-	settings := Checkpoint{a: a}
-	big, err := settings.readSettings()
-	if err != nil {
+	p := &Program{opts: opts}
+	if err := p.state(a); err != nil {
 		return nil, err
 	}
-	var config *member
-	for _, m := range a.members {
-		if ok, _ := path.Match(a.root+"/data/weights/*_weights_config.json", m.name); ok {
-			if config != nil {
-				return nil, &model.UnsupportedError{What: "the .pt2 archive holds several programs", Advice: "export them one by one"}
-			}
-			config = m
-		}
-	}
-	if config == nil || big {
-		return nil, &model.UnsupportedError{What: "the .pt2 archive has no weights, or big-endian ones", Advice: resave}
-	}
-	listed, err := readWeights(a, config, opts.Limits)
-	if err != nil {
-		return nil, err
-	}
-	stored := map[string]*model.Storage{}
-	bound := builder{lim: opts.Limits}
 	var entries []model.Entry
-	for _, w := range listed {
-		t, err := w.tensor(a, stored)
-		if err == nil {
-			err = bound.expand(t)
-		}
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, model.Entry{Name: w.name, Tensor: t})
+	for name, t := range p.State.All() {
+		entries = append(entries, model.Entry{Name: name, Tensor: t})
 	}
 	return weights(a, exportContainer, entries)
 }
@@ -174,15 +114,15 @@ func readWeights(a *archive, config *member, lim Limits) ([]exportWeight, error)
 	return listed, nil
 }
 
-// tensor returns the view of a record that w describes.
-func (w *exportWeight) tensor(a *archive, stored map[string]*model.Storage) (*model.Tensor, error) {
-	m := a.find("data/weights/" + w.Path)
+// tensor returns the view of a record of data/KIND that w describes.
+func (w *exportWeight) tensor(a *archive, kind string, stored map[string]*model.Storage) (*model.Tensor, error) {
+	m := a.find("data/" + kind + "/" + w.Path)
 	d := exportTypes[w.Meta.DType]
 	switch {
 	case w.Pickle || d == model.Invalid || w.Meta.Layout != stridedLayout:
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("%q is of type %d and layout %d of torch.export, or pickled", w.name, w.Meta.DType, w.Meta.Layout), Advice: resave}
 	case m == nil:
-		return nil, broken("", -1, fmt.Sprintf("the archive has no record data/weights/%s for %q", w.Path, w.name))
+		return nil, broken("", -1, fmt.Sprintf("the archive has no record data/%s/%s for %q", kind, w.Path, w.name))
 	}
 	bad := func(reason string) error { return broken(m.name, -1, fmt.Sprintf("%q over it: %s", w.name, reason)) }
 	known := func(list []exportInt) (numbers []int, ok bool) {

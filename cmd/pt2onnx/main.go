@@ -16,6 +16,7 @@ import (
 	"lethe/internal/classifier"
 	"lethe/internal/cli"
 	"lethe/onnxio"
+	"lethe/pickle"
 )
 
 func main() { os.Exit(cli.Main(run)) }
@@ -23,15 +24,21 @@ func main() { os.Exit(cli.Main(run)) }
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := &urfave.App{
 		Name:      "pt2onnx",
-		Usage:     "convert a state dict (.pt, .safetensors) to ONNX",
+		Usage:     "convert an exported program (.pt2) or a state dict (.pt, .safetensors) to ONNX",
 		ArgsUsage: "in.pt out.onnx",
-		Description: "Recognises the architecture, writes the model, reads it back and compares\n" +
-			"its logits with those of the checkpoint before the file appears.",
+		Description: "Converts the operators of an exported program, or recognises the architecture\n" +
+			"of a state dict; writes the model, reads it back and compares what it\n" +
+			"computes before the file appears.",
 		UsageText: "pt2onnx in.pt out.onnx\n" +
+			"pt2onnx in.pt2 out.onnx\n" +
 			"pt2onnx --opset 21 --fold-batchnorm in.safetensors out.onnx",
 		Flags: append([]urfave.Flag{
-			&urfave.IntFlag{Name: "opset", Value: graph.DefaultOpset, Usage: "version of ONNX's operator set, 13 to 21"},
+			&urfave.IntFlag{Name: "opset", Value: graph.DefaultOpset, Usage: "version of ONNX's operator set, 13 to 21; up to 28 for exported programs"},
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
+			&urfave.StringFlag{Name: "input-names", Usage: "`NAMES` for the inputs of an exported program, with commas between them"},
+			&urfave.StringFlag{Name: "output-names", Usage: "`NAMES` for the outputs of an exported program, with commas between them"},
+			&urfave.IntFlag{Name: "batch", DefaultText: "any", Usage: "`N` samples in every batch of an exported program"},
+			&urfave.BoolFlag{Name: "force-eval", Usage: "convert a program that was exported in training mode as if it had been in evaluation mode"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
@@ -56,11 +63,21 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if err := outs.Tell(out, cli.ResultFiles(c)); err != nil {
 		return err
 	}
-	n, err := classifier.Open(c.Context, in, stdin, cli.ReadOptions(c))
+	file, err := cli.OpenCheckpoint(c.Context, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
-	defer n.Close()
+	defer file.Close()
+	if pickle.IsProgram(file.File()) {
+		return convertProgram(c, file, outs, out, stdout, stderr)
+	}
+	if err := onlyForPrograms(c); err != nil {
+		return err
+	}
+	n, err := classifier.Recognize(file)
+	if err != nil {
+		return err
+	}
 	g, sd := n.Graph, n.State
 	if c.Bool("fold-batchnorm") {
 		if g, sd, err = convert.FoldBatchNorm(g, sd); err != nil {

@@ -46,6 +46,10 @@ func (n *Checkpoint) read() (err error) {
 	return nil
 }
 
+// File returns the bytes of the file, for readers of what it holds beside the
+// state dict.
+func (n *Checkpoint) File() (r io.ReaderAt, size int64) { return n.input, n.input.Size }
+
 // StartDigest begins what [Checkpoint.Digest] returns. It takes longer than all
 // other reading, so it is best made beside that and beside the work.
 func (n *Checkpoint) StartDigest() {

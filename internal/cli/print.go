@@ -36,3 +36,9 @@ func PrintJSON(w io.Writer, v any) error {
 	_, err := w.Write(safe)
 	return err
 }
+
+// Tell writes a line for a person, in which nothing that comes from a file can
+// be taken for more than text.
+func Tell(w io.Writer, format string, args ...any) {
+	fmt.Fprintln(w, OneLine(fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/convert/aten"
+	"lethe/convert/exported"
+	"lethe/graph"
+	"lethe/internal/cli"
+	"lethe/model"
+	"lethe/onnxio"
+	"lethe/pickle"
+)
+
+// programFlags are the flags that only programs can follow.
+var programFlags = []string{"input-names", "output-names", "batch", "force-eval"}
+
+// onlyForPrograms refuses flags that a state dict cannot follow.
+func onlyForPrograms(c *urfave.Context) error {
+	for _, name := range programFlags {
+		if c.IsSet(name) {
+			return cli.Usagef("--%s is for exported programs (.pt2)", name)
+		}
+	}
+	return nil
+}
+
+// convertProgram converts a network that comes with its own graph.
+func convertProgram(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
+	if c.Bool("fold-batchnorm") {
+		return cli.Usagef("--fold-batchnorm is for state dicts")
+	}
+	r, err := readProgram(c, n)
+	if err != nil {
+		return tellUnsupported(stderr, n.Name, err)
+	}
+	plan, err := cli.NewPlan(c, n)
+	if err != nil {
+		return err
+	}
+	written := plan.Write(outs, out, fmt.Sprintf("ONNX, opset %d", r.Graph.Opset("")))
+	plan.WriteResults(c, outs)
+	for _, name := range r.Unused {
+		plan.Lost = append(plan.Lost, fmt.Sprintf("%.100q, which the graph does not read", name))
+	}
+	if c.Bool("dry-run") {
+		return plan.Print(c, stdout)
+	}
+	opts := onnxio.EncodeOptions{ProducerVersion: cli.Version(), Props: map[string]string{}}
+	for name, as := range r.Tied {
+		opts.Props["lethe.alias."+name] = as
+	}
+	err = outs.Stage(c.Context, out, func(w io.Writer) error {
+		return onnxio.EncodeGraph(w, r.Graph, r.State, opts)
+	}, func(f io.ReaderAt, size int64) error {
+		digest, err := cli.Digest(f, size)
+		if err != nil {
+			return err
+		}
+		written.Digest = &digest
+		return sameModel(f, size, r)
+	})
+	if err != nil {
+		return err
+	}
+	if err := outs.From(n, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
+		return err
+	}
+	if err := outs.Commit(c.Context); err != nil {
+		return err
+	}
+	if out == "-" {
+		stdout = stderr
+	}
+	if c.Bool("quiet") || c.Bool("json") {
+		return plan.Print(c, stdout)
+	}
+	return tellProgram(stdout, out, r)
+}
+
+// readProgram reads and converts an exported program.
+func readProgram(c *urfave.Context, n *cli.Checkpoint) (*aten.Result, error) {
+	file, size := n.File()
+	p, err := pickle.OpenProgram(file, size, cli.ReadOptions(c))
+	if err != nil {
+		return nil, err
+	}
+	program, err := exported.Decode(exported.Source{Member: p.Member, Graph: p.Graph, State: p.State, Constants: p.Constants, Unpack: p.Unpack})
+	if err != nil {
+		return nil, err
+	}
+	if err := rename(c, program); err != nil {
+		return nil, err
+	}
+	return aten.Convert(program, aten.Options{Opset: c.Int("opset"), ForceEval: c.Bool("force-eval"), Batch: c.Int("batch")})
+}
+
+// rename gives inputs and outputs the names that the person wants.
+func rename(c *urfave.Context, p *aten.Program) error {
+	names := func(flag string, n int, set func(i int, name string)) error {
+		if !c.IsSet(flag) {
+			return nil
+		}
+		list := strings.Split(c.String(flag), ",")
+		if len(list) != n {
+			return cli.Usagef("--%s has %d names, the program has %d", flag, len(list), n)
+		}
+		for i, name := range list {
+			if name = strings.TrimSpace(name); name == "" {
+				return cli.Usagef("--%s has an empty name", flag)
+			}
+			set(i, name)
+		}
+		return nil
+	}
+	if err := names("input-names", len(p.Inputs), func(i int, name string) { p.Inputs[i].Name = name }); err != nil {
+		return err
+	}
+	return names("output-names", len(p.Outputs), func(i int, name string) { p.Outputs[i].Name = name })
+}
+
+// tellUnsupported writes the whole list of what cannot be converted, a line for
+// each, and returns the error in one.
+func tellUnsupported(stderr io.Writer, name string, err error) error {
+	var list *aten.UnsupportedError
+	if !errors.As(err, &list) || len(list.Parts) < 2 {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	for _, p := range list.Parts {
+		cli.Tell(stderr, "cannot convert %s", p)
+	}
+	return &model.UnsupportedError{What: fmt.Sprintf("%s: %d parts of the network cannot be converted", name, len(list.Parts)), Advice: "they are listed above"}
+}
+
+// sameModel reads a file back and compares its weights with what it must hold.
+func sameModel(f io.ReaderAt, size int64, r *aten.Result) error {
+	file, err := onnxio.Decode(f, size, onnxio.Options{})
+	if err != nil {
+		return fmt.Errorf("reading back the model: %w", err)
+	}
+	if _, err := file.Graph(); err != nil {
+		return fmt.Errorf("reading back the model: %w", err)
+	}
+	got := file.StateDict()
+	for name, t := range r.State.All() {
+		if got.Get(name) == nil {
+			return fmt.Errorf("reading back the model: %q is missing", name)
+		}
+		if same, err := model.SameBits(got.Get(name), t); err != nil || !same {
+			return errors.Join(fmt.Errorf("reading back the model: %q differs", name), err)
+		}
+	}
+	return nil
+}
+
+// tellProgram says what was written.
+func tellProgram(w io.Writer, out string, r *aten.Result) error {
+	values := func(list []graph.Value) string {
+		var b strings.Builder
+		for i, v := range list {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "%s %v%v", v.Name, v.DType, v.Shape)
+		}
+		return b.String()
+	}
+	cli.Tell(w, "%s: %s, %d nodes, opset %d", out, r.Graph.Name, len(r.Graph.Nodes), r.Graph.Opset(""))
+	cli.Tell(w, "input %s; output %s", values(r.Graph.Inputs), values(r.Graph.Outputs))
+	if len(r.Unused) > 0 {
+		cli.Tell(w, "not read by the graph: %d tensors, such as %.100q", len(r.Unused), r.Unused[0])
+	}
+	for _, note := range r.Notes {
+		cli.Tell(w, "%s", note)
+	}
+	return nil
+}

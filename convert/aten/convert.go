@@ -1,0 +1,437 @@
+package aten
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"lethe/graph"
+	"lethe/model"
+)
+
+// Options say how a program is converted. The zero value is right for a network
+// in evaluation mode.
+type Options struct {
+	Opset int // of ONNX, from 13 on; 0 means [graph.DefaultOpset]
+
+	// ForceEval takes batch normalization and dropout for those of evaluation
+	// even where the program was exported in training mode.
+	ForceEval bool
+
+	// Batch is the number of samples in every batch, where a size that is left
+	// open becomes a number; 0 leaves it open.
+	Batch int
+}
+
+// Result is a converted network.
+type Result struct {
+	Graph *graph.Graph
+	State *model.StateDict  // the weights that the graph refers to, in the program's order
+	Notes []string          // what a person should know
+	Tied  map[string]string // second names of tensors of the graph, and the names that it has them under
+
+	// Unused are the names of the state dict that the graph does not read, such
+	// as those of counters.
+	Unused []string
+}
+
+// UnsupportedError lists everything about a program that cannot be converted.
+type UnsupportedError struct{ Parts []Part }
+
+// Part is something that cannot be converted, however often it occurs.
+type Part struct {
+	What   string
+	Count  int
+	First  string // the module that it is first in; may be empty
+	Advice string // what a person can do; may be empty
+}
+
+func (e *UnsupportedError) Error() string {
+	if len(e.Parts) == 1 {
+		return "the network cannot be converted: " + e.Parts[0].String()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d parts of the network cannot be converted:", len(e.Parts))
+	for _, p := range e.Parts {
+		b.WriteString("\n  " + p.String())
+	}
+	return b.String()
+}
+
+// String returns the part in one line, with what to do.
+func (p Part) String() string {
+	s := p.What
+	if p.Count > 1 {
+		s += fmt.Sprintf(", %d times", p.Count)
+	}
+	if p.First != "" {
+		s += ", first in " + p.First
+	}
+	if p.Advice != "" {
+		s += "; " + p.Advice
+	}
+	return s
+}
+
+// As makes the error one of [model.UnsupportedError], too.
+func (e *UnsupportedError) As(target any) bool {
+	t, ok := target.(**model.UnsupportedError)
+	if ok {
+		*t = &model.UnsupportedError{What: e.Error()}
+	}
+	return ok
+}
+
+// converter turns a program into a graph.
+type converter struct {
+	*builder
+	program  *Program
+	opts     Options
+	bindings map[*Value]*binding
+	notes    []string
+	parts    map[string]*Part
+	order    []string          // keys of parts
+	labels   map[string]string // what the program calls the values that nodes make
+}
+
+// Convert returns the program as a graph of ONNX. Parameters and buffers keep
+// their names and their bits; names of values follow the program. Everything
+// that cannot be converted is listed in one [UnsupportedError].
+func Convert(p *Program, opts Options) (*Result, error) {
+	if opts.Opset == 0 {
+		opts.Opset = graph.DefaultOpset
+	}
+	v := &converter{
+		builder: &builder{
+			g:     &graph.Graph{Name: cmp.Or(p.Name, "network"), Opsets: map[string]int{"": opts.Opset}, Constants: map[string]*model.Tensor{}},
+			opset: opts.Opset, weight: map[string]*model.Tensor{}, taken: map[string]bool{}, maker: map[string]int{},
+			known: map[string]string{}, sizes: map[string]string{}, source: map[string]axis{}, data: map[string]bool{},
+		},
+		program: p, opts: opts, bindings: map[*Value]*binding{}, parts: map[string]*Part{}, labels: map[string]string{}, notes: slices.Clone(p.Notes),
+	}
+	for _, u := range p.Unknown {
+		v.unsupported(u.What, u.Module, u.Advice)
+	}
+	state, err := v.weights()
+	if err != nil {
+		return nil, err
+	}
+	v.inputs()
+	for _, n := range p.Nodes {
+		v.node(n)
+	}
+	if len(v.parts) > 0 {
+		e := &UnsupportedError{}
+		for _, key := range v.order {
+			e.Parts = append(e.Parts, *v.parts[key])
+		}
+		return nil, e
+	}
+	if err := v.outputs(); err != nil {
+		return nil, err
+	}
+	v.finish()
+	used := map[string]bool{}
+	for _, name := range v.g.Weights() {
+		used[name] = true
+	}
+	var entries []model.Entry
+	for _, e := range state {
+		if used[e.Name] {
+			entries = append(entries, e)
+		}
+	}
+	sd, err := model.NewStateDict(entries...)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Graph: v.g, State: sd, Notes: v.notes, Tied: map[string]string{}}
+	for _, name := range p.Entries {
+		if first := p.Tied[name]; first != "" && used[first] {
+			r.Tied[name] = first
+		} else if !used[name] {
+			r.Unused = append(r.Unused, name)
+		}
+	}
+	return r, nil
+}
+
+// unsupported lists a part of the program that cannot be converted.
+func (v *converter) unsupported(what, module, advice string) {
+	key := what + "\x00" + advice
+	if p := v.parts[key]; p != nil {
+		p.Count++
+		return
+	}
+	v.parts[key] = &Part{What: what, Count: 1, First: module, Advice: advice}
+	v.order = append(v.order, key)
+}
+
+// weights binds the tensors that come with the program.
+func (v *converter) weights() (state []model.Entry, err error) {
+	known := map[string]*model.Tensor{}
+	for _, w := range v.program.Weights {
+		name := w.Name
+		if w.Constant {
+			name = "const." + name
+		}
+		v.bind(w.Value, &binding{value: w.Value, name: name})
+		if t := known[name]; t != nil {
+			if t.DType() != w.Tensor.DType() || !slices.Equal(t.Shape(), w.Tensor.Shape()) {
+				return nil, &model.FormatError{Format: "program", Offset: -1, Reason: fmt.Sprintf("two tensors have the name %q", name)}
+			}
+			continue
+		}
+		known[name], v.taken[name] = w.Tensor, true
+		if w.Constant {
+			v.g.Constants[name] = w.Tensor
+		} else {
+			state = append(state, model.Entry{Name: name, Tensor: w.Tensor})
+		}
+	}
+	return state, nil
+}
+
+func (v *converter) inputs() {
+	for _, in := range v.program.Inputs {
+		name := v.unique(in.Name)
+		v.data[name] = true
+		v.g.Inputs = append(v.g.Inputs, graph.TensorValue(name, in.DType, in.Shape))
+		v.bind(in, &binding{value: in, name: name})
+		for i, d := range in.Shape {
+			if symbol, ok := d.Symbol(); ok {
+				if _, known := v.source[symbol]; !known {
+					v.source[symbol] = axis{name, i}
+				}
+			}
+		}
+	}
+}
+
+func (v *converter) bind(value *Value, to *binding) { v.bindings[value] = to }
+
+func (v *converter) bindingOf(value *Value) *binding {
+	x := v.bindings[value]
+	if x == nil {
+		panic(refusal{what: fmt.Sprintf("the value %q, which nothing makes", value.Name)})
+	}
+	return x
+}
+
+// node converts one node, or lists why it cannot be converted.
+func (v *converter) node(n *Node) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case refusal:
+			v.refuse(n, r)
+		default:
+			panic(r)
+		}
+	}()
+	v.prefix = n.Module
+	if len(n.Outputs) > 0 && n.Outputs[0] != nil {
+		v.prefix = strings.TrimPrefix(n.Module+"/"+n.Outputs[0].Name, "/")
+	}
+	r, inPlace := lookUp(n)
+	if r == nil {
+		panic(refusal{what: "\x00", advice: adviceFor(n)})
+	}
+	if r.lower == nil {
+		return
+	}
+	c := v.newCall(n, r)
+	r.lower(c)
+	switch {
+	case c.bound:
+		for _, out := range n.Outputs {
+			if out != nil && v.bindings[out] != nil {
+				v.label(v.bindings[out].name, out.Name)
+			}
+		}
+	case inPlace:
+		target := c.binding(r.params[0].name)
+		if len(c.results) == 0 {
+			panic(refusal{what: "writing in place"})
+		}
+		target.assign(c.results[0])
+		if len(n.Outputs) > 0 && n.Outputs[0] != nil {
+			v.bind(n.Outputs[0], target)
+			v.label(c.results[0], n.Outputs[0].Name)
+		}
+	default:
+		for i, out := range n.Outputs {
+			if out == nil {
+				continue
+			}
+			x := &binding{value: out}
+			if i < len(c.results) && c.results[i] != "" {
+				x.name = c.results[i]
+			} else {
+				x.absent = fmt.Sprintf("output %d of %s", i, n.Op)
+			}
+			v.bind(out, x)
+			v.label(x.name, out.Name)
+		}
+	}
+}
+
+// label notes what the program calls a value that a node makes.
+func (v *converter) label(name, label string) {
+	if _, made := v.maker[name]; made && v.labels[name] == "" {
+		v.labels[name] = label
+	}
+}
+
+// refuse lists a node. Its outputs get stand-ins, so that what follows can be
+// judged too.
+func (v *converter) refuse(n *Node, r refusal) {
+	name := strings.TrimPrefix(n.Op, "aten.")
+	if n.Overload != "" && n.Overload != "default" {
+		name += "." + n.Overload
+	}
+	what := "operator " + name
+	if r.what != "\x00" {
+		what += ": " + r.what
+	}
+	v.unsupported(what, n.Module, r.advice)
+	for _, out := range n.Outputs {
+		if out != nil {
+			v.bind(out, &binding{value: out, name: v.unique("unsupported")})
+		}
+	}
+}
+
+// lookUp returns the row of a node's operator, which is that of the operator
+// without the underscore if it writes in place.
+func lookUp(n *Node) (r *row, inPlace bool) {
+	for _, key := range []string{n.Op + "." + n.Overload, n.Op} {
+		if r := table[key]; r != nil {
+			return r, false
+		}
+	}
+	base, ok := strings.CutSuffix(n.Op, "_")
+	if !ok {
+		return nil, false
+	}
+	for _, key := range []string{base + "." + n.Overload, base} {
+		if r := table[key]; r != nil {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+// adviceFor says what to do about an operator that is in no row.
+func adviceFor(n *Node) string {
+	namespace, name, _ := strings.Cut(n.Op, ".")
+	switch {
+	case strings.HasPrefix(namespace, "quantized") || strings.Contains(name, "quantize") || strings.Contains(name, "quantized"):
+		return "export the network before it is quantized"
+	case namespace != "aten":
+		return "it belongs to another library; replace it by operators of PyTorch"
+	case strings.Contains(name, "rand") || strings.Contains(name, "bernoulli") || strings.Contains(name, "multinomial"):
+		return "it draws random numbers; export the network in evaluation mode"
+	case name == "item" || name == "_local_scalar_dense" || name == "nonzero":
+		return "what the network does depends on its data; write it without reading numbers out of tensors"
+	}
+	return "replace it by other operators, or ask for it"
+}
+
+// outputs names what the program returns.
+func (v *converter) outputs() (err error) {
+	defer func() {
+		if r, ok := recover().(refusal); ok {
+			err = &UnsupportedError{Parts: []Part{{What: r.what, Count: 1, Advice: r.advice}}}
+		}
+	}()
+	if len(v.program.Outputs) == 0 {
+		return &model.UnsupportedError{What: "the program returns no tensor"}
+	}
+	v.prefix = ""
+	isNode := func(name string) bool { _, ok := v.maker[name]; return ok }
+	renamed := map[string]bool{}
+	for _, out := range v.program.Outputs {
+		x := v.bindingOf(out.Value).current()
+		name := v.unique(out.Name)
+		if isNode(x.name) && !renamed[x.name] {
+			renamed[name] = true
+			v.rename(x.name, name)
+		} else {
+			v.g.Nodes = append(v.g.Nodes, graph.Node{Name: name, Op: "Identity", Inputs: []string{x.name}, Outputs: []string{name}})
+			v.maker[name] = len(v.g.Nodes) - 1
+			renamed[name] = true
+		}
+		v.g.Outputs = append(v.g.Outputs, graph.TensorValue(name, x.dtype, x.shape))
+	}
+	return nil
+}
+
+// rename gives a value that a node makes another name.
+func (v *converter) rename(old, name string) {
+	at := v.maker[old]
+	outs := v.g.Nodes[at].Outputs
+	outs[slices.Index(outs, old)] = name
+	for i := at + 1; i < len(v.g.Nodes); i++ {
+		for j, in := range v.g.Nodes[i].Inputs {
+			if in == old {
+				v.g.Nodes[i].Inputs[j] = name
+			}
+		}
+	}
+	for _, x := range v.bindings {
+		if x.name == old {
+			x.name = name
+		}
+	}
+	delete(v.labels, old)
+	v.maker[name] = at
+	delete(v.maker, old)
+}
+
+// finish removes what is not needed and names the nodes after the modules that
+// they are in.
+func (v *converter) finish() {
+	v.g.Prune()
+	v.names()
+	seen := map[string]bool{}
+	for i := range v.g.Nodes {
+		n := &v.g.Nodes[i]
+		name := n.Name
+		if last := name[strings.LastIndexByte(name, '/')+1:]; name == "" || !strings.HasPrefix(last, strings.ToLower(n.Op)) {
+			name = strings.TrimPrefix(name+"/"+n.Op, "/")
+		}
+		free := name
+		for j := 1; seen[free]; j++ {
+			free = fmt.Sprintf("%s_%d", name, j)
+		}
+		seen[free] = true
+		n.Name = free
+	}
+}
+
+// names gives the values that are tensors of the program their names.
+func (v *converter) names() {
+	to := map[string]string{}
+	isOutput := map[string]bool{}
+	for _, out := range v.g.Outputs {
+		isOutput[out.Name] = true
+	}
+	for i := range v.g.Nodes {
+		for _, name := range v.g.Nodes[i].Outputs {
+			if label := v.labels[name]; label != "" && !isOutput[name] {
+				to[name] = v.unique(label)
+			}
+		}
+	}
+	for i := range v.g.Nodes {
+		for _, list := range [][]string{v.g.Nodes[i].Inputs, v.g.Nodes[i].Outputs} {
+			for j, name := range list {
+				if better := to[name]; better != "" {
+					list[j] = better
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,435 @@
+package onnxio
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"lethe/graph"
+	"lethe/model"
+)
+
+// EncodeGraph writes a graph of any operators as an ONNX model in one file,
+// under the operator sets that the graph names. The entries of sd that it reads
+// become initializers under their names, bit for bit and in the order of sd,
+// after the constants of the graph, which are sorted by name. Tensors are copied
+// from their storages one at a time. The same arguments give the same bytes.
+//
+// A weight that sd does not have and a graph that breaks the rules of its kind
+// are a [model.FormatError]; element types that ONNX does not have are a
+// [model.UnsupportedError]; a model of 2 GiB or more is a [model.LimitError].
+// Nothing is written before all of this is known. Of opts the opset is not
+// used.
+func EncodeGraph(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOptions) error {
+	if err := g.Check(); err != nil {
+		return err
+	}
+	initializers, err := initializersOf(g, sd)
+	if err != nil {
+		return err
+	}
+	var m message
+	opset := g.Opset("")
+	if opset < minOpset || opset > newestOpset {
+		return &model.UnsupportedError{What: fmt.Sprintf("onnx opset %d", opset), Advice: fmt.Sprintf("opsets %d to %d are supported", minOpset, newestOpset)}
+	}
+	m.number(1, irVersions[min(opset, maxOpset)])
+	m.text(2, "lethe")
+	m.text(3, opts.ProducerVersion)
+	m.text(6, opts.DocString)
+	m.opsets(8, g, opset)
+	for _, key := range slices.Sorted(maps.Keys(opts.Props)) {
+		m.message(14, func(m *message) {
+			m.text(1, key)
+			m.text(2, opts.Props[key])
+		})
+	}
+	for i := range g.Functions {
+		m.message(25, func(m *message) { m.function(&g.Functions[i]) })
+	}
+	var body message
+	body.graph(g)
+	if err := errOf(&m, &body); err != nil {
+		return err
+	}
+	size := int64(len(body.b))
+	for _, t := range initializers {
+		size += t.size()
+	}
+	m.b = protowire.AppendTag(m.b, graphField, protowire.BytesType)
+	m.b = protowire.AppendVarint(m.b, uint64(size))
+	if total := int64(len(m.b)) + size; size < 0 || total > maxFile {
+		return &model.LimitError{What: "size of the onnx model in bytes", Got: uint64(total), Limit: maxFile}
+	}
+	if _, err := w.Write(append(m.b, body.b...)); err != nil {
+		return err
+	}
+	for _, t := range initializers {
+		if _, err := w.Write(t.frame); err != nil {
+			return err
+		}
+		r, err := t.element.rawReader(t.tensor)
+		if err != nil {
+			return err
+		}
+		if n, err := io.Copy(w, r); err != nil || n != t.raw {
+			return fmt.Errorf("write initializer %q: %d of %d bytes: %w", t.name, n, t.raw, err)
+		}
+	}
+	return nil
+}
+
+func errOf(messages ...*message) error {
+	for _, m := range messages {
+		if m.err != nil {
+			return m.err
+		}
+	}
+	return nil
+}
+
+// initializer is a tensor of a graph and the bytes that precede its elements.
+type initializer struct {
+	name    string
+	tensor  *model.Tensor
+	element *elementType
+	frame   []byte
+	raw     int64 // bytes of its elements
+}
+
+func (t *initializer) size() int64 { return int64(len(t.frame)) + t.raw }
+
+// initializersOf returns the constants of a graph and the weights that it
+// reads, in the order in which they are written.
+func initializersOf(g *graph.Graph, sd *model.StateDict) ([]initializer, error) {
+	read := map[string]bool{}
+	for _, name := range g.Weights() {
+		if sd.Get(name) == nil {
+			return nil, broken("", "%q is read, but neither an earlier node makes it nor is it a weight", name)
+		}
+		read[name] = true
+	}
+	var list []initializer
+	for _, name := range slices.Sorted(maps.Keys(g.Constants)) {
+		list = append(list, initializer{name: name, tensor: g.Constants[name]})
+	}
+	for name, t := range sd.All() {
+		if read[name] {
+			list = append(list, initializer{name: name, tensor: t})
+		}
+	}
+	for i := range list {
+		t := &list[i]
+		var err error
+		if t.element, t.raw, err = elementOf(t.name, t.tensor); err != nil {
+			return nil, err
+		}
+		var m message
+		m.tensorHead(t.name, t.tensor, t.element)
+		m.b = protowire.AppendTag(m.b, tensorRaw, protowire.BytesType)
+		m.b = protowire.AppendVarint(m.b, uint64(t.raw))
+		t.frame = protowire.AppendTag(nil, initializerField, protowire.BytesType)
+		t.frame = protowire.AppendVarint(t.frame, uint64(len(m.b))+uint64(t.raw))
+		t.frame = append(t.frame, m.b...)
+	}
+	return list, nil
+}
+
+// elementOf returns how ONNX holds the elements of a tensor, and in how many
+// bytes.
+func elementOf(name string, t *model.Tensor) (*elementType, int64, error) {
+	e := elementFor(t.DType())
+	if e == nil {
+		return nil, 0, &model.UnsupportedError{What: fmt.Sprintf("%q is of type %v, which ONNX does not have", name, t.DType())}
+	}
+	if t.Len() > math.MaxInt/16 {
+		return nil, 0, &model.LimitError{What: "elements of a tensor", Got: uint64(t.Len()), Limit: math.MaxInt / 16}
+	}
+	return e, e.rawBytes(t.Len()), nil
+}
+
+func elementFor(d model.DType) *elementType {
+	for i := range elementTypes {
+		if elementTypes[i].dtype == d && d != model.Invalid {
+			return &elementTypes[i]
+		}
+	}
+	return nil
+}
+
+// message is a message of protobuf in the making. Fields that have their
+// default are left out where ONNX allows it.
+type message struct {
+	b   []byte
+	err error
+}
+
+func (m *message) number(field protowire.Number, v int64) {
+	m.b = protowire.AppendTag(m.b, field, protowire.VarintType)
+	m.b = protowire.AppendVarint(m.b, uint64(v))
+}
+
+func (m *message) text(field protowire.Number, s string) {
+	if s != "" {
+		m.bytes(field, []byte(s))
+	}
+}
+
+func (m *message) bytes(field protowire.Number, b []byte) {
+	m.b = protowire.AppendTag(m.b, field, protowire.BytesType)
+	m.b = protowire.AppendBytes(m.b, b)
+}
+
+// message adds a message inside this one.
+func (m *message) message(field protowire.Number, fill func(*message)) {
+	var inner message
+	fill(&inner)
+	if m.err == nil {
+		m.err = inner.err
+	}
+	m.bytes(field, inner.b)
+}
+
+func (m *message) opsets(field protowire.Number, g *graph.Graph, opset int) {
+	versions := map[string]int{"": opset}
+	for domain, v := range g.Opsets {
+		if !defaultDomain(domain) {
+			versions[domain] = v
+		}
+	}
+	m.versions(field, versions)
+}
+
+func (m *message) versions(field protowire.Number, versions map[string]int) {
+	for _, domain := range slices.Sorted(maps.Keys(versions)) {
+		m.message(field, func(m *message) {
+			m.text(1, domain)
+			m.number(2, int64(versions[domain]))
+		})
+	}
+}
+
+// graph adds the fields of a graph but for its initializers.
+func (m *message) graph(g *graph.Graph) {
+	for i := range g.Nodes {
+		m.message(1, func(m *message) { m.node(&g.Nodes[i]) })
+	}
+	m.text(2, g.Name)
+	m.text(10, g.Doc)
+	for _, v := range g.Inputs {
+		m.message(11, func(m *message) { m.value(v) })
+	}
+	for _, v := range g.Outputs {
+		m.message(12, func(m *message) { m.value(v) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Types)) {
+		m.message(13, func(m *message) { m.value(graph.Value{Name: name, Type: g.Types[name]}) })
+	}
+}
+
+// subgraph adds a whole graph, with its constants.
+func (m *message) subgraph(g *graph.Graph) {
+	m.graph(g)
+	for _, name := range slices.Sorted(maps.Keys(g.Constants)) {
+		m.message(initializerField, func(m *message) { m.tensor(name, g.Constants[name]) })
+	}
+}
+
+func (m *message) node(n *graph.Node) {
+	for _, in := range n.Inputs {
+		m.bytes(1, []byte(in))
+	}
+	for _, out := range n.Outputs {
+		m.bytes(2, []byte(out))
+	}
+	m.text(3, n.Name)
+	m.text(4, n.Op)
+	for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
+		m.message(5, func(m *message) { m.attribute(name, n.Attrs[name]) })
+	}
+	m.text(6, n.Doc)
+	m.text(7, n.Domain)
+	m.text(8, n.Overload)
+}
+
+// attrNumbers are ONNX's numbers of the types of attributes.
+var attrNumbers = func() map[graph.AttrKind]int64 {
+	numbers := map[graph.AttrKind]int64{}
+	for number, kind := range attrKinds {
+		numbers[kind] = int64(number)
+	}
+	return numbers
+}()
+
+func (m *message) attribute(name string, a graph.Attr) {
+	m.text(1, name)
+	if a.Ref() != "" {
+		m.number(20, attrNumbers[a.Kind()])
+		m.text(21, a.Ref())
+		return
+	}
+	float := func(field protowire.Number, x float32) {
+		m.b = protowire.AppendTag(m.b, field, protowire.Fixed32Type)
+		m.b = protowire.AppendFixed32(m.b, math.Float32bits(x))
+	}
+	switch a.Kind() {
+	case graph.FloatAttr:
+		float(2, a.Float())
+	case graph.IntAttr:
+		m.number(3, a.Int())
+	case graph.StringAttr:
+		m.bytes(4, []byte(a.Text()))
+	case graph.TensorAttr:
+		m.message(5, func(m *message) { m.tensor("", a.Tensor()) })
+	case graph.GraphAttr:
+		m.message(6, func(m *message) { m.subgraph(a.Graph()) })
+	case graph.FloatsAttr:
+		for _, x := range a.Floats() {
+			float(7, x)
+		}
+	case graph.IntsAttr:
+		for _, x := range a.Ints() {
+			m.number(8, x)
+		}
+	case graph.StringsAttr:
+		for _, s := range a.Strings() {
+			m.bytes(9, []byte(s))
+		}
+	case graph.TensorsAttr:
+		for _, t := range a.Tensors() {
+			m.message(10, func(m *message) { m.tensor("", t) })
+		}
+	case graph.GraphsAttr:
+		for _, g := range a.Graphs() {
+			m.message(11, func(m *message) { m.subgraph(g) })
+		}
+	case graph.TypeAttr:
+		m.message(14, func(m *message) { m.typeProto(a.Type()) })
+	case graph.TypesAttr:
+		for _, t := range a.Types() {
+			m.message(15, func(m *message) { m.typeProto(t) })
+		}
+	default:
+		m.err = broken("", "attribute %q has no value", name)
+	}
+	m.number(20, attrNumbers[a.Kind()])
+}
+
+func (m *message) tensorHead(name string, t *model.Tensor, e *elementType) {
+	var dims []byte
+	for _, d := range t.Shape() {
+		dims = protowire.AppendVarint(dims, uint64(d))
+	}
+	if len(dims) > 0 {
+		m.bytes(tensorDims, dims)
+	}
+	for i := range elementTypes {
+		if &elementTypes[i] == e {
+			m.number(tensorType, int64(i))
+		}
+	}
+	m.text(tensorName, name)
+}
+
+// tensor adds a small tensor with its elements.
+func (m *message) tensor(name string, t *model.Tensor) {
+	e, _, err := elementOf(name, t)
+	if err != nil {
+		m.err = err
+		return
+	}
+	m.tensorHead(name, t, e)
+	r, err := e.rawReader(t)
+	if err == nil {
+		var raw []byte
+		raw, err = io.ReadAll(r)
+		m.bytes(tensorRaw, raw)
+	}
+	if err != nil {
+		m.err = err
+	}
+}
+
+func (m *message) value(v graph.Value) {
+	m.text(1, v.Name)
+	m.message(2, func(m *message) { m.typeProto(v.Type) })
+	m.text(3, v.Doc)
+}
+
+func (m *message) typeProto(t graph.Type) {
+	elem := func(field, number protowire.Number) {
+		m.message(field, func(m *message) {
+			if t.Kind == graph.MapKind {
+				m.elementType(t.DType)
+			}
+			if t.Elem != nil {
+				m.message(number, func(m *message) { m.typeProto(*t.Elem) })
+			}
+		})
+	}
+	tensor := func(m *message) {
+		m.elementType(t.DType)
+		if t.Shape != nil {
+			m.message(2, func(m *message) { m.shape(t.Shape) })
+		}
+	}
+	switch t.Kind {
+	case graph.TensorKind:
+		m.message(1, tensor)
+	case graph.SparseKind:
+		m.message(8, tensor)
+	case graph.SequenceKind:
+		elem(4, 1)
+	case graph.MapKind:
+		elem(5, 2)
+	case graph.OptionalKind:
+		elem(9, 1)
+	}
+}
+
+func (m *message) elementType(d model.DType) {
+	for i := range elementTypes {
+		if elementTypes[i].dtype == d && d != model.Invalid {
+			m.number(1, int64(i))
+		}
+	}
+}
+
+func (m *message) shape(s graph.Shape) {
+	for _, d := range s {
+		m.message(1, func(m *message) {
+			if n, ok := d.Int(); ok {
+				m.number(1, int64(n))
+			} else {
+				m.text(2, d.String())
+			}
+		})
+	}
+}
+
+func (m *message) function(f *graph.Function) {
+	m.text(1, f.Name)
+	for _, in := range f.Inputs {
+		m.bytes(4, []byte(in))
+	}
+	for _, out := range f.Outputs {
+		m.bytes(5, []byte(out))
+	}
+	for _, name := range f.Required {
+		m.bytes(6, []byte(name))
+	}
+	for i := range f.Nodes {
+		m.message(7, func(m *message) { m.node(&f.Nodes[i]) })
+	}
+	m.text(8, f.Doc)
+	m.versions(9, f.Opsets)
+	m.text(10, f.Domain)
+	for _, name := range slices.Sorted(maps.Keys(f.Defaults)) {
+		m.message(11, func(m *message) { m.attribute(name, f.Defaults[name]) })
+	}
+	m.text(13, f.Overload)
+}
