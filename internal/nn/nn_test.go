@@ -63,7 +63,7 @@ func step(t *testing.T, n *Net, x []float32, count, threads int, train []string)
 
 // stepOf is step on a session.
 func stepOf(s *Session, x []float32, count int) []float32 {
-	size, classes := product(s.net.InputShape()), s.net.Classes()
+	size, classes := s.net.SampleSize(), s.net.Classes()
 	s.Step(count, func(i int, dst []float32) { copy(dst, x[i*size:(i+1)*size]) }, func(i int, logits, grad []float32) {
 		for c := range classes {
 			grad[c] = coefficient(i, c)

@@ -24,18 +24,32 @@ func forTorch(t *testing.T, n *Net, sd *model.StateDict, x []float32, count, chu
 	t.Helper()
 	g, dir := n.Graph(), t.TempDir()
 	type node struct {
-		Op     string         `json:"op"`
-		Inputs []string       `json:"inputs"`
-		Attrs  map[string]any `json:"attrs"`
+		Op      string         `json:"op"`
+		Inputs  []string       `json:"inputs"`
+		Outputs []string       `json:"outputs"`
+		Attrs   map[string]any `json:"attrs"`
 	}
 	var c struct {
-		Shape   []int    `json:"shape"`
-		Nodes   []node   `json:"nodes"`
-		Weights [][2]any `json:"weights"`
-		Params  []string `json:"params"`
-		Chunk   int      `json:"chunk"`
+		Inputs    [][2]any `json:"inputs"`
+		Nodes     []node   `json:"nodes"`
+		Output    string   `json:"output"`
+		Constants [][3]any `json:"constants"`
+		Weights   [][2]any `json:"weights"`
+		Params    []string `json:"params"`
+		Chunk     int      `json:"chunk"`
 	}
-	c.Shape, c.Params, c.Chunk = append([]int{count}, n.InputShape()...), ops.Parameters(g), chunk
+	for _, in := range g.Inputs {
+		sizes, _ := in.Shape[1:].Ints()
+		c.Inputs = append(c.Inputs, [2]any{in.Name, append([]int{count}, sizes...)})
+	}
+	c.Output, c.Params, c.Chunk = g.Outputs[0].Name, ops.Parameters(g), chunk
+	for name, k := range g.Constants {
+		v, err := numbers(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Constants = append(c.Constants, [3]any{name, k.Shape(), v})
+	}
 	for _, m := range g.Nodes {
 		attrs := map[string]any{}
 		for name, a := range m.Attrs {
@@ -44,13 +58,15 @@ func forTorch(t *testing.T, n *Net, sd *model.StateDict, x []float32, count, chu
 				attrs[name] = a.Int()
 			case graph.FloatAttr:
 				attrs[name] = a.Float()
+			case graph.StringAttr:
+				attrs[name] = a.Text()
 			case graph.IntsAttr:
 				attrs[name] = a.Ints()
 			default:
 				t.Fatalf("attribute %s is %v", name, a.Kind())
 			}
 		}
-		c.Nodes = append(c.Nodes, node{m.Op, m.Inputs, attrs})
+		c.Nodes = append(c.Nodes, node{m.Op, m.Inputs, m.Outputs, attrs})
 	}
 	var weights []float32
 	for _, name := range append(ops.Parameters(g), ops.Buffers(g)...) {

@@ -3,12 +3,13 @@
 
     oracle.py DIR...
 
-DIR/case.json holds "shape" of the input, "nodes" (op, inputs, outputs, attrs by ONNX's names), "weights"
-([name, shape] in the order of weights.f32) and "params", the names whose gradients are wanted. The other
-files are little-endian float32: weights.f32, input.f32 and coefficients.f32, one for every logit. The loss
-is the sum of coefficient times logit. Writes DIR/logits.f64 and DIR/grad.f64, gradients side by side. If
-"chunk" is not 0, batch normalization is in training mode, on that many samples at a time; then DIR/weights.f64
-has all weights, running statistics included, as they are afterwards.
+DIR/case.json holds "inputs" (names and shapes, the batch included), "nodes" (op, inputs, outputs, attrs by
+ONNX's names), "output", "constants" (name, shape, numbers), "weights" ([name, shape] in the order of
+weights.f32) and "params", the names whose gradients are wanted. The other files are little-endian float32:
+weights.f32, input.f32 and coefficients.f32, one for every logit. The loss is the sum of coefficient times
+logit. Writes DIR/logits.f64 and DIR/grad.f64, gradients side by side. If "chunk" is not 0, batch
+normalization is in training mode, on that many samples at a time; then DIR/weights.f64 has all weights,
+running statistics included, as they are afterwards.
 """
 import json
 import math
@@ -29,30 +30,196 @@ def write(path, x):
         f.write(x.detach().double().contiguous().numpy().astype("<f8").tobytes())
 
 
-def pad(x, pads, value):
-    """ONNX gives the beginnings first: top, left, bottom, right."""
-    top, left, bottom, right = pads
-    return F.pad(x, (left, right, top, bottom), value=value)
+def pad(x, pads, value=0.0):
+    """ONNX gives the beginnings of all axes first; torch the last axis first."""
+    n = len(pads) // 2
+    return F.pad(x, [p for a in reversed(range(n)) for p in (pads[a], pads[n + a])], value=value)
 
 
-def apply(training, op, attrs, x, *w):
-    geometry = dict(stride=tuple(attrs.get("strides", (1, 1))), dilation=tuple(attrs.get("dilations", (1, 1))))
-    pads = attrs.get("pads", (0, 0, 0, 0))
-    if op == "Conv":
-        return F.conv2d(pad(x, pads, 0.0), *w, **geometry)
-    if op == "MaxPool":
-        return F.max_pool2d(pad(x, pads, -math.inf), tuple(attrs["kernel_shape"]), **geometry)
-    if op == "BatchNormalization":
-        scale, shift, mean, var = w
+def window(x, attrs, kernel):
+    """Strides, dilations and pads; auto_pad and ceil_mode become pads. Also what ceil_mode alone adds behind."""
+    n = len(kernel)
+    strides, dilations = attrs.get("strides", [1] * n), attrs.get("dilations", [1] * n)
+    pads, extra = list(attrs.get("pads", [0] * (2 * n))), [0] * n
+    for a in range(n):
+        size, span = x.shape[2 + a], (kernel[a] - 1) * dilations[a] + 1
+        if attrs.get("auto_pad", "NOTSET").startswith("SAME"):
+            total = max((math.ceil(size / strides[a]) - 1) * strides[a] + span - size, 0)
+            first = total // 2 if attrs["auto_pad"] == "SAME_UPPER" else total - total // 2
+            pads[a], pads[n + a] = first, total - first
+        room = size + pads[a] + pads[n + a] - span
+        if attrs.get("ceil_mode", 0) and room % strides[a]:
+            count = room // strides[a] + 2
+            if (count - 1) * strides[a] < size + pads[a]:
+                extra[a] = (count - 1) * strides[a] - room
+    return strides, dilations, pads, extra
+
+
+def average_pool(x, attrs):
+    kernel = attrs["kernel_shape"]
+    strides, _, pads, extra = window(x, attrs, kernel)
+    ones = torch.ones_like(x)
+    counted = pad(ones, pads, 1.0 if attrs.get("count_include_pad", 0) else 0.0)
+    behind = [0] * len(kernel) + extra
+    x, counted = pad(pad(x, pads), behind), pad(counted, behind)
+    pool = {1: F.avg_pool1d, 2: F.avg_pool2d}[len(kernel)]
+    return pool(x, kernel, strides) / pool(counted, kernel, strides)
+
+
+def max_pool(x, attrs):
+    kernel = attrs["kernel_shape"]
+    strides, dilations, pads, extra = window(x, attrs, kernel)
+    x = pad(pad(x, pads, -math.inf), [0] * len(kernel) + extra, -math.inf)
+    return {1: F.max_pool1d, 2: F.max_pool2d}[len(kernel)](x, kernel, strides, 0, dilations)
+
+
+def conv(x, attrs, w, b=None):
+    strides, dilations, pads, _ = window(x, attrs, w.shape[2:])
+    f = {3: F.conv1d, 4: F.conv2d}[w.dim()]
+    return f(pad(x, pads), w, b, tuple(strides), 0, tuple(dilations), attrs.get("group", 1))
+
+
+def slice_(x, attrs, starts, ends, axes=None, steps=None):
+    axes = range(len(starts)) if axes is None else axes.long().tolist()
+    steps = [1] * len(starts) if steps is None else steps.long().tolist()
+    for start, end, axis, step in zip(starts.long().tolist(), ends.long().tolist(), axes, steps):
+        index = range(x.shape[axis])[slice(start, None if step < 0 and end < -x.shape[axis] else end, step)]
+        x = x.index_select(axis, torch.tensor(list(index)))
+    return x
+
+
+def group_norm(x, attrs, scale, shift):
+    return F.group_norm(x, attrs.get("num_groups", x.shape[1]), scale, shift, attrs.get("epsilon", 1e-5))
+
+
+def rms_norm(x, attrs, scale):
+    dims = list(range(attrs.get("axis", -1) % x.dim(), x.dim()))
+    return x / (x.pow(2).mean(dims, keepdim=True) + attrs.get("epsilon", 1e-5)).sqrt() * scale
+
+
+def layer_norm(x, attrs, scale, shift=None):
+    shape = x.shape[attrs.get("axis", -1) % x.dim():]
+    return F.layer_norm(x, shape, scale.reshape(shape), None if shift is None else shift.reshape(shape), attrs.get("epsilon", 1e-5))
+
+
+def gather(x, attrs, index):
+    axis = attrs.get("axis", 0) % x.dim()
+    index = index.long() % x.shape[axis]
+    picked = x.index_select(axis, index.flatten())
+    return picked.reshape(list(x.shape[:axis]) + list(index.shape) + list(x.shape[axis + 1:]))
+
+
+def reshape(x, attrs, shape):
+    shape = [x.shape[i] if d == 0 else d for i, d in enumerate(shape.long().tolist())]
+    return x.reshape(shape)
+
+
+def split(x, attrs, sizes=None):
+    axis, n = attrs.get("axis", 0), attrs["outputs"]
+    size = sizes.long().tolist() if sizes is not None else math.ceil(x.shape[axis] / attrs.get("num_outputs", n))
+    return list(torch.split(x, size, axis))
+
+
+def squeeze(x, attrs, axes):
+    for axis in sorted((a % x.dim() for a in axes.long().tolist()), reverse=True):
+        x = x.squeeze(axis)
+    return x
+
+
+def unsqueeze(x, attrs, axes):
+    rank = x.dim() + len(axes)
+    for axis in sorted(a % rank for a in axes.long().tolist()):
+        x = x.unsqueeze(axis)
+    return x
+
+
+def pad_onnx(x, attrs, pads, value=None):
+    pads, mode, n = pads.long().tolist(), attrs.get("mode", "constant"), x.dim()
+    if mode == "constant":
+        return pad(x, pads, 0.0 if value is None else value.item())
+    for axis in range(n):
+        size = x.shape[axis]
+        at = torch.arange(-pads[axis], size + pads[n + axis])
+        at = at.clamp(0, size - 1) if mode == "edge" else (size - 1) - ((size - 1) - at.abs()).abs()
+        x = x.index_select(axis, at)
+    return x
+
+
+def recurrent(kind):
+    def run(x, attrs, w, r, b=None, _=None, h=None, c=None):
+        """x [T, N, I], w [D, G*H, I], r [D, G*H, H], b [D, 2*G*H]; the gates in ONNX's order, without torch's modules."""
+        hidden, both = attrs["hidden_size"], attrs.get("direction", "forward")
+        outs, last_h, last_c = [], [], []
+        for d in range(w.shape[0]):
+            wb, rb = (b[d, :len(w[d])], b[d, len(w[d]):]) if b is not None else (torch.zeros(len(w[d])).double(),) * 2
+            ht = h[d] if h is not None else torch.zeros(x.shape[1], hidden).double()
+            ct = c[d] if c is not None else torch.zeros(x.shape[1], hidden).double()
+            steps = list(range(len(x)))
+            if both == "reverse" or d == 1:
+                steps.reverse()
+            out = [None] * len(x)
+            for t in steps:
+                gi, gh = x[t] @ w[d].t() + wb, ht @ r[d].t() + rb
+                if kind == "RNN":
+                    ht = torch.tanh(gi + gh)
+                elif kind == "GRU":
+                    (zi, ri, ni), (zh, rh, nh) = gi.chunk(3, 1), gh.chunk(3, 1)
+                    z, reset = torch.sigmoid(zi + zh), torch.sigmoid(ri + rh)
+                    if attrs.get("linear_before_reset", 0):
+                        n = torch.tanh(ni + reset * nh)
+                    else:
+                        n = torch.tanh(ni + (reset * ht) @ r[d][2 * hidden:].t() + rb[2 * hidden:])
+                    ht = (1 - z) * n + z * ht
+                else:
+                    i, o, f, g = (gi + gh).chunk(4, 1)
+                    ct = torch.sigmoid(f) * ct + torch.sigmoid(i) * torch.tanh(g)
+                    ht = torch.sigmoid(o) * torch.tanh(ct)
+                out[t] = ht
+            outs.append(torch.stack(out))
+            last_h.append(ht)
+            last_c.append(ct)
+        result = [torch.stack(outs, 1), torch.stack(last_h)]
+        return result + [torch.stack(last_c)] if kind == "LSTM" else result
+    return run
+
+
+OPERATORS = {
+    "Conv": conv, "MaxPool": max_pool, "AveragePool": average_pool,
+    "Relu": lambda x, a: F.relu(x), "Identity": lambda x, a: x, "Dropout": lambda x, a, *_: x,
+    "Flatten": lambda x, a: x.reshape(math.prod(x.shape[:a.get("axis", 1)]), -1),
+    "Gemm": lambda x, a, w, *b: F.linear(x, w if a.get("transB", 0) else w.t(), *b),
+    "MatMul": lambda x, a, y: x @ y,
+    "Add": lambda x, a, y: x + y, "Sub": lambda x, a, y: x - y, "Mul": lambda x, a, y: x * y, "Div": lambda x, a, y: x / y,
+    "Pow": lambda x, a, y: x ** y,
+    "Sigmoid": lambda x, a: torch.sigmoid(x), "Tanh": lambda x, a: torch.tanh(x), "Erf": lambda x, a: torch.erf(x),
+    "Exp": lambda x, a: torch.exp(x), "Log": lambda x, a: torch.log(x), "Sqrt": lambda x, a: torch.sqrt(x),
+    "Reciprocal": lambda x, a: 1 / x, "Neg": lambda x, a: -x, "Abs": lambda x, a: x.abs(),
+    "Softplus": lambda x, a: F.softplus(x, threshold=1000), "Softsign": lambda x, a: F.softsign(x),
+    "HardSwish": lambda x, a: F.hardswish(x),
+    "HardSigmoid": lambda x, a: (a.get("alpha", 0.2) * x + a.get("beta", 0.5)).clamp(0, 1),
+    "LeakyRelu": lambda x, a: F.leaky_relu(x, a.get("alpha", 0.01)), "Elu": lambda x, a: F.elu(x, a.get("alpha", 1.0)),
+    "Gelu": lambda x, a: F.gelu(x, approximate=a.get("approximate", "none")),
+    "Clip": lambda x, a, *m: x.clamp(*[v.item() for v in m]),
+    "Concat": lambda x, a, *y: torch.cat((x,) + y, a["axis"]),
+    "Slice": slice_, "Split": split, "Pad": pad_onnx, "Reshape": reshape, "Squeeze": squeeze, "Unsqueeze": unsqueeze,
+    "Transpose": lambda x, a: x.permute(a.get("perm", list(reversed(range(x.dim()))))),
+    "Expand": lambda x, a, shape: x * torch.ones(shape.long().tolist()).double(),
+    "GlobalAveragePool": lambda x, a: x.mean(list(range(2, x.dim())), keepdim=True),
+    "ReduceMean": lambda x, a: x.mean(a["axes"], keepdim=bool(a.get("keepdims", 1))),
+    "ReduceSum": lambda x, a, axes: x.sum(axes.long().tolist(), keepdim=bool(a.get("keepdims", 1))),
+    "Softmax": lambda x, a: F.softmax(x, a.get("axis", -1)), "LogSoftmax": lambda x, a: F.log_softmax(x, a.get("axis", -1)),
+    "LayerNormalization": layer_norm, "GroupNormalization": group_norm, "InstanceNormalization": group_norm,
+    "RMSNormalization": rms_norm, "Gather": gather, "Where": lambda c, a, x, y: torch.where(c != 0, x, y),
+    "LSTM": recurrent("LSTM"), "GRU": recurrent("GRU"), "RNN": recurrent("RNN"),
+}
+
+
+def apply(training, node, x, *inputs):
+    attrs = dict(node["attrs"] or {}, outputs=len(node["outputs"]))
+    if node["op"] == "BatchNormalization":
+        scale, shift, mean, var = inputs
         return F.batch_norm(x, mean, var, scale, shift, training=training, momentum=0.1, eps=attrs.get("epsilon", 1e-5))
-    if op == "Relu":
-        return F.relu(x)
-    if op == "Flatten":
-        return torch.flatten(x, 1)
-    if op == "Gemm":
-        weight = w[0] if attrs.get("transB", 0) else w[0].t()
-        return F.linear(x, weight, *w[1:])
-    raise ValueError(op)
+    return OPERATORS[node["op"]](x, attrs, *inputs)
 
 
 def judge(folder):
@@ -66,12 +233,19 @@ def judge(folder):
     assert len(flat) == 0
     for name in case["params"]:
         weights[name].requires_grad_()
-    x = read(os.path.join(folder, "input.f32"), case["shape"])
+    constants = {name: torch.tensor(numbers).double().reshape(shape) for name, shape, numbers in case["constants"] or []}
+    count = case["inputs"][0][1][0]
+    samples = read(os.path.join(folder, "input.f32"), [count, -1])
     outputs = []
-    for part in x.split(case["chunk"] or len(x)):
+    for part in samples.split(case["chunk"] or count):
+        values, at = dict(weights, **constants), 0
+        for name, shape in case["inputs"]:
+            size = math.prod(shape[1:])
+            values[name], at = part[:, at:at + size].reshape([len(part)] + shape[1:]), at + size
         for node in case["nodes"]:
-            part = apply(case["chunk"] > 0, node["op"], node["attrs"] or {}, part, *[weights[name] for name in node["inputs"][1:]])
-        outputs.append(part)
+            made = apply(case["chunk"] > 0, node, *[values[name] if name else None for name in node["inputs"]])
+            values.update(zip(node["outputs"], made if isinstance(made, list) else [made]))
+        outputs.append(values[case["output"]])
     x = torch.cat(outputs)
     write(os.path.join(folder, "logits.f64"), x)
     (x * read(os.path.join(folder, "coefficients.f32"), x.shape)).sum().backward()

@@ -1,0 +1,522 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"lethe/graph"
+	"lethe/internal/oracle"
+	"lethe/model"
+	"lethe/ops"
+)
+
+// network is a test network under construction, with branches.
+type network struct {
+	r       *rand.Rand
+	graph   *graph.Graph
+	entries []model.Entry
+	samples func(i int) float32 // nil: normal
+}
+
+// newNetwork returns a network with an input "x" of samples of a shape.
+func newNetwork(dims ...int) *network {
+	in := graph.TensorValue("x", model.Float32, graph.Batch(dims...))
+	return &network{r: rand.New(rand.NewPCG(uint64(len(dims)), 7)), graph: &graph.Graph{
+		Name: "test", Inputs: []graph.Value{in}, Constants: map[string]*model.Tensor{}, Opsets: map[string]int{"": 22},
+	}}
+}
+
+func (n *network) input(name string, dims ...int) string {
+	n.graph.Inputs = append(n.graph.Inputs, graph.TensorValue(name, model.Float32, graph.Batch(dims...)))
+	return name
+}
+
+// op adds a node and returns the name of its output.
+func (n *network) op(op string, attrs graph.Attrs, inputs ...string) string {
+	return n.ops(op, attrs, 1, inputs...)[0]
+}
+
+func (n *network) ops(op string, attrs graph.Attrs, outputs int, inputs ...string) []string {
+	name := fmt.Sprintf("n%d", len(n.graph.Nodes))
+	node := graph.Node{Name: name, Op: op, Inputs: inputs, Attrs: attrs}
+	for i := range outputs {
+		node.Outputs = append(node.Outputs, fmt.Sprintf("%s_%d", name, i))
+	}
+	n.graph.Nodes = append(n.graph.Nodes, node)
+	return node.Outputs
+}
+
+// weight adds an entry of normal numbers whose variance keeps sums near 1.
+func (n *network) weight(dims ...int) string { return n.drawn(0, 1, dims...) }
+
+// positive adds an entry of numbers from 0.5 on.
+func (n *network) positive(dims ...int) string { return n.drawn(1, 0.5, dims...) }
+
+func (n *network) drawn(mean, spread float64, dims ...int) string {
+	v := make([]float32, product(dims))
+	scale := spread / math.Sqrt(math.Max(float64(len(v))/float64(dims[0]), 1))
+	for i := range v {
+		v[i] = float32(scale * n.r.NormFloat64())
+		if mean > 0 {
+			v[i] = float32(mean + spread*math.Abs(n.r.NormFloat64()))
+		}
+	}
+	name := fmt.Sprintf("w%d", len(n.entries))
+	n.entries = append(n.entries, model.Entry{Name: name, Tensor: model.Float32Tensor(dims, v)})
+	return name
+}
+
+func (n *network) ints(v ...int64) string {
+	name := fmt.Sprintf("c%d", len(n.graph.Constants))
+	n.graph.Constants[name] = int64Tensor([]int{len(v)}, v...)
+	return name
+}
+
+func (n *network) number(v float32) string {
+	name := fmt.Sprintf("c%d", len(n.graph.Constants))
+	n.graph.Constants[name] = model.Float32Tensor([]int{}, []float32{v})
+	return name
+}
+
+func (n *network) conv(x string, m, c, k int, attrs graph.Attrs) string {
+	return n.op("Conv", attrs, x, n.weight(m, c, k, k))
+}
+
+func (n *network) norm(x string, features int) string {
+	return n.op("BatchNormalization", nil, x, n.positive(features), n.weight(features), n.weight(features), n.positive(features))
+}
+
+// linear is a fully connected layer with a bias on the last axis.
+func (n *network) linear(x string, k, m int) string {
+	return n.op("Add", nil, n.op("MatMul", nil, x, n.weight(k, m)), n.weight(m))
+}
+
+func (n *network) layerNorm(x string, features int) string {
+	return n.op("LayerNormalization", nil, x, n.positive(features), n.weight(features))
+}
+
+// end makes the classes out of a value of size elements.
+func (n *network) end(x string, size int) *network {
+	if len(n.graph.Nodes) > 0 {
+		x = n.op("Flatten", nil, x)
+	}
+	x = n.op("Gemm", graph.Attrs{"transB": graph.Int(1)}, x, n.weight(3, size), n.weight(3))
+	n.graph.Outputs = []graph.Value{{Name: x}}
+	return n
+}
+
+func (n *network) bind(t testing.TB) (*Net, *model.StateDict) {
+	t.Helper()
+	sd, err := model.NewStateDict(n.entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, err := Bind(n.graph, sd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net, sd
+}
+
+// input returns count samples.
+func (n *network) draw(net *Net, count int) []float32 {
+	x := samples(count, net.SampleSize())
+	if n.samples != nil {
+		for i := range x {
+			x[i] = n.samples(i)
+		}
+	}
+	return x
+}
+
+// image is a network of one operator between two convolutions, so that a
+// gradient flows through it, and a normalization.
+func image(channels int, f func(n *network, x string) (string, int)) *network {
+	n := newNetwork(2, 9, 7)
+	x := n.norm(n.conv("x", channels, 2, 3, graph.Attrs{"pads": graph.Ints(1, 1, 1, 1)}), channels)
+	y, size := f(n, x)
+	return n.end(y, size)
+}
+
+// tokens is a network of one operator behind a fully connected layer on 6 tokens
+// of 10 features.
+func tokens(f func(n *network, x string) (string, int)) *network {
+	n := newNetwork(6, 5)
+	y, size := f(n, n.linear("x", 5, 10))
+	return n.end(y, size)
+}
+
+// graphs exercise every operator with every attribute that nn honours in graphs
+// with branches. Those of chains are in networks.
+func graphs() map[string]*network {
+	all := map[string]*network{}
+	for _, op := range []string{"Sigmoid", "Tanh", "Gelu", "Erf", "Softplus", "Exp", "HardSwish", "HardSigmoid", "LeakyRelu", "Elu", "Relu", "Neg", "Abs", "Softsign", "Identity", "Dropout"} {
+		all[op] = tokens(func(n *network, x string) (string, int) { return n.op(op, nil, x), 60 })
+	}
+	all["Gelu tanh"] = tokens(func(n *network, x string) (string, int) {
+		return n.op("Gelu", graph.Attrs{"approximate": graph.String("tanh")}, x), 60
+	})
+	all["LeakyRelu alpha"] = tokens(func(n *network, x string) (string, int) {
+		return n.op("LeakyRelu", graph.Attrs{"alpha": graph.Float(0.3)}, x), 60
+	})
+	for _, op := range []string{"Log", "Sqrt", "Reciprocal"} {
+		all[op] = tokens(func(n *network, x string) (string, int) {
+			return n.op(op, nil, n.op("Add", nil, n.op("Exp", nil, x), n.number(0.5))), 60
+		})
+	}
+	all["Clip"] = tokens(func(n *network, x string) (string, int) {
+		return n.op("Clip", nil, x, n.number(-0.4), n.number(0.7)), 60
+	})
+	all["Silu"] = tokens(func(n *network, x string) (string, int) { return n.op("Mul", nil, x, n.op("Sigmoid", nil, x)), 60 })
+	for _, op := range []string{"Add", "Sub", "Mul", "Div", "Pow"} {
+		shaped := func(n *network, x string, dims ...int) string {
+			y := n.positive(dims...)
+			if op == "Pow" {
+				return n.op(op, nil, n.op("Add", nil, n.op("Sigmoid", nil, x), n.number(0.5)), y)
+			}
+			return n.op(op, nil, x, y)
+		}
+		for _, dims := range [][]int{{10}, {6, 10}, {1, 6, 1}, {1}, {6, 1}} {
+			all[fmt.Sprint(op, dims)] = tokens(func(n *network, x string) (string, int) { return shaped(n, x, dims...), 60 })
+		}
+		all[op+" data"] = tokens(func(n *network, x string) (string, int) {
+			y := n.op("Exp", nil, n.op("ReduceMean", graph.Attrs{"axes": graph.Ints(-1)}, x))
+			return n.op(op, nil, n.op("Add", nil, n.op("Sigmoid", nil, x), n.number(0.5)), y), 60
+		})
+	}
+	all["Pow constant"] = tokens(func(n *network, x string) (string, int) { return n.op("Pow", nil, x, n.number(3)), 60 })
+	all["twice the same"] = tokens(func(n *network, x string) (string, int) { return n.op("Mul", nil, x, x), 60 })
+	for name, attrs := range map[string]graph.Attrs{
+		"groups": {"group": graph.Int(2)}, "depthwise": {"group": graph.Int(8), "pads": graph.Ints(1, 1, 1, 1)},
+		"depthwise stride": {"group": graph.Int(8), "pads": graph.Ints(0, 1, 1, 0), "strides": graph.Ints(2, 2)},
+		"same upper":       {"auto_pad": graph.String("SAME_UPPER"), "strides": graph.Ints(2, 2)},
+		"same lower":       {"auto_pad": graph.String("SAME_LOWER"), "strides": graph.Ints(2, 3)},
+	} {
+		group := max(int(attrs["group"].Int()), 1)
+		all["Conv "+name] = image(8, func(n *network, x string) (string, int) {
+			y := n.op("Conv", attrs, x, n.weight(16, 8/group, 3, 3), n.weight(16))
+			return n.op("GlobalAveragePool", nil, n.op("Relu", nil, y)), 16
+		})
+	}
+	all["Conv shared"] = image(4, func(n *network, x string) (string, int) {
+		w := n.weight(4, 4, 3, 3)
+		a := graph.Attrs{"pads": graph.Ints(1, 1, 1, 1)}
+		return n.op("Conv", a, n.op("Relu", nil, n.op("Conv", a, x, w)), w), 4 * 63
+	})
+	all["Conv of one dimension"] = tokens(func(n *network, x string) (string, int) {
+		return n.op("Conv", graph.Attrs{"pads": graph.Ints(2, 1), "strides": graph.Ints(2)}, x, n.weight(7, 6, 4), n.weight(7)), 7 * 5
+	})
+	all["Conv large"] = image(24, func(n *network, x string) (string, int) { // whose gradient is that of the whole batch
+		return n.op("Conv", graph.Attrs{"strides": graph.Ints(7, 5)}, n.conv(x, 40, 24, 7, nil), n.weight(200, 40, 3, 1)), 200
+	})
+	for name, attrs := range map[string]graph.Attrs{
+		"":               {"kernel_shape": graph.Ints(3, 2), "strides": graph.Ints(2, 2)},
+		"pads":           {"kernel_shape": graph.Ints(3, 3), "strides": graph.Ints(2, 2), "pads": graph.Ints(1, 1, 0, 1)},
+		"pads counted":   {"kernel_shape": graph.Ints(3, 3), "strides": graph.Ints(2, 2), "pads": graph.Ints(1, 1, 0, 1), "count_include_pad": graph.Int(1)},
+		"ceil":           {"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(2, 3), "ceil_mode": graph.Int(1)},
+		"ceil, counted":  {"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(2, 2), "pads": graph.Ints(1, 0, 0, 0), "ceil_mode": graph.Int(1), "count_include_pad": graph.Int(1)},
+		"auto, all same": {"kernel_shape": graph.Ints(3, 3), "strides": graph.Ints(2, 2), "auto_pad": graph.String("SAME_UPPER")},
+	} {
+		for _, op := range []string{"AveragePool", "MaxPool"} {
+			if attrs["count_include_pad"].Int() != 0 && op == "MaxPool" {
+				continue
+			}
+			n := newNetwork(2, 9, 7)
+			x := n.op(op, attrs, n.conv("x", 3, 2, 1, nil))
+			w, err := inferWindow(&n.graph.Nodes[1], shape{[]int{1, 3, 9, 7}, 0}, n.graph.Nodes[1].Ints("kernel_shape"))
+			if err != nil {
+				panic(err)
+			}
+			all[op+" "+name] = n.end(x, 3*w.y.out*w.x.out)
+		}
+	}
+	moves(all)
+	joins(all)
+	normalizations(all)
+	return all
+}
+
+// moves are operators that put elements to other places.
+func moves(all map[string]*network) {
+	for name, perm := range map[string][]int64{"021": {0, 2, 1}, "batch inside": {1, 0, 2}} {
+		all["Transpose "+name] = tokens(func(n *network, x string) (string, int) {
+			y := n.op("Transpose", graph.Attrs{"perm": graph.Ints(perm...)}, x)
+			if name == "batch inside" {
+				y = n.op("Transpose", graph.Attrs{"perm": graph.Ints(perm...)}, n.op("Tanh", nil, y))
+			}
+			return y, 60
+		})
+	}
+	for name, s := range map[string][4][]int64{
+		"steps": {{1, 0}, {6, 9}, {1, 2}, {2, 3}}, "negative": {{-1, -2}, {-7, -99}, {1, 2}, {-2, -1}}, "end": {{2}, {math.MaxInt64}, {1}, {1}},
+	} {
+		size := map[string]int{"steps": 3 * 3, "negative": 3 * 9, "end": 40}[name]
+		all["Slice "+name] = tokens(func(n *network, x string) (string, int) {
+			return n.op("Slice", nil, x, n.ints(s[0]...), n.ints(s[1]...), n.ints(s[2]...), n.ints(s[3]...)), size
+		})
+	}
+	for _, mode := range []string{"constant", "edge", "reflect"} {
+		all["Pad "+mode] = tokens(func(n *network, x string) (string, int) {
+			inputs := []string{x, n.ints(0, 2, 1, 0, 0, 3)}
+			if mode == "constant" {
+				inputs = append(inputs, n.number(1.5))
+			}
+			return n.op("Pad", graph.Attrs{"mode": graph.String(mode)}, inputs...), 8 * 14
+		})
+	}
+	all["Concat"] = tokens(func(n *network, x string) (string, int) {
+		y := n.op("Concat", graph.Attrs{"axis": graph.Int(1)}, x, n.op("Tanh", nil, x), x)
+		return n.op("Concat", graph.Attrs{"axis": graph.Int(-1)}, y, y), 2 * 3 * 60
+	})
+	all["Split"] = tokens(func(n *network, x string) (string, int) {
+		parts := n.ops("Split", graph.Attrs{"axis": graph.Int(2)}, 3, x, n.ints(2, 5, 3))
+		even := n.ops("Split", graph.Attrs{"axis": graph.Int(1), "num_outputs": graph.Int(2)}, 2, parts[1])
+		return n.op("Add", nil, even[0], even[1]), 15 // the other parts lead nowhere
+	})
+	all["Gather"] = tokens(func(n *network, x string) (string, int) {
+		y := n.op("Gather", graph.Attrs{"axis": graph.Int(1)}, x, n.ints(0, -1, 3, 3))
+		return n.op("Gather", graph.Attrs{"axis": graph.Int(2)}, y, n.ints(5, 2)), 8
+	})
+	all["Expand"] = tokens(func(n *network, x string) (string, int) {
+		y := n.op("ReduceMean", graph.Attrs{"axes": graph.Ints(1)}, x)
+		return n.op("Expand", nil, y, n.ints(1, 4, 10)), 40
+	})
+	all["Reshape"] = tokens(func(n *network, x string) (string, int) {
+		y := n.op("Reshape", nil, x, n.ints(0, 3, -1, 5))
+		y = n.op("Transpose", graph.Attrs{"perm": graph.Ints(0, 2, 1, 3)}, y)
+		y = n.op("Reshape", nil, y, n.ints(-1, 3, 5)) // the batch takes in an axis
+		y = n.op("Softmax", graph.Attrs{"axis": graph.Int(-1)}, n.op("MatMul", nil, y, n.weight(5, 4)))
+		return n.op("Reshape", nil, y, n.ints(-1, 48)), 48
+	})
+	all["Squeeze"] = tokens(func(n *network, x string) (string, int) {
+		y := n.op("Unsqueeze", nil, x, n.ints(1, -1))
+		return n.op("Squeeze", nil, n.op("Sigmoid", nil, y), n.ints(1)), 60
+	})
+	for _, keep := range []int64{0, 1} {
+		all[fmt.Sprint("Reduce ", keep)] = tokens(func(n *network, x string) (string, int) {
+			y := n.op("ReduceMean", graph.Attrs{"axes": graph.Ints(2), "keepdims": graph.Int(keep)}, x)
+			z := n.op("ReduceSum", graph.Attrs{"keepdims": graph.Int(keep)}, x, n.ints(1))
+			return n.op("Concat", graph.Attrs{"axis": graph.Int(1)}, n.op("Flatten", nil, y), n.op("Flatten", nil, z)), 16
+		})
+	}
+}
+
+// joins are graphs with branches and several inputs.
+func joins(all map[string]*network) {
+	all["residual"] = image(4, func(n *network, x string) (string, int) {
+		for range 2 {
+			y := n.op("Relu", nil, n.norm(n.conv(x, 4, 4, 3, graph.Attrs{"pads": graph.Ints(1, 1, 1, 1)}), 4))
+			y = n.norm(n.conv(y, 4, 4, 3, graph.Attrs{"pads": graph.Ints(1, 1, 1, 1)}), 4)
+			x = n.op("Relu", nil, n.op("Add", nil, y, x))
+		}
+		return x, 4 * 63
+	})
+	all["norm and pool, read twice"] = image(3, func(n *network, x string) (string, int) {
+		r := n.op("Relu", nil, n.norm(x, 3))
+		y := n.op("MaxPool", graph.Attrs{"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(2, 2)}, r)
+		return n.op("Concat", graph.Attrs{"axis": graph.Int(1)}, n.op("Flatten", nil, y), n.op("Flatten", nil, r)), 3*12 + 3*63
+	})
+	n := newNetwork(6, 5)
+	y := n.linear(n.input("y", 4), 4, 5)
+	all["two inputs"] = n.end(n.op("Mul", nil, n.op("Unsqueeze", nil, y, n.ints(1)), n.linear("x", 5, 5)), 30)
+	all["attention"] = tokens(func(n *network, x string) (string, int) {
+		heads := func(x string, perm ...int64) string {
+			return n.op("Transpose", graph.Attrs{"perm": graph.Ints(perm...)}, n.op("Reshape", nil, x, n.ints(0, 6, 2, 5)))
+		}
+		q, k, v := heads(n.linear(x, 10, 10), 0, 2, 1, 3), heads(n.linear(x, 10, 10), 0, 2, 3, 1), heads(n.linear(x, 10, 10), 0, 2, 1, 3)
+		a := n.op("Softmax", nil, n.op("Mul", nil, n.op("MatMul", nil, q, k), n.number(0.4)))
+		y := n.op("Reshape", nil, n.op("Transpose", graph.Attrs{"perm": graph.Ints(0, 2, 1, 3)}, n.op("MatMul", nil, a, v)), n.ints(0, 6, 10))
+		return n.op("Add", nil, x, n.linear(y, 10, 10)), 60
+	})
+	all["MatMul broadcast"] = tokens(func(n *network, x string) (string, int) {
+		a := n.op("Reshape", nil, x, n.ints(0, 2, 3, 10))
+		return n.op("MatMul", nil, a, n.op("Reshape", nil, n.op("Tanh", nil, x), n.ints(0, 1, 10, 6))), 36
+	})
+	all["MatMul from the left"] = tokens(func(n *network, x string) (string, int) {
+		return n.op("MatMul", nil, n.weight(7, 6), x), 70
+	})
+	n = newNetwork(6)
+	n.samples = func(i int) float32 { return float32(i * 7 % 11) }
+	e := n.op("Gather", nil, n.weight(11, 4), "x")
+	all["embedding"] = n.end(n.op("Tanh", nil, e), 24)
+	all["shared table"] = image(2, func(n *network, x string) (string, int) {
+		w := n.weight(2, 1, 1)
+		return n.op("Add", nil, n.op("Mul", nil, x, w), w), 2 * 63
+	})
+}
+
+// normalizations are softmax and normalization along every axis.
+func normalizations(all map[string]*network) {
+	for _, op := range []string{"Softmax", "LogSoftmax"} {
+		for _, axis := range []int64{1, 2} {
+			all[fmt.Sprint(op, axis)] = tokens(func(n *network, x string) (string, int) {
+				return n.op(op, graph.Attrs{"axis": graph.Int(axis)}, x), 60
+			})
+		}
+	}
+	all["LayerNormalization"] = tokens(func(n *network, x string) (string, int) {
+		y := n.layerNorm(x, 10)
+		return n.op("LayerNormalization", graph.Attrs{"axis": graph.Int(1)}, y, n.positive(6, 10), n.weight(6, 10)), 60
+	})
+	all["RMSNormalization"] = tokens(func(n *network, x string) (string, int) {
+		return n.op("RMSNormalization", nil, x, n.positive(10)), 60
+	})
+	all["GroupNormalization"] = image(6, func(n *network, x string) (string, int) {
+		return n.op("GroupNormalization", graph.Attrs{"num_groups": graph.Int(3)}, x, n.positive(6), n.weight(6)), 6 * 63
+	})
+	all["InstanceNormalization"] = image(4, func(n *network, x string) (string, int) {
+		return n.op("InstanceNormalization", nil, x, n.positive(4), n.weight(4)), 4 * 63
+	})
+}
+
+// Along a random direction of the weights the loss changes as the gradient says.
+func TestGraphGradients(t *testing.T) {
+	for name, n := range graphs() {
+		t.Run(name, func(t *testing.T) {
+			net, sd := n.bind(t)
+			const count = 20
+			x, params := n.draw(net, count), ops.Parameters(n.graph)
+			loss := func(sd *model.StateDict) float64 {
+				net, err := Bind(n.graph, sd)
+				if err != nil {
+					t.Fatal(err)
+				}
+				logits, err := net.Logits(x, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum := 0.0
+				for i, v := range logits {
+					sum += float64(v) * float64(coefficient(i/3, i%3))
+				}
+				return sum
+			}
+			grad := slices.Clone(step(t, net, x, count, 2, params))
+			r := rand.New(rand.NewPCG(1, 9))
+			at := 0
+			for _, p := range params {
+				size := len(net.weights[p])
+				own := grad[at : at+size]
+				at += size
+				// Half along the gradient, half along anything, 1 long altogether.
+				const h = 3e-3
+				direction := make([]float64, size)
+				norm, other := 0.0, 0.0
+				for i, g := range own {
+					direction[i] = r.NormFloat64()
+					norm, other = norm+float64(g)*float64(g), other+direction[i]*direction[i]
+				}
+				norm = math.Sqrt(norm)
+				want := 0.0
+				for i, g := range own {
+					direction[i] = (direction[i]/math.Sqrt(other) + float64(g)/math.Max(norm, 1e-9)) / math.Sqrt2
+					want += direction[i] * float64(g)
+				}
+				moved := func(by float64) float64 {
+					v, err := sd.Get(p).Float32s()
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i := range v {
+						v[i] += float32(by * direction[i])
+					}
+					return loss(sd.With(p, model.Float32Tensor(sd.Get(p).Shape(), v)))
+				}
+				got := (moved(h) - moved(-h)) / (2 * h)
+				if !(math.Abs(got-want) < 0.03*norm+0.05) {
+					t.Errorf("%s: the loss changes by %v along a direction, the gradient says %v", p, got, want)
+				}
+			}
+		})
+	}
+}
+
+// Bits depend neither on the number of threads nor on the batch that a sample is in.
+func TestGraphsDoNotDependOnThreads(t *testing.T) {
+	for name, n := range graphs() {
+		net, _ := n.bind(t)
+		x, params := n.draw(net, 150), ops.Parameters(n.graph)
+		want := step(t, net, x, 150, 1, params)
+		for _, threads := range []int{2, 3, 8} {
+			if got := step(t, net, x, 150, threads, params); !slices.Equal(got, want) {
+				t.Errorf("%s: %d threads give another gradient than one", name, threads)
+			}
+		}
+		whole, err := net.Logits(x, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := net.SampleSize()
+		part, err := net.Logits(x[70*size:91*size], 1)
+		if err != nil || !slices.Equal(part, whole[70*3:91*3]) {
+			t.Errorf("%s: samples have other logits in another batch (%v)", name, err)
+		}
+	}
+}
+
+// relative returns the norm of the difference over the norm of want.
+func relative(got []float32, want []float64) float64 {
+	var diff, norm float64
+	for i, w := range want {
+		d := float64(got[i]) - w
+		diff, norm = diff+d*d, norm+w*w
+	}
+	return math.Sqrt(diff / math.Max(norm, 1e-30))
+}
+
+// Every operator in a graph, and whole networks, compute what PyTorch computes,
+// forward and backward.
+func TestGraphOracle(t *testing.T) {
+	python := oracle.Python(t, "torch")
+	all := graphs()
+	for name, n := range architectures() {
+		all[name] = n
+	}
+	const count = 35
+	examples := map[string]example{}
+	args := []string{filepath.Join("testdata", "oracle.py")}
+	for name, n := range all {
+		net, sd := n.bind(t)
+		x := n.draw(net, count)
+		examples[name] = example{net, sd, x, forTorch(t, net, sd, x, count, 0)}
+		args = append(args, examples[name].dir)
+	}
+	oracle.Run(t, python, args...)
+	for name, e := range examples {
+		t.Run(name, func(t *testing.T) {
+			logits, err := e.net.Logits(e.x, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := relative(logits, fromTorch(t, e.dir, "logits.f64")); !(d < 1e-5) {
+				t.Errorf("the logits differ by %.2g of their norm", d)
+			}
+			grad := step(t, e.net, e.x, count, 2, ops.Parameters(e.net.Graph()))
+			want := fromTorch(t, e.dir, "grad.f64")
+			at := 0
+			for _, p := range ops.Parameters(e.net.Graph()) {
+				end := at + len(e.net.weights[p])
+				if d := relative(grad[at:end], want[at:end]); !(d < 1e-4) && !negligible(want[at:end], want) {
+					t.Errorf("the gradient of %s differs by %.2g of its norm", p, d)
+				}
+				at = end
+			}
+		})
+	}
+}
+
+// negligible reports whether a gradient is nothing but rounding beside all.
+func negligible(part, all []float64) bool {
+	var own, whole float64
+	for _, v := range part {
+		own += v * v
+	}
+	for _, v := range all {
+		whole += v * v
+	}
+	return own < 1e-10*whole
+}
