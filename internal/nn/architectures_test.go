@@ -87,10 +87,16 @@ func vgg11(width int) *network {
 }
 
 func mobileNetV2() *network {
+	return mobileNet(8, [][4]int{{1, 8, 1, 1}, {6, 12, 2, 2}, {6, 16, 2, 2}, {6, 24, 2, 2}}, 40)
+}
+
+// mobileNet is MobileNetV2 of blocks that each say by what they widen, to how
+// many channels, how often, and with which stride at first.
+func mobileNet(first int, blocks [][4]int, last int) *network {
 	n := newNetwork(3, 32, 32)
 	relu6 := func(x string) string { return n.op("Clip", nil, x, n.number(0), n.number(6)) }
-	x, in := relu6(n.norm(n.conv("x", 8, 3, 3, same(3)), 8)), 8
-	for _, b := range [][4]int{{1, 8, 1, 1}, {6, 12, 2, 2}, {6, 16, 2, 2}, {6, 24, 2, 2}} {
+	x, in := relu6(n.norm(n.conv("x", first, 3, 3, same(3)), first)), first
+	for _, b := range blocks {
 		for i := range b[2] {
 			stride := int64(1)
 			if i == 0 {
@@ -110,8 +116,8 @@ func mobileNetV2() *network {
 			x, in = y, b[1]
 		}
 	}
-	x = relu6(n.norm(n.conv(x, 40, in, 1, nil), 40))
-	return n.end(n.op("ReduceMean", graph.Attrs{"axes": graph.Ints(2, 3), "keepdims": graph.Int(0)}, x), 40)
+	x = relu6(n.norm(n.conv(x, last, in, 1, nil), last))
+	return n.end(n.op("ReduceMean", graph.Attrs{"axes": graph.Ints(2, 3), "keepdims": graph.Int(0)}, x), last)
 }
 
 // viT splits images into patches of a size and has a class token.

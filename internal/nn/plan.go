@@ -260,9 +260,9 @@ func (s *Session) plan() {
 			spans = append(spans, &span{from: from, to: to, size: t.size * groups, place: func(w int, memory []float32) { t.x[w] = memory }})
 		}
 	}
-	total := arrange(spans)
+	s.planned = arrange(spans)
 	for w := range s.threads {
-		memory := make([]float32, total)
+		memory := make([]float32, s.planned)
 		for _, x := range spans {
 			x.place(w, memory[x.at:x.at+x.size:x.at+x.size])
 		}

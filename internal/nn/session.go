@@ -25,6 +25,7 @@ type Session struct {
 	uses            []use  // of each layer
 	trains          []bool // of each layer: a gradient comes to its outputs
 	path            []layerRange
+	planned         int      // elements of memory of each worker
 	orphans         []*value // whose gradient is 0, because the loss does not depend on them
 	params          []*param
 	shared          []*param // those that several layers use
