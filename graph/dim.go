@@ -370,3 +370,29 @@ func floorDiv(a, b int64) int64 {
 	}
 	return q
 }
+
+// Positive reports whether the size is certainly more than zero, as symbols
+// are: a sum in which nothing is subtracted.
+func (d Dim) Positive() bool {
+	for _, t := range d.rest {
+		if t.coef < 0 {
+			return false
+		}
+		for _, a := range t.atoms {
+			if a.op != 0 && !a.positive() {
+				return false
+			}
+		}
+	}
+	return d.n > 0 || d.n == 0 && len(d.rest) > 0
+}
+
+func (a atom) positive() bool {
+	switch a.op {
+	case '>':
+		return a.a.Positive() || a.b.Positive()
+	case '<':
+		return a.a.Positive() && a.b.Positive()
+	}
+	return false // the floor of a quotient can be 0
+}

@@ -37,6 +37,9 @@ const (
 	Float4E2M1FN
 	Float6E2M3FN
 	Float6E3M2FN
+
+	// String is the type of ONNX's strings, which no tensor of a state dict has.
+	String
 )
 
 var dtypes = [...]struct {
@@ -72,6 +75,7 @@ var dtypes = [...]struct {
 	Float4E2M1FN:   {"float4_e2m1fn", 1},
 	Float6E2M3FN:   {"float6_e2m3fn", 1},
 	Float6E3M2FN:   {"float6_e3m2fn", 1},
+	String:         {"string", 0},
 }
 
 // String returns PyTorch's name of the type, such as "float32".
@@ -82,7 +86,7 @@ func (d DType) String() string {
 	return dtypes[Invalid].name
 }
 
-// Size returns the bytes that one element has in memory; 0 for [Invalid].
+// Size returns the bytes that one element has in memory; 0 for [Invalid] and [String].
 func (d DType) Size() int {
 	if int(d) < len(dtypes) {
 		return dtypes[d].size

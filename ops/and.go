@@ -1,0 +1,11 @@
+package ops
+
+// andOp is a and b.
+var andOp = &Operator{
+	Name: "And", Since: 7,
+	inputs: []input{data("A", bools), data("B", bools)},
+	infer:  inferBroadcast,
+	eval: pairwise{
+		truth: func(a, b bool) bool { return a && b },
+	}.eval,
+}

@@ -1,0 +1,6 @@
+package ops
+
+import "math"
+
+// expOp is the exponential.
+var expOp = realOp("Exp", 1, math.Exp)

@@ -1,0 +1,96 @@
+package ops
+
+import (
+	"math"
+	"slices"
+
+	"lethe/graph"
+)
+
+var lossReduction = stringAttr("reduction", "mean", "none", "sum")
+
+// negativeloglikelihoodlossOp is what the logarithms of probabilities say against
+// the labels.
+var negativeloglikelihoodlossOp = &Operator{
+	Name: "NegativeLogLikelihoodLoss", Since: 12,
+	inputs: []input{data("input", floats), data("target", indices), constant("weight", floats).opt()},
+	attrs:  []attr{noDefault("ignore_index", intKind), lossReduction},
+	infer:  inferLoss,
+	eval:   func(c *call) { c.set(0, c.loss(c.floats(c.input(0)))) },
+}
+
+// softmaxcrossentropylossOp is the same for scores, with the logarithms of
+// probabilities as another output.
+var softmaxcrossentropylossOp = &Operator{
+	Name: "SoftmaxCrossEntropyLoss", Since: 12, outputs: 2,
+	inputs: []input{data("scores", floats), data("labels", indices), constant("weights", floats).opt()},
+	attrs:  []attr{noDefault("ignore_index", intKind), lossReduction},
+	infer: func(f *inference) {
+		inferLoss(f)
+		f.set(1, f.input(0).dtype, f.input(0).shape)
+	},
+	eval: func(c *call) {
+		x := c.input(0)
+		if len(x.shape) < 2 {
+			c.fail("scores of shape %v have no classes", x.shape)
+		}
+		logs := c.mapAxes(c.from64(x), []int{1}, func(row []float64) {
+			norm := logSumExp(row)
+			for i := range row {
+				row[i] -= norm
+			}
+		})
+		v := logs.data.(vec[float64])
+		c.set(0, c.loss(v))
+		c.set(1, c.from(x.dtype, x.shape, v))
+	},
+}
+
+func inferLoss(f *inference) {
+	if f.text("reduction") != "none" {
+		f.set(0, f.input(0).dtype, graph.Sizes())
+		return
+	}
+	f.set(0, f.input(0).dtype, f.input(1).shape)
+}
+
+// loss returns the loss of logarithms of the shape of input 0.
+func (c *call) loss(logs []float64) *Tensor {
+	x, target := c.input(0), c.input(1)
+	if len(x.shape) < 2 || !slices.Equal(target.shape, without(x.shape, []int{1}, false, 0)) {
+		c.fail("labels of shape %v for scores of shape %v", target.shape, x.shape)
+	}
+	classes, inner := x.shape[1], product(x.shape[2:])
+	labels, _ := c.inInts(1)
+	weights, weighted := c.inFloats(2)
+	if weighted && len(weights) != classes {
+		c.fail("%d weights for %d classes", len(weights), classes)
+	}
+	out := make([]float64, len(labels))
+	total, sum := 0.0, 0.0
+	for i, label := range labels {
+		if c.has("ignore_index") && label == c.int("ignore_index") {
+			continue
+		}
+		if label < 0 || label >= classes {
+			c.fail("label %d of %d classes", label, classes)
+		}
+		w := 1.0
+		if weighted {
+			w = weights[label]
+		}
+		out[i] = -w * logs[(i/inner*classes+label)*inner+i%inner]
+		sum += out[i]
+		total += w
+	}
+	switch c.text("reduction") {
+	case "none":
+		return c.from(x.dtype, target.shape, out)
+	case "sum":
+		total = 1
+	}
+	if total == 0 {
+		return c.from(x.dtype, []int{}, []float64{math.NaN()})
+	}
+	return c.from(x.dtype, []int{}, []float64{sum / total})
+}

@@ -1,0 +1,11 @@
+package ops
+
+// xorOp is either a or b.
+var xorOp = &Operator{
+	Name: "Xor", Since: 7,
+	inputs: []input{data("A", bools), data("B", bools)},
+	infer:  inferBroadcast,
+	eval: pairwise{
+		truth: func(a, b bool) bool { return a != b },
+	}.eval,
+}
