@@ -49,7 +49,7 @@ var elementTypes = [...]elementType{
 	5:  {"INT16", model.Int16, 16, tensorInt32s, true},
 	6:  {"INT32", model.Int32, 32, tensorInt32s, true},
 	7:  {"INT64", model.Int64, 64, tensorInt64s, true},
-	8:  {"STRING", model.Invalid, 0, tensorStrings, false},
+	8:  {"STRING", model.String, 0, tensorStrings, false},
 	9:  {"BOOL", model.Bool, 8, tensorInt32s, false},
 	10: {"FLOAT16", model.Float16, 16, tensorInt32s, false},
 	11: {"DOUBLE", model.Float64, 64, tensorDoubles, false},

@@ -86,7 +86,7 @@ var patches = []struct {
 	{"input without a shape", unsupported, "of a known shape", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.Shape = nil }},
 	{"input without an element type", unsupported, "of type invalid", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = 0 }},
 	{"input of integers", unsupported, "of type int64", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = pb.Tensor_INT64 }},
-	{"input of strings", unsupported, "of type invalid", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = pb.Tensor_STRING }},
+	{"input of strings", unsupported, "of type string", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = pb.Tensor_STRING }},
 	{"input of an unknown type", unsupported, "element type 99", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = 99 }},
 	{"size -1, which stands for any", ok, "", func(m *pb.Model) { inputDim(m, 0, -1) }},
 	{"enormous size", malformed, "size 9223372036854775807", func(m *pb.Model) { inputDim(m, 3, math.MaxInt64) }},

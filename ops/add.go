@@ -4,8 +4,9 @@ import "lethe/graph"
 
 // addOp is a + b.
 var addOp = &Operator{
-	Name: "Add", Since: 7,
+	Name: "Add", Since: 1,
 	inputs: []input{data("A", numbers), data("B", numbers)},
+	attrs:  legacyBroadcast,
 	infer:  inferBroadcast,
 	eval: pairwise{
 		real:     func(a, b float64) float64 { return a + b },

@@ -8,8 +8,9 @@ import (
 
 // divOp is a / b, of integers rounded towards zero.
 var divOp = &Operator{
-	Name: "Div", Since: 7,
+	Name: "Div", Since: 1,
 	inputs: []input{data("A", numbers), data("B", numbers)},
+	attrs:  legacyBroadcast,
 	infer:  inferBroadcast,
 	eval: func(c *call) {
 		c.noZeros(c.input(1))

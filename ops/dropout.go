@@ -4,9 +4,9 @@ import "lethe/model"
 
 // dropoutOp does nothing, because a network that is evaluated is not training.
 var dropoutOp = &Operator{
-	Name: "Dropout", outputs: 2, Since: 7,
+	Name: "Dropout", outputs: 2, Since: 1,
 	inputs: []input{data("data", floats), constant("ratio", floats).opt().from(12), constant("training_mode", bools).opt().from(12)},
-	attrs:  []attr{floatAttr("ratio", 0.5).until(11), intAttr("seed", 0).from(12)},
+	attrs:  []attr{floatAttr("ratio", 0.5).until(11), intAttr("seed", 0).from(12), intAttr("is_test", 0).until(6)},
 	infer: func(f *inference) {
 		f.set(0, f.input(0).dtype, f.input(0).shape)
 		f.set(1, maskType(f.opset, f.input(0).dtype), f.input(0).shape)

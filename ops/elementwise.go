@@ -178,7 +178,27 @@ type pairwise struct {
 	size     func(a, b graph.Dim) graph.Dim // of integers that are expressions
 }
 
-func (o pairwise) eval(c *call) { c.set(0, o.apply(c, c.input(0), c.input(1))) }
+func (o pairwise) eval(c *call) {
+	c.align()
+	c.set(0, o.apply(c, c.input(0), c.input(1)))
+}
+
+// legacyBroadcast are the attributes with which, up to opset 6, the second input
+// is broadcast to the first from an axis on.
+var legacyBroadcast = []attr{intAttr("broadcast", 0).until(6), noDefault("axis", graph.IntAttr).until(6)}
+
+// align gives input 1 the axes that [legacyBroadcast] say.
+func (c *call) align() {
+	if !c.has("axis") || !c.flag("broadcast") {
+		return
+	}
+	a, b := c.input(0), c.input(1)
+	after := len(a.shape) - c.axis(c.int("axis"), len(a.shape)) - len(b.shape)
+	if after < 0 {
+		c.fail("shape %v cannot be broadcast to %v from axis %d on", b.shape, a.shape, c.int("axis"))
+	}
+	c.in = []*Tensor{a, c.reshaped(b, append(slices.Clone(b.shape), slices.Repeat([]int{1}, after)...))}
+}
 
 func (o pairwise) apply(c *call, a, b *Tensor) *Tensor {
 	if a.dtype != b.dtype {
@@ -267,6 +287,10 @@ func zipSame[T any](c *call, x vec[T], a, b, out *Tensor, f func(a, b T) T) {
 
 // inferBroadcast is the inference of operators that broadcast all inputs.
 func inferBroadcast(f *inference) {
+	if f.flag("broadcast") {
+		sameAsFirst(f)
+		return
+	}
 	dtype := model.Invalid
 	shape := f.input(0).shape
 	for i, x := range f.in {
@@ -291,6 +315,7 @@ type predicate struct {
 }
 
 func (o predicate) eval(c *call) {
+	c.align()
 	a, b := c.input(0), c.input(1)
 	if a.dtype != b.dtype {
 		c.fail("the inputs are %v and %v, not of one type", a.dtype, b.dtype)

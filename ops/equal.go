@@ -4,8 +4,9 @@ import "lethe/graph"
 
 // equalOp tells where a equals b.
 var equalOp = &Operator{
-	Name: "Equal", Since: 7,
+	Name: "Equal", Since: 1,
 	inputs: []input{data("A", numbers|bools|texts), data("B", numbers|bools|texts)},
+	attrs:  legacyBroadcast,
 	infer:  inferPredicate,
 	eval: predicate{
 		real:     func(a, b float64) bool { return a == b },

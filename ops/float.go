@@ -41,7 +41,7 @@ type rounding struct {
 func (f *format) round(x float64, r rounding) float64 {
 	if x != x {
 		if f.nan < 0 {
-			return f.largest
+			return math.Copysign(0, -1)
 		}
 		return x
 	}

@@ -4,9 +4,9 @@ import "lethe/graph"
 
 // gemmOp is alpha A B + beta C.
 var gemmOp = &Operator{
-	Name: "Gemm", Since: 7,
+	Name: "Gemm", Since: 1,
 	inputs: []input{data("A", numbers), weight("B", numbers), weight("C", numbers).opt()},
-	attrs:  []attr{floatAttr("alpha", 1), floatAttr("beta", 1), intAttr("transA", 0), intAttr("transB", 0)},
+	attrs:  []attr{floatAttr("alpha", 1), floatAttr("beta", 1), intAttr("transA", 0), intAttr("transB", 0), intAttr("broadcast", 0).until(6)},
 	infer: func(f *inference) {
 		a, b := f.input(0).shape, f.input(1).shape
 		if a == nil || b == nil {

@@ -4,8 +4,9 @@ import "lethe/graph"
 
 // greaterOp tells where a is more than b.
 var greaterOp = &Operator{
-	Name: "Greater", Since: 7,
+	Name: "Greater", Since: 1,
 	inputs: []input{data("A", numbers), data("B", numbers)},
+	attrs:  legacyBroadcast,
 	infer:  inferPredicate,
 	eval: predicate{
 		real:     func(a, b float64) bool { return a > b },

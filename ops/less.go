@@ -4,8 +4,9 @@ import "lethe/graph"
 
 // lessOp tells where a is less than b.
 var lessOp = &Operator{
-	Name: "Less", Since: 7,
+	Name: "Less", Since: 1,
 	inputs: []input{data("A", numbers), data("B", numbers)},
+	attrs:  legacyBroadcast,
 	infer:  inferPredicate,
 	eval: predicate{
 		real:     func(a, b float64) bool { return a < b },

@@ -4,8 +4,9 @@ import "lethe/graph"
 
 // mulOp is a * b.
 var mulOp = &Operator{
-	Name: "Mul", Since: 7,
+	Name: "Mul", Since: 1,
 	inputs: []input{data("A", numbers), data("B", numbers)},
+	attrs:  legacyBroadcast,
 	infer:  inferBroadcast,
 	eval: pairwise{
 		real:     func(a, b float64) float64 { return a * b },

@@ -41,10 +41,10 @@ func (c *call) perChannel(y []float64, shape []int, scale, bias []float64) {
 // batchnormalizationOp normalizes each channel with statistics of the training
 // data, or in training mode with those of the batch.
 var batchnormalizationOp = &Operator{
-	Name: "BatchNormalization", Since: 7, outputs: 5,
+	Name: "BatchNormalization", Since: 1, outputs: 5,
 	inputs: []input{data("X", floats), weight("scale", floats), weight("B", floats), statistic("mean", floats), statistic("var", floats)},
 	attrs: []attr{floatAttr("epsilon", 1e-5), floatAttr("momentum", 0.9),
-		intAttr("spatial", 1).until(8), intAttr("training_mode", 0).from(14)},
+		intAttr("spatial", 1).until(8), intAttr("is_test", 0).until(6), intsAttr("consumed_inputs").until(5), intAttr("training_mode", 0).from(14)},
 	infer: func(f *inference) {
 		x := f.input(0)
 		f.set(0, x.dtype, x.shape)

@@ -4,10 +4,15 @@ import "math"
 
 // powOp is a to the power of b. The result has the type of a.
 var powOp = &Operator{
-	Name: "Pow", Since: 7,
+	Name: "Pow", Since: 1,
 	inputs: []input{data("X", numbers), data("Y", numbers)},
-	infer:  func(f *inference) { f.set(0, f.input(0).dtype, f.broadcast(f.input(0).shape, f.input(1).shape)) },
+	attrs:  legacyBroadcast,
+	infer: func(f *inference) {
+		inferBroadcast(f)
+		f.out[0].dtype = f.input(0).dtype
+	},
 	eval: func(c *call) {
+		c.align()
 		x, y := c.input(0), c.input(1)
 		shape := c.broadcastShape(x.shape, y.shape)
 		if base, ok := x.Ints(); ok {

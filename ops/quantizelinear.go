@@ -31,7 +31,9 @@ var quantizelinearOp = &Operator{
 		f, real := formats[dtype]
 		lo, hi := intRange(dtype)
 		for i := range v {
-			v[i] /= scale[i]
+			if v[i] /= scale[i]; x.dtype != model.Float64 { // as a runtime divides
+				v[i] = float64(float32(v[i]))
+			}
 			if real {
 				v[i] = f.round(v[i], rounding{saturate: c.opset < 19 || c.flag("saturate"), mode: 'n'})
 				continue

@@ -25,7 +25,7 @@ func (r recurrent) operator(name string, more ...attr) *Operator {
 		inputs = append(inputs, data("initial_c", floats).opt(), weight("P", floats).opt())
 	}
 	return &Operator{
-		Name: name, Since: 7, outputs: 1 + r.states,
+		Name: name, Since: 1, outputs: 1 + r.states,
 		inputs: inputs,
 		attrs: append(more, stringAttr("direction", "forward", "reverse", "bidirectional"), noDefault("hidden_size", intKind),
 			noDefault("activations", graph.StringsAttr), noDefault("activation_alpha", graph.FloatsAttr),

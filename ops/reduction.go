@@ -134,6 +134,10 @@ func (r reduction) eval(c *call) {
 	case vec[bool]:
 		d := out.data.(vec[bool])
 		for i := range d {
+			if n == 0 { // of no booleans, the largest is false and the smallest true
+				d[i] = r.real(nil) > 0
+				continue
+			}
 			row := make([]float64, n)
 			for j, b := range v[i*n : (i+1)*n] {
 				if b {

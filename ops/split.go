@@ -39,7 +39,11 @@ var splitOp = &Operator{
 			case fixed:
 				shape[axis] = graph.Size(f.parts(total, len(f.n.Outputs))[i])
 			default:
-				shape[axis] = x.shape[axis].Div(graph.Size(len(f.n.Outputs)))
+				count := len(f.n.Outputs)
+				each := x.shape[axis].CeilDiv(graph.Size(count))
+				if shape[axis] = each; i == count-1 {
+					shape[axis] = x.shape[axis].Sub(each.Mul(graph.Size(count - 1)))
+				}
 			}
 			f.set(i, x.dtype, shape)
 		}

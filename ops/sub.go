@@ -4,8 +4,9 @@ import "lethe/graph"
 
 // subOp is a - b.
 var subOp = &Operator{
-	Name: "Sub", Since: 7,
+	Name: "Sub", Since: 1,
 	inputs: []input{data("A", numbers), data("B", numbers)},
+	attrs:  legacyBroadcast,
 	infer:  inferBroadcast,
 	eval: pairwise{
 		real:     func(a, b float64) float64 { return a - b },

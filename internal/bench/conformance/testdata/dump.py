@@ -5,7 +5,7 @@
 Wheels of onnx up to 1.17 hold these tests as files; later ones make them when
 they are asked. FOLDER/node/NAME gets model.onnx, data.json with the tolerances,
 and test_data_set_N with input_N.pb and output_N.pb. What is printed is the
-folder in which the wheel keeps its other suites.
+version, and the folder in which the wheel keeps its other suites.
 """
 
 import json
@@ -50,4 +50,4 @@ for case in collect_testcases():
             for j, value in enumerate(values):
                 write(os.path.join(part, f"{kind}_{j}.pb"), encode(value, infos[j]).SerializeToString())
 
-print(os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data"))
+print(onnx.__version__, os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data"))
