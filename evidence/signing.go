@@ -108,26 +108,7 @@ func broken(format string, args ...any) error {
 // Signatures by an identity (sigstore) or a certificate, shards and other hashes
 // than SHA-256 are a [model.UnsupportedError].
 func VerifyModel(text []byte, key *PublicKey, path, signaturePath string) (files int, err error) {
-	var b bundle
-	if err := strictjson.DecodeKnown(text, &b); err != nil {
-		return 0, err
-	}
-	m := b.VerificationMaterial
-	switch {
-	case b.MediaType != bundleType:
-		return 0, broken("media type %.100q, want %q", b.MediaType, bundleType)
-	case b.DSSEEnvelope == nil:
-		return 0, broken("there is no envelope")
-	case m.PublicKey == nil || len(m.TlogEntries) > 0 || m.Certificate != nil || m.Timestamps != nil:
-		return 0, &model.UnsupportedError{What: "the signature is not by a key alone", Advice: "verify signatures by an identity or a certificate with the package model-signing"}
-	case m.PublicKey.Hint != key.ID:
-		return 0, failed("signature", fmt.Sprintf("made by the key %.100q, the one given is %s", m.PublicKey.Hint, key.ID))
-	}
-	payload, err := b.DSSEEnvelope.open(key)
-	if err != nil {
-		return 0, err
-	}
-	signed, err := readSigned(payload)
+	signed, err := openBundle(text, key)
 	if err != nil {
 		return 0, err
 	}
@@ -135,8 +116,48 @@ func VerifyModel(text []byte, key *PublicKey, path, signaturePath string) (files
 	if err != nil {
 		return 0, err
 	}
+	return len(signed.Resources), signed.compare(found)
+}
+
+// VerifyFile is [VerifyModel] for a model that is one file with that SHA-256, in
+// hex: whoever has the file open knows that it is the one that was verified.
+func VerifyFile(text []byte, key *PublicKey, sha256 string) error {
+	signed, err := openBundle(text, key)
+	if err != nil {
+		return err
+	}
+	return signed.compare(map[string]string{".": sha256})
+}
+
+// openBundle returns what a bundle signs, after its signature by key.
+func openBundle(text []byte, key *PublicKey) (*signature, error) {
+	var b bundle
+	if err := strictjson.DecodeKnown(text, &b); err != nil {
+		return nil, err
+	}
+	m := b.VerificationMaterial
+	switch {
+	case b.MediaType != bundleType:
+		return nil, broken("media type %.100q, want %q", b.MediaType, bundleType)
+	case b.DSSEEnvelope == nil:
+		return nil, broken("there is no envelope")
+	case m.PublicKey == nil || len(m.TlogEntries) > 0 || m.Certificate != nil || m.Timestamps != nil:
+		return nil, &model.UnsupportedError{What: "the signature is not by a key alone", Advice: "verify signatures by an identity or a certificate with the package model-signing"}
+	case m.PublicKey.Hint != key.ID:
+		return nil, failed("signature", fmt.Sprintf("made by the key %.100q, the one given is %s", m.PublicKey.Hint, key.ID))
+	}
+	payload, err := b.DSSEEnvelope.open(key)
+	if err != nil {
+		return nil, err
+	}
+	return readSigned(payload)
+}
+
+// compare reports whether the files of a model, digests by name, are those that
+// were signed.
+func (s *signature) compare(found map[string]string) error {
 	var wrong []string
-	for _, f := range signed.Resources {
+	for _, f := range s.Resources {
 		switch d, ok := found[f.Name]; {
 		case !ok:
 			wrong = append(wrong, fmt.Sprintf("%.200q is missing", f.Name))
@@ -148,11 +169,11 @@ func VerifyModel(text []byte, key *PublicKey, path, signaturePath string) (files
 	for name := range found {
 		wrong = append(wrong, fmt.Sprintf("%.200q was not signed", name))
 	}
-	if len(wrong) > 0 {
-		slices.Sort(wrong)
-		return 0, failed("signature", strings.Join(wrong[:min(len(wrong), mostDifferences)], ", "))
+	if len(wrong) == 0 {
+		return nil
 	}
-	return len(signed.Resources), nil
+	slices.Sort(wrong)
+	return failed("signature", strings.Join(wrong[:min(len(wrong), mostDifferences)], ", "))
 }
 
 // readSigned reads the statement that was signed. Members that v1.0 does not

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -22,8 +23,8 @@ import (
 )
 
 // signed verifies the signature of a model, if that is asked for, and says so.
-func signed(c *urfave.Context, path string, stdout io.Writer) (*evidence.PublicKey, error) {
-	line, key, err := classifier.VerifySignature(c, path)
+func signed(c *urfave.Context, path string, in *cli.Input, stdout io.Writer) (*evidence.PublicKey, error) {
+	line, key, err := classifier.VerifySignature(c, path, in)
 	if err != nil || c.Bool("json") {
 		return key, err
 	}
@@ -33,13 +34,13 @@ func signed(c *urfave.Context, path string, stdout io.Writer) (*evidence.PublicK
 
 // confirm computes a report again, from the two files, the images and the seed,
 // and says whether it tells the truth.
-func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, stdin io.Reader, stdout, stderr io.Writer) error {
+func confirm(c *urfave.Context, before string, after *cli.Input, key *evidence.PublicKey, stdin io.Reader, stdout, stderr io.Writer) error {
 	for _, flag := range []string{"class", "gate"} {
 		if cli.Typed(c, flag) {
 			return cli.Usagef("--%s is in the report that --report gives", flag)
 		}
 	}
-	outs, err := pageOutput(c, before, after, stdout)
+	outs, err := pageOutput(c, before, after.Name, stdout)
 	if err != nil {
 		return err
 	}
@@ -53,11 +54,14 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		return err
 	}
 	defer n.Close()
-	e, err := classifier.Open(c.Context, after, stdin, cli.ReadOptions(c))
+	edited, err := cli.ReadCheckpoint(after, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
-	defer e.Close()
+	e, err := classifier.Recognize(edited)
+	if err != nil {
+		return err
+	}
 	// Before any work: is it about these files at all?
 	files, err := cli.Digests(n.Checkpoint, e.Checkpoint)
 	if err != nil {
@@ -108,6 +112,9 @@ func confirm(c *urfave.Context, before, after string, key *evidence.PublicKey, s
 		if own := cli.Version(); !strings.HasSuffix(claim.Tool, " "+own) {
 			return fmt.Errorf("%w; it was made by %.100q, this is version %s, which may edit and write in another way", err, claim.Tool, own)
 		}
+		return err
+	}
+	if err := errors.Join(n.Unchanged(), e.Unchanged()); err != nil {
 		return err
 	}
 	lines, err := classifier.CheckAttestation(c, claim, key)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -81,7 +82,7 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 			}
 		}
 		if c.IsSet("verify-signature") {
-			_, err := signed(c, paths[0], stdout)
+			_, err := signed(c, paths[0], nil, stdout)
 			return err
 		}
 		return inventory(c, paths[0], stdin, stdout, stderr)
@@ -89,14 +90,20 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	if c.IsSet("attest") && !c.IsSet("report") {
 		return cli.Usagef("--attest is checked against a report and needs --report")
 	}
-	key, err := signed(c, paths[1], stdout)
+	// The file whose signature holds is the one that is read.
+	after, err := cli.OpenInput(c.Context, paths[1], stdin)
+	if err != nil {
+		return err
+	}
+	defer after.Close()
+	key, err := signed(c, paths[1], after, stdout)
 	if err != nil {
 		return err
 	}
 	if c.IsSet("report") {
-		return confirm(c, paths[0], paths[1], key, stdin, stdout, stderr)
+		return confirm(c, paths[0], after, key, stdin, stdout, stderr)
 	}
-	return compare(c, paths[0], paths[1], stdin, stdout, stderr)
+	return compare(c, paths[0], after, stdin, stdout, stderr)
 }
 
 // entry is one line of the inventory.
@@ -171,9 +178,9 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr i
 	return t.Flush()
 }
 
-func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, stderr io.Writer) error {
+func compare(c *urfave.Context, before string, after *cli.Input, stdin io.Reader, stdout, stderr io.Writer) error {
 	ctx := c.Context
-	outs, err := pageOutput(c, before, after, stdout)
+	outs, err := pageOutput(c, before, after.Name, stdout)
 	if err != nil {
 		return err
 	}
@@ -187,11 +194,10 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 		return err
 	}
 	defer n.Close()
-	e, err := cli.OpenCheckpoint(ctx, after, stdin, cli.ReadOptions(c))
+	e, err := cli.ReadCheckpoint(after, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
-	defer e.Close()
 	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: gate, Threads: c.Int("threads")}
 	labels := []string{}
 	var data *classifier.Data
@@ -221,6 +227,9 @@ func compare(c *urfave.Context, before, after string, stdin io.Reader, stdout, s
 	}
 	report.Tool, report.Labels = "ptcheck "+cli.Version(), labels
 	if report.Files, err = cli.Digests(n.Checkpoint, e); err != nil {
+		return err
+	}
+	if err := errors.Join(n.Unchanged(), e.Unchanged()); err != nil {
 		return err
 	}
 	if err := writePage(c, outs, report, data, n, e); err != nil {

@@ -274,8 +274,9 @@ func OpenClaim(c *urfave.Context) (*evidence.Claim, error) {
 
 // VerifySignature verifies the signature of the file or folder at path, if
 // [CheckFlags] ask for that, and returns a line that says so and the key; the
-// key is nil if they do not.
-func VerifySignature(c *urfave.Context, path string) (line string, key *evidence.PublicKey, err error) {
+// key is nil if they do not. If in is not nil, it is the file at path: what is read
+// from it later is what was verified.
+func VerifySignature(c *urfave.Context, path string, in *cli.Input) (line string, key *evidence.PublicKey, err error) {
 	name := c.String("verify-signature")
 	if name == "" {
 		return "", nil, nil
@@ -294,11 +295,20 @@ func VerifySignature(c *urfave.Context, path string) (line string, key *evidence
 	if text, err = cli.ReadSmall(c, signature); err != nil {
 		return "", nil, err
 	}
-	files, err := evidence.VerifyModel(text, key, path, signature)
+	files := 1
+	if in == nil {
+		files, err = evidence.VerifyModel(text, key, path, signature)
+	} else {
+		var digest report.Digest
+		if digest, err = cli.Digest(in, in.Size); err != nil {
+			return "", nil, err
+		}
+		err = evidence.VerifyFile(text, key, digest.SHA256)
+	}
 	if err != nil {
 		return "", nil, fmt.Errorf("%s: %w", signature, err)
 	}
-	return fmt.Sprintf("signature of %s holds (%d files, key %.16s)\n", path, files, key.ID), key, nil
+	return fmt.Sprintf("signature of %s holds (%d files, key %.16s)\n", cli.Name(path), files, key.ID), key, nil
 }
 
 // CheckAttestation checks the statements that [CheckFlags] give against a

@@ -30,6 +30,12 @@ func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader, opts pick
 	if err != nil {
 		return nil, err
 	}
+	return ReadCheckpoint(in, opts)
+}
+
+// ReadCheckpoint is [OpenCheckpoint] for a file that is open already, and whose
+// owner it becomes: an error closes it.
+func ReadCheckpoint(in *Input, opts pickle.Options) (*Checkpoint, error) {
 	n := &Checkpoint{Name: in.Name, input: in, options: opts}
 	if err := n.read(); err != nil {
 		in.Close()
@@ -49,6 +55,9 @@ func (n *Checkpoint) read() (err error) {
 // File returns the bytes of the file, for readers of what it holds beside the
 // state dict.
 func (n *Checkpoint) File() (r io.ReaderAt, size int64) { return n.input, n.input.Size }
+
+// Unchanged is [Input.Unchanged] of the file.
+func (n *Checkpoint) Unchanged() error { return n.input.Unchanged() }
 
 // StartDigest begins what [Checkpoint.Digest] returns. It takes longer than all
 // other reading, so it is best made beside that and beside the work.

@@ -24,9 +24,10 @@ type Input struct {
 	Size int64
 	Name string // for messages
 
-	file *os.File
-	temp string         // to remove on Close; "" if there is nothing to remove
-	from registry.Model // what was pulled, or nil
+	file   *os.File
+	opened fs.FileInfo    // of a file that is not ours, as it was opened
+	temp   string         // to remove on Close; "" if there is nothing to remove
+	from   registry.Model // what was pulled, or nil
 }
 
 // OpenInput opens the file at path, or stdin if path is "-", or the checkpoint
@@ -68,7 +69,24 @@ func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (
 		defer f.Close()
 		return spool(ctx, path, f, limit)
 	}
-	return &Input{ReaderAt: f, Size: info.Size(), Name: path, file: f}, nil
+	return &Input{ReaderAt: f, Size: info.Size(), Name: path, file: f, opened: info}, nil
+}
+
+// Unchanged returns an error if somebody wrote to the file since it was opened.
+// What was read of it may then be of neither content. Another file at the same
+// path does no harm.
+func (in *Input) Unchanged() error {
+	if in.opened == nil { // a copy of our own
+		return nil
+	}
+	now, err := in.file.Stat()
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", in.Name, cause(err))
+	}
+	if now.Size() != in.opened.Size() || !now.ModTime().Equal(in.opened.ModTime()) {
+		return fmt.Errorf("%s changed while it was read", in.Name)
+	}
+	return nil
 }
 
 // Await calls f, which may block for ever, such as by opening a pipe that nobody

@@ -72,10 +72,14 @@ func (o *Outputs) announce(f *output) error {
 	return err
 }
 
-// From says what the model in a registry, if one is written, is made from, and
-// how: its annotations. Its checkpoint gets the name of that of n, with the
+// From says what the outputs are made from, which must not have changed since it
+// was opened, and what a model in a registry, if one is written, says of that and
+// of how: its annotations. Its checkpoint gets the name of that of n, with the
 // extension ext unless that is "".
 func (o *Outputs) From(n *Checkpoint, ext string, annotations map[string]string) error {
+	if err := n.Unchanged(); err != nil {
+		return err
+	}
 	if o.remote == nil {
 		return nil
 	}
