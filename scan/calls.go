@@ -145,6 +145,9 @@ func (m *machine) storage(id []*value) {
 	}
 }
 
+// callNew is for functions that make an object from plain arguments.
+func callNew(m *machine, g *global, arg *value) *value { return &value{kind: object, made: g} }
+
 func callTensor(m *machine, g *global, arg *value) *value { return &value{kind: tensor} }
 
 // callSame is for functions that return their first argument.

@@ -10,13 +10,13 @@ var harms = func() map[string]string {
 	for why, names := range map[string]string{
 		"would run a command of the operating system, or read, replace or remove files": "os posix nt posixpath.os ntpath.os",
 		"would run a program": "subprocess commands popen2 _posixsubprocess pty platform asyncio.subprocess asyncio.create_subprocess_shell " +
-			"asyncio.create_subprocess_exec asyncio.unix_events multiprocessing _winapi pexpect sh plumbum invoke fabric torch.utils.collect_env " +
+			"asyncio.create_subprocess_exec asyncio.unix_events multiprocessing _winapi pexpect plumbum invoke fabric torch.utils.collect_env " +
 			"numpy.distutils distutils setuptools pip ensurepip venv torch.utils.cpp_extension torch.utils.bottleneck",
 		"would run Python code from text or from a file": "builtins.eval builtins.exec builtins.compile builtins.execfile builtins.input __builtin__.eval __builtin__.exec " +
-			"__builtin__.execfile __builtin__.compile __builtin__.input runpy code codeop timeit profile cProfile bdb pdb trace doctest pydoc idlelib lib2to3 " +
+			"__builtin__.execfile __builtin__.compile __builtin__.input runpy code.interact code.InteractiveInterpreter code.InteractiveConsole code.compile_command codeop timeit profile.run profile.runctx profile.Profile cProfile bdb pdb trace.Trace trace.main doctest pydoc idlelib lib2to3 " +
 			"_pyrepl numpy.testing numpy.f2py sympy pandas.eval pandas.core.computation numexpr torch._dynamo torch._inductor torch.fx torch.jit torch.ops torch._ops torch.package " +
-			"torch.classes torch._classes torch.compile torch.utils._config_module torch.onnx torch.export torch._export IPython ast test _testcapi _xxsubinterpreters " +
-			"interpreters _interpreters ttk tkinter turtle ipdb pudb nose pytest _pytest unittest torch.testing torch._C torch.library logging.config",
+			"torch.classes torch._classes torch.compile torch.utils._config_module torch.onnx torch.export torch._export IPython ast test.support test.libregrtest test.regrtest _testcapi _xxsubinterpreters " +
+			"interpreters _interpreters ttk tkinter turtle ipdb pudb nose pytest _pytest unittest torch.testing torch.library logging.config",
 		"would import a module, and run what is in it": "builtins.__import__ __builtin__.__import__ importlib imp pkgutil zipimport modulefinder site _frozen_importlib " +
 			"_frozen_importlib_external _imp antigravity this",
 		"would reach for any attribute or call any function": "builtins.getattr builtins.setattr builtins.delattr builtins.vars builtins.globals builtins.locals builtins.dir " +
@@ -27,7 +27,7 @@ var harms = func() map[string]string {
 		"would start the debugger, stop the program or print": "builtins.breakpoint builtins.exit builtins.quit builtins.help builtins.print __builtin__.breakpoint",
 		"would read or write files": "builtins.open __builtin__.open __builtin__.file io _io _pyio codecs shutil tempfile fileinput linecache zipfile tarfile sqlite3 dbm shelve mmap glob " +
 			"tokenize gzip bz2 lzma filecmp py_compile compileall mailbox netrc pathlib.Path. numpy.load numpy.save numpy.savez numpy.fromfile numpy.memmap numpy.loadtxt numpy.savetxt " +
-			"numpy.genfromtxt numpy.fromregex numpy.lib.npyio numpy.lib.format numpy.lib._npyio_impl numpy.DataSource numpy.lib._datasource numpy.ctypeslib h5py tables pandas.read_csv torch.save torch.from_file torch.storage.save " +
+			"numpy.genfromtxt numpy.fromregex numpy.lib.npyio numpy.lib.format numpy.lib._npyio_impl numpy.DataSource numpy.lib._datasource numpy.ctypeslib h5py tables pandas.read_csv torch.save torch.from_file torch.storage.save torch._C.PyTorchFileWriter torch._C.PyTorchFileReader " +
 			"torch.utils.tensorboard cgi cgitb logging.FileHandler logging.handlers configparser xml lxml csv wave torchvision.io torchaudio.load safetensors",
 		"would open a network connection": "socket ssl http httplib urllib urllib2 urllib3 requests aiohttp httpx ftplib smtplib poplib imaplib nntplib telnetlib xmlrpc xmlrpclib " +
 			"socketserver webbrowser asyncio wsgiref paramiko torch.hub torch.distributed.rpc torch.distributed.launch torch.distributed.run torch.distributed.elastic websocket huggingface_hub boto3 botocore",

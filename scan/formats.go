@@ -248,7 +248,8 @@ func (w *walk) protobuf(p part) bool {
 
 // packed scans what a compressed file holds.
 func (w *walk) packed(p part, kind string, open func(io.Reader) (io.Reader, error)) string {
-	r, err := open(io.NewSectionReader(p.src, 0, p.size))
+	rest := bufio.NewReader(io.NewSectionReader(p.src, 0, p.size))
+	r, err := open(rest)
 	if err != nil {
 		if kind != "gzip-compressed file" {
 			return "" // two bytes that were something else
@@ -264,6 +265,7 @@ func (w *walk) packed(p part, kind string, open func(io.Reader) (io.Reader, erro
 	if !ok {
 		return kind
 	}
+	w.behind(p, rest)
 	inner := part{src: bytes.NewReader(b), size: int64(len(b)), member: p.inside("unpacked"), depth: p.depth + 1}
 	return kind + ": " + w.file(inner)
 }

@@ -35,7 +35,12 @@ var known = func() map[string]*global {
 		}
 	}
 	holds := func(k kind) func(*global) { return func(g *global) { g.holds = k } }
-	calls := func(r rule) func(*global) { return func(g *global) { g.rule, g.function = r, true } }
+	calls := func(r rule) func(*global) {
+		if r == nil {
+			r = callNew
+		}
+		return func(g *global) { g.rule = r }
+	}
 	only := func(r rule) func(*global) {
 		return func(g *global) { g.rule, g.function, g.direct = r, true, true }
 	}
@@ -132,6 +137,12 @@ func things(add adder, holds holder, calls, only caller) {
 		i := strings.LastIndexByte(module, '.')
 		add(Notice, "a random generator of numpy", module[:i], module[i+1:], nil)
 	}
+	add(Notice, "a logger by its name", "logging", "getLogger", calls(nil))
+	add(Notice, "a regular expression", "re", "_compile", calls(nil))
+	const table = "part of a table of pandas, whose classes are not known here"
+	add(Unknown, table, "pandas._libs.internals", "_unpickle_block", calls(nil))
+	add(Unknown, table, "pandas.core.indexes.base", "_new_Index", calls(nil))
+	add(Unknown, table, "pandas._libs.arrays", "__pyx_unpickle_NDArrayBacked", calls(nil))
 	for _, module := range []string{"pytorch_lightning.utilities.parsing", "lightning.pytorch.utilities.parsing", "lightning_fabric.utilities.data",
 		"lightning.fabric.utilities.data", "lightning_lite.utilities.data"} {
 		add(Notice, "the hyperparameters of Lightning: a dictionary", module, "AttributeDict", holds(dict))

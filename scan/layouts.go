@@ -284,6 +284,9 @@ func (a *archive) scan(m *member, r role) {
 		if kind == "text" && strings.HasSuffix(short, ".json") {
 			a.w.blobs(p)
 		}
+		if kind == "text" && strings.HasSuffix(short, ".py") {
+			a.w.find(Finding{Level: Notice, Kind: KindCode, What: short, Why: "is Python source: no loader runs it by itself", Member: a.p.member, Offset: m.header})
+		}
 	case small_:
 		a.small(p)
 	case source:
@@ -382,4 +385,18 @@ func (a *archive) keras(p part, short string) {
 	if a.w.search(p, "\"Lambda\"", "__lambda__") != "" {
 		a.w.find(Finding{Level: Danger, Kind: KindCode, What: "Lambda layer", Why: "Keras would run the Python code in it when it loads the model", Member: p.member})
 	}
+	a.w.tokens(p, func(_, key string, value any) {
+		module, ok := value.(string)
+		if !ok || key != "module" {
+			return
+		}
+		top, _, _ := strings.Cut(module, ".")
+		switch {
+		case top == "keras" || top == "tf_keras" || module == "builtins":
+		case harm(module) != "" || reach[top]:
+			a.w.find(Finding{Level: Danger, Kind: KindGlobal, What: module, Why: "Keras would import the module and call a function of it when it loads the model", Member: p.member})
+		default:
+			a.w.find(Finding{Level: Unknown, Kind: KindGlobal, What: module, Why: "Keras would import the module, which is not known", Member: p.member})
+		}
+	})
 }

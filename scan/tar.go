@@ -26,7 +26,8 @@ func tarNumber(b []byte) (int64, bool) {
 	if s == "" {
 		return 0, true
 	}
-	n, err := strconv.ParseInt(strings.ReplaceAll(strings.TrimPrefix(s, "+"), "_", ""), 8, 64)
+	s = strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(s, "+"), "0o"), "0O")
+	n, err := strconv.ParseInt(strings.ReplaceAll(s, "_", ""), 8, 64)
 	return n, err == nil
 }
 
@@ -103,7 +104,11 @@ func (w *walk) tar(p part, e *ending) (kind string, whole bool) {
 		inner.member, inner.depth = p.inside(name), p.depth+1
 		w.zeros(p, data+size, min(next, p.size))
 		whole = whole || e != nil && e.first-e.dirSize-e.dir == data && e.at+22+e.comment == data+size && !w.central(p, e.dir)
-		switch typ := h[156]; typ {
+		typ := h[156]
+		if typ == 0 && strings.HasSuffix(zeroTerminated(h[:100]), "/") {
+			typ = '5'
+		}
+		switch typ {
 		case 'L', 'K', 'x', 'g', 'X':
 			b, ok := w.all(inner, 1<<20)
 			if !ok {

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
 	"encoding/binary"
@@ -348,10 +349,11 @@ func (w *walk) local(p part, m *member) {
 		return
 	}
 	m.data = data
-	name := make([]byte, nameLen)
+	name := make([]byte, data-m.header-30)
 	if !w.read(p, name, m.header+30) {
 		return
 	}
+	name, extra := name[:nameLen], name[nameLen:]
 	if string(name) != m.name {
 		odd(Danger, fmt.Sprintf("its header calls the member %q: zip readers see different names", clip(string(name))))
 	}
@@ -361,10 +363,38 @@ func (w *walk) local(p part, m *member) {
 	}
 	m.localDescribed = flags&8 != 0
 	packed, size := le.Uint32(h[18:]), le.Uint32(h[22:])
-	deferred := flags&8 != 0 && packed == 0 && size == 0
-	if !deferred && size != math.MaxUint32 && packed != math.MaxUint32 && (int64(packed) != m.packed || int64(size) != m.size) {
+	packed64, size64, ok := localSizes(extra, packed, size)
+	deferred := flags&8 != 0 && packed64 == 0 && (size64 == 0 || size64 == m.size)
+	if !deferred && (!ok || packed64 != m.packed || size64 != m.size) {
 		odd(Danger, "its header and the directory say different sizes: zip readers see different contents")
 	}
+}
+
+// localSizes returns the sizes of a local header, which may be in its zip64
+// field.
+func localSizes(extra []byte, packed, size uint32) (packed64, size64 int64, ok bool) {
+	packed64, size64 = int64(packed), int64(size)
+	if packed != math.MaxUint32 && size != math.MaxUint32 {
+		return packed64, size64, true
+	}
+	for len(extra) >= 4 {
+		id, n := le.Uint16(extra), int(le.Uint16(extra[2:]))
+		if n > len(extra)-4 {
+			break
+		}
+		field := extra[4 : 4+n]
+		extra = extra[4+n:]
+		if id != 1 {
+			continue
+		}
+		for _, v := range []*int64{&size64, &packed64} {
+			if *v == math.MaxUint32 && len(field) >= 8 {
+				*v, field = int64(le.Uint64(field)), field[8:]
+			}
+		}
+		return packed64, size64, true
+	}
+	return packed64, size64, false
 }
 
 // descriptor returns the length of the descriptor after the data of a member,
@@ -416,10 +446,12 @@ func (w *walk) open(p part, m *member, unchecked bool) (part, bool) {
 		inner.src, inner.size = packed.src, packed.size
 		return inner, w.checksum(inner, m, unchecked)
 	case m.method == 8:
-		b, whole := w.inflate(packed, flate.NewReader(io.NewSectionReader(packed.src, 0, packed.size)), m.size)
+		rest := bufio.NewReader(io.NewSectionReader(packed.src, 0, packed.size))
+		b, whole := w.inflate(packed, flate.NewReader(rest), m.size)
 		if !whole {
 			return inner, false
 		}
+		w.behind(packed, rest)
 		if int64(len(b)) != m.size {
 			w.find(Finding{Level: Danger, Kind: KindReadings, What: m.name, Why: fmt.Sprintf("unpacks to %d bytes and is said to have %d", len(b), m.size), Member: inner.member})
 		}
@@ -428,6 +460,13 @@ func (w *walk) open(p part, m *member, unchecked bool) (part, bool) {
 	}
 	w.gap(inner, 0, "the member is packed by method %d, which is not read", m.method)
 	return inner, false
+}
+
+// behind says that bytes follow the end of what was unpacked.
+func (w *walk) behind(p part, rest *bufio.Reader) {
+	if n, _ := io.Copy(io.Discard, rest); n > 0 {
+		w.trailing(p, p.size-n)
+	}
 }
 
 // inflate unpacks what r gives, within bounds.
