@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strings"
@@ -231,13 +232,24 @@ func callGetattr(m *machine, g *global, arg *value) *value {
 
 // callLoadBytes: (bytes of a checkpoint).
 func callLoadBytes(m *machine, g *global, arg *value) *value {
-	if len(arg.items) != 1 || arg.items[0].kind != blob || arg.items[0].size == 0 {
+	var inner part
+	ok := len(arg.items) == 1 && arg.items[0].kind == blob
+	switch {
+	case ok && arg.items[0].size > 0:
+		inner = m.p.section(arg.items[0].n, arg.items[0].size)
+	case ok && len(arg.items[0].items) == 1 && arg.items[0].items[0].size > 0:
+		var b []byte
+		if b, ok = m.latin1(arg.items[0].items[0]); ok {
+			inner = part{src: bytes.NewReader(b), size: int64(len(b))}
+		}
+	default:
+		ok = false
+	}
+	if !ok {
 		m.find(Danger, KindCall, g.String(), "would load a checkpoint from bytes that the pickle computes")
 		return &value{kind: object, made: g}
 	}
-	b := arg.items[0]
-	inner := m.p.section(b.n, b.size)
-	inner.member, inner.depth = m.p.inside(fmt.Sprintf("bytes at %d", b.n)), m.p.depth+1
+	inner.member, inner.depth = m.p.inside(fmt.Sprintf("bytes before %d", m.op)), m.p.depth+1
 	m.nested = append(m.nested, inner)
 	return &value{kind: external}
 }
@@ -252,7 +264,33 @@ func callEncode(m *machine, g *global, arg *value) *value {
 			m.find(Unknown, KindCall, g.String(), "uses a codec that is not one of plain text: "+clip(name))
 		}
 	}
-	return &value{kind: blob}
+	v := &value{kind: blob}
+	if len(arg.items) == 2 && arg.items[0].kind == text && strings.HasPrefix(strings.ToLower(arg.items[1].s), "latin") {
+		v.items = arg.items[:1]
+	}
+	return v
+}
+
+// latin1 returns the bytes that a string in the stream has in Latin-1.
+func (m *machine) latin1(v *value) ([]byte, bool) {
+	b, ok := m.w.all(m.p.section(v.n, v.size), inflateMax)
+	if !ok || !m.w.spend(2*int64(len(b))) {
+		return nil, false
+	}
+	s := string(b)
+	if v.escaped {
+		if s, ok = rawUnicode(s); !ok {
+			return nil, false
+		}
+	}
+	b = b[:0]
+	for _, r := range s {
+		if r > 0xff {
+			return nil, false
+		}
+		b = append(b, byte(r))
+	}
+	return b, true
 }
 
 // callDtype: (code, ...): the value keeps the code.

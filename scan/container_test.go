@@ -3,8 +3,10 @@ package scan
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,6 +35,35 @@ func gzipOf(t *testing.T, s string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+func zlibOf(t *testing.T, s string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	if _, err := w.Write([]byte(s)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// tarFolder is an archive with a member that Python takes for a folder, whose
+// contents it then reads as the next member.
+func tarFolder(t *testing.T) []byte {
+	inner := tarOf(t, entry{"pickle", evil})
+	b := tarOf(t, entry{"folder_", string(inner[:1024])})
+	b[6], b[156] = '/', 0
+	sum := 256
+	for i, c := range b[:512] {
+		if i < 148 || i >= 156 {
+			sum += int(c)
+		}
+	}
+	copy(b[148:156], fmt.Sprintf("%06o\x00 ", sum))
+	return b
 }
 
 func safetensorsOf(header, data string) string {
@@ -117,32 +148,46 @@ func TestContainers(t *testing.T) {
 			entry{"m/data/weights/model_weights_config.json", `{"config":{"w":{"path_name":"weight_0","use_pickle":true}}}`}),
 		"export, constants as pickles": zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/data/constants/tensor_0", evil},
 			entry{"m/data/constants/model_constants_config.json", `{"config":{"w":{"path_name":"tensor_0","use\u005fpickle":1}}}`}),
-		"export, an expression":         zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/models/model.json", `{"expr_str":"__import__('os').system('true')"}`}),
-		"export, a guard":               zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/models/model.json", `{"guards_code":["print(1)"]}`}),
-		"export, a target":              zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/models/model.json", `{"target":"torch.hub.load"}`}),
-		"old export, its state dict":    old("serialized_state_dict.pt", zipped),
-		"old export, in base 64":        old("serialized_state_dict.json", `"`+base64.StdEncoding.EncodeToString([]byte(zipped))+`"`),
-		"old export, constants":         zipOf(t, entry{"version", "1"}, entry{"serialized_exported_program.json", `{"constants":"` + base64.StdEncoding.EncodeToString([]byte(zipped)) + `"}`}),
-		"old export, another member":    old("weights.pkl", evil),
-		"TorchScript, its data":         zipOf(t, entry{"m/data.pkl", evil}, entry{"m/constants.pkl", "\x80\x02)."}, entry{"m/code/a.py", ""}),
-		"TorchScript, debug":            script("m/code/__torch__.py.debug_pkl", evil),
-		"TorchScript, an extra file":    script("m/extra/x", evil),
-		"TorchScript, another member":   script("m/x.pkl", evil),
-		"TorchScript, a file is saved":  zipOf(t, entry{"m/data.pkl", harmless}, entry{"m/constants.pkl", "\x80\x02)."}, entry{"m/code/a.py", "def f(x):\n  y = 1\n  torch . save(x, \"/tmp/x\")\n"}),
-		"torch.package":                 zipOf(t, entry{"m/.data/extern_modules", "torch\n"}, entry{"m/.data/version", "6"}, entry{"m/x.py", "print(1)"}),
-		"safetensors and a pickle":      []byte(polyglot()),
-		"safetensors, a pickle behind":  []byte(safetensorsOf(plainTensor, "abcd"+evil)),
-		"numpy objects":                 []byte(npyOf("'|O'", evil)),
-		"numpy objects by another name": []byte(npyOf("'object'", evil)),
-		"npz of objects":                zipOf(t, entry{"a.npy", npyOf("'|O'", evil)}),
-		"zip around a pickle":           zipOf(t, entry{"model.bin", evil}),
-		"bytes of a storage":            checkpoint(t, "\x80\x03ctorch.storage\n_load_from_bytes\nB"+string([]byte{byte(len(evil)), 0, 0, 0})+evil+"\x85R."),
+		"export, an expression":            zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/models/model.json", `{"expr_str":"__import__('os').system('true')"}`}),
+		"export, a guard":                  zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/models/model.json", `{"guards_code":["print(1)"]}`}),
+		"export, a target":                 zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/models/model.json", `{"target":"torch.hub.load"}`}),
+		"old export, its state dict":       old("serialized_state_dict.pt", zipped),
+		"old export, in base 64":           old("serialized_state_dict.json", `"`+base64.StdEncoding.EncodeToString([]byte(zipped))+`"`),
+		"old export, constants":            zipOf(t, entry{"version", "1"}, entry{"serialized_exported_program.json", `{"constants":"` + base64.StdEncoding.EncodeToString([]byte(zipped)) + `"}`}),
+		"old export, another member":       old("weights.pkl", evil),
+		"TorchScript, its data":            zipOf(t, entry{"m/data.pkl", evil}, entry{"m/constants.pkl", "\x80\x02)."}, entry{"m/code/a.py", ""}),
+		"TorchScript, debug":               script("m/code/__torch__.py.debug_pkl", evil),
+		"TorchScript, an extra file":       script("m/extra/x", evil),
+		"TorchScript, another member":      script("m/x.pkl", evil),
+		"TorchScript, a file is saved":     zipOf(t, entry{"m/data.pkl", harmless}, entry{"m/constants.pkl", "\x80\x02)."}, entry{"m/code/a.py", "def f(x):\n  y = 1\n  torch . save(x, \"/tmp/x\")\n"}),
+		"torch.package":                    zipOf(t, entry{"m/.data/extern_modules", "torch\n"}, entry{"m/.data/version", "6"}, entry{"m/x.py", "print(1)"}),
+		"safetensors and a pickle":         []byte(polyglot()),
+		"safetensors, a pickle behind":     []byte(safetensorsOf(plainTensor, "abcd"+evil)),
+		"numpy objects":                    []byte(npyOf("'|O'", evil)),
+		"numpy objects by another name":    []byte(npyOf("'object'", evil)),
+		"numpy objects behind numbers":     []byte(npyOf("'<f4'", "1234") + npyOf("'|O'", evil)),
+		"a pickle behind numbers":          []byte(npyOf("'<f4'", "1234") + evil),
+		"archives in a row":                append(checkpoint(t, harmless), checkpoint(t, evil)...),
+		"archives in a row, the first":     append(checkpoint(t, evil), checkpoint(t, harmless)...),
+		"tar, a folder with contents":      tarFolder(t),
+		"tar behind zlib":                  []byte(zlibOf(t, string(tarOf(t, entry{"pickle", evil})))),
+		"bytes behind zlib":                []byte(zlibOf(t, "text") + evil),
+		"export, a factory":                zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/models/model.json", `{"in_spec":"[1,{\"type\":\"x\",\"context\":\"{\\\"default_factory_module\\\":\\\"os\\\",\\\"default_factory_name\\\":\\\"getcwd\\\"}\"}]"}`}),
+		"export, an enumeration":           zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/models/model.json", `{"out_spec":"{\"context\":\"{\\\"\\u005f_enum__\\\":true,\\\"fqn\\\":\\\"antigravity:X\\\"}\"}"}`}),
+		"export, a guard in other letters": zipOf(t, entry{"m/archive_format", "pt2"}, entry{"m/models/model.json", `{"guards_code":["ｅｖａｌ(1)"]}`}),
+		"Keras, a Lambda layer":            zipOf(t, entry{"config.json", `{"class_name": "Lambda"}`}, entry{"metadata.json", "{}"}, entry{"model.weights.h5", "x"}),
+		"Keras, a module":                  zipOf(t, entry{"config.json", `{"module": "os", "class_name": "function"}`}, entry{"metadata.json", "{}"}, entry{"model.weights.h5", "x"}),
+		"npz of objects":                   zipOf(t, entry{"a.npy", npyOf("'|O'", evil)}),
+		"zip around a pickle":              zipOf(t, entry{"model.bin", evil}),
+		"text of a storage":                checkpoint(t, "\x80\x02ctorch.storage\n_load_from_bytes\nc_codecs\nencode\nX\x1e\x00\x00\x00\u0080\x02cposix\nsystem\nX\x04\x00\x00\x00true\u0085R.Vlatin1\n\x86R\x85R."),
+		"text of a storage, escaped":       checkpoint(t, "ctorch.storage\n_load_from_bytes\n(c_codecs\nencode\n(V\\u0063posix\\u000asystem\\u000a)R.\nVlatin1\ntRtR."),
+		"bytes of a storage":               checkpoint(t, "\x80\x03ctorch.storage\n_load_from_bytes\nB"+string([]byte{byte(len(evil)), 0, 0, 0})+evil+"\x85R."),
 	} {
 		r := scanBytes(t, b)
 		if !r.Fails(Unknown) {
 			t.Errorf("%s: %s", what, summary(r))
 		}
-		if what == "safetensors and a pickle" && r.Worst() < Danger {
+		if (what == "safetensors and a pickle" || strings.Contains(what, "of a storage")) && r.Worst() < Danger {
 			t.Errorf("%s: %s", what, summary(r))
 		}
 	}
@@ -189,8 +234,12 @@ func TestOrdinary(t *testing.T) {
 		"npz":                zipOf(t, entry{"a.npy", npyOf("'<f4'", "1234")}, entry{"A.npy", npyOf("'<f4'", "1234")}),
 		"a record that starts like a pickle": zipOf(t,
 			entry{"m/data.pkl", "\x80\x02(Vstorage\nctorch\nByteStorage\nV0\nVcpu\nK" + string([]byte{byte(len(evil))}) + "tQ."}, entry{"m/data/0", evil}),
-		"tar":  tarOf(t, entry{"a.txt", "text"}),
-		"gzip": []byte(gzipOf(t, "text")),
+		"tar":                            tarOf(t, entry{"a.txt", "text"}),
+		"tar that ends in a zip archive": tarOf(t, entry{"m.pt", string(checkpoint(t, harmless))}),
+		"zip archives in a row":          append(checkpoint(t, harmless), checkpoint(t, harmless)...),
+		"numpy arrays in a row":          []byte(npyOf("'<f4'", "1234") + npyOf("'<f8'", "12345678")),
+		"two pickles":                    []byte("I1\n.I2\n."),
+		"gzip":                           []byte(gzipOf(t, "text")),
 	} {
 		if r := scanBytes(t, b); r.Worst() > Notice || len(r.Gaps) > 0 {
 			t.Errorf("%s: %s", what, summary(r))

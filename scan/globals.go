@@ -95,6 +95,7 @@ func state(add adder, holds holder, calls, only caller) {
 	add(0, "makes an object of a class that it is given", "copyreg", "_reconstructor", only(callReconstructor))
 	add(0, "makes an object of a class that it is given", "copyreg", "__newobj__", only(callNewobj))
 	add(0, "", "builtins", "type", only(callType))
+	add(Unknown, "binds arguments to a function, which whoever loads the file may call", "functools", "partial", calls(nil))
 	add(Unknown, "takes an attribute by its name, which can run code of the object", "builtins", "getattr", only(callGetattr))
 	add(0, "loads another checkpoint from bytes", "torch.storage", "_load_from_bytes", only(callLoadBytes))
 }

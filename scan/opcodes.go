@@ -121,12 +121,13 @@ func (m *machine) constant(code byte) bool {
 		}
 		m.push(&value{kind: text, known: whole, s: s})
 	case 'V': // UNICODE
+		at := m.in.pos
 		line, whole := m.line()
 		s, ok := rawUnicode(line)
 		if whole && !ok {
 			m.fail("a string has a broken escape", false)
 		}
-		m.push(&value{kind: text, known: whole, s: s})
+		m.push(&value{kind: text, known: whole, s: s, n: at, size: m.in.pos - 1 - at, escaped: true})
 	case 'T', 'X': // BINSTRING, BINUNICODE
 		m.data(text, m.number(4))
 	case 'U', 0x8c: // SHORT_BINSTRING, SHORT_BINUNICODE

@@ -112,6 +112,10 @@ func TestDetours(t *testing.T) {
 		"a base class that is not plain":    "ccopyreg\n_reconstructor\n(cargparse\nNamespace\ncbuiltins\ntype\nNtR.",
 		"a new object of no class":          "ccopyreg\n__newobj__\n(cbuiltins\ngetattr\n(cm\nC\nVf\ntRtR.",
 		"arguments in a list":               "ctorch._tensor\n_rebuild_from_type_v2\n](cm\nf\ncm\nC\n)}eR.",
+		"a call of a bound function":        "cfunctools\npartial\ncm\nC\n\x85R)R.",
+		"a bound loader":                    "cfunctools\npartial\nctorch.storage\n_load_from_bytes\n\x85R.",
+		"a bound loader by state":           "cfunctools\npartial\ncm\nC\n\x85R(ctorch.storage\n_load_from_bytes\n)}Ntb.",
+		"a file that a class writes":        "ctorch._C\nPyTorchFileWriter\nVx\n\x85R.",
 		"out of band":                       "\x97.",
 		"Python 2 names a module":           "ccommands\ngetoutput\n(VX\ntR.",
 		"Python 2 renames a function":       "c__builtin__\nreduce\n(VX\ntR.",
@@ -155,6 +159,11 @@ func TestHarmless(t *testing.T) {
 		"the class of None":          {"]cbuiltins\ntype\n(NtRa.", "clean"},
 		"a whole module":             {"ctorch.nn.modules.linear\nLinear\n)\x81}Vtraining\n\x88sb.", "unknown"},
 		"a method":                   {"}Vf\ncbuiltins\ngetattr\n(cm\nC\nVforward\ntRs.", "unknown"},
+		"a function with arguments":  {"cfunctools\npartial\ncm\nC\n\x85R(cm\nC\n)}Ntb.", "unknown"},
+		"a function of torch":        {"]ctorch._C._nn\ngelu\na.", "unknown"},
+		"a logger":                   {"clogging\ngetLogger\nVx\n\x85R.", "notice"},
+		"a table":                    {"cpandas._libs.internals\n_unpickle_block\n(NNK\x02tR.", "unknown"},
+		"a random generator":         {"cnumpy.random._pickle\n__generator_ctor\n(VPCG64\ncnumpy.random._pickle\n__bit_generator_ctor\ntR.", "notice"},
 		"a nested class of somebody": {"\x80\x04cm\nOuter.Inner\n)\x81.", "unknown"},
 	} {
 		if r := scanBytes(t, []byte("\x80\x02"+c.code)); r.Verdict() != c.want {

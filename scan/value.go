@@ -24,13 +24,14 @@ const (
 // value is a value on the stack of an unpickler, as far as it can be known
 // without running anything.
 type value struct {
-	kind  kind
-	known bool     // s is the text of a string, or n the value of a whole number
-	n     int64    // a whole number, or where in the stream the bytes are
-	size  int64    // of the bytes
-	s     string   // a string; the little-endian bytes of a long whole number
-	items []*value // of a tuple; of a list, whatever is more than an atom
-	made  *global  // a class itself, or what made an object
+	kind    kind
+	escaped bool     // the string has the escapes of a UNICODE instruction in the stream
+	known   bool     // s is the text of a string, or n the value of a whole number
+	n       int64    // a whole number, or where in the stream a string or the bytes are
+	size    int64    // of the string or of the bytes there
+	s       string   // a string; the little-endian bytes of a long whole number
+	items   []*value // of a tuple; of a list, whatever is more than an atom; of bytes, the string in Latin-1 that they are made of
+	made    *global  // a class itself, or what made an object
 }
 
 // textMax bounds the strings that are kept: no name of anything is longer.

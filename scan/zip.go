@@ -154,7 +154,7 @@ func (w *walk) zip(p part, e *ending) string {
 // torch.distributed.checkpoint writes them; nil if there is only one, or if a
 // loader could find a directory elsewhere.
 func (w *walk) chain(p part, e *ending) []int64 {
-	var starts []int64
+	var starts, elsewhere []int64
 	for end := p.size; end > 0; {
 		base := e.first - e.dirSize - e.dir
 		var sig [4]byte
@@ -162,7 +162,7 @@ func (w *walk) chain(p part, e *ending) []int64 {
 			return nil
 		}
 		if base > 0 && w.central(p, e.dir) {
-			return nil
+			elsewhere = append(elsewhere, e.dir)
 		}
 		starts = append(starts, base)
 		if end = base; end == 0 {
@@ -177,7 +177,9 @@ func (w *walk) chain(p part, e *ending) []int64 {
 			return nil
 		}
 	}
-	if len(starts) < 2 {
+	// A loader that does not look for the start of the archive may only find the
+	// directory of the first one.
+	if len(starts) < 2 || slices.ContainsFunc(elsewhere, func(dir int64) bool { return dir != e.dir }) {
 		return nil
 	}
 	slices.Reverse(starts)
