@@ -49,6 +49,7 @@ var rooms = map[string][]string{
 	"convert":            {"ops", "graph", "model"},
 	"convert/aten":       {"graph", "model"},
 	"convert/exported":   {"convert/aten", "graph", "model"},
+	"convert/arch":       {"convert/aten", "graph", "model"},
 
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/convert"
+	"lethe/convert/arch"
 	"lethe/graph"
 	"lethe/internal/classifier"
 	"lethe/internal/cli"
@@ -35,6 +37,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Flags: append([]urfave.Flag{
 			&urfave.IntFlag{Name: "opset", Value: graph.DefaultOpset, Usage: "version of ONNX's operator set, 13 to 21; up to 28 for exported programs"},
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
+			&urfave.StringFlag{Name: "input", Usage: "`SHAPE` of one sample of a state dict's network, such as 3x224x224"},
 			&urfave.StringFlag{Name: "input-names", Usage: "`NAMES` for the inputs of an exported program, with commas between them"},
 			&urfave.StringFlag{Name: "output-names", Usage: "`NAMES` for the outputs of an exported program, with commas between them"},
 			&urfave.IntFlag{Name: "batch", DefaultText: "any", Usage: "`N` samples in every batch of an exported program"},
@@ -55,6 +58,10 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		return err
 	}
 	in, out := paths[0], paths[1]
+	in, config, err := openFolder(in)
+	if err != nil {
+		return err
+	}
 	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFiles(c), out)...)
 	if err != nil {
 		return err
@@ -71,11 +78,22 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if pickle.IsProgram(file.File()) {
 		return convertProgram(c, file, outs, out, stdout, stderr)
 	}
-	if err := onlyForPrograms(c); err != nil {
+	input, err := inputShape(c)
+	if err != nil {
 		return err
+	}
+	published, unknown := arch.Recognize(file.State, arch.Options{Input: input, Config: config})
+	if unknown == nil {
+		return convertPublished(c, file, published, outs, out, stdout, stderr)
 	}
 	n, err := classifier.Recognize(file)
 	if err != nil {
+		if !errors.Is(unknown, arch.ErrNoFamily) {
+			err = fmt.Errorf("%s: %w", file.Name, unknown)
+		}
+		return err
+	}
+	if err := onlyForPrograms(c); err != nil {
 		return err
 	}
 	g, sd := n.Graph, n.State

@@ -32,12 +32,17 @@ func onlyForPrograms(c *urfave.Context) error {
 
 // convertProgram converts a network that comes with its own graph.
 func convertProgram(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
-	if c.Bool("fold-batchnorm") {
-		return cli.Usagef("--fold-batchnorm is for state dicts")
-	}
 	r, err := readProgram(c, n)
 	if err != nil {
 		return tellUnsupported(stderr, n.Name, err)
+	}
+	return writeProgram(c, n, r, outs, out, stdout, stderr)
+}
+
+// writeProgram writes a network that was converted from a program.
+func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
+	if c.Bool("fold-batchnorm") {
+		return cli.Usagef("--fold-batchnorm is for the LeNet")
 	}
 	plan, err := cli.NewPlan(c, n)
 	if err != nil {

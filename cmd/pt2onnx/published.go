@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/convert/arch"
+	"lethe/convert/aten"
+	"lethe/internal/cli"
+	"lethe/model"
+)
+
+// weightFiles are the files that a Hugging Face folder may have its weights in,
+// the preferred one first.
+var weightFiles = []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
+
+// openFolder returns the file with the weights and what config.json says, if
+// path is a Hugging Face folder. Another path is returned as it is.
+func openFolder(path string) (weights string, config *arch.Config, err error) {
+	f, err := os.Open(filepath.Join(path, "config.json"))
+	if err != nil { // no such folder: whoever opens the path says so
+		return path, nil, nil
+	}
+	defer f.Close()
+	if config, err = arch.ReadConfig(f); err != nil {
+		return "", nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	for _, name := range weightFiles {
+		weights = filepath.Join(path, name)
+		if _, err := os.Stat(weights); !errors.Is(err, fs.ErrNotExist) {
+			return weights, config, err
+		}
+	}
+	return "", nil, &model.UnsupportedError{What: fmt.Sprintf("%s has a config.json, but none of %s", path, strings.Join(weightFiles, ", "))}
+}
+
+// convertPublished converts a state dict of a published network.
+func convertPublished(c *urfave.Context, file *cli.Checkpoint, n *arch.Network, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
+	if err := rename(c, n.Program); err != nil {
+		return err
+	}
+	r, err := aten.Convert(n.Program, aten.Options{Opset: c.Int("opset"), Batch: c.Int("batch")})
+	if err != nil {
+		return tellUnsupported(stderr, file.Name, err)
+	}
+	r.Graph.Name = n.Family
+	return writeProgram(c, file, r, outs, out, stdout, stderr)
+}
+
+// inputShape returns what --input says of a sample, or nil.
+func inputShape(c *urfave.Context) ([]int, error) {
+	text := c.String("input")
+	if text == "" {
+		return nil, nil
+	}
+	var shape []int
+	for _, word := range strings.Split(text, "x") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return nil, cli.Usagef("--input %q is not of the form 3x224x224", text)
+		}
+		shape = append(shape, n)
+	}
+	return shape, nil
+}

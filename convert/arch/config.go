@@ -1,0 +1,100 @@
+package arch
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"lethe/model"
+)
+
+// Config is what the config.json of a Hugging Face folder says of a network and
+// the state dict does not. The zero value of a field is one that the file does
+// not have.
+type Config struct {
+	ModelType   string  `json:"model_type"`
+	HiddenAct   string  `json:"hidden_act"`
+	Activation  string  `json:"activation"` // DistilBERT's word for it
+	Epsilon     float64 `json:"layer_norm_eps"`
+	Heads       int     `json:"num_attention_heads"`
+	NHeads      int     `json:"n_heads"`     // DistilBERT's word for it
+	StageHeads  []int   `json:"num_heads"`   // of Swin
+	WindowSize  int     `json:"window_size"` // of Swin
+	ImageSize   int     `json:"image_size"`
+	PadToken    *int    `json:"pad_token_id"`
+	TFPadding   *bool   `json:"tf_padding"`
+	OutputSteps int     `json:"output_stride"`
+
+	DownsampleInFirstStage bool   `json:"downsample_in_first_stage"`
+	DownsampleInBottleneck bool   `json:"downsample_in_bottleneck"`
+	PositionType           string `json:"position_embedding_type"`
+	ProblemType            string `json:"problem_type"`
+}
+
+// configMax is the largest config.json that is read.
+const configMax = 4 << 20
+
+// ReadConfig reads a config.json. What it says beyond [Config] is ignored;
+// fields of another type than the published networks have are a
+// [model.FormatError].
+func ReadConfig(r io.Reader) (*Config, error) {
+	b, err := io.ReadAll(io.LimitReader(r, configMax+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > configMax {
+		return nil, &model.LimitError{What: "size of config.json in bytes", Got: uint64(len(b)), Limit: configMax}
+	}
+	c := &Config{}
+	if err := json.Unmarshal(b, c); err != nil {
+		return nil, &model.FormatError{Format: "config.json", Offset: -1, Reason: fmt.Sprintf("%.200v", err)}
+	}
+	return c, nil
+}
+
+// epsilon returns that of the normalization, or the published network's.
+func (b *builder) epsilon(usual float64) float64 {
+	if b.config != nil && b.config.Epsilon > 0 {
+		return b.config.Epsilon
+	}
+	b.note("the epsilon of normalization is taken to be %g", usual)
+	return usual
+}
+
+// activation applies the activation that the config names.
+func (b *builder) activation(x value, usual string) value {
+	name := usual
+	if c := b.config; c != nil && c.HiddenAct+c.Activation != "" {
+		name = c.HiddenAct
+		if name == "" {
+			name = c.Activation
+		}
+	}
+	switch name {
+	case "gelu", "relu", "relu6", "silu", "tanh", "sigmoid", "hardswish":
+		return b.unary(x, name)
+	case "swish":
+		return b.unary(x, "silu")
+	case "gelu_new", "gelu_pytorch_tanh":
+		return b.shaped("", "gelu", x.Shape, x, "tanh")
+	}
+	b.fail("the activation %.50q of config.json is not known", name)
+	return nil
+}
+
+// configHeads returns the number of attention heads.
+func (b *builder) configHeads(width int) int {
+	heads := 0
+	if c := b.config; c != nil {
+		if heads = c.Heads; heads == 0 {
+			heads = c.NHeads
+		}
+	}
+	if heads == 0 {
+		return b.heads(width)
+	}
+	if heads < 0 || width%heads != 0 {
+		b.fail("a width of %d is no multiple of %d heads", width, heads)
+	}
+	return heads
+}

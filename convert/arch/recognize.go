@@ -1,0 +1,132 @@
+package arch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"lethe/convert/aten"
+	"lethe/model"
+)
+
+// Options say what a state dict cannot.
+type Options struct {
+	// Input is the shape of one sample, channels x height x width. Without it
+	// the size is the one that the family was published with.
+	Input []int
+
+	// Config is what a Hugging Face folder says of the network; may be nil.
+	Config *Config
+}
+
+// Network is a state dict whose wiring is known.
+type Network struct {
+	Family  string // such as "ResNet"
+	Program *aten.Program
+	Notes   []string // what was taken from the published network, for a person
+}
+
+// family is a kind of network with a known wiring.
+type family struct {
+	name string
+	// marks are names that every member has; they tell the families apart
+	// before anything is built.
+	marks []string
+	build func(b *builder) value
+	notes []string
+}
+
+var families = []family{
+	resNet, cifarResNet, torchvisionViT, timmViT, swin, convNeXt, efficientNet, mobileNetV3, mobileNetV2, regNet,
+	shuffleNet, mnasnet, denseNet, squeezeNet, googLeNet, inception, alexNet, vgg,
+	hfResNet, hfViT, hfDeiT, hfConvNeXt, hfSwin, hfMobileNetV2, bert, distilBERT, roBERTa,
+}
+
+// wrappers are the prefixes that PyTorch's wrappers put before every name:
+// DataParallel, torch.compile, and the usual attributes of a training class.
+var wrappers = []string{"module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder_q."}
+
+// mismatch is what a builder panics with where a state dict is not the one of
+// the family. It never leaves this package.
+type mismatch string
+
+// ErrNoFamily is the error of a state dict that does not look like one of any
+// known family.
+var ErrNoFamily = &model.UnsupportedError{What: "the names of the weights are those of no known family of networks", Advice: advice}
+
+const advice = "export the network with torch.export.save or torch.jit.save, which record the wiring"
+
+// Recognize returns the network whose weights sd holds. A prefix that all names
+// share, such as "module.", is kept in the names of the weights. The program
+// takes a batch of samples of float32 and returns logits.
+//
+// A state dict that is none of a known family is a [model.UnsupportedError]
+// that says what the closest families miss, or [ErrNoFamily].
+func Recognize(sd *model.StateDict, opts Options) (*Network, error) {
+	prefix := commonPrefix(sd.Names())
+	var reasons []string
+	for _, f := range families {
+		if slices.ContainsFunc(f.marks, func(name string) bool { return sd.Get(prefix+name) == nil }) {
+			continue
+		}
+		n, reason := f.try(sd, prefix, opts)
+		if n != nil {
+			return n, nil
+		}
+		reasons = append(reasons, fmt.Sprintf("it looks like %s, but %s", f.name, reason))
+	}
+	if len(reasons) == 0 {
+		return nil, ErrNoFamily
+	}
+	return nil, &model.UnsupportedError{What: "the weights are not those of a known network: " + strings.Join(reasons[:min(3, len(reasons))], "; "), Advice: advice}
+}
+
+// Families returns the names of the families.
+func Families() []string {
+	var names []string
+	for _, f := range families {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// commonPrefix returns the wrappers' prefixes that every name begins with.
+func commonPrefix(names []string) string {
+	prefix := ""
+	for len(names) > 0 {
+		i := slices.IndexFunc(wrappers, func(w string) bool {
+			return !slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, prefix+w) })
+		})
+		if i < 0 {
+			break
+		}
+		prefix += wrappers[i]
+	}
+	return prefix
+}
+
+// try builds the network as a member of the family, or says why it is none.
+func (f *family) try(sd *model.StateDict, prefix string, opts Options) (n *Network, reason string) {
+	b := &builder{sd: sd, input: opts.Input, config: opts.Config, prefix: prefix, program: &aten.Program{}, weights: map[string]*aten.Value{}, known: map[string]bool{}, name: f.name, notes: slices.Clone(f.notes)}
+	defer func() {
+		if e := recover(); e != nil {
+			m, ok := e.(mismatch)
+			if !ok {
+				panic(e)
+			}
+			n, reason = nil, string(m)
+		}
+	}()
+	y := f.build(b)
+	b.program.Outputs = []aten.Output{{Name: "logits", Value: y}}
+	if left := b.left(); len(left) > 0 {
+		return nil, fmt.Sprintf("%d entries are not part of it, such as %.100q", len(left), left[0])
+	}
+	b.program.Notes = b.notes
+	return &Network{Family: b.name, Program: b.program, Notes: b.notes}, ""
+}
+
+// left returns the entries of the state dict that the network did not use.
+func (b *builder) left() []string {
+	return slices.DeleteFunc(b.sd.Names(), func(name string) bool { return b.known[name] })
+}

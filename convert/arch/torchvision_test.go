@@ -1,0 +1,98 @@
+package arch_test
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+
+	"lethe/convert/arch"
+	"lethe/convert/aten"
+	"lethe/model"
+)
+
+// absent are the networks of torchvision whose wiring is not written down.
+var absent = []string{"maxvit_t"}
+
+// TestTorchvision recognizes every classifier of torchvision by its names and
+// shapes, and turns it into a graph that reads every weight. The values are
+// compared in oracle tests.
+func TestTorchvision(t *testing.T) {
+	dicts := shapes(t, "testdata/torchvision.json.gz")
+	var refused []string
+	for _, name := range slices.Sorted(maps.Keys(dicts)) {
+		sd := dicts[name]
+		n, err := arch.Recognize(sd, arch.Options{})
+		if err != nil {
+			var u *model.UnsupportedError
+			if !errors.As(err, &u) {
+				t.Errorf("%s: %v is no UnsupportedError", name, err)
+			}
+			t.Logf("%s: %v", name, err)
+			refused = append(refused, name)
+			continue
+		}
+		r, err := aten.Convert(n.Program, aten.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := r.Graph.Check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		want := 0
+		for _, w := range n.Program.Weights {
+			if !w.Constant {
+				want++
+			}
+		}
+		if got := len(r.Graph.Weights()); got != want {
+			t.Errorf("%s: the graph reads %d weights, the network has %d", name, got, want)
+		}
+	}
+	if !slices.Equal(refused, absent) {
+		t.Errorf("not recognized: %q, expected %q", refused, absent)
+	}
+}
+
+// shapes reads state dicts of which only names, shapes and types are known.
+// Their elements are zeros that take no room.
+func shapes(t *testing.T, path string) map[string]*model.StateDict {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lists map[string][][3]any
+	if err := json.NewDecoder(z).Decode(&lists); err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]model.DType{"float32": model.Float32, "int64": model.Int64, "bool": model.Bool}
+	dicts := map[string]*model.StateDict{}
+	for name, list := range lists {
+		var entries []model.Entry
+		for _, e := range list {
+			shape := []int{}
+			for _, d := range e[1].([]any) {
+				shape = append(shape, int(d.(float64)))
+			}
+			tensor, err := model.NewTensor(types[e[2].(string)], shape, make([]int, len(shape)), 0, model.BytesStorage(make([]byte, 8)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries = append(entries, model.Entry{Name: e[0].(string), Tensor: tensor})
+		}
+		if dicts[name], err = model.NewStateDict(entries...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dicts
+}
