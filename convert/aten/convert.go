@@ -95,7 +95,8 @@ type converter struct {
 	labels   map[string]string // what the program calls the values that nodes make
 }
 
-// Convert returns the program as a graph of ONNX. Parameters and buffers keep
+// Convert returns the program as a graph of ONNX. It fills in what it finds out
+// about the sizes of the program's values. Parameters and buffers keep
 // their names and their bits; names of values follow the program. Everything
 // that cannot be converted is listed in one [UnsupportedError].
 func Convert(p *Program, opts Options) (*Result, error) {
@@ -110,6 +111,7 @@ func Convert(p *Program, opts Options) (*Result, error) {
 		},
 		program: p, opts: opts, bindings: map[*Value]*binding{}, parts: map[string]*Part{}, labels: map[string]string{}, notes: slices.Clone(p.Notes),
 	}
+	v.batch()
 	for _, u := range p.Unknown {
 		v.unsupported(u.What, u.Module, u.Advice)
 	}
@@ -155,6 +157,26 @@ func Convert(p *Program, opts Options) (*Result, error) {
 		}
 	}
 	return r, nil
+}
+
+// batch leaves the number of samples open where that can be shown, or fixes it
+// on demand.
+func (v *converter) batch() {
+	if err := freeBatch(v.program); err != nil {
+		v.notes = append(v.notes, "the batch has the size that the program was exported with: "+err.Error())
+		if v.opts.Batch > 0 && !v.program.hasBatch(v.opts.Batch) {
+			v.unsupported(fmt.Sprintf("a batch of %d", v.opts.Batch), "", "export the program with a dynamic batch")
+		}
+		return
+	}
+	if v.opts.Batch > 0 {
+		fixBatch(v.program, v.opts.Batch)
+	}
+}
+
+// hasBatch reports whether axis 0 of the first input has a size.
+func (p *Program) hasBatch(n int) bool {
+	return len(p.Inputs) > 0 && len(p.Inputs[0].Shape) > 0 && p.Inputs[0].Shape[0].Is(n)
 }
 
 // unsupported lists a part of the program that cannot be converted.
@@ -395,6 +417,8 @@ func (v *converter) rename(old, name string) {
 func (v *converter) finish() {
 	v.g.Prune()
 	v.names()
+	v.widenBFloat16()
+	v.g.Prune()
 	seen := map[string]bool{}
 	for i := range v.g.Nodes {
 		n := &v.g.Nodes[i]

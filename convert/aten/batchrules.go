@@ -1,0 +1,653 @@
+package aten
+
+import (
+	"slices"
+	"strings"
+
+	"lethe/graph"
+)
+
+// batchRule finds the shapes of what a node makes.
+type batchRule func(f *freer, n *Node)
+
+// batchRules are the rules of operators that are not pointwise.
+var batchRules = map[string]batchRule{}
+
+func init() {
+	for names, rule := range map[string]batchRule{
+		"linear":               lastAxis,
+		"mm bmm matmul dot mv": multiplying,
+		"addmm baddbmm":        multiplying,
+		"einsum":               summing,
+		"conv1d conv2d conv3d convolution _convolution _convolution_mode conv_transpose1d conv_transpose2d conv_transpose3d":                                                                                                                     leading,
+		"batch_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training _native_batch_norm_legit_functional _batch_norm_no_update _batch_norm_with_update _batch_norm_with_update_functional _batch_norm_impl_index": leading,
+		"instance_norm group_norm native_group_norm":                                          leading,
+		"layer_norm native_layer_norm rms_norm _fused_rms_norm":                               trailing,
+		"softmax log_softmax _softmax _log_softmax _safe_softmax cumsum softmin logcumsumexp": alongAxis,
+		"roll flip tril triu": preserving,
+		"max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d avg_pool3d":                                                    leading,
+		"adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d":                     leading,
+		"upsample_nearest1d upsample_nearest2d upsample_bilinear2d upsample_linear1d upsample_bicubic2d pixel_shuffle pixel_unshuffle channel_shuffle": leading,
+		"view reshape flatten unflatten _unsafe_view view_as reshape_as ravel _reshape_alias":                                                          reshaped,
+		"permute transpose t swapaxes swapdims numpy_T movedim mT":                                                                                     permuted,
+		"unsqueeze": unsqueezed, "squeeze": squeezed,
+		"expand expand_as broadcast_to":                                            expanded,
+		"zeros ones full empty new_zeros new_ones new_full new_empty":              made,
+		"zeros_like ones_like full_like empty_like as_strided pad constant_pad_nd": preserving,
+		"slice narrow slice_scatter":                                               sliced, "select select_scatter": selected,
+		"split split_with_sizes chunk tensor_split unbind": pieces,
+		"cat concat concatenate stack":                     joined,
+		"index":                                            indexed, "index_select": sliced, "embedding": embedded,
+		"mean sum amax amin max min prod logsumexp any all std var var_mean linalg_vector_norm norm argmax argmin":    reduced,
+		"scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math": attended,
+		"lstm gru rnn_tanh rnn_relu": recurrentBatch, "mkldnn_rnn_layer": oneLayerBatch,
+	} {
+		for name := range strings.FieldsSeq(names) {
+			batchRules["aten."+name] = rule
+		}
+	}
+}
+
+// pointwise combines elements that stand at the same place.
+func pointwise(f *freer, n *Node) {
+	if strings.HasSuffix(n.Op, "_") {
+		shape := f.of(f.first(n))
+		var all [][]extent
+		for _, v := range tensors(n) {
+			all = append(all, f.of(v))
+		}
+		if out := f.broadcast(all...); len(out) != len(shape) {
+			f.fail("it writes another shape in place")
+		}
+		f.set(n, shape)
+		return
+	}
+	var all [][]extent
+	for _, v := range tensors(n) {
+		all = append(all, f.of(v))
+	}
+	f.set(n, f.broadcast(all...))
+}
+
+// untouched is the rule for operators without one: nothing must depend on the
+// batch.
+func untouched(f *freer, n *Node) {
+	for _, v := range tensors(n) {
+		if f.batched(f.of(v)) {
+			f.fail("nothing is known about its batch")
+		}
+	}
+}
+
+// result returns the shape of output i as it was exported.
+func (f *freer) result(n *Node, i int) []extent {
+	if i >= len(n.Outputs) || n.Outputs[i] == nil {
+		f.fail("it has no output %d", i)
+	}
+	return f.original(n.Outputs[i])
+}
+
+// leading keeps axis 0 and works inside the samples; weights do not depend on
+// the batch.
+func leading(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	f.onlyFirst(in)
+	out := f.result(n, 0)
+	if len(in) == 0 || len(out) != len(in) || out[0].n != in[0].n {
+		f.fail("it does not keep axis 0")
+	}
+	if rule := tensors(n); len(rule) > 1 {
+		if f.batched(f.of(rule[1])) {
+			f.fail("a weight depends on the batch")
+		}
+		if strings.Contains(n.Op, "conv") && len(f.of(rule[1])) != len(in) && f.batched(in) {
+			f.fail("the input has no batch axis")
+		}
+	}
+	out[0] = in[0]
+	f.set(n, out)
+}
+
+// trailing works along the last axes.
+func trailing(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	count := 1
+	if list, ok := f.arg(n, "normalized_shape", 1).([]int64); ok {
+		count = len(list)
+	}
+	if count > len(in) || f.batched(in[len(in)-count:]) {
+		f.fail("it mixes samples")
+	}
+	f.set(n, in)
+}
+
+// axisOf returns an axis that an argument names.
+func (f *freer) axisOf(n *Node, name string, at, rank, def int) int {
+	i := def
+	if v, ok := f.arg(n, name, at).(int64); ok {
+		i = int(v)
+	}
+	return normal(i, rank)
+}
+
+func alongAxis(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	if len(in) > 0 && f.kind(in[f.axisOf(n, "dim", 1, len(in), -1)]) == batchSize {
+		f.fail("it mixes samples")
+	}
+	f.set(n, in)
+}
+
+// preserving keeps the axes that depend on the batch as they are.
+func preserving(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	if len(in) != len(out) {
+		f.fail("it changes the number of axes")
+	}
+	var dims []int64
+	if d, ok := f.arg(n, "dims", 2).([]int64); ok {
+		dims = d
+	}
+	for i, e := range in {
+		if f.kind(e) != batchSize {
+			continue
+		}
+		if out[i].n != e.n || slices.ContainsFunc(dims, func(d int64) bool { return normal(int(d), len(in)) == i }) {
+			f.fail("it mixes samples")
+		}
+		out[i] = e
+	}
+	f.set(n, out)
+}
+
+func lastAxis(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	last := len(in) - 1
+	if last < 0 || len(out) != len(in) || f.kind(in[last]) == batchSize {
+		f.fail("it mixes samples")
+	}
+	copy(out, in[:last])
+	f.set(n, out)
+}
+
+// multiplying multiplies matrices, in axes before the last two for each of
+// them. A first operand of addmm and baddbmm is added.
+func multiplying(f *freer, n *Node) {
+	all := tensors(n)
+	if strings.HasSuffix(n.Op, "addmm") || strings.HasSuffix(n.Op, "addbmm") {
+		all = all[1:]
+	}
+	if len(all) != 2 {
+		f.fail("it has %d operands", len(all))
+	}
+	a, b, out := f.of(all[0]), f.of(all[1]), f.result(n, 0)
+	if len(a) < 2 || len(b) < 2 {
+		if f.batched(a) || f.batched(b) {
+			f.fail("it multiplies vectors")
+		}
+		return
+	}
+	if f.kind(a[len(a)-1]) == batchSize || f.kind(b[len(b)-2]) == batchSize {
+		f.fail("it sums over samples")
+	}
+	shape := f.broadcast(a[:len(a)-2], b[:len(b)-2])
+	shape = append(shape, a[len(a)-2], b[len(b)-1])
+	if len(shape) != len(out) {
+		f.fail("it has %d axes", len(out))
+	}
+	f.set(n, shape)
+}
+
+func summing(f *freer, n *Node) {
+	equation, _ := f.arg(n, "equation", 0).(string)
+	left, right, ok := strings.Cut(strings.ReplaceAll(equation, " ", ""), "->")
+	terms := strings.Split(left, ",")
+	all := tensors(n)
+	if !ok || len(terms) != len(all) || strings.Contains(left, ".") {
+		f.fail("the equation %q is not understood", equation)
+	}
+	letters := map[rune]extent{}
+	for i, term := range terms {
+		shape := f.of(all[i])
+		if len(term) != len(shape) {
+			f.fail("the equation %q does not fit", equation)
+		}
+		for j, r := range term {
+			if known, ok := letters[r]; ok {
+				f.same(known, shape[j])
+			}
+			letters[r] = shape[j]
+		}
+	}
+	var out []extent
+	for _, r := range right {
+		out = append(out, letters[r])
+		delete(letters, r)
+	}
+	for _, e := range letters {
+		if f.kind(e) == batchSize && len(out) > 0 {
+			f.fail("it sums over samples")
+		}
+	}
+	f.set(n, out)
+}
+
+// reshaped keeps the batch where as many elements come before it as before.
+func reshaped(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	at := -1
+	before := 1
+	for i, e := range in {
+		if f.kind(e) != batchSize {
+			if at < 0 {
+				before *= e.n
+			}
+			continue
+		}
+		if at >= 0 {
+			f.fail("two axes depend on the batch")
+		}
+		at = i
+	}
+	if at < 0 {
+		if !f.open(in) {
+			return
+		}
+		f.settle(in)
+		return
+	}
+	place, product := -1, 1
+	for j, e := range out {
+		if product == before && e.n%f.size == 0 && (place < 0 || e.n == in[at].n && out[place].n != in[at].n) {
+			place = j
+		}
+		product *= e.n
+	}
+	if place < 0 {
+		f.fail("the samples do not stay apart in shape %v", n.Outputs[0].Shape)
+	}
+	out[place].kind = batchSize
+	f.set(n, out)
+}
+
+// open reports whether a shape has a size that is not settled.
+func (f *freer) open(shape []extent) bool {
+	return slices.ContainsFunc(shape, func(e extent) bool { return f.kind(e) == openSize })
+}
+
+// settle makes the open sizes of a shape fixed ones.
+func (f *freer) settle(shape []extent) {
+	for _, e := range shape {
+		if f.kind(e) == openSize {
+			*e.open = fixedSize
+		}
+	}
+}
+
+func permuted(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	if !f.batched(in) && !f.open(in) {
+		return
+	}
+	name := n.Op[strings.IndexByte(n.Op, '.')+1:]
+	perm := upTo(len(in))
+	swap := func(first, second string) {
+		i, j := f.axisOf(n, first, 1, len(in), 0), f.axisOf(n, second, 2, len(in), 0)
+		perm[i], perm[j] = perm[j], perm[i]
+	}
+	switch name {
+	case "permute":
+		dims, ok := f.arg(n, "dims", 1).([]int64)
+		if !ok || len(dims) != len(in) {
+			f.fail("its order is not understood")
+		}
+		for i, d := range dims {
+			perm[i] = normal(int(d), len(in))
+		}
+	case "transpose", "swapdims":
+		swap("dim0", "dim1")
+	case "swapaxes":
+		swap("axis0", "axis1")
+	case "t", "numpy_T":
+		slices.Reverse(perm)
+	case "mT":
+		perm[len(in)-1], perm[len(in)-2] = len(in)-2, len(in)-1
+	default:
+		f.fail("its order is not understood")
+	}
+	out := make([]extent, len(in))
+	for i, p := range perm {
+		out[i] = in[p]
+	}
+	f.set(n, out)
+}
+
+func unsqueezed(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	f.set(n, slices.Insert(slices.Clone(in), f.axisOf(n, "dim", 1, len(in)+1, 0), extent{n: 1}))
+}
+
+// squeezed removes axes of size 1; the batch of a program that was exported
+// with one sample is none.
+func squeezed(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	axes := upTo(len(in))
+	switch v := f.arg(n, "dim", 1).(type) {
+	case int64:
+		axes = []int{normal(int(v), len(in))}
+	case []int64:
+		axes = nil
+		for _, d := range v {
+			axes = append(axes, normal(int(d), len(in)))
+		}
+	}
+	var out []extent
+	for i, e := range in {
+		if slices.Contains(axes, i) && e.n == 1 {
+			if f.kind(e) == batchSize {
+				f.fail("it removes the batch axis")
+			}
+			continue
+		}
+		out = append(out, e)
+	}
+	f.set(n, out)
+}
+
+// expanded repeats axes of size 1; the sizes may be written out.
+func expanded(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	var like []extent
+	if other, ok := f.arg(n, "other", 1).(*Value); ok {
+		like = f.of(other)
+	}
+	lead := len(out) - len(in)
+	for i := range out {
+		switch {
+		case i >= lead && (in[i-lead].n != 1 || f.kind(in[i-lead]) == batchSize):
+			out[i] = in[i-lead]
+		case like != nil:
+			out[i] = like[i]
+		default:
+			out[i] = f.literal(out[i].n)
+		}
+	}
+	f.set(n, out)
+}
+
+// made are tensors of equal elements, whose sizes are written out.
+func made(f *freer, n *Node) {
+	out := f.result(n, 0)
+	for i := range out {
+		out[i] = f.literal(out[i].n)
+	}
+	f.set(n, out)
+}
+
+// sliced takes a part of an axis.
+func sliced(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	at := f.axisOf(n, "dim", 1, len(in), 0)
+	if n.Op == "aten.slice_scatter" {
+		at = f.axisOf(n, "dim", 2, len(in), 0)
+	}
+	if len(out) != len(in) {
+		f.fail("it changes the number of axes")
+	}
+	for i, e := range in {
+		switch {
+		case i != at:
+			out[i] = e
+		case f.kind(e) == batchSize && out[i].n != e.n:
+			f.fail("it takes single samples")
+		case out[i].n == e.n:
+			out[i] = e
+		case f.kind(e) == openSize:
+			*e.open = fixedSize
+		}
+	}
+	f.set(n, out)
+}
+
+func selected(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	if n.Op == "aten.select_scatter" {
+		f.set(n, in)
+		return
+	}
+	at := f.axisOf(n, "dim", 1, len(in), 0)
+	if f.kind(in[at]) == batchSize {
+		f.fail("it takes a single sample")
+	}
+	f.set(n, slices.Delete(slices.Clone(in), at, at+1))
+}
+
+func pieces(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	at := f.axisOf(n, "dim", 2, len(in), 0)
+	if n.Op == "aten.unbind" {
+		at = f.axisOf(n, "dim", 1, len(in), 0)
+	}
+	if f.kind(in[at]) == batchSize && len(n.Outputs) > 1 {
+		f.fail("it takes samples apart")
+	}
+	for _, v := range n.Outputs {
+		if v == nil {
+			continue
+		}
+		if n.Op == "aten.unbind" {
+			f.shapes[v] = slices.Delete(slices.Clone(in), at, at+1)
+			continue
+		}
+		shape := slices.Clone(in)
+		if whole := f.original(v); len(whole) == len(in) && whole[at].n != in[at].n {
+			shape[at] = whole[at]
+		}
+		f.shapes[v] = shape
+	}
+}
+
+func joined(f *freer, n *Node) {
+	all := tensors(n)
+	out := f.result(n, 0)
+	at := f.axisOf(n, "dim", 1, len(out), 0)
+	stacked := n.Op == "aten.stack"
+	for k, v := range all {
+		shape := f.of(v)
+		if stacked {
+			shape = slices.Insert(slices.Clone(shape), at, extent{n: len(all)})
+		}
+		if len(shape) != len(out) {
+			continue // an empty tensor
+		}
+		if f.kind(shape[at]) == batchSize {
+			f.fail("it joins samples")
+		}
+		for i, e := range shape {
+			if i != at && k > 0 {
+				f.same(out[i], e)
+			} else if i != at {
+				out[i] = e
+			}
+		}
+	}
+	f.set(n, out)
+}
+
+func indexed(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	list, _ := f.arg(n, "indices", 1).([]*Value)
+	at := -1
+	for i, v := range list {
+		if v == nil {
+			continue
+		}
+		if at >= 0 {
+			untouched(f, n)
+			return
+		}
+		at = i
+	}
+	if at < 0 || at >= len(in) {
+		f.fail("its indices are not understood")
+	}
+	if f.kind(in[at]) == batchSize {
+		f.fail("it takes single samples")
+	}
+	f.set(n, slices.Concat(in[:at], f.of(list[at]), in[at+1:]))
+}
+
+func embedded(f *freer, n *Node) {
+	all := tensors(n)
+	if len(all) != 2 || f.batched(f.of(all[0])) {
+		f.fail("its table depends on the batch")
+	}
+	f.set(n, append(slices.Clone(f.of(all[1])), f.of(all[0])[1:]...))
+}
+
+func reduced(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	if n.Overload == "other" {
+		pointwise(f, n)
+		return
+	}
+	axes := upTo(len(in))
+	name := "dim"
+	at := 1
+	if strings.HasSuffix(n.Op, "norm") {
+		at = 2
+	}
+	switch v := f.arg(n, name, at).(type) {
+	case int64:
+		axes = []int{normal(int(v), len(in))}
+	case []int64:
+		if len(v) > 0 {
+			axes = nil
+		}
+		for _, d := range v {
+			axes = append(axes, normal(int(d), len(in)))
+		}
+	}
+	var kept, short []extent
+	for i, e := range in {
+		if !slices.Contains(axes, i) {
+			kept, short = append(kept, e), append(short, e)
+			continue
+		}
+		if f.kind(e) == batchSize {
+			f.fail("it mixes samples")
+		}
+		kept = append(kept, extent{n: 1})
+	}
+	for _, v := range n.Outputs {
+		if v == nil {
+			continue
+		}
+		f.shapes[v] = short
+		if len(v.Shape) == len(kept) && len(axes) > 0 {
+			f.shapes[v] = kept
+		}
+	}
+}
+
+func attended(f *freer, n *Node) {
+	all := tensors(n)
+	if len(all) < 3 {
+		f.fail("it has %d operands", len(all))
+	}
+	q, v := f.of(all[0]), f.of(all[2])
+	if len(q) < 3 || f.batched(q[1:]) && f.kind(q[len(q)-1]) == batchSize {
+		f.fail("it mixes samples")
+	}
+	for _, other := range all[1:3] {
+		o := f.of(other)
+		if len(o) != len(q) {
+			f.fail("its operands have %d and %d axes", len(q), len(o))
+		}
+		f.same(q[0], o[0])
+		if f.batched(o[len(o)-2:]) {
+			f.fail("it mixes samples")
+		}
+	}
+	out := slices.Clone(q)
+	out[len(out)-1] = v[len(v)-1]
+	f.set(n, out)
+}
+
+// recurrentBatch has the batch in axis 1, or 0 with batch_first. States begin
+// with the layers.
+func recurrentBatch(f *freer, n *Node) {
+	first, _ := f.arg(n, "batch_first", 8).(bool)
+	at := 1
+	if first {
+		at = 0
+	}
+	all := tensors(n)
+	in := f.of(all[0])
+	states := 1
+	if n.Op == "aten.lstm" {
+		states = 2
+	}
+	f.recurrent(n, in, all[1:1+states], at, 1)
+}
+
+func oneLayerBatch(f *freer, n *Node) {
+	all := tensors(n)
+	if len(all) != 7 {
+		f.fail("it has %d operands", len(all))
+	}
+	f.recurrent(n, f.of(all[0]), all[5:7], 1, 1)
+}
+
+func (f *freer) recurrent(n *Node, in []extent, states []*Value, at, stateAt int) {
+	if len(in) != 3 || f.batched(slices.Delete(slices.Clone(in), at, at+1)) {
+		f.fail("it mixes samples")
+	}
+	for _, v := range states {
+		s := f.of(v)
+		if len(s) != 3 {
+			f.fail("a state has %d axes", len(s))
+		}
+		f.same(in[at], s[stateAt])
+	}
+	for i, v := range n.Outputs {
+		if v == nil || len(v.Shape) != 3 {
+			continue
+		}
+		shape := f.original(v)
+		if i == 0 {
+			shape[at] = in[at]
+		} else {
+			shape[stateAt] = in[at]
+		}
+		f.shapes[v] = shape
+	}
+}
+
+// fixBatch gives the batch a size.
+func fixBatch(p *Program, size int) {
+	by := map[string]graph.Dim{graph.BatchSymbol: graph.Size(size)}
+	subst := func(s graph.Shape) {
+		for i := range s {
+			s[i] = s[i].Subst(by)
+		}
+	}
+	for _, in := range p.Inputs {
+		subst(in.Shape)
+	}
+	for _, n := range p.Nodes {
+		for _, v := range n.Outputs {
+			if v != nil {
+				subst(v.Shape)
+			}
+		}
+		for i, a := range n.Args {
+			switch x := a.Value.(type) {
+			case graph.Dim:
+				n.Args[i].Value = x.Subst(by)
+			case graph.Shape:
+				subst(x)
+			}
+		}
+	}
+}
