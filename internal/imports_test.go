@@ -47,7 +47,7 @@ var rooms = map[string][]string{
 	"onnxio":             {"ops", "graph", "model", "onnxio/internal/pb", protobuf},
 	"onnxio/internal/pb": {protobuf},
 	"convert":            {"ops", "graph", "model"},
-	"convert/aten":       {"graph", "model"},
+	"convert/aten":       {"ops", "graph", "model"},
 	"convert/exported":   {"convert/aten", "graph", "model"},
 	"convert/arch":       {"convert/aten", "graph", "model"},
 

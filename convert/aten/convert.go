@@ -92,7 +92,7 @@ type converter struct {
 	notes    []string
 	parts    map[string]*Part
 	order    []string          // keys of parts
-	labels   map[string]string // what the program calls the values that nodes make
+	labels   map[string]*Value // the values of the program that nodes make, by their names in the graph
 }
 
 // Convert returns the program as a graph of ONNX. It fills in what it finds out
@@ -109,7 +109,7 @@ func Convert(p *Program, opts Options) (*Result, error) {
 			opset: opts.Opset, weight: map[string]*model.Tensor{}, taken: map[string]bool{}, maker: map[string]int{},
 			known: map[string]string{}, sizes: map[string]string{}, source: map[string]axis{}, data: map[string]bool{},
 		},
-		program: p, opts: opts, bindings: map[*Value]*binding{}, parts: map[string]*Part{}, labels: map[string]string{}, notes: slices.Clone(p.Notes),
+		program: p, opts: opts, bindings: map[*Value]*binding{}, parts: map[string]*Part{}, labels: map[string]*Value{}, notes: slices.Clone(p.Notes),
 	}
 	v.batch()
 	for _, u := range p.Unknown {
@@ -134,6 +134,13 @@ func Convert(p *Program, opts Options) (*Result, error) {
 		return nil, err
 	}
 	v.finish()
+	all, err := model.NewStateDict(state...)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.check(all); err != nil {
+		return nil, err
+	}
 	used := map[string]bool{}
 	for _, name := range v.g.Weights() {
 		used[name] = true
@@ -269,7 +276,7 @@ func (v *converter) node(n *Node) {
 	case c.bound:
 		for _, out := range n.Outputs {
 			if out != nil && v.bindings[out] != nil {
-				v.label(v.bindings[out].name, out.Name)
+				v.label(v.bindings[out].name, out)
 			}
 		}
 	case inPlace:
@@ -280,7 +287,7 @@ func (v *converter) node(n *Node) {
 		target.assign(c.results[0])
 		if len(n.Outputs) > 0 && n.Outputs[0] != nil {
 			v.bind(n.Outputs[0], target)
-			v.label(c.results[0], n.Outputs[0].Name)
+			v.label(c.results[0], n.Outputs[0])
 		}
 	default:
 		for i, out := range n.Outputs {
@@ -294,15 +301,15 @@ func (v *converter) node(n *Node) {
 				x.absent = fmt.Sprintf("output %d of %s", i, n.Op)
 			}
 			v.bind(out, x)
-			v.label(x.name, out.Name)
+			v.label(x.name, out)
 		}
 	}
 }
 
-// label notes what the program calls a value that a node makes.
-func (v *converter) label(name, label string) {
-	if _, made := v.maker[name]; made && v.labels[name] == "" {
-		v.labels[name] = label
+// label notes which value of the program a node makes.
+func (v *converter) label(name string, value *Value) {
+	if _, made := v.maker[name]; made && v.labels[name] == nil {
+		v.labels[name] = value
 	}
 }
 
@@ -407,7 +414,10 @@ func (v *converter) rename(old, name string) {
 			x.name = name
 		}
 	}
-	delete(v.labels, old)
+	if value := v.labels[old]; value != nil {
+		v.labels[name] = value
+		delete(v.labels, old)
+	}
 	v.maker[name] = at
 	delete(v.maker, old)
 }
@@ -444,8 +454,10 @@ func (v *converter) names() {
 	}
 	for i := range v.g.Nodes {
 		for _, name := range v.g.Nodes[i].Outputs {
-			if label := v.labels[name]; label != "" && !isOutput[name] {
-				to[name] = v.unique(label)
+			if value := v.labels[name]; value != nil && !isOutput[name] {
+				to[name] = v.unique(value.Name)
+				v.labels[to[name]] = value
+				delete(v.labels, name)
 			}
 		}
 	}
