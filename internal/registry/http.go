@@ -115,13 +115,15 @@ func passes(err error) bool {
 	var (
 		dns      *net.DNSError
 		cert     *tls.CertificateVerificationError
+		noTLS    tls.RecordHeaderError
+		alert    tls.AlertError
 		exchange *url.Error
 		transfer *transferError
 	)
 	switch code := status(err); {
 	case code != 0:
 		return code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500
-	case errors.As(err, &dns) && dns.IsNotFound, errors.As(err, &cert), errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, errRedirect):
+	case errors.As(err, &dns) && dns.IsNotFound, errors.As(err, &cert), errors.As(err, &noTLS), errors.As(err, &alert), errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, errRedirect):
 		return false
 	}
 	return errors.As(err, &exchange) || errors.As(err, &transfer) || errors.Is(err, io.ErrUnexpectedEOF)
@@ -149,6 +151,7 @@ type advice struct {
 func explain(op, ref string, advice advice, err error) error {
 	var (
 		answer   *errcode.ErrorResponse
+		noTLS    tls.RecordHeaderError
 		exchange *url.Error
 		tried    *exhausted
 	)
@@ -179,6 +182,8 @@ func explain(op, ref string, advice advice, err error) error {
 		reason = "what the registry sends does not have the digest that was asked for"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		reason = "the registry speaks HTTP without TLS; on this machine's own addresses that needs " + advice.plain + ", elsewhere a certificate"
+	case errors.As(err, &noTLS):
+		reason = "what answers there speaks neither TLS nor HTTP"
 	case errors.As(err, &exchange):
 		reason = exchange.Err.Error()
 	default:
