@@ -536,6 +536,7 @@ func TestMLflowCredentials(t *testing.T) {
 // A server says where artifacts are, how they are called and how large they
 // are; none of that is believed.
 func TestMLflowLies(t *testing.T) {
+	limits := map[string]bool{"endless": true, "folders": true, "many": true, "huge": true}
 	for name, c := range map[string]struct {
 		uri   string // of the artifacts
 		files string // what the list has
@@ -547,17 +548,17 @@ func TestMLflowLies(t *testing.T) {
 		"absolute":           {"mlflow-artifacts:/0/r", `{"path":"/etc/a.pt"}`, "no name of a file", cli.ExitRegistry},
 		"backslash":          {"mlflow-artifacts:/0/r", `{"path":"..\\a.pt"}`, "no name of a file", cli.ExitRegistry},
 		"line":               {"mlflow-artifacts:/0/r", `{"path":"a\n.pt"}`, "no name of a file", cli.ExitRegistry},
-		"endless":            {"mlflow-artifacts:/0/r", `{"path":"d","is_dir":true}`, "depth", cli.ExitError},
-		"huge":               {"mlflow-artifacts:/0/r", `{"path":"a.pt","file_size":1000000000000000}`, "size of", cli.ExitError},
+		"endless":            {"mlflow-artifacts:/0/r", `{"path":"d","is_dir":true}`, "depth", cli.ExitUnsupported},
+		"huge":               {"mlflow-artifacts:/0/r", `{"path":"a.pt","file_size":1000000000000000}`, "size of", cli.ExitUnsupported},
 		"longer":             {"mlflow-artifacts:/0/r", `{"path":"a.pt","file_size":2}`, "not as long as it says", cli.ExitRegistry},
 		"size as text":       {"mlflow-artifacts:/0/r", `{"path":"a.pt","file_size":"1"}`, "", cli.ExitOK},
 		"no size":            {"mlflow-artifacts:/0/r", `{"path":"a.pt"}`, "", cli.ExitOK},
 		"no JSON":            {"mlflow-artifacts:/0/r", `?`, "not what MLflow answers", cli.ExitRegistry},
-		"folders":            {"mlflow-artifacts:/0/r", strings.Repeat(`{"path":"d","is_dir":true},`, 1000) + `{"path":"a.pt"}`, "number of folders", cli.ExitError},
+		"folders":            {"mlflow-artifacts:/0/r", strings.Repeat(`{"path":"d","is_dir":true},`, 1000) + `{"path":"a.pt"}`, "number of folders", cli.ExitUnsupported},
 		"another case":       {"mlflow-artifacts:/0/r", `{"Path":"a.pt"}`, "not what MLflow answers", cli.ExitRegistry},
 		"twice":              {"mlflow-artifacts:/0/r", `{"path":"a.pt","path":"b.pt"}`, "not what MLflow answers", cli.ExitRegistry},
 		"bidi":               {"mlflow-artifacts:/0/r", `{"path":"a\u202etp.exe"}`, "no name of a file", cli.ExitRegistry},
-		"many":               {"mlflow-artifacts:/0/r", strings.Repeat(`{"path":"a"},`, 10_000) + `{"path":"a.pt"}`, "number of artifacts", cli.ExitError},
+		"many":               {"mlflow-artifacts:/0/r", strings.Repeat(`{"path":"a"},`, 10_000) + `{"path":"a.pt"}`, "number of artifacts", cli.ExitUnsupported},
 		"large":              {"mlflow-artifacts:/0/r", `{"path":"` + strings.Repeat("a", 4<<20) + `"}`, "larger than", cli.ExitRegistry},
 		"outside":            {"mlflow-artifacts:/../r", ``, "no folder", cli.ExitRegistry},
 		"another server":     {"mlflow-artifacts://other.example/0/r", ``, "does not hand out", cli.ExitUnsupported},
@@ -592,8 +593,8 @@ func TestMLflowLies(t *testing.T) {
 			if cli.ExitCode(err) != c.exit || err != nil && !strings.Contains(err.Error(), c.want) || err == nil && data != "A" {
 				t.Errorf("got %q, %v (exit code %d), want %q (%d)", data, err, cli.ExitCode(err), c.want, c.exit)
 			}
-			if c.exit == cli.ExitError && !errors.As(err, new(*model.LimitError)) {
-				t.Errorf("got %v, want a limit", err)
+			if limit := errors.As(err, new(*model.LimitError)); limit != limits[name] {
+				t.Errorf("got %v, a limit: %v", err, limit)
 			}
 		})
 	}
