@@ -71,14 +71,16 @@ func inferReshape(f *inference) {
 	}
 	switch {
 	case rest >= 0 && x.shape != nil:
-		shape[rest] = x.shape.Elements().Div(shape.Elements())
-		if remainder := x.shape.Elements().Sub(shape.Elements()); remainder.Fixed() && !remainder.Is(0) {
+		known := shape.Elements()
+		shape[rest] = x.shape.Elements().Div(known)
+		if all := x.shape.Elements(); all.Fixed() && known.Fixed() && !shape[rest].Mul(known).Equal(all) {
 			f.clash(x.shape, graph.Shape(target))
 		}
 	case rest >= 0:
 		shape[rest] = f.unknown(0, rest)
 	case x.shape != nil:
-		if difference := x.shape.Elements().Sub(shape.Elements()); difference.Fixed() && !difference.Is(0) {
+		difference := x.shape.Elements().Sub(shape.Elements())
+		if difference.Positive() || graph.Size(0).Sub(difference).Positive() {
 			f.clash(x.shape, shape)
 		}
 	}
