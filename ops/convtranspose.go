@@ -61,8 +61,8 @@ var convtransposeOp = &Operator{
 		}
 		g := c.settings(len(x.shape)-2, w.shape[2:])
 		c.spreadOut(&g, x.shape[2:])
-		if bias != nil && bias.Len() != w.shape[1]*groups {
-			c.fail("a bias of shape %v for %d channels", bias.shape, w.shape[1]*groups)
+		if bias != nil && (bias.Len() != w.shape[1]*groups || bias.dtype != x.dtype) {
+			c.fail("a bias %v of shape %v for %d channels", bias.dtype, bias.shape, w.shape[1]*groups)
 		}
 		out := c.make(x.dtype, append([]int{x.shape[0], w.shape[1] * groups}, g.out...))
 		if d, ok := x.data.(vec[float64]); ok {

@@ -121,7 +121,9 @@ func (n *node) equation(ranks []int) (terms [][]rune, result []rune) {
 func evalEinsum(c *call) {
 	ranks := make([]int, len(c.in))
 	for i, t := range c.in {
-		ranks[i] = len(t.shape)
+		if ranks[i] = len(t.shape); t.dtype != c.in[0].dtype {
+			c.fail("operands of %v and of %v", c.in[0].dtype, t.dtype)
+		}
 	}
 	terms, result := c.equation(ranks)
 	var have []rune

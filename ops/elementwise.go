@@ -189,15 +189,21 @@ var legacyBroadcast = []attr{intAttr("broadcast", 0).until(6), noDefault("axis",
 
 // align gives input 1 the axes that [legacyBroadcast] say.
 func (c *call) align() {
-	if !c.has("axis") || !c.flag("broadcast") {
+	if !c.flag("broadcast") {
 		return
 	}
 	a, b := c.input(0), c.input(1)
+	if !c.has("axis") {
+		c.mustSpread(b, a)
+		return
+	}
 	after := len(a.shape) - c.axis(c.int("axis"), len(a.shape)) - len(b.shape)
 	if after < 0 {
 		c.fail("shape %v cannot be broadcast to %v from axis %d on", b.shape, a.shape, c.int("axis"))
 	}
-	c.in = []*Tensor{a, c.reshaped(b, append(slices.Clone(b.shape), slices.Repeat([]int{1}, after)...))}
+	b = c.reshaped(b, append(slices.Clone(b.shape), slices.Repeat([]int{1}, after)...))
+	c.mustSpread(b, a)
+	c.in = []*Tensor{a, b}
 }
 
 func (o pairwise) apply(c *call, a, b *Tensor) *Tensor {

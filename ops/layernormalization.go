@@ -37,7 +37,7 @@ var layernormalizationOp = &Operator{
 		mean, inverse := make([]float64, rows), make([]float64, rows)
 		epsilon := c.float("epsilon")
 		parallel(rows, func(i int) { mean[i], inverse[i] = standardize(y[i*n:(i+1)*n], epsilon) })
-		c.set(0, c.affine(x, y, axis, c.input(1), c.input(2)))
+		c.set(0, c.affine(x, y, c.input(1), c.input(2)))
 		statistics := slices.Clone(x.shape)
 		for i := axis; i < len(statistics); i++ {
 			statistics[i] = 1
@@ -51,17 +51,14 @@ var layernormalizationOp = &Operator{
 	},
 }
 
-// affine returns y * scale + bias, where both are broadcast to the axes from one
-// on; y has the shape of x.
-func (c *call) affine(x *Tensor, y []float64, axis int, scale, bias *Tensor) *Tensor {
+// affine returns y * scale + bias, where both are broadcast; y has the shape of x.
+func (c *call) affine(x *Tensor, y []float64, scale, bias *Tensor) *Tensor {
 	out := Float64s(x.shape, y)
 	for i, t := range []*Tensor{scale, bias} {
 		if t == nil {
 			continue
 		}
-		if !slices.Equal(c.broadcastShape(x.shape, t.shape), x.shape) {
-			c.fail("scale or bias of shape %v for data of shape %v from axis %d on", t.shape, x.shape, axis)
-		}
+		c.mustSpread(t, x)
 		out = []pairwise{mulOf, addOf}[i].apply(c, out, c.from64(t))
 	}
 	return c.from(x.dtype, x.shape, out.data.(vec[float64]))
@@ -87,6 +84,6 @@ var rmsnormalizationOp = &Operator{
 				row[j] *= by
 			}
 		})
-		c.set(0, c.affine(x, y, axis, c.input(1), nil))
+		c.set(0, c.affine(x, y, c.input(1), nil))
 	},
 }

@@ -161,5 +161,13 @@ func (c *call) lessZero(t, zero *Tensor, axis int) *Tensor {
 		shape[axis] = zero.Len()
 		z = c.reshaped(z, shape)
 	}
+	c.mustSpread(z, t)
 	return pairwise{real: func(a, b float64) float64 { return a - b }}.apply(c, x, z)
+}
+
+// mustSpread fails if a tensor cannot be broadcast to the shape of another one.
+func (c *call) mustSpread(t, to *Tensor) {
+	if !slices.Equal(c.broadcastShape(t.shape, to.shape), to.shape) {
+		c.fail("shape %v cannot be broadcast to %v", t.shape, to.shape)
+	}
 }

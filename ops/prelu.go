@@ -11,6 +11,7 @@ var preluOp = &Operator{
 		if w := c.input(1); c.opset < 7 && w.Len() > 1 && len(c.input(0).shape) > 2 { // one slope for each channel
 			c.in = []*Tensor{c.input(0), c.reshaped(w, append([]int{w.Len()}, slices.Repeat([]int{1}, len(c.input(0).shape)-2)...))}
 		}
+		c.mustSpread(c.input(1), c.input(0))
 		pairwise{
 			real: func(x, slope float64) float64 {
 				if x < 0 {

@@ -215,6 +215,7 @@ func (c *call) timesScale(t, scale *Tensor, axis int) *Tensor {
 		shape[c.axis(axis, len(t.shape))] = scale.Len()
 		s = c.reshaped(s, shape)
 	}
+	c.mustSpread(s, t)
 	return mulOf.apply(c, t, s)
 }
 

@@ -65,7 +65,7 @@ var splitOp = &Operator{
 			}
 			sum += s
 		}
-		if sum != x.shape[axis] || len(sizes) < len(c.n.Outputs) {
+		if sum != x.shape[axis] || len(sizes) != len(c.n.Outputs) {
 			c.fail("the sizes %v of %d outputs, of an axis of %d", sizes, len(c.n.Outputs), x.shape[axis])
 		}
 		at := 0
