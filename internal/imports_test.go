@@ -41,10 +41,11 @@ var rooms = map[string][]string{
 	"model":              {},
 	"graph":              {"model"},
 	"ops":                {"graph", "model"},
-	"pickle":             {"model", gopickle},
-	"safetensors":        {"model"},
+	"file":               {"graph", "model"},
+	"pickle":             {"file", "graph", "model", gopickle},
+	"safetensors":        {"file", "graph", "model"},
 	"scan":               {},
-	"onnxio":             {"ops", "graph", "model", "onnxio/internal/pb", protobuf},
+	"onnxio":             {"file", "graph", "model", "onnxio/internal/pb", protobuf},
 	"onnxio/internal/pb": {protobuf},
 	"convert":            {"ops", "graph", "model"},
 	"convert/aten":       {"ops", "graph", "model"},
@@ -70,7 +71,7 @@ var rooms = map[string][]string{
 	"fixtures":     {},
 	"fixtures/gen": {},
 	// What a command links that only moves weights.
-	"internal/cli": {"model", "pickle", "safetensors", "report", "internal/registry", "internal/strictjson", urfave, term, yaml},
+	"internal/cli": {"model", "graph", "file", "pickle", "safetensors", "onnxio", "internal/rewrite", "report", "internal/registry", "internal/strictjson", urfave, term, yaml},
 	// What the others link beside it.
 	"internal/classifier": {all, urfave},
 	"internal/registry":   {"model", "internal/strictjson", oras, ocispecs, yaml},

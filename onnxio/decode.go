@@ -11,15 +11,15 @@ import (
 // of tensors need no limit: their bytes must be in the file.
 type Limits struct {
 	Bytes  int64 // size of the file; default 2 GiB - 1, protobuf's own limit
-	Fields int   // protobuf fields, each a few hundred bytes in memory at most; default 2^20
+	Memory int   // bytes that the structure may take, reckoned as 256 for each protobuf field; default 256 MiB
 }
 
 func (l Limits) orDefault() Limits {
 	if l.Bytes == 0 {
 		l.Bytes = maxFile
 	}
-	if l.Fields == 0 {
-		l.Fields = 1 << 20
+	if l.Memory == 0 {
+		l.Memory = 256 << 20
 	}
 	return l
 }

@@ -99,7 +99,7 @@ func Decode(r io.ReaderAt, size int64, opts Options) (*File, error) {
 		return nil, brokenAt(0, "a file of %d bytes", size)
 	}
 	f := &File{r: r, size: size, limits: limits}
-	s := scan{w: &wire{r: r, size: size, limit: limits.Fields}, file: f, ends: map[string]bool{}, opens: opts.External}
+	s := scan{w: &wire{r: r, size: size, limit: limits.Memory / fieldMemory}, file: f, ends: map[string]bool{}, opens: opts.External}
 	if err := s.model(); err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func (f *File) Graph() (*graph.Graph, error) {
 			Advice: fmt.Sprintf("versions %d to %d are supported", minIR, maxIR),
 		}
 	}
-	d := decoder{scan: scan{w: &wire{r: f.r, size: f.size, limit: f.limits.Fields}, file: &File{}, ends: map[string]bool{}}, f: f,
+	d := decoder{scan: scan{w: &wire{r: f.r, size: f.size, limit: f.limits.Memory / fieldMemory}, file: &File{}, ends: map[string]bool{}}, f: f,
 		located: map[int64]*tensorProto{}, constants: map[string]bool{}}
 	for _, t := range f.located {
 		d.located[t.at().start] = t

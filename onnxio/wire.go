@@ -52,6 +52,9 @@ type wire struct {
 // weights that are skipped.
 const windowSize = 1 << 14
 
+// fieldMemory is how many bytes a field may take in memory, whatever it is.
+const fieldMemory = 256
+
 // maxGroups is how deep groups may nest: as deep as protobuf's own libraries go.
 const maxGroups = 10000
 
@@ -131,7 +134,8 @@ func (w *wire) next(at, end int64) (field, error) {
 // head reads a field, of a group only its beginning or its end.
 func (w *wire) head(at, end int64) (field, error) {
 	if w.fields++; w.limit > 0 && w.fields > w.limit {
-		return field{}, &model.LimitError{What: "number of protobuf fields in the onnx file", Got: uint64(w.fields), Limit: uint64(w.limit)}
+		return field{}, &model.LimitError{What: "memory for the structure of the onnx file", Unit: "bytes", Flag: "max-memory",
+			Got: fieldMemory * uint64(w.fields), Limit: fieldMemory * uint64(w.limit)}
 	}
 	tag, pos, err := w.varint(at, end)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"lethe/file"
 	"lethe/model"
 )
 
@@ -27,7 +28,7 @@ type Checkpoint struct {
 	current   *model.StateDict
 	patched   map[*storage][]byte // what an edit changed, little-endian
 	source    *source             // of an archive that is edited in place; nil for others
-	left      []Left              // of an archive, beside its weights
+	left      []file.Left         // of an archive, beside its weights
 
 	// What Encode keeps of the file.
 	folder    string            // of the records
@@ -272,26 +273,10 @@ func (c *Checkpoint) AsCheckpoint() *Checkpoint {
 	return &plain
 }
 
-// Left is something that a checkpoint holds beside the state dict.
-type Left struct {
-	Name    string // its key, or its index in a list, for a person
-	Tensors int    // how many tensors are in it
-}
-
-func (l Left) String() string {
-	switch l.Tensors {
-	case 0:
-		return fmt.Sprintf("%.100q", l.Name)
-	case 1:
-		return fmt.Sprintf("%.100q (a tensor)", l.Name)
-	}
-	return fmt.Sprintf("%.100q (%d tensors)", l.Name, l.Tensors)
-}
-
 // Beside returns what the checkpoint holds beside the state dict: the other keys
 // of the dictionaries and lists that lead to it, such as "optimizer", and what is
 // in it beside its tensors.
-func (c *Checkpoint) Beside() []Left {
+func (c *Checkpoint) Beside() []file.Left {
 	left := slices.Clone(c.left)
 	seen := map[any]bool{}
 	v := c.root
@@ -304,7 +289,7 @@ func (c *Checkpoint) Beside() []Left {
 				next = value
 			case depth == len(c.path) && named && asTensor(value) != nil:
 			default:
-				left = append(left, Left{keyLabel(key), tensorsIn(value, seen)})
+				left = append(left, file.Left{Name: keyLabel(key), Tensors: tensorsIn(value, seen)})
 			}
 		}
 		if depth == len(c.path) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lethe/file"
 	"lethe/model"
 )
 
@@ -130,11 +131,11 @@ func openScript(a *archive, opts Options) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	left := []Left{{Name: "code"}}
+	left := []file.Left{{Name: "code"}}
 	if len(w.items) == 0 { // frozen
 		w.items = constants
 	} else if len(constants) > 0 {
-		left = append(left, Left{"constants of the code", len(constants)})
+		left = append(left, file.Left{Name: "constants of the code", Tensors: len(constants)})
 	}
 	var entries []model.Entry
 	for _, it := range w.items {
@@ -185,7 +186,7 @@ func weights(a *archive, container string, entries []model.Entry) (*Checkpoint, 
 	}
 	c, err := New(sd)
 	if err == nil {
-		c.a, c.container, c.left = a, container, []Left{{Name: "code"}}
+		c.a, c.container, c.left = a, container, []file.Left{{Name: "code"}}
 	}
 	return c, err
 }

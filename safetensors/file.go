@@ -11,6 +11,9 @@ import (
 // Pair is one key and value of a file's metadata.
 type Pair struct{ Key, Value string }
 
+// TorchMetadata says that the names are those of PyTorch.
+var TorchMetadata = Pair{Key: "format", Value: "pt"}
+
 // File is a state dict in the safetensors format. It is immutable, and it reads
 // tensor data on demand: what it was decoded from must stay open and unchanged
 // for as long as the file, or a tensor of it, is in use.

@@ -69,7 +69,7 @@ func onnxPath(c *urfave.Context, out string) (string, error) {
 	switch {
 	case c.Bool("no-onnx") && onnx != "":
 		return "", cli.Usagef("--onnx and --no-onnx contradict each other")
-	case c.Bool("no-onnx") || onnx == "" && out == "-":
+	case c.Bool("no-onnx") || onnx == "" && (out == "-" || filepath.Ext(out) == ".onnx"):
 		return "", nil
 	case registry.IsReference(onnx):
 		return "", cli.Usagef("--onnx takes a file; in a registry, the ONNX model is beside the checkpoint")
@@ -130,6 +130,9 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer n.Close()
+	if err := n.AnnounceExternal(outs, out, cli.KeptFormat(out, n.Format())); err != nil {
+		return err
+	}
 	data, err := images()
 	if err != nil {
 		return err
@@ -210,7 +213,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	}
 	if !c.Bool("quiet") {
 		outs.TellLeft(stderr)
-		n.TellLost(stderr, out, cli.FormatOf(out, n.Format()))
+		n.TellLost(stderr, out, cli.KeptFormat(out, n.Format()))
 	}
 	results := stdout
 	if out == "-" || onnx == "-" || proof.UsesStdout() {
@@ -227,7 +230,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 
 // planOutputs adds the two models to a plan.
 func planOutputs(plan *cli.Plan, outs *cli.Outputs, n *classifier.Network, out, onnx string) error {
-	if _, err := plan.WriteState(outs, out, n.Checkpoint, cli.FormatOf(out, n.Format())); err != nil || onnx == "" {
+	if _, err := plan.WriteState(outs, out, n.Checkpoint, cli.KeptFormat(out, n.Format())); err != nil || onnx == "" {
 		return err
 	}
 	_, err := classifier.PlanONNX(plan, outs, onnx, n.Graph, n.State, onnxio.EncodeOptions{})
@@ -252,7 +255,7 @@ func lineage(r *verify.Report) map[string]string {
 // them. It returns the edited network.
 func stage(ctx context.Context, outs *cli.Outputs, n *classifier.Network, result *edit.Result, r *verify.Report, out, onnx string) (*nn.Net, error) {
 	var digest report.Digest
-	if _, err := n.StageState(ctx, outs, out, result.StateDict, cli.WriteOptions{Format: cli.FormatOf(out, n.Format()), Digest: &digest}); err != nil {
+	if _, err := n.StageState(ctx, outs, out, result.StateDict, cli.WriteOptions{Format: cli.KeptFormat(out, n.Format()), Digest: &digest}); err != nil {
 		return nil, err
 	}
 	r.Files["output"] = digest

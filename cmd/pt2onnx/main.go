@@ -14,11 +14,12 @@ import (
 
 	"lethe/convert"
 	"lethe/convert/arch"
+	"lethe/file"
 	"lethe/graph"
 	"lethe/internal/classifier"
 	"lethe/internal/cli"
+	"lethe/model"
 	"lethe/onnxio"
-	"lethe/pickle"
 )
 
 func main() { os.Exit(cli.Main(run)) }
@@ -70,26 +71,30 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if err := outs.Tell(out, cli.ResultFiles(c)); err != nil {
 		return err
 	}
-	file, err := cli.OpenCheckpoint(c.Context, in, stdin, cli.ReadOptions(c))
+	held, err := cli.OpenCheckpoint(c.Context, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	if pickle.IsProgram(file.File()) {
-		return convertProgram(c, file, outs, out, stdout, stderr)
+	defer held.Close()
+	switch held.Format() {
+	case file.ONNX:
+		return fmt.Errorf("%s: %w", held.Name, &model.UnsupportedError{What: "it is an ONNX model already",
+			Advice: "ptcheck shows what is in it, ptconvert takes its weights out"})
+	case file.Exported:
+		return convertProgram(c, held, outs, out, stdout, stderr)
 	}
 	input, err := inputShape(c)
 	if err != nil {
 		return err
 	}
-	published, unknown := arch.Recognize(file.State, arch.Options{Input: input, Config: config})
+	published, unknown := arch.Recognize(held.State, arch.Options{Input: input, Config: config})
 	if unknown == nil {
-		return convertPublished(c, file, published, outs, out, stdout, stderr)
+		return convertPublished(c, held, published, outs, out, stdout, stderr)
 	}
-	n, err := classifier.Recognize(file)
+	n, err := classifier.Recognize(held)
 	if err != nil {
 		if !errors.Is(unknown, arch.ErrNoFamily) {
-			err = fmt.Errorf("%s: %w", file.Name, unknown)
+			err = fmt.Errorf("%s: %w", held.Name, unknown)
 		}
 		return err
 	}

@@ -90,7 +90,7 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 
 // readProgram reads and converts an exported program.
 func readProgram(c *urfave.Context, n *cli.Checkpoint) (*aten.Result, error) {
-	file, size := n.File()
+	file, size := n.Input()
 	p, err := pickle.OpenProgram(file, size, cli.ReadOptions(c))
 	if err != nil {
 		return nil, err

@@ -65,11 +65,6 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	if c.Bool("scan") {
 		return scanFiles(c, stdin, stdout)
 	}
-	for _, flag := range []string{"fail-on", "sarif"} {
-		if cli.Typed(c, flag) {
-			return cli.Usagef("--%s is about a scan and needs --scan", flag)
-		}
-	}
 	paths, err := cli.Args(c, "in.pt", "[out.pt]")
 	if err != nil {
 		return err
@@ -130,7 +125,7 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr i
 	}
 	defer n.Close()
 	n.StartDigest()
-	info := n.Inspect()
+	info := n.File().Info()
 	var all []entry
 	for _, e := range info.Entries {
 		t := n.State.Get(e.Name)
@@ -175,6 +170,9 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr i
 	fmt.Fprintln(t, "KEY\tDTYPE\tSHAPE\tBYTES\tSHA256\tSTORAGE")
 	for _, e := range all {
 		storage := cli.Name(e.Storage)
+		if e.Storage == "" {
+			storage = cli.Name(e.Location)
+		}
 		if e.Sharing > 0 {
 			storage += fmt.Sprintf(" (shared by %d)", e.Sharing)
 		}

@@ -1,5 +1,5 @@
-// Command ptconvert rewrites a state dict between PyTorch checkpoints and
-// safetensors.
+// Command ptconvert rewrites a state dict between PyTorch checkpoints,
+// safetensors and other files that hold one.
 package main
 
 //go:generate sh -c "go run . --man >../../docs/man/ptconvert.1"
@@ -14,6 +14,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"lethe/file"
 	"lethe/internal/cli"
 	"lethe/internal/registry"
 	"lethe/pickle"
@@ -27,9 +28,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Name:      "ptconvert",
 		Usage:     "rewrite a state dict as a PyTorch checkpoint or as safetensors",
 		ArgsUsage: "in out",
-		Description: "Knows the input by its content, writes what the output's extension names (.pt,\n" +
-			".pth, .bin, .ckpt; .safetensors), and reads it back before the file appears. A\n" +
-			"checkpoint comes out as torch.save of the chosen version writes the same object.",
+		Description: "Knows the input by its content: a checkpoint, safetensors, ONNX, TorchScript or\n" +
+			".pt2. Writes what the output's extension names (.pt, .pth, .bin, .ckpt;\n" +
+			".safetensors), and reads it back before the file appears. A checkpoint comes out\n" +
+			"as torch.save of the chosen version writes the same object.",
 		UsageText: "ptconvert in.pt out.safetensors\n" +
 			"ptconvert --profile 2.7 --key ema in.pt out.pt",
 		Flags: append([]urfave.Flag{
@@ -53,7 +55,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	in, out := paths[0], paths[1]
 	var opts cli.WriteOptions
 	if name := c.String("profile"); name != "" {
-		if opts.Profile, err = pickle.ParseProfile(name); err != nil {
+		if opts.Layout.Profile, err = pickle.ParseProfile(name); err != nil {
 			return cli.Usagef("%v", err)
 		}
 	}
@@ -71,13 +73,16 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	}
 	defer n.Close()
 	opts.Format = cli.FormatOf(out, n.Format())
-	if opts.Format != cli.FormatCheckpoint && (c.IsSet("profile") || c.IsSet("root")) {
+	if opts.Format != file.Checkpoint && (c.IsSet("profile") || c.IsSet("root")) {
 		return cli.Usagef("--profile and --root are for checkpoints, %s is %s", out, opts.Format)
 	}
-	opts.Root = c.String("root")
-	if opts.Root == "" && out != "-" && !registry.IsReference(out) {
+	if err := n.AnnounceExternal(outs, out, opts.Format); err != nil {
+		return err
+	}
+	opts.Layout.Root = c.String("root")
+	if opts.Layout.Root == "" && out != "-" && !registry.IsReference(out) {
 		name := filepath.Base(out)
-		opts.Root = strings.TrimSuffix(name, filepath.Ext(name))
+		opts.Layout.Root = strings.TrimSuffix(name, filepath.Ext(name))
 	}
 	plan, err := cli.NewPlan(c, n)
 	if err != nil {

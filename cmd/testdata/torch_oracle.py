@@ -8,6 +8,8 @@
                                                 the four measures before and after, and the score, on IDX files
     torch_oracle.py wrap IN.pt OUT.pt           saves the state dict as a training script might: in a
                                                 dictionary, from a model in DataParallel
+    torch_oracle.py trace IN.pt OUT.pt          saves the network as TorchScript
+    torch_oracle.py script IN.pt INPUT LOGITS   the logits of a network in TorchScript, as for logits
 """
 import gzip
 import inspect
@@ -63,6 +65,31 @@ def forward(sd, x):
     return F.linear(x, sd["fc2.weight"], sd["fc2.bias"])
 
 
+class LeNet(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        for name, inputs, outputs in (("block1", 1, 6), ("block2", 6, 16)):
+            setattr(self, name, torch.nn.Sequential(torch.nn.Conv2d(inputs, outputs, 5), torch.nn.BatchNorm2d(outputs),
+                                                    torch.nn.ReLU(), torch.nn.MaxPool2d(2)))
+        self.fc, self.fc1, self.fc2 = torch.nn.Linear(256, 120), torch.nn.Linear(120, 84), torch.nn.Linear(84, 10)
+
+    def forward(self, x):
+        x = self.block2(self.block1(x)).flatten(1)
+        return self.fc2(F.relu(self.fc1(F.relu(self.fc(x)))))
+
+
+def trace(path, target):
+    net = LeNet()
+    net.load_state_dict(load(path, True))
+    torch.jit.save(torch.jit.trace(net.eval(), torch.zeros(2, 1, 28, 28)), target)
+
+
+def script(path, source, target):
+    x = torch.frombuffer(bytearray(open(source, "rb").read()), dtype=torch.float32)
+    with torch.no_grad(), open(target, "wb") as f:
+        f.write(bits(torch.jit.load(path)(x.reshape(-1, 1, 28, 28))))
+
+
 def logits(path, source, target):
     x = torch.frombuffer(bytearray(open(source, "rb").read()), dtype=torch.float32)
     with open(target, "wb") as f:
@@ -111,4 +138,4 @@ def wrap(source, target):
 
 if __name__ == "__main__":
     with torch.no_grad():
-        print(json.dumps({"compare": compare, "logits": logits, "measure": measure, "wrap": wrap}[sys.argv[1]](*sys.argv[2:])))
+        print(json.dumps({"compare": compare, "logits": logits, "measure": measure, "wrap": wrap, "trace": trace, "script": script}[sys.argv[1]](*sys.argv[2:])))

@@ -47,7 +47,7 @@ func Open(ctx context.Context, path string, stdin io.Reader, opts pickle.Options
 func Recognize(c *cli.Checkpoint) (*Network, error) {
 	n := &Network{Checkpoint: c}
 	var err error
-	if n.Graph, err = convert.Recognize(c.State); err == nil {
+	if n.Graph, err = structure(c); err == nil {
 		n.Net, err = nn.Bind(n.Graph, c.State)
 	}
 	if err != nil {
@@ -56,6 +56,15 @@ func Recognize(c *cli.Checkpoint) (*Network, error) {
 	}
 	n.StartDigest()
 	return n, nil
+}
+
+// structure returns the graph that a file carries, or else the one that the names
+// and shapes of its weights tell.
+func structure(c *cli.Checkpoint) (*graph.Graph, error) {
+	if g, err := c.File().Graph(); g != nil || err != nil {
+		return g, err
+	}
+	return convert.Recognize(c.State)
 }
 
 // StageONNX stages the graph and its weights as the ONNX output at path, and

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"path/filepath"
 
+	"lethe/file"
 	"lethe/model"
 	"lethe/pickle"
 	"lethe/report"
@@ -19,7 +21,8 @@ type Checkpoint struct {
 
 	input   *Input
 	options pickle.Options
-	file    state
+	file    file.File
+	beside  *siblings // nil if there is no folder
 	digest  func() (report.Digest, error)
 }
 
@@ -38,23 +41,28 @@ func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader, opts pick
 func ReadCheckpoint(in *Input, opts pickle.Options) (*Checkpoint, error) {
 	n := &Checkpoint{Name: in.Name, input: in, options: opts}
 	if err := n.read(); err != nil {
-		in.Close()
+		n.Close()
 		return nil, fmt.Errorf("%s: %w", in.Name, err)
 	}
 	return n, nil
 }
 
 func (n *Checkpoint) read() (err error) {
-	if n.file, err = readState(n.input, n.input.Size, n.options); err != nil {
+	var external func(string) (io.ReaderAt, int64, error)
+	if n.input.opened != nil {
+		n.beside = &siblings{folder: filepath.Dir(n.Name)}
+		external = n.beside.open
+	}
+	if n.file, err = readFile(n.input, n.input.Size, n.options, external); err != nil {
 		return err
 	}
-	n.State = n.file.stateDict()
+	n.State = n.file.State()
 	return nil
 }
 
-// File returns the bytes of the file, for readers of what it holds beside the
+// Input returns the bytes of the file, for readers of what it holds beside the
 // state dict.
-func (n *Checkpoint) File() (r io.ReaderAt, size int64) { return n.input, n.input.Size }
+func (n *Checkpoint) Input() (r io.ReaderAt, size int64) { return n.input, n.input.Size }
 
 // Unchanged is [Input.Unchanged] of the file.
 func (n *Checkpoint) Unchanged() error { return n.input.Unchanged() }
@@ -88,7 +96,12 @@ func Digests(before, after *Checkpoint) (map[string]report.Digest, error) {
 }
 
 // Close closes the file under the checkpoint.
-func (n *Checkpoint) Close() error { return n.input.Close() }
+func (n *Checkpoint) Close() error {
+	if n.beside != nil {
+		n.beside.close()
+	}
+	return n.input.Close()
+}
 
 // Digest returns the SHA-256 and the size of a file.
 func Digest(r io.ReaderAt, size int64) (report.Digest, error) {

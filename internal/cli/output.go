@@ -60,6 +60,20 @@ func NewOutputs(ctx context.Context, stdout io.Writer, force bool, inputs []stri
 	if p, ok := stdout.(*printed); ok && slices.Contains(paths, "-") && closed(p.f) {
 		return nil, errors.New("an output goes to standard output, which is closed, or discards what is written; give a file name instead of -")
 	}
+	if err := o.add(inputs, paths...); err != nil {
+		return nil, err
+	}
+	if o.remote != nil {
+		if err := o.remote.place.Check(ctx, force); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// add announces outputs, as [NewOutputs] does, that are known only after the
+// input.
+func (o *Outputs) add(inputs []string, paths ...string) error {
 	for _, path := range paths {
 		if path != "" && path != "-" && !registry.IsReference(path) {
 			tidyAround(path, true)
@@ -73,26 +87,26 @@ func NewOutputs(ctx context.Context, stdout io.Writer, force bool, inputs []stri
 		switch {
 		case registry.IsReference(path):
 			if err := o.announce(f); err != nil {
-				return nil, err
+				return err
 			}
 		case path != "-":
 			if err := f.resolve(); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		for _, other := range o.files {
 			if f.final == other.final && f.pushed == other.pushed && f.name == other.name || f.old != nil && other.old != nil && os.SameFile(f.old, other.old) {
-				return nil, Usagef("two outputs go to %s; give each its own name", path)
+				return Usagef("two outputs go to %s; give each its own name", path)
 			}
 		}
 		if f.old != nil {
 			for _, in := range inputs {
 				if info, err := os.Stat(in); in != "-" && err == nil && os.SameFile(info, f.old) {
-					return nil, Usagef("the output %s is the input %s, which is never changed; give another name", path, in)
+					return Usagef("the output %s is the input %s, which is never changed; give another name", path, in)
 				}
 			}
-			if !force {
-				return nil, fmt.Errorf("%s exists; use --force to replace it, or give another name", path)
+			if !o.force {
+				return fmt.Errorf("%s exists; use --force to replace it, or give another name", path)
 			}
 		}
 		o.files = append(o.files, f)
@@ -100,16 +114,11 @@ func NewOutputs(ctx context.Context, stdout io.Writer, force bool, inputs []stri
 	for _, f := range o.files {
 		// Trying is the only test of permission that holds everywhere.
 		if err := f.create(); err != nil {
-			return nil, err
+			return err
 		}
 		f.discard()
 	}
-	if o.remote != nil {
-		if err := o.remote.place.Check(ctx, force); err != nil {
-			return nil, err
-		}
-	}
-	return o, nil
+	return nil
 }
 
 // tidyAround is tidy for the folder in which the file at path is, symbolic links

@@ -7,6 +7,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"lethe/file"
 	"lethe/internal/registry"
 	"lethe/report"
 )
@@ -34,8 +35,8 @@ type Plan struct {
 
 // PlannedInput is the file that is read.
 type PlannedInput struct {
-	Path   string `json:"path"`
-	Format Format `json:"format"`
+	Path   string      `json:"path"`
+	Format file.Format `json:"format"`
 	report.Digest
 	Tensors      int    `json:"tensors"`
 	Architecture string `json:"architecture,omitempty"` // if the command asks for it
@@ -102,10 +103,16 @@ func (p *Plan) Write(outs *Outputs, path, what string) *PlannedOutput {
 
 // WriteState adds the state dict that is written to path, and is the error of
 // writing one of these names, shapes and types if there is one.
-func (p *Plan) WriteState(outs *Outputs, path string, n *Checkpoint, format Format) (*PlannedOutput, error) {
-	p.Lost = append(p.Lost, n.lost(format)...)
-	_, _, err := n.with(n.State, format)
-	return p.Write(outs, path, string(format)), err
+func (p *Plan) WriteState(outs *Outputs, path string, n *Checkpoint, format file.Format) (*PlannedOutput, error) {
+	p.Lost = append(p.Lost, file.Lost(n.file, format)...)
+	_, _, err := n.with(n.State, WriteOptions{Format: format})
+	out := p.Write(outs, path, string(format))
+	if format == n.Format() {
+		for _, e := range n.file.External() {
+			p.Write(outs, sibling(path, n.externalNames(path)[e.Location]), "data of "+path)
+		}
+	}
+	return out, err
 }
 
 // WriteResults adds the files of [ResultFlags].

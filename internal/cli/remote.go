@@ -92,7 +92,7 @@ func (o *Outputs) From(n *Checkpoint, ext string, annotations map[string]string)
 	name := filepath.Base(n.Name)
 	if from := n.input.from; from != nil {
 		o.remote.upload.Base = from
-		o.remote.upload.Whole = len(n.lost(n.Format())) == 0
+		o.remote.upload.Whole = true
 		name = from.File()
 	}
 	if FormatOf(name, "") != "" {

@@ -11,30 +11,35 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"lethe/file"
 	"lethe/model"
+	"lethe/onnxio"
 	"lethe/pickle"
 	"lethe/report"
 	"lethe/safetensors"
 )
 
-// Format is a format of files with a state dict.
-type Format string
-
-// The formats that are read, by their content, and written, by the extension
-// of the output.
-const (
-	FormatCheckpoint  Format = "checkpoint" // of torch.save
-	FormatSafetensors Format = "safetensors"
-)
-
-// FormatOf returns the format of an output by its extension. Standard output
-// and other extensions get that of the input.
-func FormatOf(path string, input Format) Format {
+// FormatOf returns the format that the extension of an output stands for.
+// Standard output and other extensions get that of the input.
+func FormatOf(path string, input file.Format) file.Format {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".safetensors":
-		return FormatSafetensors
+		return file.Safetensors
 	case ".pt", ".pth", ".bin", ".ckpt":
-		return FormatCheckpoint
+		return file.Checkpoint
+	case ".pt2":
+		return file.Exported
+	case ".onnx":
+		return file.ONNX
+	}
+	return input
+}
+
+// KeptFormat is [FormatOf] for an edit, which keeps the kind of the file: TorchScript
+// and checkpoints have the same extensions.
+func KeptFormat(path string, input file.Format) file.Format {
+	if to := FormatOf(path, input); to != file.Checkpoint || input != file.TorchScript && input != file.Exported {
+		return to
 	}
 	return input
 }
@@ -55,125 +60,82 @@ func ReadOptions(c *urfave.Context) pickle.Options {
 	return pickle.Options{Key: c.String("key"), Inert: c.Bool("inert"), Limits: pickle.Limits{Memory: c.Int("max-memory") << 20, Depth: c.Int("max-depth")}}
 }
 
-// state is what a file holds: one of the two is there.
-type state struct {
-	checkpoint *pickle.Checkpoint
-	tensors    *safetensors.File
-}
-
-// readState reads a file in the format that its content shows.
-func readState(r io.ReaderAt, size int64, opts pickle.Options) (s state, err error) {
-	if !safetensors.Sniff(r, size) {
-		s.checkpoint, err = pickle.Decode(r, size, opts)
-		return s, err
+// readFile reads a file in the format that its content shows. External opens the
+// files beside it, see [onnxio.Options].
+func readFile(r io.ReaderAt, size int64, opts pickle.Options, external func(string) (io.ReaderAt, int64, error)) (file.File, error) {
+	keyless := func(what string) error {
+		if opts.Key == "" {
+			return nil
+		}
+		return &model.UnsupportedError{What: what + " has one state dict and no keys", Advice: "leave out --key"}
 	}
-	if opts.Key != "" {
-		return s, &model.UnsupportedError{What: "a safetensors file has one state dict and no keys", Advice: "leave out --key"}
+	switch {
+	case safetensors.Sniff(r, size):
+		if err := keyless("a safetensors file"); err != nil {
+			return nil, err
+		}
+		f, err := safetensors.Decode(r, size, safetensors.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return f.AsFile(), nil
+	case onnxio.Sniff(r, size):
+		if err := keyless("an ONNX model"); err != nil {
+			return nil, err
+		}
+		f, err := onnxio.Decode(r, size, onnxio.Options{External: external, Limits: onnxio.Limits{Memory: opts.Limits.Memory}})
+		if err != nil {
+			return nil, err
+		}
+		return f.AsFile(), nil
 	}
-	s.tensors, err = safetensors.Decode(r, size, safetensors.Options{})
-	return s, err
-}
-
-func (s state) stateDict() *model.StateDict {
-	if s.tensors != nil {
-		return s.tensors.StateDict()
+	c, err := pickle.Decode(r, size, opts)
+	if err != nil {
+		return nil, err
 	}
-	return s.checkpoint.StateDict()
+	return pickle.File{Checkpoint: c}, nil
 }
 
 // Format returns the format that the file has.
-func (n *Checkpoint) Format() Format {
-	if n.file.tensors != nil {
-		return FormatSafetensors
-	}
-	return FormatCheckpoint
-}
+func (n *Checkpoint) Format() file.Format { return n.file.Format() }
+
+// File returns the file.
+func (n *Checkpoint) File() file.File { return n.file }
 
 // WriteOptions say how a state dict is written.
 type WriteOptions struct {
-	Format Format
+	Format file.Format
 	Digest *report.Digest // gets the digest of the file, unless it is nil
-	pickle.EncodeOptions
+	Layout pickle.EncodeOptions
 }
 
 // TellLost writes on w, a line for each, what the file holds and the output at
 // path, in its format, does not.
-func (n *Checkpoint) TellLost(w io.Writer, path string, format Format) {
-	for _, what := range n.lost(format) {
+func (n *Checkpoint) TellLost(w io.Writer, path string, format file.Format) {
+	for _, what := range file.Lost(n.file, format) {
 		fmt.Fprintf(w, "not in %s: %s\n", path, OneLine(what))
 	}
 }
-
-// lost returns what the file holds and a format cannot, for a person.
-func (n *Checkpoint) lost(to Format) []string {
-	var lost []string
-	switch {
-	case to == n.Format() && (n.file.tensors != nil || n.file.checkpoint.Whole()):
-	case n.file.tensors != nil:
-		for _, p := range n.file.tensors.Metadata() {
-			if p != torchMetadata {
-				lost = append(lost, fmt.Sprintf("metadata %q", p.Key))
-			}
-		}
-	default:
-		for _, left := range n.file.checkpoint.Beside() {
-			lost = append(lost, left.String())
-		}
-		if to == n.Format() {
-			break
-		}
-		names := map[*model.Storage][]string{}
-		for name, t := range n.State.All() {
-			names[t.Storage()] = append(names[t.Storage()], name)
-		}
-		for name, t := range n.State.All() {
-			if tied := names[t.Storage()]; len(tied) > 1 && tied[0] == name {
-				lost = append(lost, fmt.Sprintf("the tie of %s: each has its own elements", quoted(tied)))
-			}
-		}
-	}
-	return lost
-}
-
-// quoted lists names for a person, not more than fit a line.
-func quoted(names []string) string {
-	const most = 4
-	var b strings.Builder
-	for i, name := range names[:min(len(names), most)] {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%.100q", name)
-	}
-	if len(names) > most {
-		fmt.Fprintf(&b, " and %d more", len(names)-most)
-	}
-	return b.String()
-}
-
-// torchMetadata says of a safetensors file that its names are those of PyTorch.
-var torchMetadata = safetensors.Pair{Key: "format", Value: "pt"}
 
 // StageState stages a state dict that has the names and shapes of the file's as
 // the output at path, with everything else that the file holds and the format
 // can, and reads it back. It returns the size of the file.
 func (n *Checkpoint) StageState(ctx context.Context, outs *Outputs, path string, sd *model.StateDict, opts WriteOptions) (written int64, err error) {
-	s, readBack, err := n.with(sd, opts.Format)
+	f, readBack, err := n.with(sd, opts)
 	if err != nil {
 		return 0, err
 	}
-	err = outs.Stage(ctx, path, func(w io.Writer) error {
-		if s.tensors != nil {
-			return safetensors.Encode(w, s.tensors)
-		}
-		return pickle.Encode(w, s.checkpoint, opts.EncodeOptions)
-	}, func(r io.ReaderAt, size int64) error {
+	staged, f, err := n.stageExternal(ctx, outs, path, f)
+	if err != nil {
+		return 0, err
+	}
+	err = outs.Stage(ctx, path, f.Encode, func(r io.ReaderAt, size int64) error {
 		written = size
 		if opts.Digest == nil {
-			return sameState(r, size, sd, readBack)
+			return sameState(r, size, sd, readBack, staged)
 		}
 		sum := startDigest(r, size)
-		if err := sameState(r, size, sd, readBack); err != nil {
+		if err := sameState(r, size, sd, readBack, staged); err != nil {
 			return err
 		}
 		*opts.Digest, err = sum()
@@ -182,31 +144,47 @@ func (n *Checkpoint) StageState(ctx context.Context, outs *Outputs, path string,
 	return written, err
 }
 
-// with returns what is written, and how that is read.
-func (n *Checkpoint) with(sd *model.StateDict, to Format) (s state, readBack pickle.Options, err error) {
-	switch {
-	case to == FormatSafetensors && n.file.tensors != nil:
-		s.tensors, err = n.file.tensors.With(sd)
-	case to == FormatSafetensors:
-		s.tensors, err = safetensors.New(sd, torchMetadata)
-	case n.file.tensors != nil:
-		s.checkpoint, err = pickle.New(sd)
-	default:
-		if s.checkpoint, err = n.file.checkpoint.With(sd); err == nil {
-			s.checkpoint = s.checkpoint.AsCheckpoint()
+// with returns the file that is written, and how that is read.
+func (n *Checkpoint) with(sd *model.StateDict, opts WriteOptions) (f file.File, readBack pickle.Options, err error) {
+	from, isPickle := n.file.(pickle.File)
+	switch to := opts.Format; {
+	case to == n.Format() && !isPickle:
+		f, err = n.file.With(sd)
+	case isPickle && (to == n.Format() || to == file.Checkpoint):
+		if from.Checkpoint, err = from.Checkpoint.With(sd); err == nil && to == file.Checkpoint {
+			from.Checkpoint, from.Layout = from.AsCheckpoint(), opts.Layout
 		}
-		readBack = n.options
+		f, readBack = from, n.options
+	case to == file.Checkpoint:
+		var c *pickle.Checkpoint
+		c, err = pickle.New(sd)
+		f = pickle.File{Checkpoint: c, Layout: opts.Layout}
+	case to == file.Safetensors:
+		var tensors *safetensors.File
+		if tensors, err = safetensors.New(sd, safetensors.TorchMetadata); err == nil {
+			f = tensors.AsFile()
+		}
+	default:
+		err = &model.UnsupportedError{What: fmt.Sprintf("weights from a file of format %s do not make one of format %s", n.Format(), to), Advice: otherWay(to)}
 	}
-	return s, readBack, err
+	return f, readBack, err
+}
+
+// otherWay says how a person gets a file of a format that holds a program.
+func otherWay(to file.Format) string {
+	if to == file.ONNX {
+		return "pt2onnx converts to ONNX; forget writes the ONNX model of an edited checkpoint where --onnx says"
+	}
+	return "give the output an extension of the input's format"
 }
 
 // sameState reads a file back and compares it with what it must hold.
-func sameState(r io.ReaderAt, size int64, want *model.StateDict, opts pickle.Options) error {
-	s, err := readState(r, size, opts)
+func sameState(r io.ReaderAt, size int64, want *model.StateDict, opts pickle.Options, external func(string) (io.ReaderAt, int64, error)) error {
+	f, err := readFile(r, size, opts, external)
 	if err != nil {
 		return fmt.Errorf("reading back the state dict: %w", err)
 	}
-	got := s.stateDict()
+	got := f.State()
 	if !slices.Equal(got.Names(), want.Names()) {
 		return errors.New("reading back the state dict: the names of its entries differ")
 	}
@@ -216,41 +194,4 @@ func sameState(r io.ReaderAt, size int64, want *model.StateDict, opts pickle.Opt
 		}
 	}
 	return nil
-}
-
-// Info is the structure of a file in one of the formats.
-type Info struct {
-	Container string        // "zip", "legacy" or "safetensors"
-	Protocol  int           // of the pickle; 0 if there is none
-	Path      []string      // keys that lead to the state dict
-	Beside    []pickle.Left // what else the file holds
-	Entries   []EntryInfo   // in order
-}
-
-// EntryInfo is one tensor of a file.
-type EntryInfo struct {
-	Name     string
-	Storage  string // key of its storage; "" where there are no storages
-	Sharing  int    // entries over that storage, this one included
-	Location string // device that it was saved from; "" if the format does not say
-}
-
-// Inspect returns the structure of the file.
-func (n *Checkpoint) Inspect() *Info {
-	if f := n.file.tensors; f != nil {
-		info := &Info{Container: string(FormatSafetensors)}
-		for _, p := range f.Metadata() {
-			info.Beside = append(info.Beside, pickle.Left{Name: p.Key})
-		}
-		for name := range f.StateDict().All() {
-			info.Entries = append(info.Entries, EntryInfo{Name: name, Sharing: 1})
-		}
-		return info
-	}
-	p := n.file.checkpoint.Info()
-	info := &Info{Container: p.Container, Protocol: p.Protocol, Path: p.Path, Beside: n.file.checkpoint.Beside()}
-	for _, e := range p.Entries {
-		info.Entries = append(info.Entries, EntryInfo{e.Name, e.Storage, e.Sharing, e.Location})
-	}
-	return info
 }

@@ -4,16 +4,17 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/file"
 	"lethe/pickle"
 )
 
 func TestFormatOf(t *testing.T) {
-	for path, want := range map[string][2]Format{ // for an input of each format
-		"a.pt": {FormatCheckpoint, FormatCheckpoint}, "a.PTH": {FormatCheckpoint, FormatCheckpoint}, "a.bin": {FormatCheckpoint, FormatCheckpoint},
-		"a.safetensors": {FormatSafetensors, FormatSafetensors}, "a.pt.safetensors": {FormatSafetensors, FormatSafetensors},
-		"-": {FormatCheckpoint, FormatSafetensors}, "a": {FormatCheckpoint, FormatSafetensors},
+	for path, want := range map[string][2]file.Format{ // for an input of each format
+		"a.pt": {file.Checkpoint, file.Checkpoint}, "a.PTH": {file.Checkpoint, file.Checkpoint}, "a.bin": {file.Checkpoint, file.Checkpoint},
+		"a.safetensors": {file.Safetensors, file.Safetensors}, "a.pt.safetensors": {file.Safetensors, file.Safetensors},
+		"-": {file.Checkpoint, file.Safetensors}, "a": {file.Checkpoint, file.Safetensors},
 	} {
-		if got := [2]Format{FormatOf(path, FormatCheckpoint), FormatOf(path, FormatSafetensors)}; got != want {
+		if got := [2]file.Format{FormatOf(path, file.Checkpoint), FormatOf(path, file.Safetensors)}; got != want {
 			t.Errorf("%s: got %v, want %v", path, got, want)
 		}
 	}
@@ -22,16 +23,16 @@ func TestFormatOf(t *testing.T) {
 func TestLost(t *testing.T) {
 	for _, c := range []struct {
 		path string
-		to   Format
+		to   file.Format
 		want string // parts of what is lost
 	}{
-		{"../../pickle/testdata/wrapped.pt", FormatCheckpoint, ""},
-		{"../../pickle/testdata/two.pt", FormatSafetensors, `"model"`},
-		{"../../pickle/testdata/script.pt", FormatCheckpoint, `"code"`},
-		{"../../pickle/testdata/views.pt", FormatSafetensors, `"base", "tied", "row", "column" and 2 more`},
-		{"../../safetensors/testdata/plain.safetensors", FormatCheckpoint, ""}, // format: pt goes without saying
-		{"../../fixtures/vectors/safetensors/metadata.safetensors", FormatCheckpoint, `metadata "q`},
-		{"../../fixtures/vectors/safetensors/metadata.safetensors", FormatSafetensors, ""},
+		{"../../pickle/testdata/wrapped.pt", file.Checkpoint, ""},
+		{"../../pickle/testdata/two.pt", file.Safetensors, `"model"`},
+		{"../../pickle/testdata/script.pt", file.Checkpoint, `"code"`},
+		{"../../pickle/testdata/views.pt", file.Safetensors, `"base", "tied", "row", "column" and 2 more`},
+		{"../../safetensors/testdata/plain.safetensors", file.Checkpoint, ""}, // format: pt goes without saying
+		{"../../fixtures/vectors/safetensors/metadata.safetensors", file.Checkpoint, `metadata "q`},
+		{"../../fixtures/vectors/safetensors/metadata.safetensors", file.Safetensors, ""},
 	} {
 		var opts pickle.Options
 		if strings.HasSuffix(c.path, "two.pt") {
