@@ -48,6 +48,10 @@ func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 	}
 	f := tile256
 	if use == avx512 {
+		if rows == 1 {
+			tileRow512(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), cj, bj, n)
+			return
+		}
 		f = tile512
 	}
 	f(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n)
@@ -56,6 +60,16 @@ func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int, add bool) {
 	switch use {
 	case avx512:
+		if ai == 0 && !add { // one row, six times
+			dotRow512(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps))
+			for j := range Cols {
+				column := acc[j*Rows*Lanes:][:Rows*Lanes]
+				for i := 1; i < Rows; i++ {
+					copy(column[i*Lanes:], column[:Lanes])
+				}
+			}
+			return
+		}
 		dot512(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai, add)
 	case avx2:
 		dot256(&acc[0], &a[0], &b[0], boff, &taps[0].A, len(taps), ai, add)
@@ -123,6 +137,30 @@ func reluGrad(dx, y, dy []float32) {
 		reluGrad256(&dx[0], &y[0], &dy[0], n/8)
 	}
 	reluGradGo(dx[n:], y[n:], dy[n:])
+}
+
+func clip(dst, src []float32, low, high float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		clip256(&dst[0], &src[0], low, high, n/8)
+	}
+	clipGo(dst[n:], src[n:], low, high)
+}
+
+func clipGrad(dx, x, dy []float32, low, high float32) {
+	n := whole(len(dx))
+	if n > 0 {
+		clipGrad256(&dx[0], &x[0], &dy[0], low, high, n/8)
+	}
+	clipGradGo(dx[n:], x[n:], dy[n:], low, high)
+}
+
+func mul(dst, a, b []float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		mul256(&dst[0], &a[0], &b[0], n/8)
+	}
+	mulGo(dst[n:], a[n:], b[n:])
 }
 
 func maxTaps(dst, src []float32, taps []Tap, step, n int) {

@@ -9,6 +9,9 @@ func sumLanes(dst, src []float32)                         { sumLanesGo(dst, src)
 func affine(dst, src []float32, scale, shift float32)     { affineGo(dst, src, scale, shift) }
 func relu(dst, src []float32)                             { reluGo(dst, src) }
 func reluGrad(dx, y, dy []float32)                        { reluGradGo(dx, y, dy) }
+func clip(dst, src []float32, low, high float32)          { clipGo(dst, src, low, high) }
+func clipGrad(dx, x, dy []float32, low, high float32)     { clipGradGo(dx, x, dy, low, high) }
+func mul(dst, a, b []float32)                             { mulGo(dst, a, b) }
 func maxTaps(dst, src []float32, taps []Tap, step, n int) { maxTapsGo(dst, src, taps, step, n) }
 func addTo(dst, src []float32)                            { addToGo(dst, src) }
 func adam(theta, m, v, g []float32, r AdamRates)          { adamGo(theta, m, v, g, r) }

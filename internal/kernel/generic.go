@@ -128,6 +128,34 @@ func reluGradGo(dx, y, dy []float32) {
 	}
 }
 
+func clipGo(dst, src []float32, low, high float32) {
+	for i, v := range src[:len(dst)] {
+		if low > v {
+			v = low
+		}
+		if high < v {
+			v = high
+		}
+		dst[i] = v
+	}
+}
+
+func clipGradGo(dx, x, dy []float32, low, high float32) {
+	for i := range dx {
+		if low <= x[i] && x[i] <= high {
+			dx[i] = dy[i]
+		} else {
+			dx[i] = 0
+		}
+	}
+}
+
+func mulGo(dst, a, b []float32) {
+	for i := range dst {
+		dst[i] = a[i] * b[i]
+	}
+}
+
 func maxTapsGo(dst, src []float32, taps []Tap, step, n int) {
 	for j := range n {
 		for l := range Lanes {

@@ -172,6 +172,26 @@ func ReLUGrad(dx, y, dy []float32) {
 	reluGrad(dx, y, dy)
 }
 
+// Clip sets dst = min(max(src, low), high); NaN stays NaN.
+func Clip(dst, src []float32, low, high float32) {
+	need("src", src, len(dst))
+	clip(dst, src, low, high)
+}
+
+// ClipGrad sets dx = dy where low <= x <= high, 0 elsewhere.
+func ClipGrad(dx, x, dy []float32, low, high float32) {
+	need("x", x, len(dx))
+	need("dy", dy, len(dx))
+	clipGrad(dx, x, dy, low, high)
+}
+
+// Mul sets dst = a * b, element by element.
+func Mul(dst, a, b []float32) {
+	need("a", a, len(dst))
+	need("b", b, len(dst))
+	mul(dst, a, b)
+}
+
 // MaxTaps sets dst[j] to the maximum over the taps of src[t.B + j*step] for n
 // positions, lane by lane.
 func MaxTaps(dst, src []float32, taps *Taps, step, n int) {

@@ -318,6 +318,108 @@ positions_end:
 	VZEROUPPER
 	RET
 
+// func tileRow512(c *float32, a *float32, b *float32, bias *float32, taps *int32, ntaps int, cj int, bj int, n int)
+// Requires: AVX, AVX512F
+TEXT ·tileRow512(SB), NOSPLIT, $0-72
+	MOVQ a+8(FP), AX
+	MOVQ b+16(FP), CX
+	MOVQ c+0(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ bj+56(FP), SI
+	MOVQ cj+48(FP), DI
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+
+x8:
+	CMPQ         BX, $0x08
+	JLT          x8_done
+	MOVQ         bias+24(FP), R8
+	VBROADCASTSS (R8), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VMOVAPS      Z0, Z4
+	VMOVAPS      Z0, Z5
+	VMOVAPS      Z0, Z6
+	VMOVAPS      Z0, Z7
+	MOVQ         taps+32(FP), R8
+	MOVQ         ntaps+40(FP), R9
+	LEAQ         (SI)(SI*2), R10
+	TESTQ        R9, R9
+	JZ           x8_taps_end
+
+x8_taps:
+	MOVLQSX      (R8), R11
+	MOVLQSX      4(R8), R12
+	LEAQ         (AX)(R11*4), R11
+	LEAQ         (CX)(R12*4), R12
+	ADDQ         $0x08, R8
+	LEAQ         (R12)(SI*4), R13
+	VBROADCASTSS (R11), Z8
+	VFMADD231PS  (R12), Z8, Z0
+	VFMADD231PS  (R12)(SI*1), Z8, Z1
+	VFMADD231PS  (R12)(SI*2), Z8, Z2
+	VFMADD231PS  (R12)(R10*1), Z8, Z3
+	VFMADD231PS  (R13), Z8, Z4
+	VFMADD231PS  (R13)(SI*1), Z8, Z5
+	VFMADD231PS  (R13)(SI*2), Z8, Z6
+	VFMADD231PS  (R13)(R10*1), Z8, Z7
+	DECQ         R9
+	JNZ          x8_taps
+
+x8_taps_end:
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (DX)(DI*4), R9
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, (DX)(DI*1)
+	VMOVUPS Z2, (DX)(DI*2)
+	VMOVUPS Z3, (DX)(R8*1)
+	VMOVUPS Z4, (R9)
+	VMOVUPS Z5, (R9)(DI*1)
+	VMOVUPS Z6, (R9)(DI*2)
+	VMOVUPS Z7, (R9)(R8*1)
+	LEAQ    (CX)(SI*8), CX
+	LEAQ    (DX)(DI*8), DX
+	SUBQ    $0x08, BX
+	JMP     x8
+
+x8_done:
+x1:
+	CMPQ         BX, $0x01
+	JLT          x1_done
+	MOVQ         bias+24(FP), R8
+	VBROADCASTSS (R8), Z0
+	MOVQ         taps+32(FP), R8
+	MOVQ         ntaps+40(FP), R9
+	LEAQ         (SI)(SI*2), R10
+	TESTQ        R9, R9
+	JZ           x1_taps_end
+
+x1_taps:
+	MOVLQSX      (R8), R10
+	MOVLQSX      4(R8), R11
+	LEAQ         (AX)(R10*4), R10
+	LEAQ         (CX)(R11*4), R11
+	ADDQ         $0x08, R8
+	LEAQ         (R11)(SI*4), R12
+	VBROADCASTSS (R10), Z1
+	VFMADD231PS  (R11), Z1, Z0
+	DECQ         R9
+	JNZ          x1_taps
+
+x1_taps_end:
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (DX)(DI*4), R8
+	VMOVUPS Z0, (DX)
+	LEAQ    (CX)(SI*1), CX
+	LEAQ    (DX)(DI*1), DX
+	SUBQ    $0x01, BX
+	JMP     x1
+
+x1_done:
+	VZEROUPPER
+	RET
+
 // func dot512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int, add bool)
 // Requires: AVX, AVX512F
 TEXT ·dot512(SB), NOSPLIT, $0-57
@@ -557,6 +659,48 @@ taps_end:
 	JNZ     columns
 
 columns_end:
+	VZEROUPPER
+	RET
+
+// func dotRow512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int)
+// Requires: AVX, AVX512F
+TEXT ·dotRow512(SB), NOSPLIT, $0-48
+	MOVQ    a+8(FP), AX
+	MOVQ    b+16(FP), CX
+	MOVQ    boff+24(FP), DX
+	MOVLQSX (DX), BX
+	MOVLQSX 4(DX), SI
+	MOVLQSX 8(DX), DI
+	MOVLQSX 12(DX), DX
+	MOVQ    acc+0(FP), R8
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVQ    taps+32(FP), R9
+	MOVQ    ntaps+40(FP), R10
+	TESTQ   R10, R10
+	JZ      taps_end
+
+taps:
+	MOVLQSX     (R9), R11
+	MOVLQSX     4(R9), R12
+	LEAQ        (AX)(R11*4), R11
+	LEAQ        (CX)(R12*4), R12
+	ADDQ        $0x08, R9
+	VMOVUPS     (R11), Z4
+	VFMADD231PS (R12)(BX*4), Z4, Z0
+	VFMADD231PS (R12)(SI*4), Z4, Z1
+	VFMADD231PS (R12)(DI*4), Z4, Z2
+	VFMADD231PS (R12)(DX*4), Z4, Z3
+	DECQ        R10
+	JNZ         taps
+
+taps_end:
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, 384(R8)
+	VMOVUPS Z2, 768(R8)
+	VMOVUPS Z3, 1152(R8)
 	VZEROUPPER
 	RET
 
@@ -882,6 +1026,83 @@ vectors:
 	VCMPPS  $0x01, (CX), Y0, Y1
 	VANDPS  (DX), Y1, Y1
 	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     vectors
+
+vectors_end:
+	VZEROUPPER
+	RET
+
+// func clip256(dst *float32, src *float32, low float32, high float32, n int)
+// Requires: AVX
+TEXT ·clip256(SB), NOSPLIT, $0-32
+	VBROADCASTSS low+16(FP), Y0
+	VBROADCASTSS high+20(FP), Y1
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+24(FP), DX
+	TESTQ        DX, DX
+	JZ           vectors_end
+
+vectors:
+	VMAXPS  (CX), Y0, Y2
+	VMINPS  Y2, Y1, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	DECQ    DX
+	JNZ     vectors
+
+vectors_end:
+	VZEROUPPER
+	RET
+
+// func clipGrad256(dx *float32, x *float32, dy *float32, low float32, high float32, n int)
+// Requires: AVX
+TEXT ·clipGrad256(SB), NOSPLIT, $0-40
+	VBROADCASTSS low+24(FP), Y0
+	VBROADCASTSS high+28(FP), Y1
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+32(FP), BX
+	TESTQ        BX, BX
+	JZ           vectors_end
+
+vectors:
+	VMOVUPS (CX), Y2
+	VCMPPS  $0x02, Y2, Y0, Y3
+	VCMPPS  $0x02, Y1, Y2, Y2
+	VANDPS  Y3, Y2, Y3
+	VANDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     vectors
+
+vectors_end:
+	VZEROUPPER
+	RET
+
+// func mul256(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·mul256(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  a+8(FP), CX
+	MOVQ  b+16(FP), DX
+	MOVQ  n+24(FP), BX
+	TESTQ BX, BX
+	JZ    vectors_end
+
+vectors:
+	VMOVUPS (CX), Y0
+	VMULPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
 	ADDQ    $0x20, AX
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, DX

@@ -148,7 +148,7 @@ func TestExpsMatchExp(t *testing.T) {
 
 func TestTileMatchesTwin(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for n := 0; n <= 9; n++ {
+	for n := 0; n <= 18; n++ {
 		for rows := 1; rows <= Rows; rows++ {
 			for _, k := range []int{0, 1, 2, 25} {
 				t.Run(fmt.Sprint(n, rows, k), func(t *testing.T) {
@@ -156,11 +156,11 @@ func TestTileMatchesTwin(t *testing.T) {
 					for i := range list {
 						list[i] = Tap{int32(i * Rows), int32(r.IntN(4) * 8)}
 					}
-					ci, cj, bj := 16*9+3, 16, 32
+					ci, cj, bj := 16*18+3, 16, 32
 					a, _ := guarded(t, r, k*Rows)
-					b, _ := guarded(t, r, 24+8*bj+Lanes)
+					b, _ := guarded(t, r, 24+17*bj+Lanes)
 					bias, _ := guarded(t, r, Rows)
-					c, intact := guarded(t, r, 5*ci+9*cj)
+					c, intact := guarded(t, r, 5*ci+18*cj)
 					want := clone(c)
 					tileGo(want, a, b, bias, list, ci, cj, bj, rows, n)
 					Tile(c, a, b, bias, NewTaps(list), ci, cj, bj, rows, n)
@@ -217,6 +217,9 @@ func TestElementwiseMatchTwins(t *testing.T) {
 		run("affine", func(d []float32) { Affine(d, x, 1.5, -0.25) }, func(d []float32) { affineGo(d, x, 1.5, -0.25) })
 		run("relu", func(d []float32) { ReLU(d, x) }, func(d []float32) { reluGo(d, x) })
 		run("reluGrad", func(d []float32) { ReLUGrad(d, x, y) }, func(d []float32) { reluGradGo(d, x, y) })
+		run("clip", func(d []float32) { Clip(d, x, -0.5, 0.75) }, func(d []float32) { clipGo(d, x, -0.5, 0.75) })
+		run("clipGrad", func(d []float32) { ClipGrad(d, x, y, -0.5, 0.75) }, func(d []float32) { clipGradGo(d, x, y, -0.5, 0.75) })
+		run("mul", func(d []float32) { Mul(d, x, y) }, func(d []float32) { mulGo(d, x, y) })
 		run("add", func(d []float32) { Add(d, x) }, func(d []float32) { addToGo(d, x) })
 		run("pull", func(d []float32) { Pull(d, x, y, 0.3) }, func(d []float32) { pullGo(d, x, y, 0.3) })
 		var s, w [2 * Lanes]float32

@@ -14,6 +14,11 @@ func tile512(c *float32, a *float32, b *float32, bias *float32, taps *int32, nta
 //go:noescape
 func tile256(c *float32, a *float32, b *float32, bias *float32, taps *int32, ntaps int, ci int, cj int, bj int, rows int, n int)
 
+// tileRow512 is tile of one row with AVX-512: eight positions at once, then single ones.
+//
+//go:noescape
+func tileRow512(c *float32, a *float32, b *float32, bias *float32, taps *int32, ntaps int, cj int, bj int, n int)
+
 // dot512 is dot with AVX-512.
 //
 //go:noescape
@@ -23,6 +28,11 @@ func dot512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, n
 //
 //go:noescape
 func dot256(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int, ai int, add bool)
+
+// dotRow512 is dot of one row with AVX-512: the sums of the other five are left alone.
+//
+//go:noescape
+func dotRow512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int)
 
 // interleave256 is interleave with AVX, for the first 8*n elements of each sample.
 //
@@ -58,6 +68,21 @@ func relu256(dst *float32, src *float32, n int)
 //
 //go:noescape
 func reluGrad256(dx *float32, y *float32, dy *float32, n int)
+
+// clip256 is clip with AVX.
+//
+//go:noescape
+func clip256(dst *float32, src *float32, low float32, high float32, n int)
+
+// clipGrad256 is clipGrad with AVX.
+//
+//go:noescape
+func clipGrad256(dx *float32, x *float32, dy *float32, low float32, high float32, n int)
+
+// mul256 is mul with AVX.
+//
+//go:noescape
+func mul256(dst *float32, a *float32, b *float32, n int)
 
 // maxTaps256 is maxTaps with AVX.
 //

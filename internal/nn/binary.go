@@ -33,9 +33,9 @@ var operations = map[string]arithmetic{
 		},
 	},
 	"Mul": {
-		value:  multiplyElements,
-		slopeX: func(d, dz, _, y []float32) { multiplyElements(d, dz, y) },
-		slopeY: func(d, dz, x, _ []float32) { multiplyElements(d, dz, x) },
+		value:  kernel.Mul,
+		slopeX: func(d, dz, _, y []float32) { kernel.Mul(d, dz, y) },
+		slopeY: func(d, dz, x, _ []float32) { kernel.Mul(d, dz, x) },
 		readsX: true, readsY: true,
 	},
 	"Div": {
@@ -77,13 +77,6 @@ var operations = map[string]arithmetic{
 		},
 		readsX: true, readsY: true,
 	},
-}
-
-func multiplyElements(z, x, y []float32) {
-	y = y[:len(z)]
-	for i, v := range x[:len(z)] {
-		z[i] = v * y[i]
-	}
 }
 
 // power returns x**y with the same bits on every machine: by multiplication for

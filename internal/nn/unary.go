@@ -389,31 +389,13 @@ func buildClip(b *builder) layer {
 	return l
 }
 
-func (l *clipLayer) forward(p part) {
-	y := l.out.data(p)
-	for i, v := range l.in.data(p) {
-		if v < l.low {
-			v = l.low
-		}
-		if v > l.high {
-			v = l.high
-		}
-		y[i] = v
-	}
-}
+func (l *clipLayer) forward(p part) { kernel.Clip(l.out.data(p), l.in.data(p), l.low, l.high) }
 
 // backward lets the gradient pass where the element was within the limits, the
 // limits included, as torch does.
 func (l *clipLayer) backward(p part) {
-	if !l.dx.wanted() {
-		return
+	if l.dx.wanted() {
+		kernel.ClipGrad(l.dx.open(p), l.in.data(p), l.out.gradient(p), l.low, l.high)
+		l.dx.close(p)
 	}
-	dx, dy := l.dx.open(p), l.out.gradient(p)
-	for i, v := range l.in.data(p) {
-		dx[i] = 0
-		if v >= l.low && v <= l.high {
-			dx[i] = dy[i]
-		}
-	}
-	l.dx.close(p)
 }

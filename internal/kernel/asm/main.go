@@ -25,8 +25,10 @@ func main() {
 	ConstraintExpr("amd64")
 	tile512()
 	tile256()
+	tileRow512()
 	dot512()
 	dot256()
+	dotRow512()
 	interleave()
 	sumLanes()
 	sumLanes512()
@@ -34,6 +36,9 @@ func main() {
 	affineGrad()
 	relu()
 	reluGrad()
+	clip()
+	clipGrad()
+	mul()
 	maxTaps()
 	maxTapsGrad()
 	poolAffine()
@@ -225,6 +230,74 @@ func tile256() {
 	RET()
 }
 
+func tileRow512() {
+	TEXT("tileRow512", NOSPLIT, "func(c, a, b, bias *float32, taps *int32, ntaps, cj, bj, n int)")
+	Pragma("noescape")
+	Doc("tileRow512 is tile of one row with AVX-512: eight positions at once, then single ones.")
+	a, b, c := Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("c"), GP64())
+	n := Load(Param("n"), GP64())
+	bj, cj := Load(Param("bj"), GP64()), Load(Param("cj"), GP64())
+	SHLQ(Imm(2), bj)
+	SHLQ(Imm(2), cj)
+	const most = 8
+	acc := make([]reg.VecVirtual, most)
+	for i := range acc {
+		acc[i] = ZMM()
+	}
+	// position addresses position j of a block: base, and half four positions on.
+	position := func(base, half, step, step3 reg.Register, j int) Mem {
+		if j >= 4 {
+			base, j = half, j-4
+		}
+		switch j {
+		case 1, 2:
+			return at(base, step, uint8(j))
+		case 3:
+			return at(base, step3, 1)
+		}
+		return Mem{Base: base}
+	}
+	block := func(w int) {
+		label := fmt.Sprintf("x%d", w)
+		Label(label)
+		CMPQ(n, Imm(uint64(w)))
+		JLT(LabelRef(label + "_done"))
+		bias := Load(Param("bias"), GP64())
+		VBROADCASTSS(Mem{Base: bias}, acc[0])
+		for j := 1; j < w; j++ {
+			VMOVAPS(acc[0], acc[j])
+		}
+		p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+		bj3 := GP64()
+		LEAQ(at(bj, bj, 2), bj3)
+		loop(label+"_taps", cnt, func() {
+			pa, pb := next(p, a, b)
+			half := GP64()
+			LEAQ(at(pb, bj, 4), half)
+			x := ZMM()
+			VBROADCASTSS(Mem{Base: pa}, x)
+			for j := range w {
+				VFMADD231PS(position(pb, half, bj, bj3, j), x, acc[j])
+			}
+		})
+		cj3, half := GP64(), GP64()
+		LEAQ(at(cj, cj, 2), cj3)
+		LEAQ(at(c, cj, 4), half)
+		for j := range w {
+			VMOVUPS(acc[j], position(c, half, cj, cj3, j))
+		}
+		LEAQ(at(b, bj, uint8(w)), b)
+		LEAQ(at(c, cj, uint8(w)), c)
+		SUBQ(Imm(uint64(w)), n)
+		JMP(LabelRef(label))
+		Label(label + "_done")
+	}
+	block(most)
+	block(1)
+	VZEROUPPER()
+	RET()
+}
+
 // rowAddress returns the address of row i of six that are ai bytes apart.
 func rowAddress(base, ai, ai3, ai5 reg.Register, i int) Mem {
 	switch i {
@@ -290,6 +363,39 @@ func dot512() {
 	out = Load(Param("acc"), GP64())
 	for i := range acc {
 		VMOVUPS(acc[i], Mem{Base: out, Disp: lane * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func dotRow512() {
+	TEXT("dotRow512", NOSPLIT, "func(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps int)")
+	Pragma("noescape")
+	Doc("dotRow512 is dot of one row with AVX-512: the sums of the other five are left alone.")
+	a, b := Load(Param("a"), GP64()), Load(Param("b"), GP64())
+	off := Load(Param("boff"), GP64())
+	bo := make([]reg.GPVirtual, cols)
+	for j := range bo {
+		bo[j] = GP64()
+		MOVLQSX(Mem{Base: off, Disp: 4 * j}, bo[j])
+	}
+	out := Load(Param("acc"), GP64())
+	acc := make([]reg.VecVirtual, cols)
+	for j := range acc {
+		acc[j] = ZMM()
+		VPXORD(acc[j], acc[j], acc[j])
+	}
+	p, cnt := Load(Param("taps"), GP64()), Load(Param("ntaps"), GP64())
+	loop("taps", cnt, func() {
+		pa, pb := next(p, a, b)
+		x := ZMM()
+		VMOVUPS(Mem{Base: pa}, x)
+		for j := range acc {
+			VFMADD231PS(at(pb, bo[j], 4), x, acc[j])
+		}
+	})
+	for j := range acc {
+		VMOVUPS(acc[j], Mem{Base: out, Disp: lane * rows * j})
 	}
 	VZEROUPPER()
 	RET()
@@ -576,6 +682,53 @@ func reluGrad() {
 		v := YMM()
 		VCMPPS(Imm(1), Mem{Base: p[1]}, zero, v) // 0 < y
 		VANDPS(Mem{Base: p[2]}, v, v)
+		VMOVUPS(v, Mem{Base: p[0]})
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func clip() {
+	TEXT("clip256", NOSPLIT, "func(dst, src *float32, low, high float32, n int)")
+	Pragma("noescape")
+	Doc("clip256 is clip with AVX.")
+	low, high := broadcast("low"), broadcast("high")
+	each([]string{"dst", "src"}, func(p []reg.Register) {
+		v := YMM()
+		VMAXPS(Mem{Base: p[1]}, low, v) // NaN stays: the second operand
+		VMINPS(v, high, v)
+		VMOVUPS(v, Mem{Base: p[0]})
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func clipGrad() {
+	TEXT("clipGrad256", NOSPLIT, "func(dx, x, dy *float32, low, high float32, n int)")
+	Pragma("noescape")
+	Doc("clipGrad256 is clipGrad with AVX.")
+	low, high := broadcast("low"), broadcast("high")
+	each([]string{"dx", "x", "dy"}, func(p []reg.Register) {
+		x, in, below := YMM(), YMM(), YMM()
+		VMOVUPS(Mem{Base: p[1]}, x)
+		VCMPPS(Imm(2), x, low, in)     // low <= x
+		VCMPPS(Imm(2), high, x, below) // x <= high
+		VANDPS(in, below, in)
+		VANDPS(Mem{Base: p[2]}, in, in)
+		VMOVUPS(in, Mem{Base: p[0]})
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func mul() {
+	TEXT("mul256", NOSPLIT, "func(dst, a, b *float32, n int)")
+	Pragma("noescape")
+	Doc("mul256 is mul with AVX.")
+	each([]string{"dst", "a", "b"}, func(p []reg.Register) {
+		v := YMM()
+		VMOVUPS(Mem{Base: p[1]}, v)
+		VMULPS(Mem{Base: p[2]}, v, v)
 		VMOVUPS(v, Mem{Base: p[0]})
 	})
 	VZEROUPPER()
