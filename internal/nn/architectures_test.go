@@ -117,7 +117,7 @@ func mobileNet(first int, blocks [][4]int, last int) *network {
 		}
 	}
 	x = relu6(n.norm(n.conv(x, last, in, 1, nil), last))
-	return n.end(n.op("ReduceMean", graph.Attrs{"axes": graph.Ints(2, 3), "keepdims": graph.Int(0)}, x), last)
+	return n.end(n.op("ReduceMean", graph.Attrs{"keepdims": graph.Int(0)}, x, n.ints(2, 3)), last)
 }
 
 // viT splits images into patches of a size and has a class token.
@@ -127,9 +127,10 @@ func viT(patch, depth, width, heads int) *network {
 	count, p := side*side, int64(patch)
 	x := n.op("Conv", graph.Attrs{"strides": graph.Ints(p, p)}, "x", n.weight(width, 3, patch, patch), n.weight(width))
 	x = n.op("Transpose", graph.Attrs{"perm": graph.Ints(0, 2, 1)}, n.op("Reshape", nil, x, n.ints(0, int64(width), -1)))
-	// A token of its own for each sample, without Expand: zeros of the samples.
-	zero := n.op("Mul", nil, n.op("Slice", nil, x, n.ints(0), n.ints(1), n.ints(1)), n.number(0))
-	x = n.op("Concat", graph.Attrs{"axis": graph.Int(1)}, n.op("Add", nil, zero, n.weight(1, 1, width)), x)
+	// As exporters write it: the number of samples is asked for when it runs.
+	samples := n.op("Gather", nil, n.op("Shape", nil, x), n.ints(0))
+	token := n.op("Expand", nil, n.weight(1, 1, width), n.op("Concat", graph.Attrs{"axis": graph.Int(0)}, samples, n.ints(1), n.ints(int64(width))))
+	x = n.op("Concat", graph.Attrs{"axis": graph.Int(1)}, token, x)
 	tokens := count + 1
 	x = n.op("Add", nil, x, n.weight(1, tokens, width))
 	head := width / heads

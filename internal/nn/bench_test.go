@@ -73,7 +73,7 @@ func processorTime() float64 {
 	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
 }
 
-// fullMobileNetV2 is that of CIFAR-10: the strides of the first layers are 1.
+// fullMobileNetV2 is that of CIFAR-10: the stride of the first layer is 1.
 func fullMobileNetV2() *network {
-	return mobileNet(32, [][4]int{{1, 16, 1, 1}, {6, 24, 2, 1}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}}, 1280)
+	return mobileNet(32, [][4]int{{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}}, 1280)
 }

@@ -78,7 +78,7 @@ func (s *Session) compile(train []string) error {
 	}
 	for i := 0; i < len(g.Nodes); {
 		node := &g.Nodes[i]
-		if node.Op == "Constant" {
+		if s.net.folded(node) {
 			i++
 			continue
 		}

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -26,7 +27,7 @@ type network struct {
 func newNetwork(dims ...int) *network {
 	in := graph.TensorValue("x", model.Float32, graph.Batch(dims...))
 	return &network{r: rand.New(rand.NewPCG(uint64(len(dims)), 7)), graph: &graph.Graph{
-		Name: "test", Inputs: []graph.Value{in}, Constants: map[string]*model.Tensor{}, Opsets: map[string]int{"": 22},
+		Name: "test", Inputs: []graph.Value{in}, Constants: map[string]*model.Tensor{}, Opsets: map[string]int{"": 23},
 	}}
 }
 
@@ -154,7 +155,7 @@ func tokens(f func(n *network, x string) (string, int)) *network {
 // with branches. Those of chains are in networks.
 func graphs() map[string]*network {
 	all := map[string]*network{}
-	for _, op := range []string{"Sigmoid", "Tanh", "Gelu", "Erf", "Softplus", "Exp", "HardSwish", "HardSigmoid", "LeakyRelu", "Elu", "Relu", "Neg", "Abs", "Softsign", "Identity", "Dropout"} {
+	for _, op := range []string{"Sigmoid", "Tanh", "Gelu", "Erf", "Softplus", "Exp", "HardSwish", "HardSigmoid", "LeakyRelu", "Elu", "Relu", "Neg", "Abs", "Identity", "Dropout"} {
 		all[op] = tokens(func(n *network, x string) (string, int) { return n.op(op, nil, x), 60 })
 	}
 	all["Gelu tanh"] = tokens(func(n *network, x string) (string, int) {
@@ -184,7 +185,7 @@ func graphs() map[string]*network {
 			all[fmt.Sprint(op, dims)] = tokens(func(n *network, x string) (string, int) { return shaped(n, x, dims...), 60 })
 		}
 		all[op+" data"] = tokens(func(n *network, x string) (string, int) {
-			y := n.op("Exp", nil, n.op("ReduceMean", graph.Attrs{"axes": graph.Ints(-1)}, x))
+			y := n.op("Exp", nil, n.op("ReduceMean", nil, x, n.ints(-1)))
 			return n.op(op, nil, n.op("Add", nil, n.op("Sigmoid", nil, x), n.number(0.5)), y), 60
 		})
 	}
@@ -282,7 +283,7 @@ func moves(all map[string]*network) {
 		return n.op("Gather", graph.Attrs{"axis": graph.Int(2)}, y, n.ints(5, 2)), 8
 	})
 	all["Expand"] = tokens(func(n *network, x string) (string, int) {
-		y := n.op("ReduceMean", graph.Attrs{"axes": graph.Ints(1)}, x)
+		y := n.op("ReduceMean", nil, x, n.ints(1))
 		return n.op("Expand", nil, y, n.ints(1, 4, 10)), 40
 	})
 	all["Reshape"] = tokens(func(n *network, x string) (string, int) {
@@ -298,7 +299,7 @@ func moves(all map[string]*network) {
 	})
 	for _, keep := range []int64{0, 1} {
 		all[fmt.Sprint("Reduce ", keep)] = tokens(func(n *network, x string) (string, int) {
-			y := n.op("ReduceMean", graph.Attrs{"axes": graph.Ints(2), "keepdims": graph.Int(keep)}, x)
+			y := n.op("ReduceMean", graph.Attrs{"keepdims": graph.Int(keep)}, x, n.ints(2))
 			z := n.op("ReduceSum", graph.Attrs{"keepdims": graph.Int(keep)}, x, n.ints(1))
 			return n.op("Concat", graph.Attrs{"axis": graph.Int(1)}, n.op("Flatten", nil, y), n.op("Flatten", nil, z)), 16
 		})
@@ -519,4 +520,16 @@ func negligible(part, all []float64) bool {
 		whole += v * v
 	}
 	return own < 1e-10*whole
+}
+
+func int64Tensor(dims []int, v ...int64) *model.Tensor {
+	b := make([]byte, 0, 8*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint64(b, uint64(x))
+	}
+	t, err := model.NewTensor(model.Int64, dims, nil, 0, model.BytesStorage(b))
+	if err != nil {
+		panic(err) // as many bytes as the shape says
+	}
+	return t
 }

@@ -488,14 +488,35 @@ func buildPad(b *builder) layer {
 }
 
 func inferExpand(n *site) ([]shape, error) {
-	want, err := n.ints(1)
-	if err != nil {
-		return nil, err
+	if n.stated == nil {
+		return nil, unsupported("Expand of shape %v to what is computed from the data is not supported", n.in[0])
 	}
-	out, err := broadcast(n.in[0], shape{want, -1})
-	return []shape{out}, err
+	in, out := n.in[0], *n.stated
+	if in.batch >= 0 && (out.batch != in.batch+len(out.dims)-len(in.dims) || out.dims[out.batch] != in.dims[in.batch]) {
+		return nil, unsupported("Expand of shape %v to %v would mix samples", in, out)
+	}
+	return []shape{out}, only(n)
 }
 
 func buildExpand(b *builder) layer {
 	return newMove(b, []int{0}, [][]int32{broadcastIndex(b.in(0).dims, b.outs[0].dims)}, 0)
+}
+
+// ConstantOfShape of a number of samples; of fixed sizes it is a constant.
+func inferFilled(n *site) ([]shape, error) {
+	if n.stated == nil {
+		return nil, unsupported("ConstantOfShape of what is computed from the data is not supported")
+	}
+	return []shape{*n.stated}, only(n, "value")
+}
+
+func buildFilled(b *builder) layer {
+	var fill float32
+	if t := b.node.Attrs["value"].Tensor(); t != nil {
+		v, err := numbers(t)
+		if err == nil && len(v) == 1 {
+			fill = v[0]
+		}
+	}
+	return newMove(b, nil, [][]int32{slices.Repeat([]int32{-1}, b.outs[0].elements())}, fill)
 }

@@ -15,7 +15,6 @@
 package nn
 
 import (
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
@@ -38,7 +37,9 @@ type Net struct {
 	shapes    map[string]shape         // of every value that depends on the samples
 	weights   map[string][]float32     // of every parameter and buffer
 	dims      map[string][]int         // of every parameter and buffer
-	constants map[string]*model.Tensor // what belongs to the structure
+	constants map[string]*model.Tensor // what belongs to the structure, and what is computed from it
+	sizes     map[string]shape         // of values that are made of the sizes of others: only a shape can come of them
+	batch     graph.Dim                // the number of samples
 	chunk     int                      // groups that are computed together
 	classes   int
 }
@@ -64,6 +65,7 @@ func init() { // the functions of the table refer to the table
 		"Cast":                  {inferCast, nil},
 		"Clip":                  {inferClip, buildClip},
 		"Concat":                {inferConcat, buildConcat},
+		"ConstantOfShape":       {inferFilled, buildFilled},
 		"Conv":                  {inferConv, buildConv},
 		"Dropout":               {inferDropout, nil},
 		"Expand":                {inferExpand, buildExpand},
@@ -107,13 +109,16 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 	if len(g.Inputs) == 0 || len(g.Outputs) != 1 {
 		return nil, unsupported("the graph has %d inputs and %d outputs, one output is supported", len(g.Inputs), len(g.Outputs))
 	}
-	n := &Net{graph: g, shapes: map[string]shape{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants)}
+	n := &Net{graph: g, shapes: map[string]shape{}, sizes: map[string]shape{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants)}
 	if n.constants == nil {
 		n.constants = map[string]*model.Tensor{}
 	}
 	for _, in := range g.Inputs {
-		sample, ok := sampleShape(in.Shape)
-		if !ok || !in.DType.IsFloat() && in.DType != model.Int64 && in.DType != model.Int32 {
+		if len(in.Shape) > 0 && !in.Shape[0].Fixed() && n.batch.Is(0) {
+			n.batch = in.Shape[0]
+		}
+		sample, ok := sampleShape(in.Shape, n.batch)
+		if !ok || len(sample.dims) < 2 || sample.batch != 0 || sample.dims[0] != 1 || slices.Contains(sample.dims, 0) || !in.DType.IsFloat() && in.DType != model.Int64 && in.DType != model.Int32 {
 			return nil, unsupported("the input %q is %v of shape %v, not numbers with a dynamic batch and fixed other dimensions", in.Name, in.DType, in.Shape)
 		}
 		n.shapes[in.Name] = sample
@@ -123,11 +128,21 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 			return nil, err
 		}
 	}
-	if err := checkOperators(g); err != nil {
+	facts, err := ops.Infer(g, sd)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.fold(facts); err != nil {
+		return nil, err
+	}
+	if err := n.checkOperators(); err != nil {
 		return nil, err
 	}
 	for i := range g.Nodes {
-		if err := n.infer(&g.Nodes[i]); err != nil {
+		if n.folded(&g.Nodes[i]) {
+			continue
+		}
+		if err := n.infer(&g.Nodes[i], facts); err != nil {
 			return nil, fmt.Errorf("node %q: %w", g.Nodes[i].Name, err)
 		}
 	}
@@ -147,17 +162,53 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 	return n, nil
 }
 
+// fold takes in what is the same for all samples: constants, and sizes that
+// depend on the number of samples alone.
+func (n *Net) fold(facts *ops.Facts) error {
+	for i := range n.graph.Nodes {
+		for _, name := range n.graph.Nodes[i].Outputs {
+			if name == "" {
+				continue
+			}
+			if v := facts.Value(name); v != nil {
+				t, err := v.Model()
+				if err != nil {
+					return err
+				}
+				n.constants[name] = t
+			} else if d := facts.Dims(name); d != nil {
+				dims, _ := facts.Type(name).Shape.Ints()
+				n.sizes[name] = shape{dims, -1}
+			}
+		}
+	}
+	return nil
+}
+
+// folded reports whether nothing is left to compute of a node.
+func (n *Net) folded(node *graph.Node) bool {
+	for _, name := range node.Outputs {
+		if _, size := n.sizes[name]; name != "" && !size && n.constants[name] == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // checkOperators refuses a graph with operators that nn does not have, and names
 // all of them.
-func checkOperators(g *graph.Graph) error {
+func (n *Net) checkOperators() error {
 	counts, first := map[string]int{}, map[string]string{}
-	for i := range g.Nodes {
-		node := &g.Nodes[i]
+	for i := range n.graph.Nodes {
+		node := &n.graph.Nodes[i]
+		if n.folded(node) {
+			continue
+		}
 		name := node.Op
 		if node.Domain != "" && node.Domain != "ai.onnx" {
 			name = node.Domain + "." + name
 		}
-		if _, ok := operators[name]; !ok && name != "Constant" {
+		if _, ok := operators[name]; !ok {
 			if counts[name]++; counts[name] == 1 {
 				first[name] = node.Name
 			}
@@ -178,13 +229,11 @@ func checkOperators(g *graph.Graph) error {
 }
 
 // infer finds the shapes of what a node makes.
-func (n *Net) infer(node *graph.Node) error {
-	if node.Op == "Constant" {
-		t, err := constantOf(node)
-		n.constants[node.Output(0)] = t
-		return err
-	}
+func (n *Net) infer(node *graph.Node, facts *ops.Facts) error {
 	s := &site{Node: node, opset: n.graph.Opset("")}
+	if stated, ok := sampleShape(facts.Type(node.Output(0)).Shape, n.batch); ok {
+		s.stated = &stated
+	}
 	for i, name := range node.Inputs {
 		in, err := n.operandShape(name)
 		if err != nil {
@@ -231,26 +280,10 @@ func (n *Net) operandShape(name string) (shape, error) {
 	if t := n.constants[name]; t != nil {
 		return shape{t.Shape(), -1}, nil
 	}
-	return shape{}, misfit("nothing makes %q", name)
-}
-
-// constantOf returns what a Constant node holds.
-func constantOf(node *graph.Node) (*model.Tensor, error) {
-	for name, a := range node.Attrs {
-		switch {
-		case name == "value" && a.Tensor() != nil:
-			return a.Tensor(), nil
-		case name == "value_int":
-			return int64Tensor([]int{}, a.Int()), nil
-		case name == "value_ints":
-			return int64Tensor([]int{len(a.Ints())}, a.Ints()...), nil
-		case name == "value_float":
-			return model.Float32Tensor([]int{}, []float32{a.Float()}), nil
-		case name == "value_floats":
-			return model.Float32Tensor([]int{len(a.Floats())}, a.Floats()), nil
-		}
+	if s, ok := n.sizes[name]; ok {
+		return s, nil
 	}
-	return nil, unsupported("a Constant that is no tensor of numbers")
+	return shape{}, misfit("nothing makes %q", name)
 }
 
 // load takes in an entry of the state dict: floating-point ones are weights,
@@ -276,14 +309,24 @@ func (n *Net) load(name string, t *model.Tensor) error {
 	return nil
 }
 
-// sampleShape returns the shape of one sample of an input; ok is false if the
-// input is not a batch of samples of one shape.
-func sampleShape(s graph.Shape) (sample shape, ok bool) {
-	if len(s) < 2 || s[0].Fixed() {
-		return shape{}, false
+// sampleShape returns what of a shape belongs to one sample, if batch is the
+// number of samples; ok is false if it depends on more than that.
+func sampleShape(s graph.Shape, batch graph.Dim) (sample shape, ok bool) {
+	sample.batch = -1
+	for i, d := range s {
+		size, fixed := d.Int()
+		if !fixed {
+			if sample.batch >= 0 {
+				return shape{}, false
+			}
+			if size, fixed = d.Div(batch).Int(); !fixed || !batch.Mul(graph.Size(size)).Equal(d) {
+				return shape{}, false
+			}
+			sample.batch = i
+		}
+		sample.dims = append(sample.dims, size)
 	}
-	sizes, ok := s[1:].Ints()
-	return shape{append([]int{1}, sizes...), 0}, ok && !slices.Contains(sizes, 0)
+	return sample, s != nil
 }
 
 // InputShape returns the shape of one sample of the first input, without the
@@ -329,16 +372,4 @@ func only(n *site, names ...string) error {
 		}
 	}
 	return nil
-}
-
-func int64Tensor(dims []int, v ...int64) *model.Tensor {
-	b := make([]byte, 0, 8*len(v))
-	for _, x := range v {
-		b = binary.LittleEndian.AppendUint64(b, uint64(x))
-	}
-	t, err := model.NewTensor(model.Int64, dims, nil, 0, model.BytesStorage(b))
-	if err != nil {
-		panic(err) // as many bytes as the shape says
-	}
-	return t
 }

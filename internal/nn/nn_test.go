@@ -173,7 +173,7 @@ func TestBindRefuses(t *testing.T) {
 		"wrong shape":       {func(s *stack) { s.entries[0].Tensor = model.Float32Tensor([]int{3, 2, 2, 1}, make([]float32, 12)) }, new(*model.FormatError)},
 		"unknown operator":  {func(s *stack) { s.graph.Nodes[0].Op = "Mystery" }, new(*model.UnsupportedError)},
 		"groups":            {func(s *stack) { s.graph.Nodes[0].Attrs = graph.Attrs{"group": graph.Int(3)} }, new(*model.FormatError)},
-		"unknown attribute": {func(s *stack) { s.graph.Nodes[1].Attrs["mystery"] = graph.Int(3) }, new(*model.UnsupportedError)},
+		"unknown attribute": {func(s *stack) { s.graph.Nodes[1].Attrs["mystery"] = graph.Int(3) }, new(*model.FormatError)},
 		"storage order":     {func(s *stack) { s.graph.Nodes[1].Attrs["storage_order"] = graph.Int(1) }, new(*model.UnsupportedError)},
 		"no such value":     {func(s *stack) { s.graph.Nodes[1].Inputs[0] = "nothing" }, new(*model.FormatError)},
 		"huge kernel":       {func(s *stack) { s.graph.Nodes[1].Attrs["kernel_shape"] = graph.Ints(99, 99) }, new(*model.FormatError)},

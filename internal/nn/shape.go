@@ -99,6 +99,7 @@ type site struct {
 	consts  []*model.Tensor
 	weights []bool // true for what is a weight or a constant
 	opset   int
+	stated  *shape // of the first output, as package ops infers it; nil where it depends on the data
 }
 
 // has reports whether input i is there.

@@ -42,12 +42,6 @@ var functions = map[string]func(n *graph.Node) function{
 	"HardSigmoid": hardSigmoid,
 	"LeakyRelu":   leakyRelu,
 	"Elu":         elu,
-	"Softsign": func(*graph.Node) function {
-		return closedForm(func(v float64) (float64, float64) {
-			w := 1 / (1 + math.Abs(v))
-			return v * w, w * w
-		})
-	},
 }
 
 func signOf(v float64) float64 {

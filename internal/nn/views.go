@@ -28,53 +28,28 @@ func inferCast(n *site) ([]shape, error) {
 
 func inferReshape(n *site) ([]shape, error) {
 	in := n.in[0]
-	want, err := n.intsOr(1, "shape")
-	if err != nil {
-		return nil, err
+	if n.stated == nil {
+		return nil, unsupported("Reshape of shape %v to what is computed from the data is not supported", in)
 	}
-	out := shape{slices.Clone(want), -1}
-	total, open := in.elements(), -1
-	for i, d := range want {
-		switch {
-		case d == 0 && n.Int("allowzero", 0) == 0:
-			if i >= len(in.dims) {
-				return nil, misfit("Reshape of shape %v to %v", in, want)
-			}
-			out.dims[i] = in.dims[i]
-			if i == in.batch {
-				out.batch = i
-			}
-		case d == -1 && open < 0:
-			open, out.dims[i] = i, 1
-		case d < 1:
-			return nil, misfit("Reshape of shape %v to %v", in, want)
-		}
+	out := *n.stated
+	if in.batch >= 0 && out.batch < 0 && out.elements() == in.elements() {
+		out.batch = batchAfter(in, out)
 	}
-	if open >= 0 {
-		out.dims[open] = max(total/max(out.elements(), 1), 1)
-	}
-	if out.elements() != total {
-		return nil, misfit("Reshape of shape %v to %v", in, want)
-	}
-	if in.batch >= 0 && out.batch < 0 {
-		out.batch = batchAfter(in, out, open)
+	if out.elements() != in.elements() {
+		return nil, misfit("Reshape of shape %v to %v", in, out)
 	}
 	if in.batch >= 0 && (out.batch < 0 || product(in.dims[:in.batch]) != product(out.dims[:out.batch])) {
-		return nil, unsupported("Reshape of shape %v to %v would mix samples", in, want)
+		return nil, unsupported("Reshape of shape %v to %v would mix samples", in, out)
 	}
 	return []shape{out}, only(n, "allowzero", "shape")
 }
 
-// batchAfter finds the axis that takes the batch in a Reshape: the one that is
-// left open, if as much stands before it as before; or a 1 there, which is what
-// a network that was exported for one sample has.
-func batchAfter(in, out shape, open int) int {
+// batchAfter finds the axis that takes the batch where a network was exported
+// for one sample: as much stands before it as before.
+func batchAfter(in, out shape) int {
 	before := product(in.dims[:in.batch])
-	if open >= 0 && product(out.dims[:open]) == before {
-		return open
-	}
 	for i, d := range out.dims {
-		if d == in.dims[in.batch] && product(out.dims[:i]) == before && open < 0 {
+		if d == in.dims[in.batch] && product(out.dims[:i]) == before {
 			return i
 		}
 	}
