@@ -2,9 +2,11 @@ package arch_test
 
 import (
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"testing"
@@ -75,24 +77,70 @@ func shapes(t *testing.T, path string) map[string]*model.StateDict {
 	if err := json.NewDecoder(z).Decode(&lists); err != nil {
 		t.Fatal(err)
 	}
-	types := map[string]model.DType{"float32": model.Float32, "int64": model.Int64, "bool": model.Bool}
 	dicts := map[string]*model.StateDict{}
 	for name, list := range lists {
-		var entries []model.Entry
-		for _, e := range list {
-			shape := []int{}
-			for _, d := range e[1].([]any) {
-				shape = append(shape, int(d.(float64)))
-			}
-			tensor, err := model.NewTensor(types[e[2].(string)], shape, make([]int, len(shape)), 0, model.BytesStorage(make([]byte, 8)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			entries = append(entries, model.Entry{Name: e[0].(string), Tensor: tensor})
-		}
-		if dicts[name], err = model.NewStateDict(entries...); err != nil {
-			t.Fatal(err)
-		}
+		dicts[name] = dict(t, list)
 	}
 	return dicts
+}
+
+// dict returns a state dict of zeros that take no room, from a list of names,
+// shapes and types.
+func dict(t *testing.T, list [][3]any) *model.StateDict {
+	t.Helper()
+	types := map[string]model.DType{"float32": model.Float32, "int64": model.Int64, "bool": model.Bool}
+	var entries []model.Entry
+	for _, e := range list {
+		shape := []int{}
+		for _, d := range e[1].([]any) {
+			shape = append(shape, int(d.(float64)))
+		}
+		tensor, err := model.NewTensor(types[e[2].(string)], shape, make([]int, len(shape)), 0, model.BytesStorage(make([]byte, 8)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, model.Entry{Name: e[0].(string), Tensor: tensor})
+	}
+	sd, err := model.NewStateDict(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sd
+}
+
+// index returns the table of relative positions that torchvision's Swin keeps
+// in its state dict.
+func index(t *testing.T, shape []int) *model.Tensor {
+	t.Helper()
+	n, _ := model.Elements(shape)
+	patches := int(math.Round(math.Sqrt(float64(n))))
+	side := int(math.Round(math.Sqrt(float64(patches))))
+	var b []byte
+	for p := range patches {
+		for q := range patches {
+			at := (p/side-q/side+side-1)*(2*side-1) + p%side - q%side + side - 1
+			b = binary.LittleEndian.AppendUint64(b, uint64(at))
+		}
+	}
+	tensor, err := model.NewTensor(model.Int64, shape, nil, 0, model.BytesStorage(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tensor
+}
+
+// coordinates returns the table of distances that torchvision's Swin v2 keeps
+// in its state dict: sign(x) log2(1 + 8 |x|) / 3 of distances from -1 to 1.
+func coordinates(side int) []float32 {
+	scaled := func(i int) float32 {
+		x := float64(i-side+1) / float64(side-1) * 8
+		return float32(math.Copysign(math.Log2(math.Abs(x)+1)/3, x))
+	}
+	var out []float32
+	for i := range 2*side - 1 {
+		for j := range 2*side - 1 {
+			out = append(out, scaled(i), scaled(j))
+		}
+	}
+	return out
 }

@@ -16,6 +16,7 @@ import zlib
 import numpy as np
 import torch
 import torchvision
+import torchvision.models as tv
 from torchvision.models import get_model, list_models, regnet
 
 # Each with the size of the images, small ones to keep the test quick, and with
@@ -26,8 +27,18 @@ MODELS = {
     "mnasnet0_5": (64, 2), "mobilenet_v2": (64, 2), "mobilenet_v3_large": (64, 2.2), "mobilenet_v3_small": (64, 2.3),
     "regnet_x_400mf": (64, 1.7), "regnet_y_400mf": (64, 2), "resnet18": (64, 1.7), "resnet50": (64, 1.7),
     "resnext50_32x4d": (64, 1.7), "shufflenet_v2_x0_5": (64, 2.1), "squeezenet1_0": (64, 2.4),
-    "squeezenet1_1": (64, 2.4), "swin_t": (224, 1.7), "swin_v2_t": (256, 1.7), "vgg11_bn": (32, 2.4),
-    "vgg13": (32, 2.4), "vit_b_32": (224, 1.7),
+    "squeezenet1_1": (64, 2.4), "vgg11_bn": (32, 2.4), "small swin": (112, 1.7), "small swin_v2": (128, 1.7),
+    "small vit": (32, 1.7),
+}
+
+# Networks of torchvision's modules that are smaller than the published ones.
+swin = {"patch_size": [4, 4], "embed_dim": 24, "depths": [2, 2, 2], "num_heads": [2, 4, 4], "num_classes": 10}
+SMALL = {
+    "small swin": lambda: tv.SwinTransformer(window_size=[7, 7], **swin),
+    "small swin_v2": lambda: tv.SwinTransformer(
+        window_size=[8, 8], block=tv.swin_transformer.SwinTransformerBlockV2, downsample_layer=tv.swin_transformer.PatchMergingV2, **swin
+    ),
+    "small vit": lambda: tv.VisionTransformer(32, 8, 2, 2, 128, 256, num_classes=10),
 }
 
 
@@ -57,7 +68,13 @@ def made_up(name, shape, gain):
 
 
 def build(name):
+    if name in SMALL:
+        return SMALL[name]()
     return get_model(name, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {}))
+
+
+def names_and_shapes(model):
+    return [[k, list(v.shape), str(v.dtype)[6:]] for k, v in model.state_dict().items()]
 
 
 def shapes():
@@ -71,7 +88,7 @@ def shapes():
     out = {}
     with torch.device("meta"):
         for name in list_models(module=torchvision.models):
-            out[name] = [[k, list(v.shape), str(v.dtype)[6:]] for k, v in build(name).state_dict().items()]
+            out[name] = names_and_shapes(build(name))
     return out
 
 
@@ -85,7 +102,8 @@ def logits():
         x = torch.from_numpy(uniform("input", 2 * 3 * size * size).reshape(2, 3, size, size))
         with torch.no_grad():
             y = model(x)
-        out[name] = {"size": size, "gain": gain, "logits": [[float(f"{v:.7g}") for v in row[:10]] for row in y.tolist()], "largest": float(y.abs().max())}
+        weights = {"weights": names_and_shapes(model)} if name in SMALL else {}
+        out[name] = {**weights, "size": size, "gain": gain, "logits": [[float(f"{v:.7g}") for v in row[:10]] for row in y.tolist()], "largest": float(y.abs().max())}
         print(name, out[name]["largest"], float((y[0] - y[1]).abs().max()))
     return out
 
@@ -94,4 +112,4 @@ if __name__ == "__main__":
     here = pathlib.Path(__file__).parent
     with open(here / "torchvision.json.gz", "wb") as f, gzip.GzipFile("", "wb", 9, f, mtime=0) as z:
         z.write(json.dumps(shapes(), separators=(",", ":")).encode())
-    (here / "logits.json").write_text(json.dumps(logits(), indent=1) + "\n")
+    (here / "logits.json").write_text(json.dumps(logits(), separators=(",", ":")).replace("},", "},\n") + "\n")
