@@ -146,6 +146,7 @@ var operators = []*Operator{
 	softmaxOp,
 	softmaxcrossentropylossOp,
 	softplusOp,
+	softsignOp,
 	spacetodepthOp,
 	splitOp,
 	sqrtOp,
