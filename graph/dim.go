@@ -396,3 +396,12 @@ func (a atom) positive() bool {
 	}
 	return false // the floor of a quotient can be 0
 }
+
+// Contradicts reports whether two sizes cannot be equal whatever the symbols
+// stand for: integers that differ, or different multiples of one product.
+func (d Dim) Contradicts(e Dim) bool {
+	if d.Fixed() && e.Fixed() {
+		return d.n != e.n
+	}
+	return d.n == 0 && e.n == 0 && len(d.rest) == 1 && len(e.rest) == 1 && d.rest[0].key == e.rest[0].key && d.rest[0].coef != e.rest[0].coef
+}

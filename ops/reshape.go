@@ -79,8 +79,7 @@ func inferReshape(f *inference) {
 	case rest >= 0:
 		shape[rest] = f.unknown(0, rest)
 	case x.shape != nil:
-		difference := x.shape.Elements().Sub(shape.Elements())
-		if difference.Positive() || graph.Size(0).Sub(difference).Positive() {
+		if x.shape.Elements().Contradicts(shape.Elements()) {
 			f.clash(x.shape, shape)
 		}
 	}
