@@ -220,12 +220,12 @@ func (c *call) contract(a *Tensor, la []rune, b *Tensor, lb, needed []rune) (*Te
 		letters []rune
 	}{{a, la}, {b, lb}} {
 		for i, letter := range side.letters {
-			if old, seen := sizes[letter]; seen && old != side.t.shape[i] && old != 1 && side.t.shape[i] != 1 {
-				c.fail("an index is of size %d and of size %d", old, side.t.shape[i])
-			}
-			sizes[letter] = max(sizes[letter], side.t.shape[i])
-			if side.t.shape[i] == 0 {
-				sizes[letter] = 0
+			old, seen := sizes[letter]
+			switch d := side.t.shape[i]; {
+			case !seen || old == 1:
+				sizes[letter] = d
+			case d != 1 && d != old:
+				c.fail("an index is of size %d and of size %d", old, d)
 			}
 		}
 	}
