@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"lethe/file"
 	"lethe/model"
@@ -172,6 +174,9 @@ func (c *Checkpoint) find(p *program, b *builder, opts Options) (err error) {
 	return err
 }
 
+// versionDigits are those of the versions that PyTorch writes and reads.
+var versionDigits = regexp.MustCompile(`^[1-9][0-9]?$`)
+
 // readSettings reads the records that say how the others are to be read, and
 // reports whether elements are big-endian.
 func (c *Checkpoint) readSettings() (big bool, err error) {
@@ -197,6 +202,9 @@ func (c *Checkpoint) readSettings() (big bool, err error) {
 		}
 		if s.allowed != nil && !slices.Contains(s.allowed, content) {
 			return false, broken(m.name, 0, fmt.Sprintf("it says %q, it must be one of %q", content, s.allowed))
+		}
+		if number := strings.TrimSuffix(content, "\n"); (s.name == versionRecord || s.name == newVersion) && !versionDigits.MatchString(number) {
+			return false, broken(m.name, 0, fmt.Sprintf("%q is no version, which is a number", content))
 		}
 		c.settings[s.name] = content
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 
 	"lethe/model"
 )
@@ -194,7 +195,7 @@ func (b *builder) rebuild(g *global, args []any) (*tensor, error) {
 	case "_rebuild_parameter", "_rebuild_parameter_with_state": // data, requires_grad, backward_hooks, [state]
 		if len(args) == 3 || len(args) == 4 {
 			if t := asTensor(args[0]); t != nil {
-				return t, nil
+				return t, b.gradient(t.DType(), args[1])
 			}
 		}
 	case "_rebuild_from_type_v2": // func, type, args, state
@@ -207,6 +208,17 @@ func (b *builder) rebuild(g *global, args []any) (*tensor, error) {
 		}
 	}
 	return nil, b.badArgs(g)
+}
+
+// gradient refuses what PyTorch refuses: a gradient of whole numbers.
+func (b *builder) gradient(d model.DType, wanted any) error {
+	switch v, ok := wanted.(bool); {
+	case !ok:
+		return broken(b.member, -1, fmt.Sprintf("requires_grad is %v, not a bool", kind(wanted)))
+	case v && !d.IsFloat() && swapUnit(d) == d.Size() && !strings.HasPrefix(d.String(), "float"):
+		return broken(b.member, -1, fmt.Sprintf("a tensor of %v that requires a gradient, which PyTorch refuses", d))
+	}
+	return nil
 }
 
 func (b *builder) badArgs(g *global) error {
@@ -242,6 +254,11 @@ func (b *builder) view(g *global, args, metadata []any) (*tensor, error) {
 	}
 	if s.class.untyped() != (g.name == "_rebuild_tensor_v3") {
 		return nil, broken(b.member, -1, fmt.Sprintf("%v over a %v", g, s.class))
+	}
+	if len(args) > 4 {
+		if err := b.gradient(dtype, args[4]); err != nil {
+			return nil, err
+		}
 	}
 	t, err := model.NewTensor(dtype, shape, strides, offset, s.data)
 	if err != nil {
