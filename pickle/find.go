@@ -143,6 +143,10 @@ func keyText(key any) (name string, ok bool) {
 		return k.s, true
 	case int:
 		return strconv.Itoa(k), true
+	case *big.Int:
+		if k.BitLen() <= 256 {
+			return k.String(), true
+		}
 	}
 	return "", false
 }
