@@ -264,10 +264,11 @@ func children(v any) iter.Seq2[any, any] {
 // prefix such as "module." is part of them.
 func (c *Checkpoint) StateDict() *model.StateDict { return c.current }
 
-// Whole reports whether the file is a checkpoint and not a TorchScript or
+// Whole reports whether [Encode] writes all that was read: not of a folder of
+// torch.distributed.checkpoint, nor as a checkpoint of a TorchScript or
 // torch.export archive.
 func (c *Checkpoint) Whole() bool {
-	return c.container != scriptContainer && c.container != exportContainer
+	return c.container != scriptContainer && c.container != exportContainer && c.container != distributedContainer
 }
 
 // AsCheckpoint returns the weights of a TorchScript or torch.export archive as a

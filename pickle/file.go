@@ -41,6 +41,14 @@ func (f File) With(sd *model.StateDict) (file.File, error) {
 // Encode is [Encode].
 func (f File) Encode(w io.Writer) error { return Encode(w, f.Checkpoint, f.Layout) }
 
+// LeftOut returns what the file holds and no output has.
+func (f File) LeftOut() []file.Left {
+	if f.container == distributedContainer {
+		return f.left
+	}
+	return nil
+}
+
 // External returns nil: such a file is whole.
 func (f File) External() []file.External { return nil }
 

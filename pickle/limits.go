@@ -27,8 +27,8 @@ type Options struct {
 // exceeds a limit is a [model.LimitError].
 type Limits struct {
 	// Memory is how many bytes may be allocated for the pickle, for the directory
-	// of an archive and for expanded tensors, garbage included; default 256 MiB,
-	// enough for 150,000 tensors or a vocabulary of a million words.
+	// of an archive and for expanded tensors, garbage included; default 512 MiB,
+	// enough for 150,000 parameters or a vocabulary of a million words.
 	Memory int
 
 	// Depth is how many containers may be inside each other; default 128.
@@ -36,7 +36,7 @@ type Limits struct {
 }
 
 func (l Limits) orDefaults() Limits {
-	return Limits{Memory: cmp.Or(l.Memory, 256<<20), Depth: cmp.Or(l.Depth, 128)}
+	return Limits{Memory: cmp.Or(l.Memory, 512<<20), Depth: cmp.Or(l.Depth, 128)}
 }
 
 // within reports got, counted in unit, beyond the limit that a flag raises.

@@ -63,10 +63,10 @@ const (
 	moreCost      = 96
 	globalCost    = 512
 	referenceCost = 32
-	stepCost      = 160 // the program and the machine
-	tensorCost    = 512
-	storageCost   = 640
-	uniqueCost    = 160 // per item of a dict: what unique takes for a repeated key
+	stepCost      = 96 // the program and the machine
+	tensorCost    = 384
+	storageCost   = 448
+	uniqueCost    = 72 // per item of a dict: what unique takes for repeated keys
 	base          = 8192
 )
 
@@ -459,6 +459,9 @@ func (s *scanner) call(f, arguments any, instance bool) error {
 		return s.bad("a new instance of %v, which has none in a checkpoint", g)
 	}
 	o := s.object(g, args)
+	if !flat(*args) { // finish does not look at it by itself
+		s.cost -= visitCost
+	}
 	o.instance = instance
 	switch g.use {
 	case ordered:

@@ -266,31 +266,32 @@ func unique(items []item) []item {
 		places[i] = place{maphash.Comparable(seed, identity(it.key)), i}
 	}
 	slices.SortFunc(places, func(a, b place) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.at, b.at)) })
-	first := map[int]int{} // place of a repeated key -> its first place
+	repeats := 0
+	first := make([]int32, len(items)) // first place of a key, or its own
+	for i := range first {
+		first[i] = int32(i)
+	}
 	for i := 1; i < len(places); i++ {
 		for j := i - 1; j >= 0 && places[j].hash == places[i].hash; j-- {
 			a, b := places[j].at, places[i].at
-			if identity(items[a].key) != identity(items[b].key) {
-				continue
+			if identity(items[a].key) == identity(items[b].key) {
+				first[b] = first[a]
+				repeats++
+				break
 			}
-			if at, again := first[a]; again {
-				a = at
-			}
-			first[b] = a
-			break
 		}
 	}
-	if len(first) == 0 {
+	if repeats == 0 {
 		return items
 	}
-	var out []item
-	to := make(map[int]int, len(first))
+	out := make([]item, 0, len(items)-repeats)
+	to := make([]int32, len(items))
 	for i, it := range items {
-		if at, again := first[i]; again {
+		if at := first[i]; int(at) != i {
 			out[to[at]].value = it.value
 			continue
 		}
-		to[i] = len(out)
+		to[i] = int32(len(out))
 		out = append(out, it)
 	}
 	return out

@@ -72,6 +72,7 @@ type archive struct {
 	members []*member
 	index   map[string]*member // by name without the root
 	noCRC   bool               // written with CRCs switched off: all of them are 0
+	buffer  []byte             // for verify
 }
 
 func (a *archive) open(m *member) *io.SectionReader {
@@ -109,8 +110,11 @@ func (a *archive) verify(m *member) error {
 	if a.noCRC || m.method != 0 {
 		return nil
 	}
+	if a.buffer == nil {
+		a.buffer = make([]byte, 1<<16)
+	}
 	h := crc32.NewIEEE()
-	if _, err := io.Copy(h, a.open(m)); err != nil {
+	if _, err := io.CopyBuffer(h, a.open(m), a.buffer); err != nil {
 		return fmt.Errorf("read %s: %w", m.name, err)
 	}
 	return a.compareCRC(m, h.Sum32())
@@ -374,13 +378,13 @@ func (a *archive) readLocal(m *member, next int64) error {
 	if next-m.header < localLen {
 		return bad("it needs %d bytes, the next part of the file starts after %d", localLen, next-m.header)
 	}
-	head := make([]byte, localLen, localLen+nameMax)
-	if _, err := readFull(a.r, head, m.header); err != nil {
+	var head [localLen]byte
+	if _, err := readFull(a.r, head[:], m.header); err != nil {
 		return err
 	}
 	nameLen, extraLen := int64(le.Uint16(head[26:])), int64(le.Uint16(head[28:]))
 	m.data = m.header + localLen + nameLen + extraLen
-	if sig := le.Uint32(head); sig != localSig {
+	if sig := le.Uint32(head[:]); sig != localSig {
 		return bad("it starts with %#08x, not with %#08x", sig, uint32(localSig))
 	}
 	if m.data > next || m.packed > next-m.data {

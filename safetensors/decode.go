@@ -27,8 +27,7 @@ type Options struct {
 // stays in the file. A zero means the default, a negative number that there is
 // none. What exceeds a limit is a [model.LimitError].
 type Limits struct {
-	HeaderBytes int // default 16 MiB; the format itself allows 100,000,000 bytes
-	Tensors     int // default 131,072
+	Memory int // bytes that reading the header may take, some 16 for each of its own, beside what reading JSON throws away; default 512 MiB
 }
 
 // Info is what a file says about itself.
@@ -116,7 +115,9 @@ func broken(offset int64, format string, args ...any) error {
 
 // read reads and judges the header.
 func read(r io.ReaderAt, size int64, opts Options) ([]*entry, []Pair, error) {
-	lim := Limits{HeaderBytes: cmp.Or(opts.Limits.HeaderBytes, 16<<20), Tensors: cmp.Or(opts.Limits.Tensors, 1<<17)}
+	// An entry of the least bytes takes some 16 times as many in memory.
+	const forByte = 16
+	limit := cmp.Or(opts.Limits.Memory, 512<<20)
 	if size < 8 {
 		return nil, nil, broken(0, "%d bytes, the length of the header alone has 8", size)
 	}
@@ -130,14 +131,14 @@ func read(r io.ReaderAt, size int64, opts Options) ([]*entry, []Pair, error) {
 		return nil, nil, broken(0, "a header of %d bytes, the format allows %d", n, headerMax)
 	case n > uint64(size-8):
 		return nil, nil, broken(0, "a header of %d bytes in a file of %d; download or copy it again", n, size)
-	case lim.HeaderBytes >= 0 && n > uint64(lim.HeaderBytes):
-		return nil, nil, &model.LimitError{What: "bytes of the header", Got: n, Limit: uint64(lim.HeaderBytes)}
+	case limit >= 0 && forByte*n > uint64(limit):
+		return nil, nil, &model.LimitError{What: "memory for the header", Unit: "bytes", Flag: "max-memory", Got: forByte * n, Limit: uint64(limit)}
 	}
 	header := make([]byte, n)
 	if err := readFull(r, header, 8); err != nil {
 		return nil, nil, err
 	}
-	p, err := parse(header, lim)
+	p, err := parse(header)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -159,20 +160,19 @@ func readFull(r io.ReaderAt, b []byte, at int64) error {
 // little of JSON.
 type parser struct {
 	d        *json.Decoder
-	lim      Limits
 	header   int64 // bytes
 	entries  []*entry
 	metadata []Pair
 }
 
-func parse(header []byte, lim Limits) (*parser, error) {
+func parse(header []byte) (*parser, error) {
 	if len(header) == 0 || header[0] != '{' {
 		return nil, broken(8, "the header does not start with an opening brace")
 	}
 	if !utf8.Valid(header) {
 		return nil, broken(8, "the header is not UTF-8")
 	}
-	p := &parser{d: json.NewDecoder(bytes.NewReader(header)), lim: lim, header: int64(len(header))}
+	p := &parser{d: json.NewDecoder(bytes.NewReader(header)), header: int64(len(header))}
 	p.d.UseNumber()
 	seen := map[string]bool{}
 	err := p.object(func(key string) error {
@@ -182,9 +182,6 @@ func parse(header []byte, lim Limits) (*parser, error) {
 		seen[key] = true
 		if key == metadataKey {
 			return p.readMetadata()
-		}
-		if lim.Tensors >= 0 && len(p.entries) >= lim.Tensors {
-			return &model.LimitError{What: "tensors of the file", Got: uint64(len(p.entries)) + 1, Limit: uint64(lim.Tensors)}
 		}
 		e, err := p.readEntry(key)
 		p.entries = append(p.entries, e)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -23,12 +24,16 @@ type Checkpoint struct {
 	options pickle.Options
 	file    file.File
 	beside  *siblings // nil if there is no folder
+	parts   []*Input  // the other files of a sharded model
 	digest  func() (report.Digest, error)
 }
 
 // OpenCheckpoint reads the state dict in the file at path, or on stdin if path
 // is "-". Close it when its tensors are no longer needed.
 func OpenCheckpoint(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Checkpoint, error) {
+	if n, err := openFolder(ctx, path, opts); n != nil || err != nil {
+		return n, err
+	}
 	in, err := OpenInput(ctx, path, stdin)
 	if err != nil {
 		return nil, err
@@ -48,6 +53,9 @@ func ReadCheckpoint(in *Input, opts pickle.Options) (*Checkpoint, error) {
 }
 
 func (n *Checkpoint) read() (err error) {
+	if n.input.isIndex() {
+		return n.readIndex()
+	}
 	var external func(string) (io.ReaderAt, int64, error)
 	if n.input.opened != nil {
 		n.beside = &siblings{folder: filepath.Dir(n.Name)}
@@ -95,12 +103,16 @@ func Digests(before, after *Checkpoint) (map[string]report.Digest, error) {
 	return map[string]report.Digest{"input": input, "output": output}, err
 }
 
-// Close closes the file under the checkpoint.
+// Close closes the files under the checkpoint.
 func (n *Checkpoint) Close() error {
 	if n.beside != nil {
 		n.beside.close()
 	}
-	return n.input.Close()
+	err := n.input.Close()
+	for _, in := range n.parts {
+		err = errors.Join(err, in.Close())
+	}
+	return err
 }
 
 // Digest returns the SHA-256 and the size of a file.

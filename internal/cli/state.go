@@ -49,7 +49,7 @@ func ReadFlags() []urfave.Flag {
 	return []urfave.Flag{
 		&urfave.StringFlag{Name: "key", Usage: "`KEY` of the state dict to take where a checkpoint has several, such as ema; inner keys and places in lists after a slash; . is the top"},
 		&urfave.BoolFlag{Name: "inert", Usage: "read a whole pickled module: its classes are named and carried along, never run"},
-		&urfave.IntFlag{Name: "max-memory", DefaultText: "256", Usage: "`MIB` of memory that reading the structure of a file may take; tensors take none"},
+		&urfave.IntFlag{Name: "max-memory", DefaultText: "512", Usage: "`MIB` of memory that reading the structure of a file may take; tensors take none"},
 		&urfave.IntFlag{Name: "max-depth", DefaultText: "128", Usage: "`LEVELS` of containers inside containers that a pickle may have"},
 		&urfave.BoolFlag{Name: plainFlag, Usage: "reach oci:// registries without TLS; on loopback addresses only"},
 	}
@@ -74,7 +74,7 @@ func readFile(r io.ReaderAt, size int64, opts pickle.Options, external func(stri
 		if err := keyless("a safetensors file"); err != nil {
 			return nil, err
 		}
-		f, err := safetensors.Decode(r, size, safetensors.Options{})
+		f, err := safetensors.Decode(r, size, safetensors.Options{Limits: safetensors.Limits{Memory: opts.Limits.Memory}})
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +112,13 @@ type WriteOptions struct {
 // TellLost writes on w, a line for each, what the file holds and the output at
 // path, in its format, does not.
 func (n *Checkpoint) TellLost(w io.Writer, path string, format file.Format) {
-	for _, what := range file.Lost(n.file, format) {
+	lost := file.Lost(n.file, format)
+	if parts, ok := n.file.(interface{ LeftOut() []file.Left }); ok && format == n.Format() {
+		for _, left := range parts.LeftOut() {
+			lost = append(lost, left.String())
+		}
+	}
+	for _, what := range lost {
 		fmt.Fprintf(w, "not in %s: %s\n", path, OneLine(what))
 	}
 }
