@@ -13,7 +13,7 @@ func (m *machine) call(f, arg *value) *value {
 	result := &value{kind: object}
 	if f.kind != class {
 		switch f.kind {
-		case atom, text, blob, array, tuple, list, dict, set, frozen, storage:
+		case atom, text, blob, array, tuple, list, dict, set, frozen:
 			m.fail(fmt.Sprintf("%s cannot be called", f.describe()), false)
 		}
 		m.find(Danger, KindCall, f.describe(), "calls something that the pickle made or took from elsewhere, so what runs cannot be told")
@@ -59,10 +59,6 @@ func (m *machine) create(f, arg *value) *value {
 	m.out.effects = true
 	m.hold(arg)
 	if f.kind != class {
-		switch f.kind {
-		case atom, text, blob, array, tuple, list, dict, set, frozen, storage, tensor:
-			// The method __new__ of a class reached through one of its objects.
-		}
 		m.find(Danger, KindCall, f.describe(), "makes an object of something that is no class by name, so what runs cannot be told")
 		return &value{kind: object}
 	}
@@ -262,6 +258,7 @@ func callEncode(m *machine, g *global, arg *value) *value {
 	if len(arg.items) > 1 {
 		if name, ok := arg.items[1].str(); !ok || !plainCodecs[strings.ToLower(name)] {
 			m.find(Unknown, KindCall, g.String(), "uses a codec that is not one of plain text: "+clip(name))
+			return &value{kind: object, made: g} // some codecs give text
 		}
 	}
 	v := &value{kind: blob}

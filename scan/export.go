@@ -270,14 +270,18 @@ func isTarget(s string) bool {
 	return true
 }
 
-// filing are the operators of TorchScript that read or write files.
-var filing = regexp.MustCompile(`\b(torch|aten|image|debugprims)[\s\\]*\.[\s\\]*(save|load|from_file|read_file|write_file|load_tensor)[\s\\]*\(`)
+// filing are the names of operators of TorchScript that read or write files.
+// They are reached through torch or ops; ordinary is how TorchScript writes a
+// call of an operator, and reached is every other mention of torch and ops.
+var (
+	filing   = regexp.MustCompile(`\b(save|from_file|read_file|write_file|load_tensor)\b`)
+	filed    = regexp.MustCompile(`\b(torch|aten|image|debugprims)[\s\\]*\.[\s\\]*(save|from_file|read_file|write_file|load_tensor)\b`)
+	ordinary = regexp.MustCompile(`\b(torch\.[A-Za-z_0-9]+|ops\.[A-Za-z_0-9]+\.[A-Za-z_0-9]+)\(`)
+	reached  = regexp.MustCompile(`(^|[^.A-Za-z_0-9])(torch|ops)\b`)
+)
 
 // filingTarget are the same as targets of an exported program.
 var filingTarget = regexp.MustCompile(`^torch\.ops\.(aten|image|debugprims)\.(save|from_file|load_tensor|read_file|write_file)(\.|$)`)
-
-// comment is what TorchScript takes for one, unless it is in a string.
-var comment = regexp.MustCompile(`#[^\n]*`)
 
 // source looks at the source of a TorchScript program, which TorchScript runs
 // and Python does not.
@@ -286,10 +290,47 @@ func (w *walk) source(p part) {
 	if !ok {
 		return
 	}
-	for _, text := range [][]byte{b, comment.ReplaceAll(b, nil)} {
-		if m := filing.Find(text); m != nil {
-			w.find(Finding{Level: Danger, Kind: KindCode, What: string(m), Why: "reads or writes a file when the program is loaded or runs", Member: p.member})
-		}
+	if word := filing.Find(b); word != nil && (filed.Match(b) || reached.Match(ordinary.ReplaceAll(b, []byte("0(")))) {
+		w.find(Finding{Level: Danger, Kind: KindCode, What: string(word), Why: "reads or writes a file when the program is loaded or runs", Member: p.member})
+	}
+	if !plainGetattr(b) {
+		w.find(Finding{Level: Unknown, Kind: KindCode, What: "getattr", Why: "takes an attribute by a name that is no plain text, so what the program runs cannot be told", Member: p.member})
 	}
 	w.find(Finding{Level: Notice, Kind: KindCode, What: "TorchScript", Why: "source that the interpreter of TorchScript runs, not Python"})
+}
+
+var (
+	getattr  = regexp.MustCompile(`\bgetattr\b`)
+	lastName = regexp.MustCompile(`,\s*("[A-Za-z_0-9.]*"|'[A-Za-z_0-9.]*')\s*$`)
+)
+
+// plainGetattr reports whether every getattr of a program has one plain string
+// for the name. TorchScript joins strings that follow each other, and reads
+// escapes in them.
+func plainGetattr(code []byte) bool {
+	for _, at := range getattr.FindAllIndex(code, -1) {
+		rest := code[at[1]:min(len(code), at[1]+4096)]
+		depth, end := 0, -1
+		for i := 0; i < len(rest) && end < 0; i++ {
+			switch rest[i] {
+			case '(':
+				depth++
+			case ')':
+				if depth--; depth == 0 {
+					end = i
+				}
+			case '"', '\'':
+				quote := rest[i]
+				for i++; i < len(rest) && rest[i] != quote; i++ {
+					if rest[i] == '\\' {
+						return false
+					}
+				}
+			}
+		}
+		if end < 0 || !lastName.Match(rest[:end]) {
+			return false
+		}
+	}
+	return true
 }

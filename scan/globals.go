@@ -203,13 +203,13 @@ func (m *machine) computed(module, name *value) *value {
 	if ok1 && ok2 {
 		return m.global(mod, nam)
 	}
-	if module.kind == text && name.kind == text {
-		m.find(Danger, KindGlobal, "name of more than 4096 bytes", "refers to a class or a function by a name that is too long to be followed")
-	} else if module.kind != external && module.kind != attr && module.kind != object && name.kind != external && name.kind != attr && name.kind != object {
-		m.fail("STACK_GLOBAL takes two strings", false)
-	} else {
-		m.find(Danger, KindGlobal, module.describe()+", "+name.describe(), "refers to a class or a function by a name that the pickle computes")
+	for _, v := range []*value{module, name} {
+		switch v.kind {
+		case atom, blob, array, tuple, list, dict, set, frozen, class:
+			m.fail("STACK_GLOBAL takes two strings", false)
+		}
 	}
+	m.find(Danger, KindGlobal, module.describe()+", "+name.describe(), "refers to a class or a function by a name that the pickle computes, or that is too long to be followed")
 	m.out.effects = true
 	return &value{kind: class, made: &global{module: "?", name: "?", level: Danger, why: "a name that the pickle computes", function: true}}
 }

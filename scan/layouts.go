@@ -59,14 +59,14 @@ func checkpointRole(name string) role {
 
 func scriptRole(name string) role {
 	switch {
-	case name == "data.pkl" || name == "constants.pkl" || name == "bytecode.pkl" || name == "mobile_debug_handles.pkl" || name == "metadata.pkl" ||
+	case name == "data.pkl" || name == "constants.pkl" || name == "bytecode.pkl" || name == "mobile_debug_handles.pkl" || name == "metadata.pkl" || name == "traced_inputs.pkl" ||
 		name == "attributes.pkl" || strings.HasPrefix(name, "code/") && strings.HasSuffix(name, ".debug_pkl"):
 		return pickled
 	case metaNames[name]:
 		return small_
 	case name == "model.json":
 		return any_
-	case strings.HasPrefix(name, "data/") || strings.HasPrefix(name, "constants/") || strings.HasPrefix(name, "tensors/"):
+	case strings.HasPrefix(name, "data/") || strings.HasPrefix(name, "constants/") || strings.HasPrefix(name, "tensors/") || strings.HasPrefix(name, "traced_inputs/"):
 		return raw
 	case strings.HasPrefix(name, "code/"):
 		return source
@@ -307,8 +307,10 @@ func (a *archive) scan(m *member, r role) {
 func (a *archive) pickle(p part) {
 	s, m := a.w.pickle(p, 0, false)
 	m.loadNested()
+	stem := strings.TrimSuffix(path.Base(p.member), ".pkl")
 	for _, id := range s.storages {
-		a.referred[id.key] = id.size
+		a.referred[stem+"/"+id.key] = id.size
+		a.referred[id.key] = -1 // in whatever folder that loader looks
 	}
 	a.w.longFrame(p, s, m)
 	if !s.ended {
@@ -322,8 +324,12 @@ func (a *archive) pickle(p part) {
 // refers to as a storage, whatever its bytes are.
 func (a *archive) raw(p part, short string) {
 	_, key, _ := strings.Cut(short, "/")
-	if size, ok := a.referred[key]; ok && !a.pickles {
-		if size >= 0 && size != p.size {
+	size, ok := a.referred[short]
+	if !ok {
+		size, ok = a.referred[key]
+	}
+	if ok && !a.pickles {
+		if size >= 0 && size != p.size && !(p.size == 0 && strings.HasPrefix(short, "traced_inputs/")) { // torch drops those
 			a.w.find(Finding{Level: Danger, Kind: KindReadings, What: short, Member: a.p.member,
 				Why: fmt.Sprintf("the record has %d bytes and the pickle says %d: torch would write over memory or read beyond it", p.size, size)})
 		}

@@ -25,7 +25,8 @@ func (m *machine) step(code byte) {
 	case 0x95: // FRAME
 		n := m.number(8)
 		if n > uint64(m.in.left()) {
-			m.fail("a frame is longer than the file", true)
+			m.find(Unknown, KindSpelling, "FRAME", "a frame is longer than the file: some unpicklers stop here, others go on")
+			n = uint64(m.in.left())
 		}
 		m.frame = max(m.frame, m.in.pos+int64(n))
 	case 'c': // GLOBAL
@@ -38,8 +39,8 @@ func (m *machine) step(code byte) {
 	case 'i': // INST
 		module, _ := m.line()
 		name, _ := m.line()
-		items := m.args(m.popMark())
-		m.push(m.call(m.global(module, name), items))
+		f := m.global(module, name) // Python imports it even if there is no mark
+		m.push(m.call(f, m.args(m.popMark())))
 	case 'o': // OBJ
 		items := m.popMark()
 		if len(items) == 0 {

@@ -40,8 +40,7 @@ type machine struct {
 	high    int // most values that were on the stack
 	cost    int // bytes of memory
 	memo    map[uint64]*value
-	puts    uint64 // MEMOIZE instructions take the size of the memo
-	frame   int64  // end of the frame
+	frame   int64 // end of the frame
 	out     *stream
 	quiet   bool      // findings are held back, because this may be no pickle at all
 	held    []Finding // what quiet held back

@@ -22,7 +22,6 @@ type member struct {
 	crc            uint32
 	packed, size   int64
 	header, data   int64 // offsets of the local header and of the data
-	end            int64 // where the member ends, with its data descriptor
 	external       uint32
 	seen           bool // it was scanned
 	localDescribed bool // the local header leaves the sizes to the descriptor

@@ -65,6 +65,11 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	if c.Bool("scan") {
 		return scanFiles(c, stdin, stdout)
 	}
+	for _, flag := range []string{"fail-on", "sarif"} {
+		if cli.Typed(c, flag) {
+			return cli.Usagef("--%s is about a scan and needs --scan", flag)
+		}
+	}
 	paths, err := cli.Args(c, "in.pt", "[out.pt]")
 	if err != nil {
 		return err

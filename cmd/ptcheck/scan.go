@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -178,11 +179,27 @@ func scanOne(c *urfave.Context, path string, stdin io.Reader, failOn scan.Level)
 	if err != nil {
 		return scanned{}, err
 	}
-	r, err := scan.File(in, in.Size)
+	r, err := scan.File(interruptible{c.Context, in}, in.Size)
+	if c.Context.Err() != nil {
+		return scanned{}, c.Context.Err()
+	}
 	if err != nil {
 		return scanned{}, fmt.Errorf("%s: %w", in.Name, err)
 	}
 	return scanned{in.Name, r.Kind, digest.SHA256, r.Bytes, r.Verdict(), append([]scan.Finding{}, r.Findings...), append([]scan.Gap{}, r.Gaps...), r.More, r.Fails(failOn)}, nil
+}
+
+// interruptible reads until the command is interrupted.
+type interruptible struct {
+	ctx context.Context
+	io.ReaderAt
+}
+
+func (r interruptible) ReadAt(b []byte, at int64) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.ReaderAt.ReadAt(b, at)
 }
 
 // verdicts are the verdicts from best to worst.
