@@ -56,6 +56,32 @@ var operations = map[string]arithmetic{
 		},
 		readsX: true, readsY: true,
 	},
+	"Max": extreme(func(x, y float32) bool { return x > y }),
+	"Min": extreme(func(x, y float32) bool { return x < y }),
+	"PRelu": {
+		value: func(z, x, y []float32) {
+			for i, v := range x {
+				if z[i] = v; v < 0 {
+					z[i] = v * y[i]
+				}
+			}
+		},
+		slopeX: func(d, dz, x, y []float32) {
+			for i, g := range dz {
+				if d[i] = g; x[i] < 0 {
+					d[i] = g * y[i]
+				}
+			}
+		},
+		slopeY: func(d, dz, x, _ []float32) {
+			for i, g := range dz {
+				if d[i] = 0; x[i] < 0 {
+					d[i] = g * x[i]
+				}
+			}
+		},
+		readsX: true, readsY: true,
+	},
 	"Pow": {
 		value: func(z, x, y []float32) {
 			for i, v := range x {
@@ -77,6 +103,37 @@ var operations = map[string]arithmetic{
 		},
 		readsX: true, readsY: true,
 	},
+}
+
+// extreme returns the operation that takes the operand that wins; of two that are
+// equal each gets half of the gradient, as in torch.
+func extreme(wins func(x, y float32) bool) arithmetic {
+	side := func(own, other func(x, y float32) float32) func(d, dz, x, y []float32) {
+		return func(d, dz, x, y []float32) {
+			for i, g := range dz {
+				a, b := own(x[i], y[i]), other(x[i], y[i])
+				switch {
+				case a == b:
+					d[i] = g / 2
+				case wins(a, b):
+					d[i] = g
+				default:
+					d[i] = 0
+				}
+			}
+		}
+	}
+	first, second := func(x, _ float32) float32 { return x }, func(_, y float32) float32 { return y }
+	return arithmetic{
+		value: func(z, x, y []float32) {
+			for i, v := range x {
+				if z[i] = y[i]; wins(v, y[i]) || v != v {
+					z[i] = v
+				}
+			}
+		},
+		slopeX: side(first, second), slopeY: side(second, first), readsX: true, readsY: true,
+	}
 }
 
 // power returns x**y with the same bits on every machine: by multiplication for
@@ -123,8 +180,8 @@ type binaryRun struct {
 }
 
 func inferBinary(n *site) ([]shape, error) {
-	if !n.has(1) {
-		return nil, misfit("%s needs two operands", n.Op)
+	if !n.has(1) || len(n.in) > 2 {
+		return nil, unsupported("%s of %d operands is not supported, only of two", n.Op, len(n.in))
 	}
 	out, err := broadcast(n.in[0], n.in[1])
 	return []shape{out}, err
@@ -169,7 +226,7 @@ func (r *binaryRun) take(x, y int) bool {
 	return true
 }
 
-// operand returns the elements of an operand for a run, repeated if need be.
+// stretched returns the elements of an operand for a run, repeated if need be.
 func stretched(x []float32, at, n int, repeat bool, room []float32) []float32 {
 	if !repeat {
 		return x[at : at+n]

@@ -68,7 +68,7 @@ func (s *Session) compile(train []string) error {
 	}
 	g := s.net.graph
 	c := &compiler{
-		Session: s, index: graph.NewIndex(g), params: byName, operands: map[string]*operand{},
+		Session: s, index: graph.NewIndex(&graph.Graph{Nodes: s.net.nodes, Outputs: g.Outputs}), params: byName, operands: map[string]*operand{},
 		constant: map[string]*param{}, sources: map[string]*operand{},
 	}
 	for _, in := range g.Inputs {
@@ -76,17 +76,14 @@ func (s *Session) compile(train []string) error {
 		c.operands[in.Name] = &operand{in.Name, s.net.shapes[in.Name], v}
 		s.inputs = append(s.inputs, v)
 	}
-	for i := 0; i < len(g.Nodes); {
-		node := &g.Nodes[i]
-		if s.net.folded(node) {
-			i++
-			continue
-		}
+	nodes := s.net.nodes
+	for i := 0; i < len(nodes); {
+		node := &nodes[i]
 		span := 1
 		if !s.batchStatistics {
-			span = c.fusible(g.Nodes[i:])
+			span = c.fusible(nodes[i:])
 		}
-		last := &g.Nodes[i+span-1]
+		last := &nodes[i+span-1]
 		i += span
 		if operators[node.Op].build == nil { // the same memory under another shape
 			in := c.operandOf(node.Input(0))
@@ -117,7 +114,7 @@ func (s *Session) compile(train []string) error {
 			s.orphans = append(s.orphans, v)
 		}
 	}
-	for _, p := range s.params {
+	for _, p := range c.params {
 		if len(p.uses) == 1 {
 			p.uses = nil
 		} else if len(p.uses) > 1 {
@@ -336,6 +333,15 @@ func (s *Session) parameters(train []string) (map[string]*param, error) {
 		p.data = dense(p.dims, p.w)
 		byName[name] = p
 		s.params = append(s.params, p)
+	}
+	for name, k := range s.net.pieces {
+		p := *byName[k.whole]
+		end := k.at + product(k.dims)
+		p.dims, p.w = k.dims, p.w[k.at:end]
+		if p.grad != nil {
+			p.dw = p.dw[k.at:end]
+		}
+		byName[name] = &p
 	}
 	return byName, nil
 }

@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -173,7 +172,7 @@ func graphs() map[string]*network {
 		return n.op("Clip", nil, x, n.number(-0.4), n.number(0.7)), 60
 	})
 	all["Silu"] = tokens(func(n *network, x string) (string, int) { return n.op("Mul", nil, x, n.op("Sigmoid", nil, x)), 60 })
-	for _, op := range []string{"Add", "Sub", "Mul", "Div", "Pow"} {
+	for _, op := range []string{"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu"} {
 		shaped := func(n *network, x string, dims ...int) string {
 			y := n.positive(dims...)
 			if op == "Pow" {
@@ -297,6 +296,11 @@ func moves(all map[string]*network) {
 		y := n.op("Unsqueeze", nil, x, n.ints(1, -1))
 		return n.op("Squeeze", nil, n.op("Sigmoid", nil, y), n.ints(1)), 60
 	})
+	all["Where"] = tokens(func(n *network, x string) (string, int) {
+		n.graph.Constants["mask"] = model.Float32Tensor([]int{6, 1}, []float32{1, 0, 1, 1, 0, 0})
+		n.graph.Constants["low"] = model.Float32Tensor([]int{10}, []float32{-1, 2, -3, 0, 0, 0, 1, 1, 1, 4})
+		return n.op("Where", nil, "mask", n.op("Tanh", nil, x), "low"), 60
+	})
 	for _, keep := range []int64{0, 1} {
 		all[fmt.Sprint("Reduce ", keep)] = tokens(func(n *network, x string) (string, int) {
 			y := n.op("ReduceMean", graph.Attrs{"keepdims": graph.Int(keep)}, x, n.ints(2))
@@ -340,6 +344,7 @@ func joins(all map[string]*network) {
 	all["MatMul from the left"] = tokens(func(n *network, x string) (string, int) {
 		return n.op("MatMul", nil, n.weight(7, 6), x), 70
 	})
+	recurrent(all)
 	n = newNetwork(6)
 	n.samples = func(i int) float32 { return float32(i * 7 % 11) }
 	e := n.op("Gather", nil, n.weight(11, 4), "x")
@@ -348,6 +353,36 @@ func joins(all map[string]*network) {
 		w := n.weight(2, 1, 1)
 		return n.op("Add", nil, n.op("Mul", nil, x, w), w), 2 * 63
 	})
+}
+
+// recurrent layers of sequences of 6 steps of 5 features.
+func recurrent(all map[string]*network) {
+	for op, gates := range map[string]int{"RNN": 1, "GRU": 3, "LSTM": 4} {
+		for name, attrs := range map[string]graph.Attrs{
+			"": {}, " reverse": {"direction": graph.String("reverse")}, " both": {"direction": graph.String("bidirectional")},
+			" linear before reset": {"linear_before_reset": graph.Int(1)},
+		} {
+			if name == " linear before reset" && op != "GRU" {
+				continue
+			}
+			const h = 7
+			attrs["hidden_size"] = graph.Int(h)
+			d := 1
+			if name == " both" {
+				d = 2
+			}
+			n := newNetwork(6, 5)
+			x := n.op("Transpose", graph.Attrs{"perm": graph.Ints(1, 0, 2)}, n.linear("x", 5, 5))
+			inputs := []string{x, n.drawn(0, 2, d, gates*h, 5), n.drawn(0, 2, d, gates*h, h)}
+			if name != " reverse" {
+				inputs = append(inputs, n.weight(d, 2*gates*h))
+			}
+			outs := n.ops(op, attrs, 2, inputs...)
+			y := n.op("Transpose", graph.Attrs{"perm": graph.Ints(2, 0, 1, 3)}, outs[0])
+			last := n.op("Transpose", graph.Attrs{"perm": graph.Ints(1, 0, 2)}, outs[1])
+			all[op+name] = n.end(n.op("Concat", graph.Attrs{"axis": graph.Int(1)}, n.op("Flatten", nil, y), n.op("Flatten", nil, last)), 7*h*d)
+		}
+	}
 }
 
 // normalizations are softmax and normalization along every axis.
@@ -520,16 +555,4 @@ func negligible(part, all []float64) bool {
 		whole += v * v
 	}
 	return own < 1e-10*whole
-}
-
-func int64Tensor(dims []int, v ...int64) *model.Tensor {
-	b := make([]byte, 0, 8*len(v))
-	for _, x := range v {
-		b = binary.LittleEndian.AppendUint64(b, uint64(x))
-	}
-	t, err := model.NewTensor(model.Int64, dims, nil, 0, model.BytesStorage(b))
-	if err != nil {
-		panic(err) // as many bytes as the shape says
-	}
-	return t
 }

@@ -44,7 +44,7 @@ func stepTaps(n, a, b int) *kernel.Taps {
 	return kernel.NewTaps(taps)
 }
 
-// product sets the rows x cols matrix dst to a product, or adds it: row i of a
+// matrixProduct sets the rows x cols matrix dst to a product, or adds it: row i of a
 // begins aRow vectors after the one before, column j of b bCol after the one
 // before, and taps says what is summed.
 func matrixProduct(dst, a, b []float32, taps *kernel.Taps, rows, cols, aRow, bCol int, add bool) {

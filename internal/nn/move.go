@@ -149,7 +149,7 @@ func indices(n int) []int {
 	return all
 }
 
-// siteOf returns what Bind has seen of the node.
+// site returns what Bind has seen of the node.
 func (b *builder) site() *site {
 	s := &site{Node: b.node, opset: b.net.graph.Opset("")}
 	for i, name := range b.node.Inputs {

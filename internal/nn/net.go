@@ -35,6 +35,8 @@ const Lanes = kernel.Lanes
 type Net struct {
 	graph     *graph.Graph
 	shapes    map[string]shape         // of every value that depends on the samples
+	nodes     []graph.Node             // those of the graph that are left to compute, recurrent ones written out
+	pieces    map[string]piece         // of weights, for these
 	weights   map[string][]float32     // of every parameter and buffer
 	dims      map[string][]int         // of every parameter and buffer
 	constants map[string]*model.Tensor // what belongs to the structure, and what is computed from it
@@ -57,6 +59,9 @@ type operator struct {
 // operators is the table of everything that nn can run: to add one, write its
 // file and its line.
 var operators map[string]operator
+
+// internal are the operators that a graph cannot name.
+var internal map[string]bool
 
 func init() { // the functions of the table refer to the table
 	operators = map[string]operator{
@@ -92,7 +97,11 @@ func init() { // the functions of the table refer to the table
 		"Squeeze":               {inferSqueeze, nil},
 		"Transpose":             {inferTranspose, buildTranspose},
 		"Unsqueeze":             {inferUnsqueeze, nil},
+		"Where":                 {inferWhere, buildWhere},
 	}
+	internal = map[string]bool{"Dense": true, "Zeros": true}
+	operators["Dense"] = operator{inferDense, buildDense}
+	operators["Zeros"] = operator{inferZeros, buildFilled}
 	for name := range functions {
 		operators[name] = operator{inferUnary, buildUnary}
 	}
@@ -109,7 +118,7 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 	if len(g.Inputs) == 0 || len(g.Outputs) != 1 {
 		return nil, unsupported("the graph has %d inputs and %d outputs, one output is supported", len(g.Inputs), len(g.Outputs))
 	}
-	n := &Net{graph: g, shapes: map[string]shape{}, sizes: map[string]shape{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants)}
+	n := &Net{graph: g, shapes: map[string]shape{}, sizes: map[string]shape{}, pieces: map[string]piece{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants)}
 	if n.constants == nil {
 		n.constants = map[string]*model.Tensor{}
 	}
@@ -142,7 +151,7 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 		if n.folded(&g.Nodes[i]) {
 			continue
 		}
-		if err := n.infer(&g.Nodes[i], facts); err != nil {
+		if err := n.take(&g.Nodes[i], facts); err != nil {
 			return nil, fmt.Errorf("node %q: %w", g.Nodes[i].Name, err)
 		}
 	}
@@ -208,7 +217,8 @@ func (n *Net) checkOperators() error {
 		if node.Domain != "" && node.Domain != "ai.onnx" {
 			name = node.Domain + "." + name
 		}
-		if _, ok := operators[name]; !ok {
+		_, known := operators[name]
+		if _, cell := cells[name]; !known && !cell || node.Domain == "" && internal[name] {
 			if counts[name]++; counts[name] == 1 {
 				first[name] = node.Name
 			}
@@ -226,6 +236,24 @@ func (n *Net) checkOperators() error {
 		list = append(list, text)
 	}
 	return unsupported("the network has operators that cannot be run: %s", strings.Join(list, "; "))
+}
+
+// take makes a node, or those that it stands for, the next of the net.
+func (n *Net) take(node *graph.Node, facts *ops.Facts) error {
+	nodes := []graph.Node{*node}
+	if _, ok := cells[node.Op]; ok {
+		var err error
+		if nodes, err = n.unroll(node); err != nil {
+			return err
+		}
+	}
+	for i := range nodes {
+		if err := n.infer(&nodes[i], facts); err != nil {
+			return err
+		}
+	}
+	n.nodes = append(n.nodes, nodes...)
+	return nil
 }
 
 // infer finds the shapes of what a node makes.

@@ -14,7 +14,7 @@ type normLayer struct {
 	dx           *sink
 	scale, shift *param
 	rows, n      int // of a sample, and elements of each
-	// element i of row r has scale[r%rowsPerScale*perRow + i/run]
+	// Element i of row r has the scale number r%period*perRow + i/run.
 	period, perRow, run int
 	eps                 float64
 	centred             bool

@@ -34,8 +34,8 @@ func (s shape) String() string {
 	return fmt.Sprint(text)
 }
 
-// axis returns the axis that a number means, negative ones counted from the end
-// of rank axes.
+// axisOf returns the axis that a number means, negative ones counted from the
+// end of rank axes.
 func axisOf(a, rank int) (int, error) {
 	if a < 0 {
 		a += rank
@@ -170,4 +170,16 @@ func numbers(t *model.Tensor) ([]float32, error) {
 		out[i] = float32(v)
 	}
 	return out, nil
+}
+
+func int64Tensor(dims []int, v ...int64) *model.Tensor {
+	b := make([]byte, 0, 8*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint64(b, uint64(x))
+	}
+	t, err := model.NewTensor(model.Int64, dims, nil, 0, model.BytesStorage(b))
+	if err != nil {
+		panic(err) // as many bytes as the shape says
+	}
+	return t
 }

@@ -116,7 +116,7 @@ var softplus = function{
 	func(d, x, _ []float64) { sigmoid.value(d, x) },
 }
 
-// erfcs sets y to erfc(x) e^0, by the Chebyshev fit of Numerical Recipes in C,
+// erfcs sets y to 1 - erf(x), by the Chebyshev fit of Numerical Recipes in C,
 // section 6.2, whose relative error is under 1.2e-7.
 func erfcs(y, x []float64) {
 	for i, v := range x {

@@ -190,6 +190,8 @@ OPERATORS = {
     "Gemm": lambda x, a, w, *b: F.linear(x, w if a.get("transB", 0) else w.t(), *b),
     "MatMul": lambda x, a, y: x @ y,
     "Add": lambda x, a, y: x + y, "Sub": lambda x, a, y: x - y, "Mul": lambda x, a, y: x * y, "Div": lambda x, a, y: x / y,
+    "Max": lambda x, a, y: torch.maximum(x, y), "Min": lambda x, a, y: torch.minimum(x, y),
+    "PRelu": lambda x, a, y: torch.where(x < 0, x * y, x),
     "Pow": lambda x, a, y: x ** y,
     "Sigmoid": lambda x, a: torch.sigmoid(x), "Tanh": lambda x, a: torch.tanh(x), "Erf": lambda x, a: torch.erf(x),
     "Exp": lambda x, a: torch.exp(x), "Log": lambda x, a: torch.log(x), "Sqrt": lambda x, a: torch.sqrt(x),
