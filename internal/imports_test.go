@@ -45,7 +45,7 @@ var rooms = map[string][]string{
 	"pickle":             {"file", "graph", "model", gopickle},
 	"safetensors":        {"file", "graph", "model"},
 	"scan":               {},
-	"onnxio":             {"file", "graph", "model", "onnxio/internal/pb", protobuf},
+	"onnxio":             {"file", "graph", "model"},
 	"onnxio/internal/pb": {protobuf},
 	"convert":            {"ops", "graph", "model"},
 	"convert/aten":       {"ops", "graph", "model"},

@@ -11,7 +11,7 @@ import (
 // with all that is below them. Nothing that only tests and generators use is in any.
 var notLinked = map[string][]string{
 	"ptconvert": {
-		onnxGo, gorgonia, compress, "gonum.org", "github.com/apache/arrow", "github.com/gogo/protobuf", "github.com/golang/protobuf", "github.com/chewxy",
+		onnxGo, gorgonia, protobuf, compress, "gonum.org", "github.com/apache/arrow", "github.com/gogo/protobuf", "github.com/golang/protobuf", "github.com/chewxy",
 		"lethe/fixtures", "lethe/convert", "lethe/ops", "lethe/edit", "lethe/verify", "lethe/evidence",
 		"lethe/internal/nn", "lethe/internal/kernel", "lethe/internal/dataset", "lethe/internal/learn", "lethe/internal/htmlreport", "lethe/internal/classifier",
 	},

@@ -1,18 +1,15 @@
 package onnxio
 
 import (
-	"fmt"
+	"encoding/binary"
 	"io"
 	"maps"
 	"math"
 	"slices"
-
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
+	"unicode/utf8"
 
 	"lethe/graph"
 	"lethe/model"
-	"lethe/onnxio/internal/pb"
 )
 
 // EncodeOptions are what a file says beyond the network itself.
@@ -51,30 +48,28 @@ func Encode(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOptions
 
 	// A message is the concatenation of its fields, so the weights can follow a
 	// graph that was encoded without them.
-	head, err := marshal(encodeHead(opts))
+	head, err := encodeHead(opts)
 	if err != nil {
 		return err
 	}
-	structure, err := marshal(encodeGraph(c))
-	if err != nil {
+	structure := encodeGraph(c)
+	if err := errOf(head, structure); err != nil {
 		return err
 	}
-	size := uint64(len(structure))
+	size := uint64(len(structure.b))
 	frames := make([][]byte, len(c.weights)) // what precedes the bytes of each weight
 	for i, name := range c.weights {
 		t := sd.Get(name)
-		if frames[i], err = tensorFrame(name, t); err != nil {
-			return err
-		}
+		frames[i] = tensorFrame(name, t)
 		size += uint64(len(frames[i])) + 4*uint64(t.Len())
 	}
-	head = protowire.AppendTag(head, graphField, protowire.BytesType)
-	head = protowire.AppendVarint(head, size)
-	if total := uint64(len(head)) + size; total > maxFile {
+	head.b = appendTag(head.b, graphField, wireBytes)
+	head.b = binary.AppendUvarint(head.b, size)
+	if total := uint64(len(head.b)) + size; total > maxFile {
 		return &model.LimitError{What: "size of the onnx model in bytes", Got: total, Limit: maxFile}
 	}
 
-	if _, err := w.Write(append(head, structure...)); err != nil {
+	if _, err := w.Write(append(head.b, structure.b...)); err != nil {
 		return err
 	}
 	for i, name := range c.weights {
@@ -92,96 +87,53 @@ func Encode(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOptions
 	return nil
 }
 
-// Numbers of the fields that are written piece by piece, see lethe_onnx.proto.
+// Numbers of the fields that are written piece by piece.
 const (
-	graphField       = 7 // of Model
-	initializerField = 5 // of Graph
-	rawDataField     = 9 // of Tensor
+	graphField       = modelGraph
+	initializerField = graphWeights
 )
 
 // tensorFrame returns the initializer up to, but without, its elements.
-func tensorFrame(name string, t *model.Tensor) ([]byte, error) {
-	message := &pb.Tensor{Name: name, DataType: pb.Tensor_FLOAT}
+func tensorFrame(name string, t *model.Tensor) []byte {
+	var m message
 	for _, d := range t.Shape() {
-		message.Dims = append(message.Dims, int64(d))
+		m.number(tensorDims, int64(d))
 	}
-	tensor, err := marshal(message)
-	if err != nil {
-		return nil, err
-	}
+	m.number(tensorType, 1)
+	m.text(tensorName, name)
 	size := 4 * uint64(t.Len())
-	tensor = protowire.AppendTag(tensor, rawDataField, protowire.BytesType)
-	tensor = protowire.AppendVarint(tensor, size)
-	frame := protowire.AppendTag(nil, initializerField, protowire.BytesType)
-	frame = protowire.AppendVarint(frame, uint64(len(tensor))+size)
-	return append(frame, tensor...), nil
+	m.b = appendTag(m.b, tensorRaw, wireBytes)
+	m.b = binary.AppendUvarint(m.b, size)
+	frame := appendTag(nil, initializerField, wireBytes)
+	frame = binary.AppendUvarint(frame, uint64(len(m.b))+size)
+	return append(frame, m.b...)
 }
 
-func encodeHead(opts EncodeOptions) *pb.Model {
-	m := &pb.Model{
-		IrVersion:       irVersions[opts.Opset],
-		ProducerName:    "lethe",
-		ProducerVersion: opts.ProducerVersion,
-		DocString:       opts.DocString,
-		OpsetImport:     []*pb.OperatorSetId{{Version: int64(opts.Opset)}},
+// encodeHead returns the fields of the model but for its graph.
+func encodeHead(opts EncodeOptions) (*message, error) {
+	for _, s := range append(slices.Collect(maps.Values(opts.Props)), opts.ProducerVersion, opts.DocString) {
+		if !utf8.ValidString(s) {
+			return nil, broken("", "the documentation %.100q is not UTF-8", s)
+		}
 	}
+	var m message
+	m.number(1, irVersions[opts.Opset])
+	m.text(2, "lethe")
+	m.text(3, opts.ProducerVersion)
+	m.text(6, opts.DocString)
+	m.versions(modelOpsets, map[string]int{"": opts.Opset})
 	for _, key := range slices.Sorted(maps.Keys(opts.Props)) {
-		m.MetadataProps = append(m.MetadataProps, &pb.StringStringEntry{Key: key, Value: opts.Props[key]})
+		m.message(14, func(m *message) {
+			m.text(1, key)
+			m.text(2, opts.Props[key])
+		})
 	}
-	return m
+	return &m, nil
 }
 
-func encodeGraph(c *checked) *pb.Graph {
-	out := &pb.Graph{Name: c.Name}
-	for _, v := range c.Inputs {
-		out.Input = append(out.Input, encodeValue(v))
-	}
-	for _, v := range c.Outputs {
-		out.Output = append(out.Output, encodeValue(v))
-	}
-	for _, n := range c.Nodes {
-		node := &pb.Node{Name: n.Name, OpType: n.Op, Input: n.Inputs, Output: n.Outputs}
-		for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
-			node.Attribute = append(node.Attribute, encodeAttribute(name, n.Attrs[name]))
-		}
-		out.Node = append(out.Node, node)
-	}
-	return out
-}
-
-func encodeAttribute(name string, value graph.Attr) *pb.Attribute {
-	a := &pb.Attribute{Name: name}
-	switch value.Kind() {
-	case graph.IntAttr:
-		a.Type, a.I = pb.Attribute_INT, proto.Int64(value.Int())
-	case graph.FloatAttr:
-		a.Type, a.F = pb.Attribute_FLOAT, proto.Float32(value.Float())
-	case graph.StringAttr:
-		a.Type, a.S = pb.Attribute_STRING, []byte(value.Text())
-	case graph.IntsAttr:
-		a.Type, a.Ints = pb.Attribute_INTS, value.Ints()
-	case graph.FloatsAttr:
-		a.Type, a.Floats = pb.Attribute_FLOATS, value.Floats()
-	}
-	return a
-}
-
-func encodeValue(v graph.Value) *pb.ValueInfo {
-	shape := &pb.Shape{}
-	for _, d := range v.Shape {
-		dim := &pb.Shape_Dimension{Value: &pb.Shape_Dimension_DimParam{DimParam: d.String()}}
-		if size, fixed := d.Int(); fixed {
-			dim.Value = &pb.Shape_Dimension_DimValue{DimValue: int64(size)}
-		}
-		shape.Dim = append(shape.Dim, dim)
-	}
-	return &pb.ValueInfo{Name: v.Name, Type: &pb.Type{TensorType: &pb.Type_TensorType{ElemType: pb.Tensor_FLOAT, Shape: shape}}}
-}
-
-func marshal(m proto.Message) ([]byte, error) {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("write onnx: %w", err)
-	}
-	return b, nil
+// encodeGraph returns the graph but for its initializers.
+func encodeGraph(c *checked) *message {
+	var m message
+	m.graph(&graph.Graph{Name: c.Name, Inputs: c.Inputs, Outputs: c.Outputs, Nodes: c.Nodes})
+	return &m
 }

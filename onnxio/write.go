@@ -1,13 +1,12 @@
 package onnxio
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"maps"
 	"math"
 	"slices"
-
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"lethe/graph"
 	"lethe/model"
@@ -60,8 +59,8 @@ func EncodeGraph(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOp
 	for _, t := range initializers {
 		size += t.size()
 	}
-	m.b = protowire.AppendTag(m.b, graphField, protowire.BytesType)
-	m.b = protowire.AppendVarint(m.b, uint64(size))
+	m.b = appendTag(m.b, graphField, wireBytes)
+	m.b = binary.AppendUvarint(m.b, uint64(size))
 	if total := int64(len(m.b)) + size; size < 0 || total > maxFile {
 		return &model.LimitError{What: "size of the onnx model in bytes", Got: uint64(total), Limit: maxFile}
 	}
@@ -130,10 +129,10 @@ func initializersOf(g *graph.Graph, sd *model.StateDict) ([]initializer, error) 
 		}
 		var m message
 		m.tensorHead(t.name, t.tensor, t.element)
-		m.b = protowire.AppendTag(m.b, tensorRaw, protowire.BytesType)
-		m.b = protowire.AppendVarint(m.b, uint64(t.raw))
-		t.frame = protowire.AppendTag(nil, initializerField, protowire.BytesType)
-		t.frame = protowire.AppendVarint(t.frame, uint64(len(m.b))+uint64(t.raw))
+		m.b = appendTag(m.b, tensorRaw, wireBytes)
+		m.b = binary.AppendUvarint(m.b, uint64(t.raw))
+		t.frame = appendTag(nil, initializerField, wireBytes)
+		t.frame = binary.AppendUvarint(t.frame, uint64(len(m.b))+uint64(t.raw))
 		t.frame = append(t.frame, m.b...)
 	}
 	return list, nil
@@ -161,6 +160,11 @@ func elementFor(d model.DType) *elementType {
 	return nil
 }
 
+// appendTag appends what a field starts with.
+func appendTag(b []byte, field, wire int) []byte {
+	return binary.AppendUvarint(b, uint64(field)<<3|uint64(wire))
+}
+
 // message is a message of protobuf in the making. Fields that have their
 // default are left out where ONNX allows it.
 type message struct {
@@ -168,24 +172,24 @@ type message struct {
 	err error
 }
 
-func (m *message) number(field protowire.Number, v int64) {
-	m.b = protowire.AppendTag(m.b, field, protowire.VarintType)
-	m.b = protowire.AppendVarint(m.b, uint64(v))
+func (m *message) number(field int, v int64) {
+	m.b = appendTag(m.b, field, wireVarint)
+	m.b = binary.AppendUvarint(m.b, uint64(v))
 }
 
-func (m *message) text(field protowire.Number, s string) {
+func (m *message) text(field int, s string) {
 	if s != "" {
 		m.bytes(field, []byte(s))
 	}
 }
 
-func (m *message) bytes(field protowire.Number, b []byte) {
-	m.b = protowire.AppendTag(m.b, field, protowire.BytesType)
-	m.b = protowire.AppendBytes(m.b, b)
+func (m *message) bytes(field int, b []byte) {
+	m.b = appendTag(m.b, field, wireBytes)
+	m.b = append(binary.AppendUvarint(m.b, uint64(len(b))), b...)
 }
 
 // message adds a message inside this one.
-func (m *message) message(field protowire.Number, fill func(*message)) {
+func (m *message) message(field int, fill func(*message)) {
 	var inner message
 	fill(&inner)
 	if m.err == nil {
@@ -194,7 +198,7 @@ func (m *message) message(field protowire.Number, fill func(*message)) {
 	m.bytes(field, inner.b)
 }
 
-func (m *message) opsets(field protowire.Number, g *graph.Graph, opset int) {
+func (m *message) opsets(field int, g *graph.Graph, opset int) {
 	versions := map[string]int{"": opset}
 	for domain, v := range g.Opsets {
 		if !defaultDomain(domain) {
@@ -204,7 +208,7 @@ func (m *message) opsets(field protowire.Number, g *graph.Graph, opset int) {
 	m.versions(field, versions)
 }
 
-func (m *message) versions(field protowire.Number, versions map[string]int) {
+func (m *message) versions(field int, versions map[string]int) {
 	for _, domain := range slices.Sorted(maps.Keys(versions)) {
 		m.message(field, func(m *message) {
 			m.text(1, domain)
@@ -272,9 +276,9 @@ func (m *message) attribute(name string, a graph.Attr) {
 		m.text(21, a.Ref())
 		return
 	}
-	float := func(field protowire.Number, x float32) {
-		m.b = protowire.AppendTag(m.b, field, protowire.Fixed32Type)
-		m.b = protowire.AppendFixed32(m.b, math.Float32bits(x))
+	float := func(field int, x float32) {
+		m.b = appendTag(m.b, field, wireFixed4)
+		m.b = binary.LittleEndian.AppendUint32(m.b, math.Float32bits(x))
 	}
 	switch a.Kind() {
 	case graph.FloatAttr:
@@ -322,7 +326,7 @@ func (m *message) attribute(name string, a graph.Attr) {
 func (m *message) tensorHead(name string, t *model.Tensor, e *elementType) {
 	var dims []byte
 	for _, d := range t.Shape() {
-		dims = protowire.AppendVarint(dims, uint64(d))
+		dims = binary.AppendUvarint(dims, uint64(d))
 	}
 	if len(dims) > 0 {
 		m.bytes(tensorDims, dims)
@@ -361,7 +365,7 @@ func (m *message) value(v graph.Value) {
 }
 
 func (m *message) typeProto(t graph.Type) {
-	elem := func(field, number protowire.Number) {
+	elem := func(field, number int) {
 		m.message(field, func(m *message) {
 			if t.Kind == graph.MapKind {
 				m.elementType(t.DType)

@@ -78,8 +78,17 @@ func otherBits(t *testing.T, sd *model.StateDict, change func(string) bool) *mod
 // An edited program is the input but for the records of weights that changed and
 // the CRCs over them.
 func TestEncodeProgram(t *testing.T) {
-	for _, name := range programs {
-		b := readTestdata(t, name)
+	exported, err := filepath.Glob("../convert/exported/testdata/torch-*-*d*_dynamic.pt2") // of five versions of torch
+	if err != nil || len(exported) < 5 {
+		t.Fatal(exported, err)
+	}
+	for _, name := range slices.Concat(programs, exported) {
+		b, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			if b, err = os.ReadFile(name); err != nil {
+				t.Fatal(err)
+			}
+		}
 		c := mustDecode(t, b)
 		if got := mustEncode(t, c); !bytes.Equal(got, b) {
 			t.Errorf("%s: an edit that changes nothing changes bytes", name)

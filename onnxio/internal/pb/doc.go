@@ -1,4 +1,4 @@
-// Package pb holds the protobuf messages of ONNX that Lethe reads and writes,
+// Package pb holds protobuf messages of ONNX with which tests patch models,
 // generated from lethe_onnx.proto.
 package pb
 
