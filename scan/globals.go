@@ -243,7 +243,7 @@ func (m *machine) classify(module, name string) *global {
 	} else if reach[name] {
 		return &global{module: module, name: name, level: Danger, function: true, why: "reaches through a module for another one: " + harm(name)}
 	}
-	if named := lightningClass(module); named {
+	if lightningClass(module) && !strings.Contains(name, ".") && name != "" && name[0] >= 'A' && name[0] <= 'Z' {
 		return &global{module: module, name: name, level: Notice, why: "names a callback of Lightning"}
 	}
 	last := name[strings.LastIndexByte(name, '.')+1:]

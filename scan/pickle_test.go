@@ -120,6 +120,7 @@ func TestDetours(t *testing.T) {
 		"a name from a loader":              "K\x01QVsystem\n\x93)R.",
 		"a call of what a loader gives":     "K\x01Q)R.",
 		"a class without a mark":            "icommands\ngetoutput\n.",
+		"a function behind a callback":      "cpytorch_lightning.callbacks.model_checkpoint\nnp.load\n.",
 		"out of band":                       "\x97.",
 		"Python 2 names a module":           "ccommands\ngetoutput\n(VX\ntR.",
 		"Python 2 renames a function":       "c__builtin__\nreduce\n(VX\ntR.",
