@@ -203,9 +203,9 @@ def load(path, names, first=False, limit=20):
                     os._exit(1)
             os.close(write)
             wait(pid, limit)
+            end_group(pid)
             done = len(os.read(read, 1000)) if select.select([read], [], [], 0)[0] else 0
             os.close(read)
-            time.sleep(0.001)  # for the processes that the file started
             for i, name in enumerate(names):
                 if os.listdir(os.path.join(folder, str(i))):
                     fired.append(name)
@@ -231,6 +231,17 @@ def wait(pid, limit):
             break
         time.sleep(pause)
         pause = min(pause * 1.5, 0.02)
+
+
+def end_group(group):
+    """Gives the processes that a file started a moment, then ends them."""
+    try:
+        for _ in range(20):
+            os.killpg(group, 0)
+            time.sleep(0.005)
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
 def main():
