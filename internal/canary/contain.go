@@ -67,6 +67,9 @@ var bareContainers = []container{
 	}},
 	{"bzip2 of a pickle", ".pkl.bz2", func(m *maker) []byte { return bzip(m.evil(false)) }},
 	{"xz of a pickle", ".pkl.xz", func(m *maker) []byte { return xz(m.evil(false)) }},
+	{"gzip of two members", ".pkl.gz", func(m *maker) []byte { return join(zipped(m.good(false)), zipped(m.evil(false))) }},
+	{"gzip with bytes behind", ".pkl.gz", func(m *maker) []byte { return join(zipped(m.evil(false)), []byte("xyz")) }},
+	{"xz of a checkpoint", ".pt.xz", func(m *maker) []byte { return xz(torchZip("archive", m.evil(true)).bytes()) }},
 	{"gzip of a checkpoint", ".pt.gz", func(m *maker) []byte { return zipped(torchZip("archive", m.evil(true)).bytes()) }},
 }
 
@@ -214,6 +217,19 @@ var zipContainers = []container{
 	{"checkpoint, flags", ".pt", func(m *maker) []byte {
 		return edit(torchZip("archive", m.evil(true)), func(z *archive) { z.members[0].flags = []uint16{1, 2, 0x40, 0x800, 0x2000}[m.rng.IntN(5)] })
 	}},
+	{"checkpoint, bzip2", ".pt", func(m *maker) []byte {
+		return edit(torchZip("archive", m.evil(true)), func(z *archive) { z.members[0].bzip2 = true })
+	}},
+	{"checkpoint, entries beyond the count", ".pt", func(m *maker) []byte {
+		return edit(torchZip("archive", m.good(true), member{name: "archive/data.pkl", data: m.evil(true)}), func(z *archive) { z.count = -1 })
+	}},
+	{"checkpoint, count beyond the entries", ".pt", func(m *maker) []byte {
+		return edit(torchZip("archive", m.evil(true)), func(z *archive) { z.count = 1 })
+	}},
+	{"checkpoint, two directories, evil at the end", ".pt", func(m *maker) []byte { return directories(m.good(true), m.evil(true)) }},
+	{"checkpoint, two directories, evil at the offset", ".pt", func(m *maker) []byte { return directories(m.evil(true), m.good(true)) }},
+	{"checkpoint, zip64 end of another directory", ".pt", func(m *maker) []byte { return ends(m.good(true), m.evil(true)) }},
+	{"checkpoint, end of another directory than zip64", ".pt", func(m *maker) []byte { return ends(m.evil(true), m.good(true)) }},
 	{"checkpoint, directory bit", ".pt", func(m *maker) []byte {
 		return edit(torchZip("archive", m.evil(true)), func(z *archive) { z.members[0].attr = 0x10 })
 	}},
@@ -257,6 +273,50 @@ func commented(z, in archive) []byte {
 	in.base = start
 	z.comment = in.bytes()
 	return z.bytes()
+}
+
+// split returns the local entries and the directory of an archive.
+func split(b []byte) (local, central []byte) {
+	start := binary.LittleEndian.Uint32(b[len(b)-6:])
+	return b[:start], b[start : len(b)-22]
+}
+
+// directories is an archive with two directories of the same size: torch reads
+// the one that the end record points to; Python the one in front of it, and
+// moves all offsets by the distance of the two.
+func directories(first, last []byte) []byte {
+	padding := member{name: "archive/data/9", data: make([]byte, 2048)}
+	a := archive{members: append([]member{padding}, torchZip("archive", first).members...)}
+	local, central := split(a.bytes())
+	a.members = append([]member{padding}, torchZip("archive", last).members...)
+	local2, _ := split(a.bytes())
+	a.base = len(local) - len(central)
+	b := a.bytes()
+	central2 := b[len(local2) : len(b)-22]
+	copy(central2[42:], make([]byte, 4)) // the padding of the second is that of the first
+	start := len(local) + len(local2)
+	out := join(local, local2, central, central2)
+	out = le16(le32(out, 0x06054b50), 0, 0, uint16(len(a.members)), uint16(len(a.members)))
+	return le16(le32(out, uint32(len(central)), uint32(start)), 0)
+}
+
+// ends is an archive whose end record points to one directory and whose zip64
+// end record points to another.
+func ends(short, long []byte) []byte {
+	local, central := split(torchZip("archive", short).bytes())
+	z := torchZip("archive", long)
+	z.base = len(local) + len(central)
+	b := z.bytes()
+	count := uint64(len(z.members))
+	size := uint64(binary.LittleEndian.Uint32(b[len(b)-10:]))
+	start := uint64(binary.LittleEndian.Uint32(b[len(b)-6:]))
+	out := join(local, central, b[:len(b)-22])
+	end := uint64(len(out))
+	out = le16(le64(le32(out, 0x06064b50), 44), 45, 45)
+	out = le64(le32(out, 0, 0), count, count, size, start)
+	out = le32(le64(le32(out, 0x07064b50, 0), end), 1)
+	out = le16(le32(out, 0x06054b50), 0, 0, uint16(count), uint16(count))
+	return le16(le32(out, uint32(len(central)), uint32(len(local))), 0)
 }
 
 // A tarball of members, in a format.
@@ -313,6 +373,49 @@ var tarContainers = []container{
 	{"tar, link", ".pt", func(m *maker) []byte {
 		return tarball(m.format(), member{name: "x", data: m.evil(false)}, member{name: "storages", data: noStorages}, member{name: "tensors", data: noTensors}, member{name: "pickle", local: "x"})
 	}},
+	{"tar, odd type", ".pt", func(m *maker) []byte {
+		evil := m.evil(false)
+		h := tarHead([]byte("pickle"), len(evil))
+		h[156] = []byte("7Zz9\x00")[m.rng.IntN(5)]
+		return join(m.harmlessTar(), checksum(h), padded(evil), make([]byte, 1024))
+	}},
+	{"tar, no magic", ".pt", func(m *maker) []byte {
+		evil := m.evil(false)
+		h := tarHead([]byte("pickle"), len(evil))
+		copy(h[257:], make([]byte, 8))
+		return join(m.harmlessTar(), checksum(h), padded(evil), make([]byte, 1024))
+	}},
+	{"tar, size in base 256", ".pt", func(m *maker) []byte {
+		evil := m.evil(false)
+		h := tarHead([]byte("pickle"), 0)
+		copy(h[124:], []byte{0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, byte(len(evil) >> 8), byte(len(evil))})
+		return join(m.harmlessTar(), checksum(h), padded(evil), make([]byte, 1024))
+	}},
+	{"tar, name in a pax header", ".pt", func(m *maker) []byte {
+		evil := m.evil(false)
+		record := []byte("15 path=pickle\n")
+		x := tarHead([]byte("x"), len(record))
+		x[156] = 'x'
+		return join(m.harmlessTar(), checksum(x), padded(record), tarHead([]byte("readme.txt"), len(evil)), padded(evil), make([]byte, 1024))
+	}},
+	{"tar, name in a GNU header", ".pt", func(m *maker) []byte {
+		evil := m.evil(false)
+		x := tarHead([]byte("././@LongLink"), 7)
+		x[156] = 'L'
+		return join(m.harmlessTar(), checksum(x), padded([]byte("pickle\x00")), tarHead([]byte("readme.txt"), len(evil)), padded(evil), make([]byte, 1024))
+	}},
+	{"tar, sparse", ".pt", func(m *maker) []byte {
+		// The length of the string has three zeros that are not stored.
+		head, tail := []byte("cos\nmkdir\n(X"+string([]byte{byte(len(m.path))})), []byte(m.path+"tR.")
+		h := tarHead([]byte("pickle"), len(head)+len(tail))
+		h[156] = 'S'
+		copy(h[257:], "ustar  \x00")
+		for i, n := range []int{0, len(head), len(head) + 3, len(tail)} {
+			copy(h[386+12*i:], fmt.Sprintf("%011o\x00", n))
+		}
+		copy(h[483:], fmt.Sprintf("%011o\x00", len(head)+3+len(tail)))
+		return join(m.harmlessTar(), checksum(h), padded(append(head, tail...)), make([]byte, 1024))
+	}},
 	{"tar, checkpoint", ".tar", func(m *maker) []byte {
 		return tarball(m.format(), member{name: "model/model.pt", data: torchZip("archive", m.evil(true)).bytes()})
 	}},
@@ -322,6 +425,12 @@ var tarContainers = []container{
 	{"zip of a tar", ".zip", func(m *maker) []byte {
 		return archive{members: []member{{name: "model.tar", data: torchTar(m.format(), noStorages, noTensors, m.evil(false))}}}.bytes()
 	}},
+}
+
+// harmlessTar is the beginning of a tar file of torch, without its end.
+func (m *maker) harmlessTar() []byte {
+	b := tarball(tar.FormatUSTAR, member{name: "storages", data: noStorages}, member{name: "tensors", data: noTensors})
+	return b[:len(b)-1024]
 }
 
 // npy is an array of objects in a version of numpy's format.
@@ -341,6 +450,17 @@ const objectHeader = "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
 
 var numpyContainers = []container{
 	{"npy", ".npy", func(m *maker) []byte { return npy(byte(1+m.rng.IntN(3)), objectHeader, m.evil(false)) }},
+	{"npy, object spelled otherwise", ".npy", func(m *maker) []byte {
+		descr := []string{`'O'`, `'|O8'`, `'O4'`, `'\x7cO'`, `'|' 'O'`, `u'|O'`, `"object"`, `('|O', (1,))`, `[('a', [('b', '|O')])]`, `[(('title', 'a'), '|O')]`,
+			`'\N{VERTICAL LINE}O'`, `"""|O"""`, `'=O'`, `[('', 'O')]`}[m.rng.IntN(14)]
+		return npy(byte(1+m.rng.IntN(3)), "{'shape': (1,), 'fortran_order': False, 'descr': "+descr+"}", m.evil(false))
+	}},
+	{"npy, header spelled otherwise", ".npy", func(m *maker) []byte {
+		header := []string{"{'descr': '|O', 'fortran_order': False, 'shape': (1,), 'shape': (2,)}", "{'descr': 'f4', 'descr': '|O', 'fortran_order': True, 'shape': ()}",
+			"\n{'descr':\n'|O','fortran_order':False,'shape':(0x1,)}", "({'descr': '|O', 'fortran_order': False, 'shape': (1,)})",
+			"{'descr': '|O', # '<f4'\n 'fortran_order': False, 'shape': (1,)}"}[m.rng.IntN(5)]
+		return npy(byte(1+m.rng.IntN(3)), header, m.evil(false))
+	}},
 	{"npy of Python 2", ".npy", func(m *maker) []byte {
 		return npy(1, "{'descr': '|O', 'fortran_order': False, 'shape': (1L,), }", m.evil(false))
 	}},

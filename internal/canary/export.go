@@ -151,7 +151,7 @@ var exportContainers = []container{
 
 // inputs are the sample inputs of a program with one: ((tensor,), {}).
 func (m *maker) inputs() []byte {
-	storage := persistent(tuple(str("storage"), global("torch", "FloatStorage"), str("0"), str("cpu"), num(1)))
+	storage := persistent(tuple(str("storage"), global("torch", "FloatStorage"), str("0"), str("cpu"), num(4)))
 	tensor := call(global("torch._utils", "_rebuild_tensor_v2"), storage, num(0), tuple(num(1)), tuple(num(1)), raw("\x89"), call(global("collections", "OrderedDict")))
 	st := style{proto: 2, str: "X", num: "K", memo: "q", tuple: "short"}
 	return torchZip("archive", assemble(st, m.rng, tuple(tuple(tensor), dict()))).bytes()
@@ -203,6 +203,27 @@ var scriptContainers = []container{
 	}},
 	{"TorchScript, save", ".pt", func(m *maker) []byte {
 		return script("    torch.save(n, \""+m.path+"\")\n", []byte(scriptState), []byte(scriptConstant)).bytes()
+	}},
+	{"TorchScript, save under another name", ".pt", func(m *maker) []byte {
+		return script("    _0 = torch.save\n    _0(n, \""+m.path+"\")\n", []byte(scriptState), []byte(scriptConstant)).bytes()
+	}},
+	{"TorchScript, save by getattr", ".pt", func(m *maker) []byte {
+		return script("    getattr(torch, \"save\")(n, \""+m.path+"\")\n", []byte(scriptState), []byte(scriptConstant)).bytes()
+	}},
+	{"TorchScript, save by getattr of two literals", ".pt", func(m *maker) []byte {
+		return script("    getattr(torch, \"sa\" \"ve\")(n, \""+m.path+"\")\n", []byte(scriptState), []byte(scriptConstant)).bytes()
+	}},
+	{"TorchScript, save by getattr of an escape", ".pt", func(m *maker) []byte {
+		return script("    getattr(torch, \"s\\141ve\")(n, \""+m.path+"\")\n", []byte(scriptState), []byte(scriptConstant)).bytes()
+	}},
+	{"TorchScript, save of parts", ".pt", func(m *maker) []byte {
+		return script("    _0 = ops.aten\n    _1 = (_0).save\n    (_1)(n, \""+m.path+"\")\n", []byte(scriptState), []byte(scriptConstant)).bytes()
+	}},
+	{"TorchScript, save in parentheses", ".pt", func(m *maker) []byte {
+		return script("    (torch).save(n, \""+m.path+"\")\n", []byte(scriptState), []byte(scriptConstant)).bytes()
+	}},
+	{"TorchScript, save over lines", ".pt", func(m *maker) []byte {
+		return script("    (torch.save\n    )(n, \""+m.path+"\")\n", []byte(scriptState), []byte(scriptConstant)).bytes()
 	}},
 	{"TorchScript, from_file by ops", ".pt", func(m *maker) []byte {
 		return script("    self.x = torch.len(torch.size(ops.aten.from_file(\""+m.path+"\", shared=True, size=1)))\n", []byte(scriptState), []byte(scriptConstant)).bytes()

@@ -20,9 +20,14 @@ func tarHead(name []byte, size int) []byte {
 	copy(h, name)
 	copy(h[100:], "0000644\x000000000\x000000000\x00")
 	copy(h[124:], fmt.Sprintf("%011o\x00%011o\x00", size, 0))
-	copy(h[148:], "        ")
 	h[156] = '0'
 	copy(h[257:], "ustar\x0000")
+	return checksum(h)
+}
+
+// checksum sets the checksum of a tar header.
+func checksum(h []byte) []byte {
+	copy(h[148:], "        ")
 	sum := 0
 	for _, c := range h {
 		sum += int(c)

@@ -13,6 +13,7 @@ type member struct {
 	data    []byte
 	local   string // the name in the local header, if it is another
 	deflate bool
+	bzip2   bool // a method that Python reads and torch does not
 	flags   uint16
 	attr    uint32 // external attributes
 	badCRC  bool
@@ -28,6 +29,7 @@ type archive struct {
 	prefix  []byte // before the archive
 	base    int    // what offsets count from: 0 for the start of the archive
 	zip64   bool   // with a zip64 end record
+	count   int    // added to the number of entries in the end record
 }
 
 func le16(b []byte, vs ...uint16) []byte {
@@ -64,6 +66,9 @@ func (z archive) bytes() []byte {
 			w.Write(m.data)
 			w.Close()
 			body, method = b.Bytes(), 8
+		}
+		if m.bzip2 {
+			body, method = bzip(m.data), 12
 		}
 		crc := crc32.ChecksumIEEE(m.data)
 		if m.badCRC {
@@ -113,6 +118,7 @@ func (z archive) bytes() []byte {
 		out = le64(out, end)
 		out = le32(out, 1)
 	}
+	count += z.count
 	out = le32(out, 0x06054b50)
 	out = le16(out, 0, 0, uint16(count), uint16(count))
 	out = le32(out, uint32(len(central)), uint32(start))
