@@ -75,6 +75,7 @@ var rooms = map[string][]string{
 	// What the others link beside it.
 	"internal/classifier": {all, urfave},
 	"internal/registry":   {"model", "internal/strictjson", oras, ocispecs, yaml},
+	"internal/canary":     {},        // for tests and a bench
 	"internal/oracle":     {},        // for tests
 	"internal/vectors":    {"model"}, // for tests
 	"internal/bench/":     {all},

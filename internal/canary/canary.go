@@ -7,6 +7,7 @@ package canary
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 )
 
 // Path is the path of the canary, relative to the working folder. Some calls
@@ -24,6 +25,19 @@ type File struct {
 func (f File) Kind() string {
 	return fmt.Sprintf("%s | %s | %s | %s", f.Container, f.Way, f.Spelling, f.Host)
 }
+
+// own are the containers that bring a call of their own.
+var own = func() map[string]bool {
+	all := map[string]bool{"legacy, source of a container": true, "tar whose name calls": true, "tar, sparse": true, "pickle of protocol 0 that looks like text": true}
+	for _, c := range append(exportContainers, scriptContainers...) {
+		for _, prefix := range []string{"pt2, expression", "pt2, guard", "TorchScript, from_file", "TorchScript, save"} {
+			if strings.HasPrefix(c.name, prefix) {
+				all[c.name] = true
+			}
+		}
+	}
+	return all
+}()
 
 // deck hands out the numbers below n in random order, each equally often.
 type deck struct {
@@ -52,6 +66,9 @@ func Generate(seed uint64, n int, yield func(File) error) error {
 		h := hosts[decks[3].draw(rng)]
 		m := &maker{rng: rng, style: st, node: w.make(Path, rng), host: h.wrap, path: Path}
 		f := File{Name: fmt.Sprintf("%05d%s", i, c.ext), Way: w.name, Host: h.name, Spelling: spelt, Container: c.name, Data: c.make(m)}
+		if own[c.name] {
+			f.Way, f.Host, f.Spelling = c.name, "its own", "its own"
+		}
 		if err := yield(f); err != nil {
 			return err
 		}

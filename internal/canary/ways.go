@@ -61,7 +61,7 @@ var verbs = []struct {
 	make func(module, name string, arg node) node
 }{
 	{"REDUCE", func(m, n string, arg node) node { return call(global(m, n), arg) }},
-	{"REDUCE of a dotted INST", func(m, n string, arg node) node { return call(getattr(m, n), arg) }},
+	{"getattr of a module", func(m, n string, arg node) node { return call(getattr(m, n), arg) }},
 	{"OBJ", func(m, n string, arg node) node { return obj(global(m, n), arg) }},
 	{"INST", func(m, n string, arg node) node { return inst(m, n, arg) }},
 	{"functools.partial", func(m, n string, arg node) node {
@@ -235,11 +235,11 @@ var verbs = []struct {
 	{"a path through collections", func(m, n string, arg node) node {
 		return call(call(dotted("collections", "_sys.modules.get"), str("posix")), arg)
 	}},
-	{"a path through an allowed function", func(m, n string, arg node) node {
+	{"a method of OrderedDict that gives the function", func(m, n string, arg node) node {
 		g := dotted("torch._utils", "_rebuild_tensor_v2.__globals__")
 		return seq(g, call(call(dotted("collections", "OrderedDict.get"), call(global("collections", "OrderedDict"), dict(str("f"), global(m, n))), str("f")), arg))
 	}},
-	{"__builtins__ of an allowed function", func(m, n string, arg node) node {
+	{"exec of __builtins__, not called", func(m, n string, arg node) node {
 		b := call(dotted("torch._utils", "_rebuild_tensor_v2.__globals__.get"), str("__builtins__"))
 		return call(call(global("operator", "itemgetter"), str("exec")), b)
 	}},
