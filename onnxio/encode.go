@@ -18,6 +18,7 @@ type EncodeOptions struct {
 	ProducerVersion string            // of Lethe, the producer
 	DocString       string            // for people
 	Props           map[string]string // for programs
+	Location        string            // of [EncodeGraph]: the name of the file that holds the tensors; "" is the model itself
 }
 
 // maxFile is the largest message that protobuf allows: 2 GiB - 1.

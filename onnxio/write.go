@@ -18,6 +18,10 @@ import (
 // after the constants of the graph, which are sorted by name. Tensors are copied
 // from their storages one at a time. The same arguments give the same bytes.
 //
+// With opts.Location the elements of all but small tensors are left out, and the
+// model says that they are in a file of that name beside it, which
+// [EncodeTensors] writes.
+//
 // A weight that sd does not have and a graph that breaks the rules of its kind
 // are a [model.FormatError]; element types that ONNX does not have are a
 // [model.UnsupportedError]; a model of 2 GiB or more is a [model.LimitError].
@@ -27,7 +31,7 @@ func EncodeGraph(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOp
 	if err := g.Check(); err != nil {
 		return err
 	}
-	initializers, err := initializersOf(g, sd)
+	initializers, err := initializersOf(g, sd, opts.Location)
 	if err != nil {
 		return err
 	}
@@ -57,12 +61,14 @@ func EncodeGraph(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOp
 	}
 	size := int64(len(body.b))
 	for _, t := range initializers {
-		size += t.size()
+		if size += int64(len(t.frame)); !t.outside {
+			size += t.raw
+		}
 	}
 	m.b = appendTag(m.b, graphField, wireBytes)
 	m.b = binary.AppendUvarint(m.b, uint64(size))
 	if total := int64(len(m.b)) + size; size < 0 || total > maxFile {
-		return &model.LimitError{What: "size of the onnx model in bytes", Got: uint64(total), Limit: maxFile}
+		return &model.LimitError{What: "size of the onnx model", Unit: "bytes", Flag: "--external-data", Got: uint64(total), Limit: maxFile}
 	}
 	if _, err := w.Write(append(m.b, body.b...)); err != nil {
 		return err
@@ -71,13 +77,50 @@ func EncodeGraph(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOp
 		if _, err := w.Write(t.frame); err != nil {
 			return err
 		}
-		r, err := t.element.rawReader(t.tensor)
-		if err != nil {
+		if !t.outside {
+			if err := t.copyTo(w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// EncodeTensors writes the elements of the tensors that [EncodeGraph] leaves out
+// of a model with a location. Each begins at a multiple of 64 bytes.
+func EncodeTensors(w io.Writer, g *graph.Graph, sd *model.StateDict) error {
+	initializers, err := initializersOf(g, sd, "elsewhere")
+	if err != nil {
+		return err
+	}
+	at := int64(0)
+	for _, t := range initializers {
+		if !t.outside {
+			continue
+		}
+		if _, err := w.Write(make([]byte, t.offset-at)); err != nil {
 			return err
 		}
-		if n, err := io.Copy(w, r); err != nil || n != t.raw {
-			return fmt.Errorf("write initializer %q: %d of %d bytes: %w", t.name, n, t.raw, err)
+		if err := t.copyTo(w); err != nil {
+			return err
 		}
+		at = t.offset + t.raw
+	}
+	return nil
+}
+
+// copyTo writes the elements.
+func (t *initializer) copyTo(w io.Writer) error {
+	r, err := t.element.rawReader(t.tensor)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(w, r)
+	if err == nil && n != t.raw {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return fmt.Errorf("write initializer %q: %d of %d bytes: %w", t.name, n, t.raw, err)
 	}
 	return nil
 }
@@ -98,13 +141,22 @@ type initializer struct {
 	element *elementType
 	frame   []byte
 	raw     int64 // bytes of its elements
+	outside bool  // they are in the file beside the model
+	offset  int64 // in that file
 }
 
-func (t *initializer) size() int64 { return int64(len(t.frame)) + t.raw }
+// alignment of tensors in a file beside the model, for programs that map it, and
+// the bytes of the smallest: shapes are among the others, and programs want to
+// see them.
+const (
+	alignment  = 64
+	outsideMin = 1024
+)
 
 // initializersOf returns the constants of a graph and the weights that it
-// reads, in the order in which they are written.
-func initializersOf(g *graph.Graph, sd *model.StateDict) ([]initializer, error) {
+// reads, in the order in which they are written. Their elements are in the model
+// or, with a location, in a file of that name.
+func initializersOf(g *graph.Graph, sd *model.StateDict, location string) ([]initializer, error) {
 	read := map[string]bool{}
 	for _, name := range g.Weights() {
 		if sd.Get(name) == nil {
@@ -121,6 +173,7 @@ func initializersOf(g *graph.Graph, sd *model.StateDict) ([]initializer, error) 
 			list = append(list, initializer{name: name, tensor: t})
 		}
 	}
+	next := int64(0)
 	for i := range list {
 		t := &list[i]
 		var err error
@@ -129,10 +182,18 @@ func initializersOf(g *graph.Graph, sd *model.StateDict) ([]initializer, error) 
 		}
 		var m message
 		m.tensorHead(t.name, t.tensor, t.element)
-		m.b = appendTag(m.b, tensorRaw, wireBytes)
-		m.b = binary.AppendUvarint(m.b, uint64(t.raw))
+		inside := t.raw
+		if t.outside = location != "" && t.raw >= outsideMin; !t.outside {
+			m.b = appendTag(m.b, tensorRaw, wireBytes)
+			m.b = binary.AppendUvarint(m.b, uint64(t.raw))
+		} else {
+			inside = 0
+			t.offset = (next + alignment - 1) / alignment * alignment
+			next = t.offset + t.raw
+			m.external(location, t.offset, t.raw)
+		}
 		t.frame = appendTag(nil, initializerField, wireBytes)
-		t.frame = binary.AppendUvarint(t.frame, uint64(len(m.b))+uint64(t.raw))
+		t.frame = binary.AppendUvarint(t.frame, uint64(len(m.b))+uint64(inside))
 		t.frame = append(t.frame, m.b...)
 	}
 	return list, nil
@@ -337,6 +398,17 @@ func (m *message) tensorHead(name string, t *model.Tensor, e *elementType) {
 		}
 	}
 	m.text(tensorName, name)
+}
+
+// external says where the elements of a tensor are.
+func (m *message) external(location string, offset, length int64) {
+	for _, e := range [][2]string{{"location", location}, {"offset", fmt.Sprint(offset)}, {"length", fmt.Sprint(length)}} {
+		m.message(tensorExternal, func(m *message) {
+			m.text(1, e[0])
+			m.text(2, e[1])
+		})
+	}
+	m.number(tensorLocation, locationExternal)
 }
 
 // tensor adds a small tensor with its elements.

@@ -67,11 +67,11 @@ func openExport(a *archive, opts Options) (*Checkpoint, error) {
 	if err := p.state(a); err != nil {
 		return nil, err
 	}
-	var entries []model.Entry
-	for name, t := range p.State.All() {
-		entries = append(entries, model.Entry{Name: name, Tensor: t})
+	c, err := New(p.State) // which may be empty: a program can do without weights
+	if err == nil {
+		c.a, c.container = a, exportContainer
 	}
-	return weights(a, exportContainer, entries)
+	return c, err
 }
 
 // readWeights returns the weights that a configuration lists, in its order,

@@ -43,6 +43,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "output-names", Usage: "`NAMES` for the outputs of an exported program, with commas between them"},
 			&urfave.IntFlag{Name: "batch", DefaultText: "any", Usage: "`N` samples in every batch of an exported program"},
 			&urfave.BoolFlag{Name: "force-eval", Usage: "convert a program that was exported in training mode as if it had been in evaluation mode"},
+			&urfave.BoolFlag{Name: "external-data", Usage: "write the weights of an exported program to a second file, out.onnx.data, as is done above 2 GiB"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
@@ -63,7 +64,8 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFiles(c), out)...)
+	data := dataFile(c, in, out)
+	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFiles(c), out, data)...)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		return fmt.Errorf("%s: %w", held.Name, &model.UnsupportedError{What: "it is an ONNX model already",
 			Advice: "ptcheck shows what is in it, ptconvert takes its weights out"})
 	case file.Exported:
-		return convertProgram(c, held, outs, out, stdout, stderr)
+		return convertProgram(c, held, outs, out, data, stdout, stderr)
 	}
 	input, err := inputShape(c)
 	if err != nil {
@@ -89,7 +91,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	}
 	published, unknown := arch.Recognize(held.State, arch.Options{Input: input, Config: config})
 	if unknown == nil {
-		return convertPublished(c, held, published, outs, out, stdout, stderr)
+		return convertPublished(c, held, published, outs, out, data, stdout, stderr)
 	}
 	n, err := classifier.Recognize(held)
 	if err != nil {

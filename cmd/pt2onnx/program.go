@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"os"
+	"path/filepath"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -18,7 +23,7 @@ import (
 )
 
 // programFlags are the flags that only programs can follow.
-var programFlags = []string{"input-names", "output-names", "batch", "force-eval"}
+var programFlags = []string{"input-names", "output-names", "batch", "force-eval", "external-data"}
 
 // onlyForPrograms refuses flags that a state dict cannot follow.
 func onlyForPrograms(c *urfave.Context) error {
@@ -30,17 +35,31 @@ func onlyForPrograms(c *urfave.Context) error {
 	return nil
 }
 
+// large is the size of an input from which on its weights may not fit one ONNX
+// file, which ends at 2 GiB.
+const large = 2<<30 - 64<<20
+
+// dataFile returns the name of the second file, for the weights, or "" if all
+// goes into one. The model refers to it by its name alone.
+func dataFile(c *urfave.Context, in, out string) string {
+	info, err := os.Stat(in)
+	if c.Bool("external-data") || err == nil && info.Size() >= large && out != "-" {
+		return out + ".data"
+	}
+	return ""
+}
+
 // convertProgram converts a network that comes with its own graph.
-func convertProgram(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
+func convertProgram(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, out, data string, stdout, stderr io.Writer) error {
 	r, err := readProgram(c, n)
 	if err != nil {
 		return tellUnsupported(stderr, n.Name, err)
 	}
-	return writeProgram(c, n, r, outs, out, stdout, stderr)
+	return writeProgram(c, n, r, outs, out, data, stdout, stderr)
 }
 
 // writeProgram writes a network that was converted from a program.
-func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
+func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cli.Outputs, out, data string, stdout, stderr io.Writer) error {
 	if c.Bool("fold-batchnorm") {
 		return cli.Usagef("--fold-batchnorm is for the LeNet")
 	}
@@ -49,6 +68,7 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 		return err
 	}
 	written := plan.Write(outs, out, fmt.Sprintf("ONNX, opset %d", r.Graph.Opset("")))
+	plan.Write(outs, data, "weights of the ONNX model")
 	plan.WriteResults(c, outs)
 	for _, name := range r.Unused {
 		plan.Lost = append(plan.Lost, fmt.Sprintf("%.100q, which the graph does not read", name))
@@ -60,6 +80,17 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 	for name, as := range r.Tied {
 		opts.Props["lethe.alias."+name] = as
 	}
+	if data != "" {
+		opts.Location = filepath.Base(data)
+		err := outs.Stage(c.Context, data, func(w io.Writer) error {
+			return onnxio.EncodeTensors(w, r.Graph, r.State)
+		}, func(f io.ReaderAt, size int64) error {
+			return onnxio.EncodeTensors(&comparer{f, 0}, r.Graph, r.State)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	err = outs.Stage(c.Context, out, func(w io.Writer) error {
 		return onnxio.EncodeGraph(w, r.Graph, r.State, opts)
 	}, func(f io.ReaderAt, size int64) error {
@@ -68,7 +99,9 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 			return err
 		}
 		written.Digest = &digest
-		return sameModel(f, size, r)
+		said, err := sameModel(c.Context, f, size, r, data != "")
+		r.Notes = append(r.Notes, said)
+		return err
 	})
 	if err != nil {
 		return err
@@ -142,25 +175,53 @@ func tellUnsupported(stderr io.Writer, name string, err error) error {
 	return &model.UnsupportedError{What: fmt.Sprintf("%s: %d parts of the network cannot be converted", name, len(list.Parts)), Advice: "they are listed above"}
 }
 
-// sameModel reads a file back and compares its weights with what it must hold.
-func sameModel(f io.ReaderAt, size int64, r *aten.Result) error {
-	file, err := onnxio.Decode(f, size, onnxio.Options{})
-	if err != nil {
-		return fmt.Errorf("reading back the model: %w", err)
+// comparer compares what is written to it with a file.
+type comparer struct {
+	r  io.ReaderAt
+	at int64
+}
+
+func (c *comparer) Write(b []byte) (int, error) {
+	have := make([]byte, len(b))
+	if n, err := c.r.ReadAt(have, c.at); n < len(b) {
+		return 0, fmt.Errorf("reading back the weights: %w", err)
 	}
-	if _, err := file.Graph(); err != nil {
-		return fmt.Errorf("reading back the model: %w", err)
+	if !bytes.Equal(have, b) {
+		return 0, errors.New("reading back the weights: they differ")
+	}
+	c.at += int64(len(b))
+	return len(b), nil
+}
+
+// nowhere stands for a file with weights that were compared already.
+type nowhere struct{}
+
+func (nowhere) ReadAt([]byte, int64) (int, error) { return 0, errors.New("not read") }
+
+// sameModel reads a file back, compares its weights, unless they are in another
+// file, with what it must hold, and runs it.
+func sameModel(ctx context.Context, f io.ReaderAt, size int64, r *aten.Result, elsewhere bool) (said string, err error) {
+	file, err := onnxio.Decode(f, size, onnxio.Options{External: func(string) (io.ReaderAt, int64, error) { return nowhere{}, math.MaxInt64, nil }})
+	if err != nil {
+		return "", fmt.Errorf("reading back the model: %w", err)
+	}
+	g, err := file.Graph()
+	if err != nil {
+		return "", fmt.Errorf("reading back the model: %w", err)
+	}
+	if elsewhere {
+		return "not run: the weights are in another file", nil
 	}
 	got := file.StateDict()
 	for name, t := range r.State.All() {
 		if got.Get(name) == nil {
-			return fmt.Errorf("reading back the model: %q is missing", name)
+			return "", fmt.Errorf("reading back the model: %q is missing", name)
 		}
 		if same, err := model.SameBits(got.Get(name), t); err != nil || !same {
-			return errors.Join(fmt.Errorf("reading back the model: %q differs", name), err)
+			return "", errors.Join(fmt.Errorf("reading back the model: %q differs", name), err)
 		}
 	}
-	return nil
+	return tryModel(ctx, g, got)
 }
 
 // tellProgram says what was written.

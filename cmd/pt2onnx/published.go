@@ -43,7 +43,7 @@ func openFolder(path string) (weights string, config *arch.Config, err error) {
 }
 
 // convertPublished converts a state dict of a published network.
-func convertPublished(c *urfave.Context, file *cli.Checkpoint, n *arch.Network, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
+func convertPublished(c *urfave.Context, file *cli.Checkpoint, n *arch.Network, outs *cli.Outputs, out, data string, stdout, stderr io.Writer) error {
 	if err := rename(c, n.Program); err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func convertPublished(c *urfave.Context, file *cli.Checkpoint, n *arch.Network, 
 		return tellUnsupported(stderr, file.Name, err)
 	}
 	r.Graph.Name = n.Family
-	return writeProgram(c, file, r, outs, out, stdout, stderr)
+	return writeProgram(c, file, r, outs, out, data, stdout, stderr)
 }
 
 // inputShape returns what --input says of a sample, or nil.

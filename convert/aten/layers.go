@@ -125,15 +125,23 @@ func (c *call) batched(x operand, axes int, f func(x string) string) {
 }
 
 // channels returns the number of channels, which is the size of axis 1.
-func channels(x operand) int {
+func channels(x operand) graph.Dim {
 	if len(x.shape) < 2 {
 		panic(refusal{what: fmt.Sprintf("normalization of channels for shape %v", x.shape)})
 	}
-	n, ok := x.shape[1].Int()
-	if !ok {
-		panic(refusal{what: "a number of channels that is not fixed"})
+	return x.shape[1]
+}
+
+// perChannel returns a weight of the layer or, where it has none, a vector of
+// one number for every channel.
+func (c *call) perChannel(name string, dtype model.DType, n graph.Dim, otherwise float64) string {
+	if w := c.opt(name); w != "" {
+		return w
 	}
-	return n
+	if n, ok := n.Int(); ok {
+		return c.filled(dtype, n, otherwise)
+	}
+	return c.expand(operand{c.scalar(dtype, otherwise), dtype, graph.Shape{}}, graph.Shape{n})
 }
 
 func batchNorm(c *call) {
@@ -147,30 +155,23 @@ func batchNorm(c *call) {
 		panic(trainingMode("batch normalization"))
 	}
 	mean, variance := c.in("running_mean"), c.in("running_var")
-	weight, bias := c.opt("weight"), c.opt("bias")
-	if weight == "" {
-		weight = c.filled(mean.dtype, channels(x), 1)
-	}
-	if bias == "" {
-		bias = c.filled(mean.dtype, channels(x), 0)
-	}
+	weight, bias := c.perChannel("weight", mean.dtype, channels(x), 1), c.perChannel("bias", mean.dtype, channels(x), 0)
 	c.ret(c.op("BatchNormalization", attrs{"epsilon": real(c.float("eps"))}, x.name, weight, bias, mean.name, variance.name))
 }
 
 // ownStatistics normalizes with the statistics of the input itself, for layers
 // that keep no running ones.
 func (c *call) ownStatistics(x operand) string {
-	n := channels(x)
 	axes := []int{0}
-	shape := []int{n}
+	shape := graph.Shape{channels(x)}
 	for i := 2; i < len(x.shape); i++ {
-		axes, shape = append(axes, i), append(shape, 1)
+		axes, shape = append(axes, i), append(shape, graph.Size(1))
 	}
 	mean := c.reduce("ReduceMean", x.name, axes, true)
 	centered := c.op("Sub", nil, x.name, mean)
 	variance := c.reduce("ReduceMean", c.op("Mul", nil, centered, centered), axes, true)
 	y := c.op("Div", nil, centered, c.op("Sqrt", nil, c.op("Add", nil, variance, c.scalar(x.dtype, c.float("eps")))))
-	return c.affine(y, len(shape) > 1, graph.Sizes(shape...))
+	return c.affine(y, len(shape) > 1, shape)
 }
 
 // affine multiplies by the weight and adds the bias, where they are given; with
@@ -194,14 +195,7 @@ func (c *call) affine(y string, reshaped bool, shape graph.Shape) string {
 
 func (c *call) instanceNorm() string {
 	x := c.in("input")
-	n := channels(x)
-	weight, bias := c.opt("weight"), c.opt("bias")
-	if weight == "" {
-		weight = c.filled(x.dtype, n, 1)
-	}
-	if bias == "" {
-		bias = c.filled(x.dtype, n, 0)
-	}
+	weight, bias := c.perChannel("weight", x.dtype, channels(x), 1), c.perChannel("bias", x.dtype, channels(x), 0)
 	return c.op("InstanceNormalization", attrs{"epsilon": real(c.float("eps"))}, x.name, weight, bias)
 }
 
@@ -270,19 +264,13 @@ func rmsNorm(c *call) {
 
 func groupNorm(c *call, groups int) {
 	x := c.in("input")
-	n := channels(x)
-	if groups < 1 || n%groups != 0 {
-		panic(refusal{what: fmt.Sprintf("%d groups of %d channels", groups, n)})
+	n, ok := channels(x).Int()
+	if !ok || groups < 1 || n%groups != 0 {
+		panic(refusal{what: fmt.Sprintf("%d groups of %v channels", groups, channels(x))})
 	}
 	eps := attrs{"epsilon": real(c.float("eps"))}
 	if c.opset >= 21 {
-		weight, bias := c.opt("weight"), c.opt("bias")
-		if weight == "" {
-			weight = c.filled(x.dtype, n, 1)
-		}
-		if bias == "" {
-			bias = c.filled(x.dtype, n, 0)
-		}
+		weight, bias := c.perChannel("weight", x.dtype, channels(x), 1), c.perChannel("bias", x.dtype, channels(x), 0)
 		eps["num_groups"] = num(int64(groups))
 		c.ret(c.op("GroupNormalization", eps, x.name, weight, bias))
 		return

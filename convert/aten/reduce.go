@@ -177,7 +177,7 @@ var makerRows = map[string]row{
 	"aten.zeros_like": filling("self, dtype=None", 0), "aten.ones_like": filling("self, dtype=None", 1), "aten.empty_like": filling("self, dtype=None", 0),
 	"aten.new_zeros": filling("self, size, dtype=None", 0), "aten.new_ones": filling("self, size, dtype=None", 1), "aten.new_empty": filling("self, size, dtype=None", 0),
 	"aten.full": filledRow("size, fill_value, dtype=None, names=None"), "aten.full_like": filledRow("self, fill_value, dtype=None"),
-	"aten.new_full": filledRow("self, size, fill_value, dtype=None"), "aten.scalar_tensor": filledRow("fill_value, dtype=None"),
+	"aten.new_full": filledRow("self, size, fill_value, dtype=None"), "aten.scalar_tensor": filledRow("s, dtype=None"),
 	"aten.empty_strided": filling("size, stride, dtype=None", 0), "aten.empty_permuted": filling("size, physical_layout, dtype=None", 0),
 	"aten.new_empty_strided": filling("self, size, stride, dtype=None", 0),
 	"aten.arange":            {schema: "end, dtype=None", lower: func(c *call) { c.args["start"], c.args["step"] = int64(0), int64(1); arange(c) }},
@@ -218,9 +218,12 @@ func filling(schema string, value int64) row {
 }
 
 func filledRow(schema string) row {
-	return row{schema: schema + ", s=None", lower: func(c *call) {
-		v := c.out(0)
-		c.ret(c.expand(c.number("fill_value", v.DType), v.Shape))
+	return row{schema: schema, lower: func(c *call) {
+		v, name := c.out(0), "fill_value"
+		if c.has("s") {
+			name = "s"
+		}
+		c.ret(c.expand(c.number(name, v.DType), v.Shape))
 	}}
 }
 

@@ -15,9 +15,11 @@ import (
 
 	"lethe/convert/aten"
 	"lethe/convert/exported"
+	"lethe/graph"
 	"lethe/internal/oracle"
 	"lethe/model"
 	"lethe/onnxio"
+	"lethe/ops"
 	"lethe/pickle"
 )
 
@@ -220,5 +222,61 @@ func TestTrainingMode(t *testing.T) {
 	}
 	if _, err := aten.Convert(program, aten.Options{ForceEval: true}); err != nil {
 		t.Error(err)
+	}
+}
+
+// inputs makes what testdata/make.py describes, for a batch of 3.
+func inputs(g *graph.Graph) map[string]*ops.Tensor {
+	feeds := map[string]*ops.Tensor{}
+	for _, v := range g.Inputs {
+		shape := []int{3}
+		for _, d := range v.Shape[1:] {
+			n, _ := d.Int()
+			shape = append(shape, n)
+		}
+		n, _ := model.Elements(shape)
+		if v.DType == model.Int64 {
+			list := make([]int64, n)
+			for i := range list {
+				list[i] = int64(i*31%29 + 1)
+				if v.Name == "mask" {
+					list[i] = 1
+					if i >= shape[1]/2 && i < shape[1] {
+						list[i] = 0
+					}
+				}
+			}
+			feeds[v.Name] = ops.Int64s(shape, list)
+			continue
+		}
+		list := make([]float32, n)
+		for i := range list {
+			list[i] = float32(i*7919%1000)/500 - 1
+		}
+		feeds[v.Name] = ops.Float32s(shape, list)
+	}
+	return feeds
+}
+
+// What is written for the programs of five versions of torch computes what
+// PyTorch computes.
+func TestReference(t *testing.T) {
+	for name, want := range golden(t) {
+		r, err := aten.Convert(decode(t, name), aten.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		outputs, err := ops.Run(t.Context(), r.Graph, r.State, inputs(r.Graph), ops.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var got []values
+		for _, v := range r.Graph.Outputs {
+			f, _ := outputs[v.Name].Float64s()
+			got = append(got, values{outputs[v.Name].Shape(), f})
+		}
+		compare(t, name, got, want)
 	}
 }

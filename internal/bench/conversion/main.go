@@ -1,0 +1,250 @@
+// Command conversion exports networks with PyTorch, converts them with pt2onnx,
+// compares ONNX Runtime with PyTorch at several batch sizes, and writes the table
+// of docs/conversion.md.
+//
+//	go run ./internal/bench/conversion -python PYTHON [-run REGEXP] [-results FILE] [-table FILE]
+//
+// PYTHON needs torch 2.8 or later, torchvision, timm and onnxruntime. Results are
+// lines of JSON; networks that are in FILE already are not run again, so that a
+// run can be continued.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+//go:embed models.txt
+var models string
+
+// together is how many networks one process of Python makes.
+const together = 6
+
+// row is what is found out about a network.
+type row struct {
+	Name       string    `json:"name"`
+	Parameters int       `json:"parameters"`
+	Seconds    float64   `json:"seconds"` // of pt2onnx, as a process
+	Said       string    `json:"said"`
+	Errors     []float64 `json:"errors"` // relative to the largest output, for batches of 1, 2 and 5
+	Error      string    `json:"error"`
+}
+
+func main() {
+	log.SetFlags(0)
+	python := flag.String("python", "python3", "`PYTHON` with torch, torchvision, timm and onnxruntime")
+	pattern := flag.String("run", "", "`REGEXP` of the networks to run")
+	results := flag.String("results", "conversion.jsonl", "`FILE` of the results")
+	table := flag.String("table", "", "`FILE` whose table between the marks is replaced")
+	flag.Parse()
+	if err := run(*python, *pattern, *results, *table); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(python, pattern, results, table string) error {
+	chosen, err := regexp.Compile(pattern)
+	if err != nil {
+		return err
+	}
+	rows, err := read(results)
+	if err != nil {
+		return err
+	}
+	var todo []string
+	for _, name := range strings.Fields(models) {
+		if _, done := rows[name]; !done && chosen.MatchString(name) && pattern != "" {
+			todo = append(todo, name)
+		}
+	}
+	if len(todo) > 0 {
+		dir, err := os.MkdirTemp("", "conversion")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		command := filepath.Join(dir, "pt2onnx")
+		if out, err := exec.Command("go", "build", "-o", command, "lethe/cmd/pt2onnx").CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		for group := range slices.Chunk(todo, together) {
+			if err := compare(python, command, dir, results, group); err != nil {
+				return err
+			}
+		}
+		if rows, err = read(results); err != nil {
+			return err
+		}
+	}
+	if table == "" {
+		return nil
+	}
+	return write(table, rows)
+}
+
+// read returns the results so far by name; the last of a network counts.
+func read(path string) (map[string]row, error) {
+	rows := map[string]row{}
+	b, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return rows, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(bytes.NewReader(b))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var r row
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		rows[r.Name] = r
+	}
+	return rows, lines.Err()
+}
+
+//go:embed models.py
+var script []byte
+
+// compare runs the script on a group of networks and appends what it finds.
+func compare(python, command, dir, results string, group []string) error {
+	out, err := os.OpenFile(results, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	path := filepath.Join(dir, "models.py")
+	if err := os.WriteFile(path, script, 0o666); err != nil {
+		return err
+	}
+	cmd := exec.Command(python, append([]string{path, command, dir}, group...)...)
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	return cmd.Run()
+}
+
+// The marks around the table.
+const begin, end = "<!-- table: go run ./internal/bench/conversion -->\n", "<!-- end of table -->\n"
+
+// tolerance is how far an output may be from PyTorch's, relative to the largest.
+const tolerance = 1e-4
+
+// write replaces the table of a page.
+func write(path string, rows map[string]row) error {
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, ok := strings.Cut(string(page), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		return fmt.Errorf("%s has no marks for the table", path)
+	}
+	return os.WriteFile(path, []byte(before+begin+tableOf(rows)+end+after), 0o666)
+}
+
+// family is one line of the table.
+type family struct {
+	name          string
+	all, agree    int
+	largest       float64
+	missing, fail []string
+}
+
+func tableOf(rows map[string]row) string {
+	var families []*family
+	byName := map[string]*family{}
+	totals := map[string]*family{}
+	for _, name := range strings.Fields(models) {
+		kind, short, _ := strings.Cut(name, ".")
+		of := kind + " " + familyOf(kind, short)
+		f := byName[of]
+		if f == nil {
+			f = &family{name: familyOf(kind, short)}
+			byName[of] = f
+			families = append(families, f)
+		}
+		if totals[kind] == nil {
+			totals[kind] = &family{name: kind}
+		}
+		r, ok := rows[name]
+		for _, f := range []*family{f, totals[kind]} {
+			f.all++
+			switch {
+			case !ok:
+				f.missing = append(f.missing, short)
+			case r.agrees():
+				f.agree++
+				f.largest = max(f.largest, slices.Max(r.Errors))
+			default:
+				f.fail = append(f.fail, short)
+			}
+		}
+	}
+	var b strings.Builder
+	b.WriteString("| networks | agree | largest difference | not run, or not in agreement |\n|---|---|---|---|\n")
+	line := func(name string, f *family) {
+		fmt.Fprintf(&b, "| %s | %d of %d | %.1e | %s |\n", name, f.agree, f.all, f.largest, strings.Join(append(f.missing, f.fail...), ", "))
+	}
+	names := map[string]string{"tv": "torchvision", "timm": "timm", "common": "common small networks"}
+	for _, kind := range []string{"tv", "timm", "common"} {
+		line("**"+names[kind]+"**", totals[kind])
+		for of, f := range byName {
+			_ = of
+			_ = f
+		}
+		for _, f := range families {
+			if strings.HasPrefix(keyOf(byName, f), kind+" ") && kind == "tv" {
+				line(f.name, f)
+			}
+		}
+	}
+	return b.String()
+}
+
+func keyOf(byName map[string]*family, f *family) string {
+	for key, g := range byName {
+		if g == f {
+			return key
+		}
+	}
+	return ""
+}
+
+// agrees reports whether all batches are close to PyTorch's.
+func (r row) agrees() bool {
+	return r.Error == "" && len(r.Errors) == 3 && slices.Max(r.Errors) <= tolerance
+}
+
+var size = regexp.MustCompile(`([-_]?(v?\d|x\d|[bslmh]_\d|base|large|small|tiny|nano|[tsbml]$|bn$).*|\d+.*)$`)
+
+// familyOf returns the name of a network without its size.
+func familyOf(kind, name string) string {
+	if kind != "tv" {
+		return name
+	}
+	switch {
+	case strings.HasPrefix(name, "swin_v2"), strings.HasPrefix(name, "efficientnet_v2"):
+		return name[:strings.Index(name, "_v2")+3]
+	case strings.HasPrefix(name, "regnet_"):
+		return name[:len("regnet_x")]
+	case strings.HasPrefix(name, "mobilenet_v"), strings.HasPrefix(name, "shufflenet_v"):
+		return name[:strings.Index(name, "_v")+3]
+	case strings.HasPrefix(name, "inception_v3"):
+		return name
+	case strings.HasPrefix(name, "wide_resnet"):
+		return "wide_resnet"
+	}
+	return size.ReplaceAllString(name, "")
+}
