@@ -20,9 +20,9 @@ var leftBehind = regexp.MustCompile(`^\.lethe-`)
 // them near the moment at which the files get their places. The next command that
 // reads one of the outputs finds the whole set of before or the whole new one, and
 // the next that writes there removes what the dead left behind. LETHE_KILLS=200
-// says how often.
+// says how many must be killed before they end.
 func TestKillLeavesNoMixedSet(t *testing.T) {
-	kills := 12
+	kills := 8
 	if n, err := strconv.Atoi(os.Getenv("LETHE_KILLS")); err == nil {
 		kills = n
 	}
@@ -98,7 +98,8 @@ func TestKillLeavesNoMixedSet(t *testing.T) {
 			}
 			r := rand.New(rand.NewPCG(1, 2))
 			now, killed, between, done := 1, 0, 0, 0
-			for i := range kills {
+			i := 0
+			for ; killed < kills && i < 10*kills; i++ {
 				cmd := start(name, append([][]string{c.args, c.other}[1-now], common...)...)
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
@@ -133,7 +134,10 @@ func TestKillLeavesNoMixedSet(t *testing.T) {
 				}
 				now = after
 			}
-			t.Logf("%d processes killed, %d of them with some files in place; then %d sets were new, %d as before, none mixed", killed, between, done, kills-done)
+			t.Logf("%d of %d processes killed, %d of them with some files in place; then %d sets were new, %d as before, none mixed", killed, i, between, done, i-done)
+			if killed < kills {
+				t.Errorf("only %d processes were killed before they ended", killed)
+			}
 			if out, err := start(name, append(c.args, common...)...).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
