@@ -9,10 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -297,77 +294,6 @@ func (w *walk) search(p part, words ...string) string {
 		}
 	}
 	return ""
-}
-
-// npy scans an array of numpy: one of objects holds a pickle.
-func (w *walk) npy(p part, head []byte) string {
-	const kind = "numpy array"
-	if len(head) < 12 {
-		w.gap(p, 0, "the numpy array is cut short")
-		return kind
-	}
-	from, n := int64(10), int64(le.Uint16(head[8:]))
-	if head[6] >= 2 {
-		from, n = 12, int64(le.Uint32(head[8:]))
-	}
-	if n > p.size-from || n > 1<<20 {
-		w.gap(p, 8, "the header of the numpy array has %d bytes", n)
-		return kind
-	}
-	header := make([]byte, n)
-	if !w.read(p, header, from) {
-		return kind
-	}
-	data := p.section(from+n, p.size-from-n)
-	data.member = p.inside("data")
-	if bytes.ContainsAny(header, "O\\") || bytes.Contains(header, []byte("object")) {
-		if k, ok := w.streams(data, certain); !ok || k == "" {
-			w.gap(data, 0, "the array of objects holds no pickle")
-		}
-		return kind
-	}
-	size, ok := arraySize(header)
-	switch {
-	case !ok:
-		w.find(Finding{Level: Notice, Kind: KindFormat, What: "numpy array", Why: "its element type has fields, whose bytes are not counted", Member: p.member})
-	case size > data.size:
-		w.gap(data, data.size, "the array is cut short: it has %d bytes and needs %d", data.size, size)
-	case size < data.size && p.depth <= depthMax: // numpy reads the next one if it is asked again
-		next := p.section(from+n+size, data.size-size)
-		next.member, next.depth = p.inside(fmt.Sprintf("behind %d", from+n+size)), p.depth+1
-		w.file(next)
-	case size < data.size:
-		w.trailing(p, from+n+size)
-	}
-	return kind
-}
-
-var (
-	arrayType  = regexp.MustCompile(`'descr': *'[<>|=]?([?biufcSUmMV])([0-9]+)(\[[0-9a-zA-Z]+\])?'`)
-	arrayShape = regexp.MustCompile(`'shape': *\(([0-9, L]*)\)`)
-)
-
-// arraySize returns the bytes of the elements of a numpy array.
-func arraySize(header []byte) (int64, bool) {
-	t, shape := arrayType.FindSubmatch(header), arrayShape.FindSubmatch(header)
-	if t == nil || shape == nil {
-		return 0, false
-	}
-	size, err := strconv.ParseInt(string(t[2]), 10, 32)
-	if err != nil {
-		return 0, false
-	}
-	if t[1][0] == 'U' {
-		size *= 4
-	}
-	for _, n := range strings.FieldsFunc(string(shape[1]), func(r rune) bool { return r < '0' || r > '9' }) {
-		v, err := strconv.ParseInt(n, 10, 62)
-		if err != nil || v > 0 && size > math.MaxInt64/v {
-			return math.MaxInt64, true
-		}
-		size *= v
-	}
-	return size, true
 }
 
 // safetensorsHead reports whether a file starts with the length of a JSON
