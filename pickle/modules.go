@@ -144,7 +144,7 @@ func openScript(a *archive, opts Options) (*Checkpoint, error) {
 	}
 	c, err := weights(a, scriptContainer, entries)
 	if err == nil {
-		c.protocol, c.left = p.protocol, left
+		c.protocol, c.left, c.big = p.protocol, left, big
 	}
 	return c, err
 }

@@ -34,6 +34,10 @@ func decode(b []byte) (*Checkpoint, error) {
 	return Decode(bytes.NewReader(b), int64(len(b)), Options{})
 }
 
+func inspect(b []byte, opts Options) (*Info, error) {
+	return Inspect(bytes.NewReader(b), int64(len(b)), opts)
+}
+
 func mustDecode(t testing.TB, b []byte) *Checkpoint {
 	t.Helper()
 	c, err := decode(b)
