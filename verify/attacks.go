@@ -299,12 +299,11 @@ func membership(members, others []float64) Estimate {
 // layers rounded to the nearest of 255 levels of a scale for each, ties to even.
 func roundInt8(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
 	var rounded []model.Entry
-	for i := range g.Nodes {
-		n := &g.Nodes[i]
-		if n.Op != "Conv" && n.Op != "Gemm" {
+	for _, name := range ops.Parameters(g) {
+		old := sd.Get(name)
+		if len(old.Shape()) < 2 { // a bias or a scale
 			continue
 		}
-		old := sd.Get(n.Inputs[1])
 		v, err := old.Float32s()
 		if err != nil {
 			return nil, err
@@ -318,7 +317,7 @@ func roundInt8(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
 				v[i] = float32(math.RoundToEven(float64(x)/step) * step)
 			}
 		}
-		rounded = append(rounded, model.Entry{Name: n.Inputs[1], Tensor: model.Float32Tensor(old.Shape(), v)})
+		rounded = append(rounded, model.Entry{Name: name, Tensor: model.Float32Tensor(old.Shape(), v)})
 	}
 	return sd.WithAll(rounded...), nil
 }
