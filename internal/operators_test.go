@@ -38,6 +38,7 @@ func operatorNames(root fs.FS, folders []string) (map[string][]string, error) {
 	for _, op := range ops.Operators() {
 		known[op.Name] = true
 	}
+	delete(known, "Size") // torch has a class of that name
 	found := map[string][]string{}
 	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
