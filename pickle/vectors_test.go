@@ -565,7 +565,7 @@ func archiveVectors() []vector {
 		script("braid", "limit", "30 modules, each of which holds the next twice: 2^30 paths", moduleBraid(0, 30)+"."),
 		script("os-system", "malformed", "a command beside a weight", module+"}("+textCode("w")+w0+textCode("x")+"cposix\nsystem\n"+textCode("x")+"\x85Rub."),
 		export("unedited", "ok", "a program of torch.export with one weight", weight(meta("7", two, `{"as_int":1}`))),
-		export("config-none", "unsupported", "weights of no program", `{"config":{}}`),
+		export("config-none", "ok", "a program without weights", `{"config":{}}`),
 		export("config-text", "malformed", "a list of weights that is no JSON", `{"config":`),
 		export("config-twice", "malformed", "a weight twice", `{"config":{"w":{},"w":{}}}`),
 		export("dtype", "unsupported", "a type that the schema does not have", weight(meta("99", two, `{"as_int":1}`))),
