@@ -15,7 +15,7 @@ func TestFormats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile("`([a-z]+)\\.((?:Test|Fuzz)[A-Za-z]+)(?:/([a-z0-9-]+))?`").FindAllStringSubmatch(string(doc), -1)
+	names := regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)[A-Za-z]+)(?:/([a-z0-9-]+))?`").FindAllStringSubmatch(string(doc), -1)
 	if len(names) < 50 {
 		t.Fatalf("found %d names of tests", len(names))
 	}

@@ -154,72 +154,56 @@ func write(path string, rows map[string]row) error {
 	return os.WriteFile(path, []byte(before+begin+tableOf(rows)+end+after), 0o666)
 }
 
-// family is one line of the table.
-type family struct {
-	name          string
-	all, agree    int
-	largest       float64
-	missing, fail []string
+// line is a line of the table: networks that are counted together.
+type line struct {
+	name       string
+	all, agree int
+	largest    float64  // difference of those that agree
+	others     []string // that were not run or do not agree
 }
 
+func (l *line) add(name string, r row, ran bool) {
+	l.all++
+	if !ran || !r.agrees() {
+		l.others = append(l.others, name)
+		return
+	}
+	l.agree++
+	l.largest = max(l.largest, slices.Max(r.Errors))
+}
+
+// titles are what the table calls the kinds of networks.
+var titles = map[string]string{"tv": "torchvision", "timm": "timm", "common": "small networks"}
+
 func tableOf(rows map[string]row) string {
-	var families []*family
-	byName := map[string]*family{}
-	totals := map[string]*family{}
-	for _, name := range strings.Fields(models) {
-		kind, short, _ := strings.Cut(name, ".")
-		of := kind + " " + familyOf(kind, short)
-		f := byName[of]
-		if f == nil {
-			f = &family{name: familyOf(kind, short)}
-			byName[of] = f
-			families = append(families, f)
-		}
-		if totals[kind] == nil {
-			totals[kind] = &family{name: kind}
-		}
-		r, ok := rows[name]
-		for _, f := range []*family{f, totals[kind]} {
-			f.all++
-			switch {
-			case !ok:
-				f.missing = append(f.missing, short)
-			case r.agrees():
-				f.agree++
-				f.largest = max(f.largest, slices.Max(r.Errors))
-			default:
-				f.fail = append(f.fail, short)
-			}
-		}
-	}
 	var b strings.Builder
-	b.WriteString("| networks | agree | largest difference | not run, or not in agreement |\n|---|---|---|---|\n")
-	line := func(name string, f *family) {
-		fmt.Fprintf(&b, "| %s | %d of %d | %.1e | %s |\n", name, f.agree, f.all, f.largest, strings.Join(append(f.missing, f.fail...), ", "))
-	}
-	names := map[string]string{"tv": "torchvision", "timm": "timm", "common": "common small networks"}
+	b.WriteString("| networks | agree | largest difference | not run, or in disagreement |\n|---|---|---|---|\n")
 	for _, kind := range []string{"tv", "timm", "common"} {
-		line("**"+names[kind]+"**", totals[kind])
-		for of, f := range byName {
-			_ = of
-			_ = f
-		}
-		for _, f := range families {
-			if strings.HasPrefix(keyOf(byName, f), kind+" ") && kind == "tv" {
-				line(f.name, f)
+		all := &line{name: "**" + titles[kind] + "**"}
+		lines := []*line{all}
+		for _, name := range strings.Fields(models) {
+			of, short, _ := strings.Cut(name, ".")
+			if of != kind {
+				continue
 			}
+			r, ran := rows[name]
+			all.add(short, r, ran)
+			if kind != "tv" {
+				continue
+			}
+			family := familyOf(short)
+			i := slices.IndexFunc(lines, func(l *line) bool { return l.name == family })
+			if i < 0 {
+				i = len(lines)
+				lines = append(lines, &line{name: family})
+			}
+			lines[i].add(short, r, ran)
+		}
+		for _, l := range lines {
+			fmt.Fprintf(&b, "| %s | %d of %d | %.1e | %s |\n", l.name, l.agree, l.all, l.largest, strings.Join(l.others, ", "))
 		}
 	}
 	return b.String()
-}
-
-func keyOf(byName map[string]*family, f *family) string {
-	for key, g := range byName {
-		if g == f {
-			return key
-		}
-	}
-	return ""
 }
 
 // agrees reports whether all batches are close to PyTorch's.
@@ -227,24 +211,17 @@ func (r row) agrees() bool {
 	return r.Error == "" && len(r.Errors) == 3 && slices.Max(r.Errors) <= tolerance
 }
 
-var size = regexp.MustCompile(`([-_]?(v?\d|x\d|[bslmh]_\d|base|large|small|tiny|nano|[tsbml]$|bn$).*|\d+.*)$`)
+// families are the families of torchvision.
+var families = strings.Fields("alexnet convnext densenet efficientnet efficientnet_v2 googlenet inception_v3 maxvit mnasnet mobilenet_v2 mobilenet_v3 " +
+	"regnet_x regnet_y resnet resnext shufflenet_v2 squeezenet swin swin_v2 vgg vit wide_resnet")
 
-// familyOf returns the name of a network without its size.
-func familyOf(kind, name string) string {
-	if kind != "tv" {
-		return name
+// familyOf returns the family of a network of torchvision.
+func familyOf(name string) string {
+	family := name
+	for _, f := range families {
+		if strings.HasPrefix(name, f) && (family == name || len(f) > len(family)) {
+			family = f
+		}
 	}
-	switch {
-	case strings.HasPrefix(name, "swin_v2"), strings.HasPrefix(name, "efficientnet_v2"):
-		return name[:strings.Index(name, "_v2")+3]
-	case strings.HasPrefix(name, "regnet_"):
-		return name[:len("regnet_x")]
-	case strings.HasPrefix(name, "mobilenet_v"), strings.HasPrefix(name, "shufflenet_v"):
-		return name[:strings.Index(name, "_v")+3]
-	case strings.HasPrefix(name, "inception_v3"):
-		return name
-	case strings.HasPrefix(name, "wide_resnet"):
-		return "wide_resnet"
-	}
-	return size.ReplaceAllString(name, "")
+	return family
 }
