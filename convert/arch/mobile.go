@@ -2,27 +2,6 @@ package arch
 
 import "strconv"
 
-// stageStrides tells the stride of each block of a network that is built in
-// stages: a stage begins where a block has another number of channels than the
-// one before it, and its first block has the stage's stride.
-type stageStrides struct {
-	strides  []int
-	stage    int
-	channels int
-}
-
-// of returns the stride of the next block, which makes so many channels.
-func (s *stageStrides) of(b *builder, channels int) int {
-	if s.stage > 0 && channels == s.channels {
-		return 1
-	}
-	s.channels = channels
-	if s.stage++; s.stage > len(s.strides) {
-		b.fail("it has more than %d stages", len(s.strides))
-	}
-	return s.strides[s.stage-1]
-}
-
 // residual adds the input of a block where shapes allow it, as the networks of
 // the MobileNet line do.
 func (b *builder) residual(x, y value, stride int) value {
@@ -161,7 +140,8 @@ var shuffleNet = family{
 		x = b.maxPool(x, 3, 2, 1, false)
 		for stage := 2; stage <= 4; stage++ {
 			b.each("stage"+strconv.Itoa(stage)+".", 0, func(i int, name string) {
-				one, two, stride := x, x, 1
+				var one value
+				two, stride := x, 1
 				if b.under(name + ".branch1") {
 					stride = 2
 					one = b.convBN(x, name+".branch1.0", name+".branch1.1", stride, 1e-5)

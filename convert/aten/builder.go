@@ -365,7 +365,7 @@ func (b *builder) slice(x operand, at int, start, end graph.Dim, step int) strin
 	size := x.shape[at]
 	n, fixed := end.Int()
 	limit, sized := size.Int()
-	toEnd := end.Equal(size) || fixed && (n >= math.MaxInt64 || sized && n >= limit)
+	toEnd := end.Equal(size) || fixed && (n == math.MaxInt64 || sized && n >= limit)
 	if start.Is(0) && toEnd && step == 1 {
 		return x.name
 	}

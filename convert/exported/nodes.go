@@ -183,9 +183,7 @@ func (b *builder) blockOutputs(s, inner *scope, raw *rawNode, body *rawGraph) er
 			return err
 		}
 		if list, ok := value.([]any); ok && kind == "as_tensors" {
-			for _, x := range list {
-				results = append(results, x)
-			}
+			results = append(results, list...)
 			continue
 		}
 		results = append(results, value)
