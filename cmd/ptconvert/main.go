@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -17,6 +18,7 @@ import (
 	"lethe/file"
 	"lethe/internal/cli"
 	"lethe/internal/registry"
+	"lethe/internal/rewrite"
 	"lethe/pickle"
 	"lethe/report"
 )
@@ -41,10 +43,38 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, append(cli.ReadFlags(), cli.ResultFlags()...)...),
+		}, slices.Concat(cli.RewriteFlags(), cli.ReadFlags(), cli.ResultFlags())...),
 		Action: func(c *urfave.Context) error { return convert(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
+}
+
+// settings are what the flags ask for.
+type settings struct {
+	write cli.WriteOptions // but for the format
+	rules rewrite.Rules
+	shard int64 // largest bytes of tensors in a file; 0 for no bound
+}
+
+func readSettings(c *urfave.Context, out string) (s settings, err error) {
+	if name := c.String("profile"); name != "" {
+		if s.write.Layout.Profile, err = pickle.ParseProfile(name); err != nil {
+			return s, cli.Usagef("%v", err)
+		}
+	}
+	file := out != "-" && !registry.IsReference(out)
+	s.write.Layout.Root = c.String("root")
+	if s.write.Layout.Root == "" && file {
+		name := filepath.Base(out)
+		s.write.Layout.Root = strings.TrimSuffix(name, filepath.Ext(name))
+	}
+	if s.rules, err = cli.Rules(c); err != nil {
+		return s, err
+	}
+	if s.shard, err = cli.ShardSize(c); err == nil && s.shard > 0 && !(file && strings.Join(cli.ResultFiles(c), "") == "") {
+		err = cli.Usagef("--max-shard-size writes several files; give the output a file name, and no file for its URI or digest")
+	}
+	return s, err
 }
 
 func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -53,13 +83,16 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 		return err
 	}
 	in, out := paths[0], paths[1]
-	var opts cli.WriteOptions
-	if name := c.String("profile"); name != "" {
-		if opts.Layout.Profile, err = pickle.ParseProfile(name); err != nil {
-			return cli.Usagef("%v", err)
-		}
+	set, err := readSettings(c, out)
+	if err != nil {
+		return err
 	}
-	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFiles(c), out)...)
+	opts := set.write
+	announced := append(cli.ResultFiles(c), out)
+	if set.shard > 0 { // what the files are called is known later
+		announced = nil
+	}
+	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, announced...)
 	if err != nil {
 		return err
 	}
@@ -79,14 +112,24 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err := n.AnnounceExternal(outs, out, opts.Format); err != nil {
 		return err
 	}
-	opts.Layout.Root = c.String("root")
-	if opts.Layout.Root == "" && out != "-" && !registry.IsReference(out) {
-		name := filepath.Base(out)
-		opts.Layout.Root = strings.TrimSuffix(name, filepath.Ext(name))
-	}
 	plan, err := cli.NewPlan(c, n)
 	if err != nil {
 		return err
+	}
+	changes, err := n.Rewrite(set.rules)
+	if err != nil {
+		return err
+	}
+	for _, change := range changes {
+		plan.Changes = append(plan.Changes, change.String())
+	}
+	if set.shard > 0 {
+		if done, err := shard(c, n, outs, plan, in, out, set, stdout, stderr, opts.Format); done || err != nil {
+			return err
+		}
+		if err := outs.Announce([]string{in}, out); err != nil {
+			return err
+		}
 	}
 	written, err := plan.WriteState(outs, out, n, opts.Format)
 	if err != nil {
@@ -120,4 +163,46 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	n.TellLost(stderr, out, opts.Format)
 	_, err = fmt.Fprintf(report, "%s: %s, %d tensors, %d bytes\n", out, opts.Format, n.State.Len(), size)
 	return err
+}
+
+// shard writes the state dict as several files; done is false if one has room for
+// all.
+func shard(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, plan *cli.Plan, in, out string, set settings, stdout, stderr io.Writer, format file.Format) (done bool, err error) {
+	opts := set.write
+	opts.Format = format
+	shards, err := n.Shard(out, set.shard)
+	if shards == nil || err != nil {
+		return false, err
+	}
+	if opts.Format.Program() {
+		return false, cli.Usagef("--max-shard-size is for checkpoints and safetensors, %s is %s", out, opts.Format)
+	}
+	if err := outs.Announce([]string{in}, shards.Paths()...); err != nil {
+		return false, err
+	}
+	for _, path := range shards.Paths() {
+		what := string(opts.Format)
+		if filepath.Ext(path) == ".json" {
+			what = "index"
+		}
+		plan.Write(outs, path, what)
+	}
+	plan.Lost = append(plan.Lost, file.Lost(n.File(), opts.Format)...)
+	if c.Bool("dry-run") {
+		return true, plan.Print(c, stdout)
+	}
+	size, err := n.StageShards(c.Context, outs, shards, opts)
+	if err != nil {
+		return false, err
+	}
+	if err := outs.Commit(c.Context); err != nil {
+		return false, err
+	}
+	if c.Bool("quiet") || c.Bool("json") {
+		return true, plan.Print(c, stdout)
+	}
+	n.TellLost(stderr, out, opts.Format)
+	files := len(shards.Paths()) - 1
+	_, err = fmt.Fprintf(stdout, "%s: %s, %d tensors, %d bytes in %d files\n", out, opts.Format, n.State.Len(), size, files)
+	return true, err
 }

@@ -29,6 +29,7 @@ type Plan struct {
 	Input   PlannedInput     `json:"input"`
 	Edit    *PlannedEdit     `json:"edit,omitempty"`
 	Outputs []*PlannedOutput `json:"outputs"`
+	Changes []string         `json:"changes,omitempty"`     // of names and types
 	Lost    []string         `json:"not_in_output"`         // what the input holds and the output does not
 	Parity  any              `json:"onnx_parity,omitempty"` // not known before the work
 }
@@ -151,6 +152,9 @@ func (p *Plan) Print(c *urfave.Context, w io.Writer) error {
 			verb = "replace"
 		}
 		line("would %s %s: %s", verb, o.Path, o.What)
+	}
+	for _, change := range p.Changes {
+		line("would rewrite %s", change)
 	}
 	for _, lost := range p.Lost {
 		line("would leave out %s", lost)

@@ -161,15 +161,8 @@ func (n *Checkpoint) with(sd *model.StateDict, opts WriteOptions) (f file.File, 
 			from.Checkpoint, from.Layout = from.AsCheckpoint(), opts.Layout
 		}
 		f, readBack = from, n.options
-	case to == file.Checkpoint:
-		var c *pickle.Checkpoint
-		c, err = pickle.New(sd)
-		f = pickle.File{Checkpoint: c, Layout: opts.Layout}
-	case to == file.Safetensors:
-		var tensors *safetensors.File
-		if tensors, err = safetensors.New(sd, safetensors.TorchMetadata); err == nil {
-			f = tensors.AsFile()
-		}
+	case to == file.Checkpoint || to == file.Safetensors:
+		f, err = newFile(sd, opts)
 	default:
 		err = &model.UnsupportedError{What: fmt.Sprintf("weights from a file of format %s do not make one of format %s", n.Format(), to), Advice: otherWay(to)}
 	}
