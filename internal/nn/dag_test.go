@@ -296,6 +296,10 @@ func moves(all map[string]*network) {
 		y := n.op("Unsqueeze", nil, x, n.ints(1, -1))
 		return n.op("Squeeze", nil, n.op("Sigmoid", nil, y), n.ints(1)), 60
 	})
+	for _, op := range []string{"ReduceL2", "ReduceSumSquare"} {
+		all[op] = tokens(func(n *network, x string) (string, int) { return n.op(op, nil, x, n.ints(-1)), 6 })
+	}
+	all["Sum"] = tokens(func(n *network, x string) (string, int) { return n.op("Sum", nil, x, n.weight(10), x), 60 })
 	all["Where"] = tokens(func(n *network, x string) (string, int) {
 		n.graph.Constants["mask"] = model.Float32Tensor([]int{6, 1}, []float32{1, 0, 1, 1, 0, 0})
 		n.graph.Constants["low"] = model.Float32Tensor([]int{10}, []float32{-1, 2, -3, 0, 0, 0, 1, 1, 1, 4})

@@ -218,7 +218,8 @@ func (n *Net) checkOperators() error {
 			name = node.Domain + "." + name
 		}
 		_, known := operators[name]
-		if _, cell := cells[name]; !known && !cell || node.Domain == "" && internal[name] {
+		_, cell := cells[name]
+		if _, expanded := expansions[name]; !known && !cell && !expanded || node.Domain == "" && internal[name] {
 			if counts[name]++; counts[name] == 1 {
 				first[name] = node.Name
 			}
@@ -246,6 +247,9 @@ func (n *Net) take(node *graph.Node, facts *ops.Facts) error {
 		if nodes, err = n.unroll(node); err != nil {
 			return err
 		}
+	}
+	if _, ok := expansions[node.Op]; ok {
+		nodes = expand(node)
 	}
 	for i := range nodes {
 		if err := n.infer(&nodes[i], facts); err != nil {
