@@ -243,6 +243,30 @@ func exps(dst, src []float64) {
 	expsGo(dst[n:], src[n:])
 }
 
+func exp32s(dst, src []float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		exp32x256(&dst[0], &src[0], n/8)
+	}
+	exp32sGo(dst[n:], src[n:])
+}
+
+func sigmoid(dst, src []float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		sigmoid256(&dst[0], &src[0], n/8)
+	}
+	sigmoidGo(dst[n:], src[n:])
+}
+
+func normalCDF(dst, src []float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		normalCDF256(&dst[0], &src[0], n/8)
+	}
+	normalCDFGo(dst[n:], src[n:])
+}
+
 func sum(acc *[Lanes]float32, src []float32) {
 	if use == portable || len(src) == 0 {
 		sumGo(acc, src)

@@ -26,6 +26,10 @@ func maxTapsGrad(dx, x, y, dy []float32, taps []Tap, step, n int) {
 func pull(grad, theta, origin []float32, weight float32) { pullGo(grad, theta, origin, weight) }
 func distance(acc *[Lanes]float64, a, b []float32)       { distanceGo(acc, a, b) }
 
+func exp32s(dst, src []float32)    { exp32sGo(dst, src) }
+func sigmoid(dst, src []float32)   { sigmoidGo(dst, src) }
+func normalCDF(dst, src []float32) { normalCDFGo(dst, src) }
+
 func exps(dst, src []float64) { expsGo(dst, src) }
 
 func sum(acc *[Lanes]float32, src []float32) { sumGo(acc, src) }

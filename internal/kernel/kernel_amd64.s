@@ -1720,3 +1720,257 @@ vectors:
 vectors_end:
 	VZEROUPPER
 	RET
+
+DATA smoothConstants<>+0(SB)/4, $0x3fb8aa3b
+DATA smoothConstants<>+4(SB)/4, $0x3f318000
+DATA smoothConstants<>+8(SB)/4, $0xb95e8083
+DATA smoothConstants<>+12(SB)/4, $0x42b17217
+DATA smoothConstants<>+16(SB)/4, $0xc2ad0000
+DATA smoothConstants<>+20(SB)/4, $0x7f800000
+DATA smoothConstants<>+24(SB)/4, $0x3f800000
+DATA smoothConstants<>+28(SB)/4, $0x40000000
+DATA smoothConstants<>+32(SB)/4, $0x3f000000
+DATA smoothConstants<>+36(SB)/4, $0x0000007e
+DATA smoothConstants<>+40(SB)/4, $0x3f3504f3
+DATA smoothConstants<>+44(SB)/4, $0x80000000
+DATA smoothConstants<>+48(SB)/4, $0x39500d01
+DATA smoothConstants<>+52(SB)/4, $0x3ab60b61
+DATA smoothConstants<>+56(SB)/4, $0x3c088889
+DATA smoothConstants<>+60(SB)/4, $0x3d2aaaab
+DATA smoothConstants<>+64(SB)/4, $0x3e2aaaab
+DATA smoothConstants<>+68(SB)/4, $0x3f000000
+DATA smoothConstants<>+72(SB)/4, $0x3f800000
+DATA smoothConstants<>+76(SB)/4, $0x3f800000
+DATA smoothConstants<>+80(SB)/4, $0x3e2ef945
+DATA smoothConstants<>+84(SB)/4, $0xbf527892
+DATA smoothConstants<>+88(SB)/4, $0x3fbe87b0
+DATA smoothConstants<>+92(SB)/4, $0xbf914e5d
+DATA smoothConstants<>+96(SB)/4, $0x3e8ec7cc
+DATA smoothConstants<>+100(SB)/4, $0xbe3ec24c
+DATA smoothConstants<>+104(SB)/4, $0x3dc636c9
+DATA smoothConstants<>+108(SB)/4, $0x3ebf88fb
+DATA smoothConstants<>+112(SB)/4, $0x3f8000c7
+DATA smoothConstants<>+116(SB)/4, $0xbfa1fc4e
+GLOBL smoothConstants<>(SB), RODATA|NOPTR, $120
+
+// func exp32x256(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·exp32x256(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	TESTQ DX, DX
+	JZ    vectors_end
+
+vectors:
+	VMOVUPS      (CX), Y0
+	VBROADCASTSS smoothConstants<>+0(SB), Y1
+	VMULPS       Y1, Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VMOVAPS      Y0, Y2
+	VBROADCASTSS smoothConstants<>+4(SB), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VBROADCASTSS smoothConstants<>+8(SB), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VBROADCASTSS smoothConstants<>+48(SB), Y3
+	VBROADCASTSS smoothConstants<>+52(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+56(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+60(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+64(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+68(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+72(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+76(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VCVTPS2DQ    Y1, Y1
+	VBROADCASTSS smoothConstants<>+36(SB), Y2
+	VPADDD       Y2, Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VBROADCASTSS smoothConstants<>+28(SB), Y1
+	VMULPS       Y1, Y3, Y3
+	VBROADCASTSS smoothConstants<>+16(SB), Y1
+	VCMPPS       $0x01, Y1, Y0, Y1
+	VANDNPS      Y3, Y1, Y3
+	VBROADCASTSS smoothConstants<>+12(SB), Y1
+	VCMPPS       $0x0e, Y1, Y0, Y1
+	VBROADCASTSS smoothConstants<>+20(SB), Y2
+	VBLENDVPS    Y1, Y2, Y3, Y3
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, Y0, Y3, Y3
+	VMOVUPS      Y3, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          vectors
+
+vectors_end:
+	VZEROUPPER
+	RET
+
+// func sigmoid256(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sigmoid256(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	TESTQ DX, DX
+	JZ    vectors_end
+
+vectors:
+	VMOVUPS      (CX), Y0
+	VBROADCASTSS smoothConstants<>+44(SB), Y1
+	VXORPS       Y1, Y0, Y0
+	VBROADCASTSS smoothConstants<>+0(SB), Y1
+	VMULPS       Y1, Y0, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VMOVAPS      Y0, Y2
+	VBROADCASTSS smoothConstants<>+4(SB), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VBROADCASTSS smoothConstants<>+8(SB), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VBROADCASTSS smoothConstants<>+48(SB), Y3
+	VBROADCASTSS smoothConstants<>+52(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+56(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+60(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+64(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+68(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+72(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+76(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VCVTPS2DQ    Y1, Y1
+	VBROADCASTSS smoothConstants<>+36(SB), Y2
+	VPADDD       Y2, Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VBROADCASTSS smoothConstants<>+28(SB), Y1
+	VMULPS       Y1, Y3, Y3
+	VBROADCASTSS smoothConstants<>+16(SB), Y1
+	VCMPPS       $0x01, Y1, Y0, Y1
+	VANDNPS      Y3, Y1, Y3
+	VBROADCASTSS smoothConstants<>+12(SB), Y1
+	VCMPPS       $0x0e, Y1, Y0, Y1
+	VBROADCASTSS smoothConstants<>+20(SB), Y2
+	VBLENDVPS    Y1, Y2, Y3, Y3
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, Y0, Y3, Y3
+	VBROADCASTSS smoothConstants<>+24(SB), Y0
+	VADDPS       Y0, Y3, Y3
+	VBROADCASTSS smoothConstants<>+24(SB), Y0
+	VDIVPS       Y3, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          vectors
+
+vectors_end:
+	VZEROUPPER
+	RET
+
+// func normalCDF256(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·normalCDF256(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	TESTQ DX, DX
+	JZ    vectors_end
+
+vectors:
+	VMOVUPS      (CX), Y0
+	VBROADCASTSS smoothConstants<>+44(SB), Y1
+	VANDNPS      Y0, Y1, Y1
+	VBROADCASTSS smoothConstants<>+40(SB), Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVAPS      Y1, Y2
+	VBROADCASTSS smoothConstants<>+24(SB), Y3
+	VBROADCASTSS smoothConstants<>+32(SB), Y4
+	VFMADD213PS  Y3, Y4, Y2
+	VBROADCASTSS smoothConstants<>+24(SB), Y3
+	VDIVPS       Y2, Y3, Y2
+	VBROADCASTSS smoothConstants<>+80(SB), Y3
+	VBROADCASTSS smoothConstants<>+84(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+88(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+92(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+96(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+100(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+104(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+108(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+112(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VBROADCASTSS smoothConstants<>+116(SB), Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VBROADCASTSS smoothConstants<>+0(SB), Y1
+	VMULPS       Y1, Y3, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VMOVAPS      Y3, Y4
+	VBROADCASTSS smoothConstants<>+4(SB), Y5
+	VFNMADD231PS Y5, Y1, Y4
+	VBROADCASTSS smoothConstants<>+8(SB), Y5
+	VFNMADD231PS Y5, Y1, Y4
+	VBROADCASTSS smoothConstants<>+48(SB), Y5
+	VBROADCASTSS smoothConstants<>+52(SB), Y6
+	VFMADD213PS  Y6, Y4, Y5
+	VBROADCASTSS smoothConstants<>+56(SB), Y6
+	VFMADD213PS  Y6, Y4, Y5
+	VBROADCASTSS smoothConstants<>+60(SB), Y6
+	VFMADD213PS  Y6, Y4, Y5
+	VBROADCASTSS smoothConstants<>+64(SB), Y6
+	VFMADD213PS  Y6, Y4, Y5
+	VBROADCASTSS smoothConstants<>+68(SB), Y6
+	VFMADD213PS  Y6, Y4, Y5
+	VBROADCASTSS smoothConstants<>+72(SB), Y6
+	VFMADD213PS  Y6, Y4, Y5
+	VBROADCASTSS smoothConstants<>+76(SB), Y6
+	VFMADD213PS  Y6, Y4, Y5
+	VCVTPS2DQ    Y1, Y1
+	VBROADCASTSS smoothConstants<>+36(SB), Y4
+	VPADDD       Y4, Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y5, Y5
+	VBROADCASTSS smoothConstants<>+28(SB), Y1
+	VMULPS       Y1, Y5, Y5
+	VBROADCASTSS smoothConstants<>+16(SB), Y1
+	VCMPPS       $0x01, Y1, Y3, Y1
+	VANDNPS      Y5, Y1, Y5
+	VBROADCASTSS smoothConstants<>+12(SB), Y1
+	VCMPPS       $0x0e, Y1, Y3, Y1
+	VBROADCASTSS smoothConstants<>+20(SB), Y4
+	VBLENDVPS    Y1, Y4, Y5, Y5
+	VCMPPS       $0x03, Y3, Y3, Y1
+	VBLENDVPS    Y1, Y3, Y5, Y5
+	VBROADCASTSS smoothConstants<>+32(SB), Y1
+	VMULPS       Y1, Y2, Y2
+	VMULPS       Y2, Y5, Y5
+	VBROADCASTSS smoothConstants<>+24(SB), Y1
+	VSUBPS       Y5, Y1, Y1
+	VBLENDVPS    Y0, Y5, Y1, Y1
+	VMOVUPS      Y1, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          vectors
+
+vectors_end:
+	VZEROUPPER
+	RET

@@ -220,6 +220,9 @@ func TestElementwiseMatchTwins(t *testing.T) {
 		run("clip", func(d []float32) { Clip(d, x, -0.5, 0.75) }, func(d []float32) { clipGo(d, x, -0.5, 0.75) })
 		run("clipGrad", func(d []float32) { ClipGrad(d, x, y, -0.5, 0.75) }, func(d []float32) { clipGradGo(d, x, y, -0.5, 0.75) })
 		run("mul", func(d []float32) { Mul(d, x, y) }, func(d []float32) { mulGo(d, x, y) })
+		run("exp32", func(d []float32) { Exp32(d, x) }, func(d []float32) { exp32sGo(d, x) })
+		run("sigmoid", func(d []float32) { Sigmoid(d, x) }, func(d []float32) { sigmoidGo(d, x) })
+		run("normalCDF", func(d []float32) { NormalCDF(d, x) }, func(d []float32) { normalCDFGo(d, x) })
 		run("add", func(d []float32) { Add(d, x) }, func(d []float32) { addToGo(d, x) })
 		run("pull", func(d []float32) { Pull(d, x, y, 0.3) }, func(d []float32) { pullGo(d, x, y, 0.3) })
 		var s, w [2 * Lanes]float32
@@ -385,5 +388,39 @@ func TestInterleaveMatchesTwin(t *testing.T) {
 			intact()
 			intactSrc()
 		}
+	}
+}
+
+func TestSmoothFunctionsAgreeWithMath(t *testing.T) {
+	var x, e, s, c []float32
+	for v := float32(-100); v < 100; v += 0.0137 {
+		x = append(x, v)
+	}
+	x = append(x, 0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), 88.7, 88.73, -86.4, -86.6, 1e-30, 1e30, -1e30)
+	e, s, c = make([]float32, len(x)), make([]float32, len(x)), make([]float32, len(x))
+	Exp32(e, x)
+	Sigmoid(s, x)
+	NormalCDF(c, x)
+	for i, v := range x {
+		w := float64(v)
+		for _, f := range []struct {
+			name      string
+			got       float32
+			want, eps float64
+		}{
+			{"exp", e[i], math.Exp(w), 2e-7},
+			{"sigmoid", s[i], 1 / (1 + math.Exp(-w)), 3e-7},
+			{"normal", c[i], 0.5 * math.Erfc(-w/math.Sqrt2), 2e-5},
+		} {
+			if f.name == "exp" && w < -86.5 || w > 88.72 && f.name == "exp" {
+				continue
+			}
+			if d := math.Abs(float64(f.got) - f.want); !(d <= f.eps*f.want+1e-37) {
+				t.Errorf("%s of %v is %v, want %v", f.name, v, f.got, f.want)
+			}
+		}
+	}
+	if e[len(e)-9] != float32(math.Inf(1)) || e[len(e)-8] != 0 {
+		t.Errorf("exp of the infinities is %v and %v", e[len(e)-9], e[len(e)-8])
 	}
 }

@@ -143,3 +143,18 @@ func distance256(acc *float64, a *float32, b *float32, n int)
 //
 //go:noescape
 func exps256(dst *float64, src *float64, n int)
+
+// exp32x256 is exp32 with AVX2 and FMA.
+//
+//go:noescape
+func exp32x256(dst *float32, src *float32, n int)
+
+// sigmoid256 is sigmoid with AVX2 and FMA.
+//
+//go:noescape
+func sigmoid256(dst *float32, src *float32, n int)
+
+// normalCDF256 is normalCDF with AVX2 and FMA.
+//
+//go:noescape
+func normalCDF256(dst *float32, src *float32, n int)

@@ -105,6 +105,9 @@ func init() { // the functions of the table refer to the table
 	for name := range functions {
 		operators[name] = operator{inferUnary, buildUnary}
 	}
+	for name := range singles {
+		operators[name] = operator{inferUnary, buildUnary}
+	}
 	for name := range operations {
 		operators[name] = operator{inferBinary, buildBinary}
 	}

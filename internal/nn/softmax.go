@@ -14,7 +14,7 @@ type softmaxLayer struct {
 	logarithm bool
 	outer, n  int         // rows, and elements of a row
 	inner     int         // distance of its neighbours, in vectors
-	room      [][]float64 // of each worker: a row in lanes, twice
+	room      [][]float32 // of each worker: a row in lanes
 }
 
 func softmaxAxis(n *site) (axis int, err error) {
@@ -53,7 +53,7 @@ func buildSoftmax(b *builder) layer {
 	l.dx = b.sink(l.in)
 	b.keep(l.out)
 	for range b.threads {
-		l.room = append(l.room, make([]float64, l.n*Lanes))
+		l.room = append(l.room, make([]float32, l.n*Lanes))
 	}
 	return l
 }
@@ -80,44 +80,40 @@ func (l *softmaxLayer) forward(p part) {
 		}
 		for i := range l.n {
 			for lane, v := range x[at+i*step:][:Lanes] {
-				e[i*Lanes+lane] = float64(v - top[lane])
+				e[i*Lanes+lane] = v - top[lane]
 			}
 		}
 		if l.logarithm {
 			l.logs(y[at:], e, step)
 			return
 		}
-		kernel.Exps(e, e)
-		var sum [Lanes]float64
-		for i, v := range e {
-			sum[i%Lanes] += v
-		}
+		kernel.Exp32(e, e)
+		var sum [Lanes]float32
+		kernel.Sum(&sum, e)
 		for lane, v := range sum {
-			scale[lane] = float32(1 / v)
+			scale[lane] = 1 / v
 		}
 		for i := range l.n {
-			to, from := y[at+i*step:][:Lanes], e[i*Lanes:]
+			to, from := y[at+i*step:][:Lanes], e[i*Lanes:][:Lanes]
 			for lane, s := range scale {
-				to[lane] = float32(from[lane]) * s
+				to[lane] = from[lane] * s
 			}
 		}
 	})
 }
 
 // logs sets a row to z less the logarithm of the sum of its exponentials.
-func (l *softmaxLayer) logs(y []float32, z []float64, step int) {
+func (l *softmaxLayer) logs(y, z []float32, step int) {
 	e := slices.Clone(z)
-	kernel.Exps(e, e)
-	var sum [Lanes]float64
-	for i, v := range e {
-		sum[i%Lanes] += v
-	}
+	kernel.Exp32(e, e)
+	var sum [Lanes]float32
+	kernel.Sum(&sum, e)
 	for lane, v := range sum {
-		sum[lane] = kernel.Log(v)
+		sum[lane] = float32(kernel.Log(float64(v)))
 	}
 	for i := range l.n {
 		for lane, s := range sum {
-			y[i*step+lane] = float32(z[i*Lanes+lane] - s)
+			y[i*step+lane] = z[i*Lanes+lane] - s
 		}
 	}
 }
@@ -158,13 +154,13 @@ func (l *softmaxLayer) backwardLog(p part, y, dy, dx []float32) {
 		for i := range l.n {
 			for lane, g := range dy[at+i*step:][:Lanes] {
 				sum[lane] += g
-				e[i*Lanes+lane] = float64(y[at+i*step+lane])
+				e[i*Lanes+lane] = y[at+i*step+lane]
 			}
 		}
-		kernel.Exps(e, e)
+		kernel.Exp32(e, e)
 		for i := range l.n {
 			for lane, s := range sum {
-				dx[at+i*step+lane] = dy[at+i*step+lane] - float32(float32(e[i*Lanes+lane])*s)
+				dx[at+i*step+lane] = dy[at+i*step+lane] - float32(e[i*Lanes+lane]*s)
 			}
 		}
 	})

@@ -17,11 +17,29 @@ type function struct {
 	slope func(d, x, y []float64)
 }
 
+// single is a function in float32, for those that networks have in many places.
+// room is for what is between.
+type single struct {
+	value func(y, x []float32)
+	slope func(d, x, y, room []float32)
+}
+
+// singles are the functions of which there is a fast form; nil where the
+// attributes ask for another.
+var singles = map[string]func(n *graph.Node) *single{
+	"Sigmoid": func(*graph.Node) *single { return &single{kernel.Sigmoid, sigmoidSlope} },
+	"Gelu": func(n *graph.Node) *single {
+		if n.String("approximate", "none") == "tanh" {
+			return nil
+		}
+		return &single{geluValue, geluSlope}
+	},
+}
+
 // functions are the elementwise operators of one input, by name.
 var functions = map[string]func(n *graph.Node) function{
-	"Sigmoid":  func(*graph.Node) function { return sigmoid },
 	"Tanh":     func(*graph.Node) function { return hyperbolicTangent },
-	"Gelu":     gelu,
+	"Gelu":     func(*graph.Node) function { return geluTanh },
 	"Erf":      func(*graph.Node) function { return errorFunction },
 	"Softplus": func(*graph.Node) function { return softplus },
 	"Exp":      func(*graph.Node) function { return function{kernel.Exps, func(d, _, y []float64) { copy(d, y) }} },
@@ -154,38 +172,25 @@ var errorFunction = function{
 	},
 }
 
-func gelu(n *graph.Node) function {
-	if n.String("approximate", "none") == "tanh" {
-		return geluTanh
-	}
-	return geluErf
+func sigmoidSlope(d, _, y, _ []float32) {
+	kernel.Affine(d, y, -1, 1)
+	kernel.Mul(d, d, y)
 }
 
-var geluErf = function{
-	func(y, x []float64) {
-		each(y, x, func(v float64) float64 { return -v / math.Sqrt2 })
-		var minus [blockLen]float64
-		m := minus[:copy(minus[:], y)]
-		erfcs(y, m)
-		for i, v := range x {
-			y[i] *= 0.5 * v
-		}
-	},
-	func(d, x, _ []float64) {
-		var room [blockLen]float64
-		phi := room[:len(x)]
-		for i, v := range x {
-			phi[i] = -v / math.Sqrt2
-		}
-		erfcs(d, phi)
-		for i, v := range x {
-			phi[i] = -0.5 * float64(v*v)
-		}
-		kernel.Exps(phi, phi)
-		for i, v := range x {
-			d[i] = 0.5*d[i] + float64(v*phi[i]*0.39894228040143267794)
-		}
-	},
+func geluValue(y, x []float32) {
+	kernel.NormalCDF(y, x)
+	kernel.Mul(y, y, x)
+}
+
+// geluSlope is the distribution function of x plus x times its density.
+func geluSlope(d, x, _, room []float32) {
+	kernel.Mul(room, x, x)
+	kernel.Affine(room, room, -0.5, 0)
+	kernel.Exp32(room, room)
+	kernel.Mul(room, room, x)
+	kernel.Affine(room, room, 0.39894228040143267794, 0)
+	kernel.NormalCDF(d, x)
+	kernel.Add(d, room)
 }
 
 const geluA, geluB = 0.79788456080286535588, 0.044715
@@ -281,6 +286,7 @@ type unaryLayer struct {
 	in, out *value
 	dx      *sink
 	f       function
+	single  *single // or nil
 }
 
 func inferUnary(n *site) ([]shape, error) {
@@ -288,7 +294,13 @@ func inferUnary(n *site) ([]shape, error) {
 }
 
 func buildUnary(b *builder) layer {
-	l := &unaryLayer{in: b.data(0), out: b.out[0], f: functions[b.node.Op](b.node)}
+	l := &unaryLayer{in: b.data(0), out: b.out[0]}
+	if f := functions[b.node.Op]; f != nil {
+		l.f = f(b.node)
+	}
+	if f := singles[b.node.Op]; f != nil {
+		l.single = f(b.node)
+	}
 	l.dx = b.sink(l.in)
 	b.keep(l.in)
 	b.keep(l.out)
@@ -297,6 +309,13 @@ func buildUnary(b *builder) layer {
 
 func (l *unaryLayer) forward(p part) {
 	x, y := l.in.data(p), l.out.data(p)
+	if l.single != nil {
+		for ; len(x) > 0; x, y = x[min(blockLen, len(x)):], y[min(blockLen, len(y)):] {
+			n := min(blockLen, len(x))
+			l.single.value(y[:n], x[:n])
+		}
+		return
+	}
 	var from, to [blockLen]float64
 	for ; len(x) > 0; x, y = x[min(blockLen, len(x)):], y[min(blockLen, len(y)):] {
 		n := widen(from[:], x)
@@ -310,6 +329,17 @@ func (l *unaryLayer) backward(p part) {
 		return
 	}
 	x, y, dy, dx := l.in.data(p), l.out.data(p), l.out.gradient(p), l.dx.open(p)
+	if l.single != nil {
+		var room [blockLen]float32
+		for len(x) > 0 {
+			n := min(blockLen, len(x))
+			l.single.slope(dx[:n], x[:n], y[:n], room[:n])
+			kernel.Mul(dx[:n], dx[:n], dy)
+			x, y, dy, dx = x[n:], y[n:], dy[n:], dx[n:]
+		}
+		l.dx.close(p)
+		return
+	}
 	var from, to, slope [blockLen]float64
 	for len(x) > 0 {
 		n := widen(from[:], x)

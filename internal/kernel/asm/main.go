@@ -14,6 +14,19 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// What the functions of single precision are made of: the same as in package
+// kernel.
+const (
+	ln2Hi32, ln2Lo32      = 0.693359375, -2.12194440e-4
+	exp32Most, exp32Least = 88.72283, -86.5
+)
+
+var exp32Coef = []float32{1. / 5040, 1. / 720, 1. / 120, 1. / 24, 1. / 6, 1. / 2, 1, 1}
+
+var erfcCoef = []float32{
+	0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368, -1.26551223,
+}
+
 const (
 	rows  = 6  // rows of A in a panel
 	cols  = 4  // vectors of B that an AVX-512 tile holds at once
@@ -51,6 +64,7 @@ func main() {
 	pull()
 	distance()
 	exps()
+	smooth()
 	Generate()
 }
 
@@ -1128,6 +1142,101 @@ func exps() {
 	})
 	VZEROUPPER()
 	RET()
+}
+
+// smooth emits the functions of single precision that are made of exponentials.
+func smooth() {
+	constants := GLOBL("smoothConstants", RODATA|NOPTR)
+	var offset int
+	constant := func(v float32) Mem {
+		DATA(offset, U32(math.Float32bits(v)))
+		offset += 4
+		return constants.Offset(offset - 4)
+	}
+	every := func(m Mem) reg.VecVirtual {
+		v := YMM()
+		VBROADCASTSS(m, v)
+		return v
+	}
+	log2e, hi, lo := constant(1/math.Ln2), constant(ln2Hi32), constant(ln2Lo32)
+	most, least, infinity := constant(exp32Most), constant(exp32Least), constant(float32(math.Inf(1)))
+	one, two, half, bias := constant(1), constant(2), constant(0.5), constant(math.Float32frombits(126))
+	rootHalf, sign := constant(float32(math.Sqrt2/2)), constant(math.Float32frombits(1<<31))
+	var coef, tail []Mem
+	for _, c := range exp32Coef {
+		coef = append(coef, constant(c))
+	}
+	for _, c := range erfcCoef {
+		tail = append(tail, constant(c))
+	}
+	// exp returns e**x, and leaves x alone.
+	exp := func(x reg.VecVirtual) reg.VecVirtual {
+		k, r, p, mask := YMM(), YMM(), YMM(), YMM()
+		VMULPS(every(log2e), x, k)
+		VROUNDPS(Imm(8), k, k)
+		VMOVAPS(x, r)
+		VFNMADD231PS(every(hi), k, r)
+		VFNMADD231PS(every(lo), k, r)
+		VBROADCASTSS(coef[0], p)
+		for _, c := range coef[1:] {
+			VFMADD213PS(every(c), r, p)
+		}
+		VCVTPS2DQ(k, k)
+		VPADDD(every(bias), k, k)
+		VPSLLD(Imm(23), k, k)
+		VMULPS(k, p, p)
+		VMULPS(every(two), p, p)
+		VCMPPS(Imm(1), every(least), x, mask) // x < least
+		VANDNPS(p, mask, p)
+		VCMPPS(Imm(14), every(most), x, mask) // x > most
+		VBLENDVPS(mask, every(infinity), p, p)
+		VCMPPS(Imm(3), x, x, mask) // NaN
+		VBLENDVPS(mask, x, p, p)
+		return p
+	}
+	function := func(name, doc string, f func(x reg.VecVirtual) reg.VecVirtual) {
+		TEXT(name, NOSPLIT, "func(dst, src *float32, n int)")
+		Pragma("noescape")
+		Doc(doc)
+		each([]string{"dst", "src"}, func(p []reg.Register) {
+			x := YMM()
+			VMOVUPS(Mem{Base: p[1]}, x)
+			VMOVUPS(f(x), Mem{Base: p[0]})
+		})
+		VZEROUPPER()
+		RET()
+	}
+	function("exp32x256", "exp32x256 is exp32 with AVX2 and FMA.", exp)
+	function("sigmoid256", "sigmoid256 is sigmoid with AVX2 and FMA.", func(x reg.VecVirtual) reg.VecVirtual {
+		VXORPS(every(sign), x, x)
+		e := exp(x)
+		VADDPS(every(one), e, e)
+		y := every(one)
+		VDIVPS(e, y, y)
+		return y
+	})
+	function("normalCDF256", "normalCDF256 is normalCDF with AVX2 and FMA.", func(x reg.VecVirtual) reg.VecVirtual {
+		z, t, p := YMM(), YMM(), YMM()
+		VANDNPS(x, every(sign), z)
+		VMULPS(every(rootHalf), z, z)
+		VMOVAPS(z, t)
+		VFMADD213PS(every(one), every(half), t)
+		u := every(one)
+		VDIVPS(t, u, t)
+		VBROADCASTSS(tail[0], p)
+		for _, c := range tail[1:] {
+			VFMADD213PS(every(c), t, p)
+		}
+		VFNMADD231PS(z, z, p)
+		e := exp(p)
+		VMULPS(every(half), t, t)
+		VMULPS(t, e, e)
+		above := every(one)
+		VSUBPS(e, above, above)
+		// The sign of x chooses.
+		VBLENDVPS(x, e, above, above)
+		return above
+	})
 }
 
 func sum() {
