@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"lethe/file"
 	"lethe/model"
 )
 
@@ -69,7 +70,7 @@ func openExport(a *archive, opts Options) (*Checkpoint, error) {
 	}
 	c, err := New(p.State) // which may be empty: a program can do without weights
 	if err == nil {
-		c.a, c.container = a, exportContainer
+		c.a, c.container, c.left = a, exportContainer, []file.Left{{Name: "code"}}
 	}
 	return c, err
 }

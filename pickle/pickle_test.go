@@ -250,10 +250,11 @@ func TestNewTypes(t *testing.T) {
 
 func TestBeside(t *testing.T) {
 	for name, want := range map[string]string{
-		"plain":      "[]",
-		"script":     `["code"]`,
-		"v26-export": `["code"]`,
-		"wrapped":    `["epoch" "best" "args" "classes" "blob" "rng" (a tensor) "device" "counts" "dtype" "size" "accuracy" "loss" "path" "started" "hist" "optimizer" (18 tensors)]`,
+		"plain":       "[]",
+		"script":      `["code"]`,
+		"v26-export":  `["code"]`,
+		"v215-export": `["code"]`,
+		"wrapped":     `["epoch" "best" "args" "classes" "blob" "rng" (a tensor) "device" "counts" "dtype" "size" "accuracy" "loss" "path" "started" "hist" "optimizer" (18 tensors)]`,
 	} {
 		if got := fmt.Sprint(mustDecode(t, readTestdata(t, name+".pt")).Beside()); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
