@@ -55,7 +55,7 @@ func planes[T number](x, out vec[T], w *window, f func(plane int, in, out vec[T]
 // inferGlobal is the inference of poolings over the whole image.
 func inferGlobal(f *inference) {
 	x := f.input(0)
-	if x.shape == nil || len(x.shape) < 2 {
+	if len(x.shape) < 2 {
 		f.set(0, x.dtype, nil)
 		return
 	}

@@ -43,7 +43,6 @@ type compiler struct {
 	operands map[string]*operand // by the name of the value
 	constant map[string]*param   // constants that are computed with
 	sources  map[string]*operand // weights and constants as values
-	work     *builder            // of the layer that is being built
 }
 
 // builder is what an operator needs to make its layer.

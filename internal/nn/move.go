@@ -102,15 +102,6 @@ func (l *moveLayer) backward(p part) {
 	}
 }
 
-// identity returns 0 to n-1.
-func identity(n int) []int32 {
-	all := make([]int32, n)
-	for i := range all {
-		all[i] = int32(i)
-	}
-	return all
-}
-
 func inferTranspose(n *site) ([]shape, error) {
 	in := n.in[0]
 	perm, err := transposition(n)
