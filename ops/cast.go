@@ -22,15 +22,6 @@ var castOp = &Operator{
 	eval:  func(c *call) { c.set(0, c.cast(c.input(0), c.elementType("to"), c.castRounding())) },
 }
 
-// castlikeOp converts elements to the type of another tensor's.
-var castlikeOp = &Operator{
-	Name: "CastLike", Since: 15,
-	inputs: []input{data("input", anything), constant("target_type", anything)},
-	attrs:  []attr{intAttr("saturate", 1).from(19), stringAttr("round_mode", "up", "down", "nearest").from(24)},
-	infer:  func(f *inference) { f.set(0, f.input(1).dtype, f.input(0).shape) },
-	eval:   func(c *call) { c.set(0, c.cast(c.input(0), c.input(1).dtype, c.castRounding())) },
-}
-
 func (c *call) castRounding() rounding {
 	r := rounding{saturate: c.opset < 19 || c.flag("saturate"), mode: 'u'}
 	if mode := c.text("round_mode"); mode != "" {

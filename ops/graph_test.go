@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -369,7 +370,7 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// The table has every operator once, in the order of their files.
+// The table has every operator once, and every operator is a file.
 func TestTable(t *testing.T) {
 	seen := map[string]bool{}
 	for _, op := range Operators() {
@@ -377,6 +378,9 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s is in the table twice", key)
 		} else {
 			seen[key] = true
+		}
+		if _, err := os.Stat(strings.ToLower(op.Name) + ".go"); err != nil {
+			t.Errorf("%s has no file of its own: %v", op.Name, err)
 		}
 		if (op.eval == nil) == (op.body == nil) {
 			t.Errorf("%s is evaluated in no way, or in two", op.Name)

@@ -9,12 +9,6 @@ import (
 // hannwindowOp is the window of Hann.
 var hannwindowOp = cosineWindow("HannWindow", 0.5, 0.5, 0)
 
-// hammingwindowOp is the window of Hamming.
-var hammingwindowOp = cosineWindow("HammingWindow", 25.0/46, 21.0/46, 0)
-
-// blackmanwindowOp is the window of Blackman.
-var blackmanwindowOp = cosineWindow("BlackmanWindow", 0.42, 0.5, 0.08)
-
 // cosineWindow is a - b cos(2 pi i/n) + c cos(4 pi i/n).
 func cosineWindow(name string, a, b, d float64) *Operator {
 	return &Operator{

@@ -66,6 +66,3 @@ func columnMajor(index int, shape []int) int {
 	}
 	return at
 }
-
-// globalmaxpoolOp is the largest element of each channel.
-var globalmaxpoolOp = globalPool("GlobalMaxPool", func(_ *call, row []float64) float64 { return largestOf(row) })

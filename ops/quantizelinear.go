@@ -4,7 +4,6 @@ import (
 	"math"
 	"slices"
 
-	"lethe/graph"
 	"lethe/model"
 )
 
@@ -131,77 +130,11 @@ func (c *call) perElement(t, x *Tensor) []float64 {
 	return out
 }
 
-// dequantizelinearOp is (x - zero point) * scale.
-var dequantizelinearOp = &Operator{
-	Name: "DequantizeLinear", Since: 10,
-	inputs: []input{data("x", quantized|set(model.Int32)), constant("x_scale", floats|set(model.Float8E8M0FNU)), constant("x_zero_point", quantized|set(model.Int32)).opt()},
-	attrs:  []attr{intAttr("axis", 1).from(13), intAttr("block_size", 0).from(21), intAttr("output_dtype", 0).from(23)},
-	infer:  func(f *inference) { f.set(0, f.realType(f.input(1).dtype), f.input(0).shape) },
-	eval: func(c *call) {
-		x := c.input(0)
-		v, scale := c.floats(x), c.perElement(c.input(1), x)
-		if c.input(2) != nil {
-			for i, z := range c.perElement(c.input(2), x) {
-				v[i] -= z
-			}
-		}
-		for i := range v {
-			v[i] *= scale[i]
-		}
-		c.set(0, c.from(c.realType(c.input(1).dtype), x.shape, v))
-	},
-}
-
 func (n *node) realType(scale model.DType) model.DType {
 	if n.int("output_dtype") != 0 {
 		return n.elementType("output_dtype")
 	}
 	return scale
-}
-
-// dynamicquantizelinearOp quantizes to uint8 with the scale and zero point that
-// fit the data best.
-var dynamicquantizelinearOp = &Operator{
-	Name: "DynamicQuantizeLinear", Since: 11, outputs: 3,
-	inputs: []input{data("x", set(model.Float32))},
-	infer: func(f *inference) {
-		f.set(0, model.Uint8, f.input(0).shape)
-		f.set(1, model.Float32, graph.Sizes())
-		f.set(2, model.Uint8, graph.Sizes())
-	},
-	eval: func(c *call) {
-		v := c.floats(c.input(0))
-		lo, hi := min(0, smallestOf(v)), max(0, largestOf(v))
-		scale := float64(float32(hi-lo) / 255)
-		zero := min(max(math.RoundToEven(float64(float32(-lo)/float32(scale))), 0), 255)
-		if scale == 0 {
-			zero = 0
-		}
-		for i, x := range v {
-			if scale == 0 {
-				v[i] = 0
-				continue
-			}
-			v[i] = min(max(math.RoundToEven(float64(float32(x)/float32(scale)))+zero, 0), 255)
-		}
-		c.set(0, c.from(model.Uint8, c.input(0).shape, v))
-		c.set(1, c.from(model.Float32, []int{}, []float64{scale}))
-		c.set(2, c.from(model.Uint8, []int{}, []float64{zero}))
-	},
-}
-
-// qlinearmatmulOp is the product of quantized matrices, quantized again.
-var qlinearmatmulOp = &Operator{
-	Name: "QLinearMatMul", Since: 10,
-	inputs: []input{data("a", bytes8|float8s), constant("a_scale", floats), constant("a_zero_point", bytes8|float8s),
-		data("b", bytes8|float8s), constant("b_scale", floats), constant("b_zero_point", bytes8|float8s),
-		constant("y_scale", floats), constant("y_zero_point", bytes8|float8s)},
-	infer: func(f *inference) { f.set(0, f.input(7).dtype, f.matmulShape(f.input(0).shape, f.input(3).shape)) },
-	eval: func(c *call) {
-		a, b := c.lessZero(c.input(0), c.input(2), -2), c.lessZero(c.input(3), c.input(5), -1)
-		a, b = c.timesScale(a, c.input(1), -2), c.timesScale(b, c.input(4), -1)
-		c.set(0, c.requantized(c.matmul(a, b), 6))
-	},
 }
 
 // timesScale multiplies by a scale, or by one for each index of an axis.
@@ -230,23 +163,4 @@ func (c *call) requantized(t *Tensor, scale int) *Tensor {
 		v[i] = min(max(math.RoundToEven(x/by)+zero, lo), hi)
 	}
 	return c.from(dtype, t.shape, v)
-}
-
-// qlinearconvOp is a convolution of quantized tensors, quantized again.
-var qlinearconvOp = &Operator{
-	Name: "QLinearConv", Since: 10,
-	inputs: []input{data("x", bytes8), constant("x_scale", floats), constant("x_zero_point", bytes8),
-		weight("w", bytes8), constant("w_scale", floats), constant("w_zero_point", bytes8),
-		constant("y_scale", floats), constant("y_zero_point", bytes8), weight("B", set(model.Int32)).opt()},
-	attrs: windowAttrs(intAttr("group", 1)),
-	infer: func(f *inference) { f.set(0, f.input(7).dtype, f.convOf(f.input(0).shape, f.input(3).shape)) },
-	eval: func(c *call) {
-		x, w := c.lessZero(c.input(0), c.input(2), 1), c.lessZero(c.input(3), c.input(5), 0)
-		var bias *Tensor
-		if c.input(8) != nil {
-			bias = c.from64(c.input(8))
-		}
-		y := c.scaled(c.conv(x, w, bias), c.scalar(1, 1))
-		c.set(0, c.requantized(c.timesScale(y, c.input(4), 1), 6))
-	},
 }

@@ -11,15 +11,6 @@ var scatterelementsOp = &Operator{
 	eval:   evalScatterElements,
 }
 
-// scatterOp is the name of ScatterElements up to opset 10.
-var scatterOp = &Operator{
-	Name: "Scatter", Since: 9,
-	inputs: []input{data("data", anything), constant("indices", indices), data("updates", anything)},
-	attrs:  []attr{intAttr("axis", 0)},
-	infer:  sameAsFirst,
-	eval:   evalScatterElements,
-}
-
 var scatterReduction = stringAttr("reduction", "none", "add", "mul", "max", "min").from(16)
 
 func evalScatterElements(c *call) {

@@ -6,26 +6,6 @@ import "math"
 // 12 all axes from one on are a row, later one axis.
 var softmaxOp = rowwise("Softmax", softmaxRow)
 
-// logsoftmaxOp is the logarithm of Softmax.
-var logsoftmaxOp = rowwise("LogSoftmax", func(row []float64) {
-	norm := logSumExp(row)
-	for i := range row {
-		row[i] -= norm
-	}
-})
-
-// hardmaxOp is 1 at the first of the largest elements and 0 elsewhere.
-var hardmaxOp = rowwise("Hardmax", func(row []float64) {
-	best := 0
-	for i, x := range row {
-		if x > row[best] {
-			best = i
-		}
-	}
-	clear(row)
-	row[best] = 1
-})
-
 func softmaxRow(row []float64) {
 	top, sum := largestOf(row), 0.0
 	for i, x := range row {
