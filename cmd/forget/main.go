@@ -21,6 +21,7 @@ import (
 	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
+	"lethe/model"
 	"lethe/onnxio"
 	"lethe/report"
 	"lethe/verify"
@@ -132,6 +133,10 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	defer n.Close()
 	if err := n.AnnounceExternal(outs, out, cli.KeptFormat(out, n.Format())); err != nil {
 		return err
+	}
+	if len(n.File().External()) > 0 && (c.IsSet("attest") || c.IsSet("sign")) {
+		return fmt.Errorf("%s: %w", n.Name, &model.UnsupportedError{What: "the model has its data in other files, which the evidence would not cover",
+			Advice: "save the model in one file (onnx.save_model with save_as_external_data=False), or leave out --attest and --sign"})
 	}
 	data, err := images()
 	if err != nil {

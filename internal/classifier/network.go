@@ -21,6 +21,7 @@ import (
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/onnxio"
+	"lethe/ops"
 	"lethe/pickle"
 	"lethe/report"
 	"lethe/verify"
@@ -46,11 +47,7 @@ func Open(ctx context.Context, path string, stdin io.Reader, opts pickle.Options
 // Recognize is [Open] for a checkpoint that is open already. An error closes it.
 func Recognize(c *cli.Checkpoint) (*Network, error) {
 	n := &Network{Checkpoint: c}
-	var err error
-	if n.Graph, err = structure(c); err == nil {
-		n.Net, err = nn.Bind(n.Graph, c.State)
-	}
-	if err != nil {
+	if err := n.bind(); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
@@ -58,13 +55,34 @@ func Recognize(c *cli.Checkpoint) (*Network, error) {
 	return n, nil
 }
 
-// structure returns the graph that a file carries, or else the one that the names
-// and shapes of its weights tell.
-func structure(c *cli.Checkpoint) (*graph.Graph, error) {
-	if g, err := c.File().Graph(); g != nil || err != nil {
-		return g, err
+// bind finds the graph, the one that the file carries or else the one that the
+// names and shapes of its weights tell, and binds the weights to it.
+func (n *Network) bind() (err error) {
+	n.Graph, err = n.File().Graph()
+	if err != nil {
+		return err
 	}
-	return convert.Recognize(c.State)
+	if n.Graph == nil {
+		if n.Graph, err = convert.Recognize(n.State); err == nil {
+			n.Net, err = nn.Bind(n.Graph, n.State)
+		}
+		return err
+	}
+	if n.Net, err = nn.Bind(n.Graph, n.State); err == nil {
+		return nil
+	}
+	// What exporters write of sizes is constant, or nearly so.
+	if folded, failed := ops.Fold(n.Graph, n.State); failed == nil {
+		if net, failed := nn.Bind(folded, n.State); failed == nil {
+			n.Graph, n.Net = folded, net
+			return nil
+		}
+	}
+	if g, net := anyBatch(context.Background(), n.Graph, n.State); net != nil {
+		n.Graph, n.Net = g, net
+		return nil
+	}
+	return err
 }
 
 // StageONNX stages the graph and its weights as the ONNX output at path, and

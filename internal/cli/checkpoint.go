@@ -72,8 +72,14 @@ func (n *Checkpoint) read() (err error) {
 // state dict.
 func (n *Checkpoint) Input() (r io.ReaderAt, size int64) { return n.input, n.input.Size }
 
-// Unchanged is [Input.Unchanged] of the file.
-func (n *Checkpoint) Unchanged() error { return n.input.Unchanged() }
+// Unchanged is [Input.Unchanged] of the file and of those beside it that it reads.
+func (n *Checkpoint) Unchanged() error {
+	err := n.input.Unchanged()
+	if n.beside != nil {
+		err = errors.Join(err, n.beside.unchanged())
+	}
+	return err
+}
 
 // StartDigest begins what [Checkpoint.Digest] returns. It takes longer than all
 // other reading, so it is best made beside that and beside the work.

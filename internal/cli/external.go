@@ -18,7 +18,7 @@ import (
 type siblings struct {
 	folder string
 	root   *os.Root
-	files  []*os.File
+	files  []*Input
 }
 
 // open opens the file at a location, which stays open until close.
@@ -42,11 +42,23 @@ func (s *siblings) open(location string) (io.ReaderAt, int64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("cannot open %s: %w", filepath.Join(s.folder, name), cause(err))
 	}
-	s.files = append(s.files, f)
 	if info, err = f.Stat(); err != nil {
+		f.Close()
 		return nil, 0, fmt.Errorf("cannot open %s: %w", filepath.Join(s.folder, name), cause(err))
 	}
-	return f, info.Size(), nil
+	in := &Input{ReaderAt: f, Size: info.Size(), Name: filepath.Join(s.folder, name), file: f, opened: info}
+	s.files = append(s.files, in)
+	return in, in.Size, nil
+}
+
+// unchanged is [Input.Unchanged] of all files.
+func (s *siblings) unchanged() error {
+	for _, in := range s.files {
+		if err := in.Unchanged(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *siblings) close() {
