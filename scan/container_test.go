@@ -302,3 +302,25 @@ func TestNesting(t *testing.T) {
 		t.Error(summary(r))
 	}
 }
+
+// A storage of 80 elements begins with P, the letter of a persistent id, which
+// ends at the first newline in the numbers.
+func TestLegacyCountThatLooksLikeAPickle(t *testing.T) {
+	object := "\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuKPNtQ."
+	keys := "\x80\x02]X\x01\x00\x00\x000a."
+	count := "P\x00\x00\x00\x00\x00\x00\x00"
+	numbers := "\x01\n\xff" + strings.Repeat("\x00", 4*80-3)
+	for _, c := range []struct{ numbers, want string }{
+		{numbers, "clean"},
+		{"\x01\n0cposix\nsystem\n" + numbers[:4*80-18], "danger"},
+	} {
+		file := legacy(plainMagic, object, keys, count+c.numbers)
+		r, err := File(strings.NewReader(file), int64(len(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Verdict() != c.want {
+			t.Errorf("%s, want %s: %s", r.Verdict(), c.want, summary(r))
+		}
+	}
+}

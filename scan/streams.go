@@ -1,6 +1,9 @@
 package scan
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // legacyMagic is the number that starts a file of torch.save before 1.6, in
 // little-endian bytes.
@@ -119,7 +122,9 @@ func (w *walk) legacy(p part, pickles []*stream) {
 	for _, s := range pickles[3].storages {
 		sizes[s.key] = s
 	}
-	if again, m := w.pickle(p, at, true); again.effects && at < p.size {
+	// A count of 80 elements begins with the letter of a persistent id.
+	calls := func(f Finding) bool { return f.Kind != KindExternal }
+	if again, m := w.pickle(p, at, true); again.effects && at < p.size && (again.ended || slices.ContainsFunc(m.held, calls)) {
 		m.release()
 	}
 	if keys.kind != list {
