@@ -68,6 +68,10 @@ type extent struct {
 	n    int
 	kind sizeKind
 	open *sizeKind // of one that may be either
+
+	// before is how many elements of an axis that was merged with the batch count
+	// before it: 7 in an axis of 7 steps of every sample. 0 means 1.
+	before int
 }
 
 type sizeKind uint8
@@ -147,6 +151,8 @@ func (f *freer) same(a, b extent) extent {
 		*b.open = x
 	case x != y:
 		f.fail("a size of %d is the batch on one side and fixed on the other", a.n)
+	case x == batchSize && max(a.before, 1) != max(b.before, 1):
+		f.fail("two axes of size %d count their samples in another order", a.n)
 	}
 	return a
 }
@@ -221,10 +227,14 @@ func (f *freer) follow(n *Node) {
 	}
 }
 
-// arg returns an argument by its name, or by its place.
-func (f *freer) arg(n *Node, name string, at int) any {
+// arg returns an argument. One without a name has that of the schema.
+func (f *freer) arg(n *Node, name string) any {
+	r, _ := lookUp(n)
 	for i, a := range n.Args {
-		if a.Name == name || a.Name == "" && i == at {
+		if a.Name == "" && r != nil && i < len(r.params) {
+			a.Name = r.params[i].name
+		}
+		if a.Name == name {
 			return a.Value
 		}
 	}

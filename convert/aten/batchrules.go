@@ -112,7 +112,7 @@ func leading(f *freer, n *Node) {
 func trailing(f *freer, n *Node) {
 	in := f.of(f.first(n))
 	count := 1
-	if list, ok := f.arg(n, "normalized_shape", 1).([]int64); ok {
+	if list, ok := f.arg(n, "normalized_shape").([]int64); ok {
 		count = len(list)
 	}
 	if count > len(in) || f.batched(in[len(in)-count:]) {
@@ -122,9 +122,9 @@ func trailing(f *freer, n *Node) {
 }
 
 // axisOf returns an axis that an argument names.
-func (f *freer) axisOf(n *Node, name string, at, rank, def int) int {
+func (f *freer) axisOf(n *Node, name string, rank, def int) int {
 	i := def
-	if v, ok := f.arg(n, name, at).(int64); ok {
+	if v, ok := f.arg(n, name).(int64); ok {
 		i = int(v)
 	}
 	return normal(i, rank)
@@ -132,7 +132,7 @@ func (f *freer) axisOf(n *Node, name string, at, rank, def int) int {
 
 func alongAxis(f *freer, n *Node) {
 	in := f.of(f.first(n))
-	if len(in) > 0 && f.kind(in[f.axisOf(n, "dim", 1, len(in), -1)]) == batchSize {
+	if len(in) > 0 && f.kind(in[f.axisOf(n, "dim", len(in), -1)]) == batchSize {
 		f.fail("it mixes samples")
 	}
 	f.set(n, in)
@@ -145,7 +145,7 @@ func preserving(f *freer, n *Node) {
 		f.fail("it changes the number of axes")
 	}
 	var dims []int64
-	if d, ok := f.arg(n, "dims", 2).([]int64); ok {
+	if d, ok := f.arg(n, "dims").([]int64); ok {
 		dims = d
 	}
 	for i, e := range in {
@@ -199,7 +199,7 @@ func multiplying(f *freer, n *Node) {
 }
 
 func summing(f *freer, n *Node) {
-	equation, _ := f.arg(n, "equation", 0).(string)
+	equation, _ := f.arg(n, "equation").(string)
 	left, right, ok := strings.Cut(strings.ReplaceAll(equation, " ", ""), "->")
 	terms := strings.Split(left, ",")
 	all := tensors(n)
@@ -235,31 +235,46 @@ func summing(f *freer, n *Node) {
 // reshaped keeps the batch where as many elements come before it as before.
 func reshaped(f *freer, n *Node) {
 	in, out := f.of(f.first(n)), f.result(n, 0)
-	at := -1
+	found := false
 	before := 1
-	for i, e := range in {
+	for _, e := range in {
 		if f.kind(e) != batchSize {
-			if at < 0 {
+			if !found {
 				before *= e.n
 			}
 			continue
 		}
-		if at >= 0 {
+		if found {
 			f.fail("two axes depend on the batch")
 		}
-		at = i
+		found = true
+		before *= max(e.before, 1)
 	}
-	if at < 0 {
-		if !f.open(in) {
-			return
-		}
+	if !found {
 		f.settle(in)
 		return
 	}
-	place, product := -1, 1
+	place, best := -1, 0
+	product := 1
 	for j, e := range out {
-		if product == before && e.n%f.size == 0 && (place < 0 || e.n == in[at].n && out[place].n != in[at].n) {
-			place = j
+		if product == 0 || before%product != 0 {
+			break
+		}
+		inside := before / product // elements of this axis that would count before the batch
+		if e.n != 0 && e.n%(inside*f.size) == 0 {
+			score := 2
+			switch after := e.n / (inside * f.size); {
+			case inside == 1 && after == 1:
+				score = 4 // the batch is an axis of its own
+			case inside == 1 && j < len(out)-1 || len(out) == 1:
+				score = 3
+			case inside == 1:
+				score = 1 // the last axis is that of features
+			}
+			if score > best {
+				place, best = j, score
+				out[j].before = inside
+			}
 		}
 		product *= e.n
 	}
@@ -292,12 +307,12 @@ func permuted(f *freer, n *Node) {
 	name := n.Op[strings.IndexByte(n.Op, '.')+1:]
 	perm := upTo(len(in))
 	swap := func(first, second string) {
-		i, j := f.axisOf(n, first, 1, len(in), 0), f.axisOf(n, second, 2, len(in), 0)
+		i, j := f.axisOf(n, first, len(in), 0), f.axisOf(n, second, len(in), 0)
 		perm[i], perm[j] = perm[j], perm[i]
 	}
 	switch name {
 	case "permute":
-		dims, ok := f.arg(n, "dims", 1).([]int64)
+		dims, ok := f.arg(n, "dims").([]int64)
 		if !ok || len(dims) != len(in) {
 			f.fail("its order is not understood")
 		}
@@ -324,7 +339,7 @@ func permuted(f *freer, n *Node) {
 
 func unsqueezed(f *freer, n *Node) {
 	in := f.of(f.first(n))
-	f.set(n, slices.Insert(slices.Clone(in), f.axisOf(n, "dim", 1, len(in)+1, 0), extent{n: 1}))
+	f.set(n, slices.Insert(slices.Clone(in), f.axisOf(n, "dim", len(in)+1, 0), extent{n: 1}))
 }
 
 // squeezed removes axes of size 1; the batch of a program that was exported
@@ -332,7 +347,7 @@ func unsqueezed(f *freer, n *Node) {
 func squeezed(f *freer, n *Node) {
 	in := f.of(f.first(n))
 	axes := upTo(len(in))
-	switch v := f.arg(n, "dim", 1).(type) {
+	switch v := f.arg(n, "dim").(type) {
 	case int64:
 		axes = []int{normal(int(v), len(in))}
 	case []int64:
@@ -358,7 +373,7 @@ func squeezed(f *freer, n *Node) {
 func expanded(f *freer, n *Node) {
 	in, out := f.of(f.first(n)), f.result(n, 0)
 	var like []extent
-	if other, ok := f.arg(n, "other", 1).(*Value); ok {
+	if other, ok := f.arg(n, "other").(*Value); ok {
 		like = f.of(other)
 	}
 	lead := len(out) - len(in)
@@ -387,10 +402,7 @@ func made(f *freer, n *Node) {
 // sliced takes a part of an axis.
 func sliced(f *freer, n *Node) {
 	in, out := f.of(f.first(n)), f.result(n, 0)
-	at := f.axisOf(n, "dim", 1, len(in), 0)
-	if n.Op == "aten.slice_scatter" {
-		at = f.axisOf(n, "dim", 2, len(in), 0)
-	}
+	at := f.axisOf(n, "dim", len(in), 0)
 	if len(out) != len(in) {
 		f.fail("it changes the number of axes")
 	}
@@ -415,7 +427,7 @@ func selected(f *freer, n *Node) {
 		f.set(n, in)
 		return
 	}
-	at := f.axisOf(n, "dim", 1, len(in), 0)
+	at := f.axisOf(n, "dim", len(in), 0)
 	if f.kind(in[at]) == batchSize {
 		f.fail("it takes a single sample")
 	}
@@ -424,10 +436,7 @@ func selected(f *freer, n *Node) {
 
 func pieces(f *freer, n *Node) {
 	in := f.of(f.first(n))
-	at := f.axisOf(n, "dim", 2, len(in), 0)
-	if n.Op == "aten.unbind" {
-		at = f.axisOf(n, "dim", 1, len(in), 0)
-	}
+	at := f.axisOf(n, "dim", len(in), 0)
 	if f.kind(in[at]) == batchSize && len(n.Outputs) > 1 {
 		f.fail("it takes samples apart")
 	}
@@ -450,7 +459,7 @@ func pieces(f *freer, n *Node) {
 func joined(f *freer, n *Node) {
 	all := tensors(n)
 	out := f.result(n, 0)
-	at := f.axisOf(n, "dim", 1, len(out), 0)
+	at := f.axisOf(n, "dim", len(out), 0)
 	stacked := n.Op == "aten.stack"
 	for k, v := range all {
 		shape := f.of(v)
@@ -476,7 +485,7 @@ func joined(f *freer, n *Node) {
 
 func indexed(f *freer, n *Node) {
 	in := f.of(f.first(n))
-	list, _ := f.arg(n, "indices", 1).([]*Value)
+	list, _ := f.arg(n, "indices").([]*Value)
 	at := -1
 	for i, v := range list {
 		if v == nil {
@@ -512,12 +521,7 @@ func reduced(f *freer, n *Node) {
 		return
 	}
 	axes := upTo(len(in))
-	name := "dim"
-	at := 1
-	if strings.HasSuffix(n.Op, "norm") {
-		at = 2
-	}
-	switch v := f.arg(n, name, at).(type) {
+	switch v := f.arg(n, "dim").(type) {
 	case int64:
 		axes = []int{normal(int(v), len(in))}
 	case []int64:
@@ -577,7 +581,7 @@ func attended(f *freer, n *Node) {
 // recurrentBatch has the batch in axis 1, or 0 with batch_first. States begin
 // with the layers.
 func recurrentBatch(f *freer, n *Node) {
-	first, _ := f.arg(n, "batch_first", 8).(bool)
+	first, _ := f.arg(n, "batch_first").(bool)
 	at := 1
 	if first {
 		at = 0

@@ -3,7 +3,8 @@
 usage: models.py PT2ONNX FOLDER NAME...
 
 A name is tv.NAME of torchvision, timm.NAME of timm, or common.NAME of the small networks below. Weights are random,
-scaled so that activations stay moderate; statistics of batch normalization are away from 0 and 1. For every name one
+scaled so that activations stay moderate; statistics of batch normalization are away from 0 and 1. A name may end in
+@static1 or @static2, for a program with a fixed batch of 1 or 2, or in @core, for the core dialect. For every name one
 line of JSON is written: the largest difference from PyTorch at each batch size, relative to the largest output.
 """
 import gc, json, os, subprocess, sys, time, warnings
@@ -257,13 +258,17 @@ def check(pt2onnx, folder, name):
     """Exports, converts and compares one network."""
     torch.manual_seed(0)
     row = {"name": name}
+    name, _, variant = name.partition("@")
     model, batch = network(name)
     row["parameters"] = sum(p.numel() for p in model.parameters())
     program, onnx = os.path.join(folder, name + ".pt2"), os.path.join(folder, name + ".onnx")
     try:
-        args = batch(2)
+        args = batch(1 if variant == "static1" else 2)
+        shapes = None if variant.startswith("static") else tuple({0: torch.export.Dim.DYNAMIC} for _ in args)
         with torch.no_grad():
-            exported = torch.export.export(model, args, dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in args))
+            exported = torch.export.export(model, args, dynamic_shapes=shapes)
+            if variant == "core":
+                exported = exported.run_decompositions()
             torch.export.save(exported, program)
         del exported
         gc.collect()

@@ -1,0 +1,24 @@
+package graph
+
+import "testing"
+
+// Compute follows the expression: with numbers it gives what Eval gives.
+func TestCompute(t *testing.T) {
+	n, m := Symbol("n"), Symbol("m")
+	symbols := map[string]int{"n": 5, "m": 3}
+	by := Arithmetic[int64]{
+		Int:    func(n int64) int64 { return n },
+		Symbol: func(name string) int64 { return int64(symbols[name]) },
+		Add:    func(a, b int64) int64 { return a + b },
+		Mul:    func(a, b int64) int64 { return a * b },
+		Div:    floorDiv,
+		Max:    func(a, b int64) int64 { return max(a, b) },
+		Min:    func(a, b int64) int64 { return min(a, b) },
+	}
+	for _, d := range []Dim{Size(0), Size(7), n, n.Mul(m), n.Mul(Size(2)).Add(Size(1)), n.Sub(m), Size(3).Sub(n), n.Add(m).Div(Size(2)), n.Max(m).Mul(n), n.Min(Size(4)).Add(n.Mod(Size(3)))} {
+		want, ok := d.Eval(symbols)
+		if got := Compute(d, by); !ok || got != int64(want) {
+			t.Errorf("%v is %d, want %d", d, got, want)
+		}
+	}
+}
