@@ -388,11 +388,14 @@ func (a *auditor) features(s *subject, set *dataset.Set, images []int) ([]float6
 // withoutLastLayer returns the network without its last layer, and that layer as the
 // weights of a [regression].
 func withoutLastLayer(net *nn.Net, sd *model.StateDict) (*nn.Net, []float64, error) {
-	g := *net.Graph()
-	last := g.Nodes[len(g.Nodes)-1]
-	g.Nodes = g.Nodes[:len(g.Nodes)-1]
+	g := net.Graph().Clone()
+	last := graph.NewIndex(g).Maker(g.Outputs[0].Name)
+	if last == nil || last.Op != "Gemm" || sd.Get(last.Input(1)) == nil {
+		return nil, nil, &model.UnsupportedError{What: "the audit needs a network whose last operator is a fully connected layer"}
+	}
 	g.Outputs = []graph.Value{graph.TensorValue(last.Inputs[0], model.Float32, nil)}
-	body, err := nn.Bind(&g, sd)
+	g.Prune()
+	body, err := nn.Bind(g, sd)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"testing"
 
+	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
+	"lethe/model"
 )
 
 func TestSoftmaxByHand(t *testing.T) {
@@ -83,5 +85,46 @@ func TestEvaluate(t *testing.T) {
 	cancel()
 	if err := Evaluate(ctx, s, set, dataset.FashionNorm, images, func(int, []float32) { t.Error("evaluated after the end") }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// A network with branches gets weights too: sums of two values have none, a table
+// of weights may be the first input, and integers stay.
+func TestFreshWeightsOfBranches(t *testing.T) {
+	float := func(dims ...int) *model.Tensor {
+		n, _ := model.Elements(dims)
+		return model.Float32Tensor(dims, make([]float32, n))
+	}
+	like, err := model.NewStateDict(model.Entry{Name: "w", Tensor: float(4, 4)}, model.Entry{Name: "table", Tensor: float(1, 4)},
+		model.Entry{Name: "scale", Tensor: float(4)}, model.Entry{Name: "shift", Tensor: float(4)}, model.Entry{Name: "end", Tensor: float(2, 4)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &graph.Graph{
+		Inputs: []graph.Value{graph.TensorValue("x", model.Float32, graph.Batch(4))}, Outputs: []graph.Value{{Name: "logits"}},
+		Nodes: []graph.Node{
+			{Name: "a", Op: "MatMul", Inputs: []string{"x", "w"}, Outputs: []string{"a"}},
+			{Name: "b", Op: "Add", Inputs: []string{"table", "a"}, Outputs: []string{"b"}},
+			{Name: "c", Op: "Add", Inputs: []string{"b", "x"}, Outputs: []string{"c"}},
+			{Name: "d", Op: "LayerNormalization", Inputs: []string{"c", "scale", "shift"}, Outputs: []string{"d"}},
+			{Name: "e", Op: "Gemm", Inputs: []string{"d", "end"}, Outputs: []string{"logits"}, Attrs: graph.Attrs{"transB": graph.Int(1)}},
+		},
+	}
+	sd, err := fresh(g, like, rand.New(rand.NewPCG(1, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nn.Bind(g, sd); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]float32{"scale": 1, "shift": 0} {
+		if v := elements(t, sd, name); v[0] != want || v[3] != want {
+			t.Errorf("%s begins as %v", name, v)
+		}
+	}
+	for _, name := range []string{"w", "table", "end"} {
+		if v := elements(t, sd, name); slices.Max(v) <= 0 || slices.Min(v) >= 0 || slices.Max(v) > 0.5 {
+			t.Errorf("%s begins as %v", name, v)
+		}
 	}
 }

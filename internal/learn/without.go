@@ -146,39 +146,58 @@ func (r *run) train(ctx context.Context) (*model.StateDict, error) {
 	return session.StateDict(r.start)
 }
 
+// normalizations are the operators whose first weight begins as 1 and whose others
+// as 0, but for a running variance, which is the fourth.
+var normalizations = []string{"BatchNormalization", "LayerNormalization", "GroupNormalization", "InstanceNormalization", "RMSNormalization"}
+
 // fresh returns the weights that a network begins with. like binds to g.
 func fresh(g *graph.Graph, like *model.StateDict, rng *rand.Rand) (*model.StateDict, error) {
 	var entries []model.Entry
-	seen := map[string]bool{"": true}
+	left := map[string]bool{} // weights without a value
+	for _, name := range g.Weights() {
+		left[name] = true
+	}
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
-		for j, name := range n.Inputs[1:] {
-			if seen[name] {
+		for j, name := range n.Inputs {
+			if !left[name] {
 				continue
 			}
-			seen[name] = true
-			shape := like.Get(name).Shape()
-			v := make([]float32, like.Get(name).Len())
-			if n.Op == "BatchNormalization" {
-				if j == 0 || j == 3 { // scale and running variance
+			delete(left, name)
+			t := like.Get(name)
+			if !t.DType().IsFloat() { // part of the structure
+				entries = append(entries, model.Entry{Name: name, Tensor: t})
+				continue
+			}
+			v := make([]float32, t.Len())
+			if slices.Contains(normalizations, n.Op) {
+				if j == 1 || j == 4 { // scale and running variance
 					v = slices.Repeat([]float32{1}, len(v))
 				}
 			} else {
-				bound := 1 / math.Sqrt(float64(inputs(n, like.Get(n.Inputs[1]).Shape())))
+				bound := 1 / math.Sqrt(float64(inputs(n, t, like.Get(n.Input(1)))))
 				for i := range v {
 					v[i] = float32(bound * float64(2*rng.Float64()-1))
 				}
 			}
-			entries = append(entries, model.Entry{Name: name, Tensor: model.Float32Tensor(shape, v)})
+			entries = append(entries, model.Entry{Name: name, Tensor: model.Float32Tensor(t.Shape(), v)})
 		}
 	}
 	return model.NewStateDict(entries...)
 }
 
-// inputs returns how many inputs a unit with a weight of that shape has.
-func inputs(n *graph.Node, shape []int) int {
-	if n.Op == "Gemm" && n.Int("transB", 0) == 0 {
-		return shape[0]
+// inputs returns how many inputs a unit has that a tensor belongs to: as the
+// weight of its node says, or else the tensor itself.
+func inputs(n *graph.Node, own, weight *model.Tensor) int {
+	if weight == nil || len(weight.Shape()) < 2 {
+		weight = own
+	}
+	shape := weight.Shape()
+	switch {
+	case len(shape) < 2:
+		return max(weight.Len(), 1)
+	case n.Op == "MatMul" || n.Op == "Gemm" && n.Int("transB", 0) == 0:
+		return shape[len(shape)-2]
 	}
 	count := 1
 	for _, d := range shape[1:] {

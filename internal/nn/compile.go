@@ -303,8 +303,8 @@ func (s *Session) parameters(train []string) (map[string]*param, error) {
 	trainable := ops.Parameters(s.net.graph)
 	all := append(slices.Clone(trainable), ops.Buffers(s.net.graph)...)
 	size := 0
-	for _, name := range train {
-		if !slices.Contains(trainable, name) || s.net.weights[name] == nil {
+	for _, name := range train { // integers among them belong to the structure
+		if !slices.Contains(trainable, name) {
 			return nil, fmt.Errorf("nn: %q is not a parameter of the graph", name)
 		}
 		size += len(s.net.weights[name])
