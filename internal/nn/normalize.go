@@ -60,6 +60,9 @@ func inferGroupNorm(n *site) ([]shape, error) {
 	if len(in.dims) < 3 || in.batch != 0 || in.dims[0] != 1 || groups < 1 || in.dims[1]%groups != 0 {
 		return nil, misfit("%s of shape %v in %d groups", n.Op, in, groups)
 	}
+	if len(n.in) < 3 {
+		return nil, misfit("%s needs scale and bias", n.Op)
+	}
 	for i := 1; i < 3; i++ {
 		if !n.has(i) || !n.fixed(i) || product(n.in[i].dims) != in.dims[1] {
 			return nil, unsupported("%s of %d channels with a weight of shape %v is not supported", n.Op, in.dims[1], n.in[i])
