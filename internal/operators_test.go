@@ -25,7 +25,7 @@ var knowsOperators = []string{"ops", "internal/nn", "convert"}
 // shorter only.
 var namesOperators = map[string][]string{
 	"cmd/pt2onnx/try.go":        {"Conv", "ConvTranspose", "Gemm", "MatMul"}, // how much there is to compute
-	"internal/learn/without.go": {"BatchNormalization", "Gemm"},              // initial values
+	"internal/learn/without.go": {"Gemm", "MatMul"},                          // initial values: how many inputs a unit has
 	"onnxio/file.go":            {"Constant"},                                // tensors of these nodes can be weights
 	"onnxio/graph.go":           {"Constant"},
 	"onnxio/operators.go":       {"BatchNormalization", "Conv", "Flatten", "Gemm", "MaxPool", "Relu"}, // the network of the first formats

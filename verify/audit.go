@@ -390,7 +390,7 @@ func (a *auditor) features(s *subject, set *dataset.Set, images []int) ([]float6
 func withoutLastLayer(net *nn.Net, sd *model.StateDict) (*nn.Net, []float64, error) {
 	g := net.Graph().Clone()
 	last := graph.NewIndex(g).Maker(g.Outputs[0].Name)
-	if last == nil || last.Op != "Gemm" || sd.Get(last.Input(1)) == nil {
+	if last == nil || sd.Get(last.Input(1)) == nil || len(sd.Get(last.Input(1)).Shape()) != 2 {
 		return nil, nil, &model.UnsupportedError{What: "the audit needs a network whose last operator is a fully connected layer"}
 	}
 	g.Outputs = []graph.Value{graph.TensorValue(last.Inputs[0], model.Float32, nil)}

@@ -11,6 +11,7 @@ import (
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // Options say what [Without] trains on.
@@ -146,10 +147,6 @@ func (r *run) train(ctx context.Context) (*model.StateDict, error) {
 	return session.StateDict(r.start)
 }
 
-// normalizations are the operators whose first weight begins as 1 and whose others
-// as 0, but for a running variance, which is the fourth.
-var normalizations = []string{"BatchNormalization", "LayerNormalization", "GroupNormalization", "InstanceNormalization", "RMSNormalization"}
-
 // fresh returns the weights that a network begins with. like binds to g.
 func fresh(g *graph.Graph, like *model.StateDict, rng *rand.Rand) (*model.StateDict, error) {
 	var entries []model.Entry
@@ -170,7 +167,8 @@ func fresh(g *graph.Graph, like *model.StateDict, rng *rand.Rand) (*model.StateD
 				continue
 			}
 			v := make([]float32, t.Len())
-			if slices.Contains(normalizations, n.Op) {
+			if first := like.Get(n.Input(1)); first != nil && len(first.Shape()) == 1 && ops.RoleOf(g, n, 1) == ops.Weight {
+				// A normalization: its weights are vectors. What it begins with changes nothing.
 				if j == 1 || j == 4 { // scale and running variance
 					v = slices.Repeat([]float32{1}, len(v))
 				}
