@@ -39,11 +39,7 @@ var splitOp = &Operator{
 			case fixed:
 				shape[axis] = graph.Size(f.parts(total, len(f.n.Outputs))[i])
 			default:
-				count := len(f.n.Outputs)
-				each := x.shape[axis].CeilDiv(graph.Size(count))
-				if shape[axis] = each; i == count-1 {
-					shape[axis] = x.shape[axis].Sub(each.Mul(graph.Size(count - 1)))
-				}
+				shape[axis] = f.partSize(x.shape[axis], i, len(f.n.Outputs))
 			}
 			f.set(i, x.dtype, shape)
 		}
@@ -74,6 +70,23 @@ var splitOp = &Operator{
 			at += sizes[i]
 		}
 	},
+}
+
+// partSize returns the size of one of the equal parts of an axis: the last ones
+// may be smaller since opset 18.
+func (f *inference) partSize(size graph.Dim, i, count int) graph.Dim {
+	if f.opset < 18 {
+		return size.Div(graph.Size(count))
+	}
+	each := size.CeilDiv(graph.Size(count))
+	if i == 0 {
+		return each
+	}
+	part := each.Min(size.Sub(each.Mul(graph.Size(i))))
+	if part.Positive() || count == 2 {
+		return part
+	}
+	return part.Max(graph.Size(0))
 }
 
 // parts divides an axis into equal parts.
