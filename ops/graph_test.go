@@ -251,7 +251,7 @@ func TestRunLetsGo(t *testing.T) {
 	g := &graph.Graph{Inputs: []graph.Value{graph.TensorValue("x", model.Float32, graph.Sizes(2))}, Outputs: []graph.Value{{Name: "y"}},
 		Nodes: []graph.Node{apply("Relu", "x", "a", nil), apply("Neg", "a", "b", nil), apply("Add", "a b", "c", nil), apply("Abs", "c", "y", nil)}}
 	r := newRunner(context.Background(), g, &model.StateDict{}, Options{})
-	v := &values{own: map[string]*Tensor{"x": count(2)}, uses: countUses(g), sd: r.sd}
+	v := &values{own: map[string]*Tensor{"x": count(2)}, uses: countUses(g), made: map[string]int{}, sd: r.sd}
 	for i, want := range []string{"a", "a b", "c", "y"} {
 		if err := r.eval(&g.Nodes[i], v); err != nil {
 			t.Fatal(err)
@@ -264,6 +264,20 @@ func TestRunLetsGo(t *testing.T) {
 		if got := strings.Join(alive, " "); got != want {
 			t.Errorf("after node %d, %q are held, want %q", i, got, want)
 		}
+	}
+	if r.live != 2 {
+		t.Errorf("%d elements are held, want the 2 of the output", r.live)
+	}
+
+	// Many values at once are too much where each is not.
+	hoard := &graph.Graph{Outputs: []graph.Value{{Name: "y"}}, Constants: constants(t, map[string]*Tensor{"n": list(1000)}),
+		Nodes: []graph.Node{apply("ConstantOfShape", "n", "a", nil), apply("Neg", "a", "b", nil), apply("Sum", "a b", "y", nil)}}
+	var limit *model.LimitError
+	if _, err := Run(context.Background(), hoard, nil, nil, Options{Live: 2500}); !errors.As(err, &limit) {
+		t.Errorf("three values of 1000 elements within a limit of 2500: %v", err)
+	}
+	if _, err := Run(context.Background(), hoard, nil, nil, Options{Live: 3000}); err != nil {
+		t.Errorf("three values of 1000 elements within a limit of 3000: %v", err)
 	}
 }
 

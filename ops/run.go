@@ -15,6 +15,7 @@ import (
 // Options bound what [Run] may take; zero values are the defaults.
 type Options struct {
 	Elements int // of one value; default 2^28
+	Live     int // of all values of nodes that are held at once; default 2^30
 	Nodes    int // evaluations of nodes, which loops repeat; default 2^22
 
 	// StopAtNaN ends the evaluation with a [NaNError] at the first node that
@@ -29,6 +30,9 @@ type Options struct {
 func (o Options) orDefault() Options {
 	if o.Elements == 0 {
 		o.Elements = 1 << 28
+	}
+	if o.Live == 0 {
+		o.Live = 1 << 30
 	}
 	if o.Nodes == 0 {
 		o.Nodes = 1 << 22
@@ -114,6 +118,7 @@ type runner struct {
 	functions map[string]*graph.Function
 	limits    *limits
 	nodes     int // evaluated
+	live      int // elements of values that nodes made and that are still needed
 	inside    int // functions that are being evaluated
 }
 
@@ -144,6 +149,7 @@ func functionsOf(g *graph.Graph) map[string]*graph.Function {
 type values struct {
 	own    map[string]*Tensor
 	uses   map[string]int // left to come, of own values
+	made   map[string]int // elements of own values that nodes made
 	around *values
 	sd     *model.StateDict // of the outermost graph
 }
@@ -171,19 +177,26 @@ func (v *values) get(name string) (*Tensor, error) {
 }
 
 // used counts one use of a name less and lets the value go after the last.
-func (v *values) used(name string) {
+func (r *runner) used(v *values, name string) {
 	if _, own := v.uses[name]; !own {
 		return
 	}
 	if v.uses[name]--; v.uses[name] == 0 {
+		r.live -= v.made[name]
 		delete(v.own, name)
+		delete(v.made, name)
 	}
 }
 
 // graph evaluates a graph inside others. Inputs are in the graph's order; a nil
 // one is not there.
 func (r *runner) graph(g *graph.Graph, inputs []*Tensor, around *values) ([]*Tensor, error) {
-	v := &values{own: map[string]*Tensor{}, uses: countUses(g), around: around}
+	v := &values{own: map[string]*Tensor{}, uses: countUses(g), made: map[string]int{}, around: around}
+	defer func() {
+		for _, n := range v.made {
+			r.live -= n
+		}
+	}()
 	if around == nil {
 		v.sd = r.sd
 	}
@@ -277,9 +290,12 @@ func (r *runner) eval(n *graph.Node, v *values) error {
 		if i >= len(out) || out[i] == nil {
 			return &model.UnsupportedError{What: fmt.Sprintf("%s: output %d", n.Label(), i)}
 		}
-		v.own[name] = out[i]
 		if v.uses[name] == 0 {
-			delete(v.own, name)
+			continue
+		}
+		v.own[name], v.made[name] = out[i], out[i].Len()
+		if r.live += out[i].Len(); r.live > r.opts.Live {
+			return &model.LimitError{What: "elements of all values that are held at " + n.Label(), Got: uint64(r.live), Limit: uint64(r.opts.Live)}
 		}
 	}
 	if r.opts.StopAtNaN && slices.ContainsFunc(out, hasNaN) && !slices.ContainsFunc(in, hasNaN) {
@@ -289,7 +305,7 @@ func (r *runner) eval(n *graph.Node, v *values) error {
 		r.opts.Each(n, out)
 	}
 	for _, name := range readsOf(n) {
-		v.used(name)
+		r.used(v, name)
 	}
 	return nil
 }
