@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,5 +124,46 @@ func TestHostileGraphs(t *testing.T) {
 			continue
 		}
 		typed(t, err)
+	}
+}
+
+// numbersOf finds the numbers of a text, and words that can stand for each other.
+var numbersOf = regexp.MustCompile(`-?\d+(\.\d+)?|true|false|as_ints?\b|as_tensors?\b|aten\.[a-z_0-9]+`)
+
+// Programs in which single numbers, words and operators are others: an error of
+// one of the types, or a graph; never a panic, and nothing that is as large as a
+// number.
+func TestMutatedGraphs(t *testing.T) {
+	texts, programs := graphs(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	others := []string{"-1", "0", "1", "2", "7", "64", "9223372036854775807", "-9223372036854775808", "0.5", "1e300", "null", "[]", "{}", "true", "false", `"x"`}
+	var operators []string
+	for _, text := range texts {
+		operators = append(operators, regexp.MustCompile(`aten\.[a-z_0-9]+`).FindAllString(string(text), -1)...)
+	}
+	rounds := 100
+	if testing.Short() {
+		rounds = 30
+	}
+	for i, text := range texts {
+		p := programs[i]
+		places := numbersOf.FindAllIndex(text, -1)
+		for range rounds {
+			at := places[random.IntN(len(places))]
+			with := others[random.IntN(len(others))]
+			if bytes.HasPrefix(text[at[0]:], []byte("aten.")) {
+				with = operators[random.IntN(len(operators))]
+			} else if bytes.HasPrefix(text[at[0]:], []byte("as_")) {
+				with = []string{"as_int", "as_ints", "as_tensor", "as_tensors", "as_none"}[random.IntN(5)]
+			}
+			mutated := slices.Concat(text[:at[0]], []byte(with), text[at[1]:])
+			program, err := exported.Decode(exported.Source{Member: "mutated", Graph: bytes.NewReader(mutated), State: p.State, Constants: p.Constants, Unpack: p.Unpack})
+			if err == nil {
+				_, err = aten.Convert(program, aten.Options{ForceEval: true, Opset: 13 + random.IntN(9)})
+			}
+			if err != nil {
+				typed(t, err)
+			}
+		}
 	}
 }
