@@ -79,7 +79,7 @@ func normalCDFGo(dst, src []float32) {
 		for _, c := range erfcCoef[1:] {
 			p = fma(p, t, c)
 		}
-		tail := float32(t*0.5) * exp32(fma(-z, z, p))
+		tail := float32(float32(t*0.5) * exp32(fma(-z, z, p)))
 		if math.Signbit(float64(x)) {
 			dst[i] = tail
 		} else {

@@ -177,7 +177,7 @@ func (l *normLayer) backward(p part) {
 			}
 			for lane := range sum {
 				hat := float32((v[lane] - s[lane]) * s[Lanes+lane])
-				scaled := g[lane] * w
+				scaled := float32(g[lane] * w)
 				sum[lane] += scaled
 				product[lane] += float32(scaled * hat)
 				if own != nil {
