@@ -299,7 +299,7 @@ func (a *archive) scan(m *member, r role) {
 		a.native(p, short)
 	default:
 		kind := a.w.file(p)
-		a.w.find(Finding{Level: Unknown, Kind: KindMember, What: m.name, Why: fmt.Sprintf("a %s has no such member (%s)", a.layout.kind, kind), Member: a.p.member, Offset: m.header})
+		a.w.find(Finding{Level: Unknown, Kind: KindMember, What: m.name, Why: fmt.Sprintf("no loader expects this member in this kind of file, %s (it is %s)", a.layout.kind, kind), Member: a.p.member, Offset: m.header})
 	}
 }
 

@@ -96,7 +96,19 @@ func (c *call) layers(kind cell) {
 		}
 		results = append(results, s[0])
 	}
+	c.shapeStates(first)
 	c.ret(results...)
+}
+
+// shapeStates gives the states after the last step the shape of those before
+// the first. What a program says of them is not asked: torch 2.5 to 2.8 writes
+// one axis too many.
+func (c *call) shapeStates(first []operand) {
+	for i, state := range first {
+		if i+1 < len(c.node.Outputs) && c.node.Outputs[i+1] != nil {
+			c.node.Outputs[i+1].Shape = state.shape
+		}
+	}
 }
 
 // layer adds one layer and returns its outputs.
@@ -157,7 +169,9 @@ func oneLayer(c *call) {
 		x = c.transpose(x, []int{1, 0, 2})
 	}
 	hidden := c.int("hidden_size")
-	y := c.layer(recurrentKinds["aten.lstm"], x, params, []operand{c.in("hx_"), c.in("cx_")}, 0, 1, hidden)
+	first := []operand{c.in("hx_"), c.in("cx_")}
+	y := c.layer(recurrentKinds["aten.lstm"], x, params, first, 0, 1, hidden)
+	c.shapeStates(first)
 	y[0] = c.squeeze(y[0], 1)
 	if c.bool("batch_first") {
 		y[0] = c.transpose(y[0], []int{1, 0, 2})
