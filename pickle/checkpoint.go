@@ -37,7 +37,6 @@ type Checkpoint struct {
 	settings  map[string]string // the records beside the pickle and the storages
 	alignment int64             // of records
 	noCRC     bool
-	big       bool // an archive of a program has big-endian elements
 }
 
 // entry is one name of the state dict.

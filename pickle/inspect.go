@@ -49,7 +49,7 @@ func Inspect(r io.ReaderAt, size int64, opts Options) (*Info, error) {
 
 // Info returns the structure of the file that the checkpoint was read from.
 func (c *Checkpoint) Info() *Info {
-	info := &Info{Container: c.container, Root: c.folder, Protocol: c.protocol, BigEndian: c.big || c.settings[orderRecord] == "big", Path: c.path}
+	info := &Info{Container: c.container, Root: c.folder, Protocol: c.protocol, BigEndian: c.settings[orderRecord] == "big", Path: c.path}
 	if c.a != nil {
 		for _, m := range c.a.members {
 			info.Members = append(info.Members, Member{m.name, m.data, m.size})

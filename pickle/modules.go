@@ -111,11 +111,15 @@ func openScript(a *archive, opts Options) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	if big { // torch.jit.load does not look at the record and reads the elements as they are
+		return nil, &model.UnsupportedError{What: "the TorchScript archive says that its elements are big-endian, which PyTorch does not heed",
+			Advice: "save it again on a little-endian machine"}
+	}
 	code, member, err := a.readPickle(opts.Limits)
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{a: a, folder: "data/", member: member, lim: opts.Limits, big: big, storages: map[string]*storage{}}
+	b := &builder{a: a, folder: "data/", member: member, lim: opts.Limits, storages: map[string]*storage{}}
 	p, err := b.run(code, true, storageID)
 	if err != nil {
 		return nil, err
@@ -127,7 +131,7 @@ func openScript(a *archive, opts Options) (*Checkpoint, error) {
 	if err := w.visit(p.root, "", nil); err != nil {
 		return nil, err
 	}
-	constants, err := readConstants(a, big, opts)
+	constants, err := readConstants(a, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -144,14 +148,14 @@ func openScript(a *archive, opts Options) (*Checkpoint, error) {
 	}
 	c, err := weights(a, scriptContainer, entries)
 	if err == nil {
-		c.protocol, c.left, c.big = p.protocol, left, big
+		c.protocol, c.left = p.protocol, left
 	}
 	return c, err
 }
 
 // readConstants returns the tensors among the constants of the code, under the
 // names that the code has for them.
-func readConstants(a *archive, big bool, opts Options) ([]item, error) {
+func readConstants(a *archive, opts Options) ([]item, error) {
 	m := a.find("constants.pkl")
 	if err := memory("the constants", uint64(m.size), opts.Limits); err != nil {
 		return nil, err
@@ -160,7 +164,7 @@ func readConstants(a *archive, big bool, opts Options) ([]item, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{a: a, folder: "constants/", member: m.name, lim: opts.Limits, big: big, storages: map[string]*storage{}}
+	b := &builder{a: a, folder: "constants/", member: m.name, lim: opts.Limits, storages: map[string]*storage{}}
 	p, err := b.run(code, true, storageID)
 	if err != nil {
 		return nil, err

@@ -527,10 +527,10 @@ func legacyVectors() []vector {
 // archiveVectors are archives of PyTorch that are no checkpoints.
 func archiveVectors() []vector {
 	one := record{"data/0", []byte("\x00\x00\x80\x3f\x00\x00\x00\x40")}
-	script := func(name, expect, comment, code string) vector {
+	script := func(name, expect, comment, code string, more ...record) vector {
 		return vector{"script-" + name, expect, comment, func(t testing.TB) []byte {
-			return pack(t, "s", one, record{"data.pkl", []byte("\x80\x02" + code)}, record{"code/s.py", []byte("class S: pass")},
-				record{"constants.pkl", []byte("\x80\x02).")}, record{"version", []byte("3\n")})
+			return pack(t, "s", append([]record{one, {"data.pkl", []byte("\x80\x02" + code)}, {"code/s.py", []byte("class S: pass")},
+				{"constants.pkl", []byte("\x80\x02).")}, {"version", []byte("3\n")}}, more...)...)
 		}}
 	}
 	module := "c__torch__\nS\n)\x81"
@@ -558,6 +558,7 @@ func archiveVectors() []vector {
 	two := `{"as_int":2}`
 	return []vector{
 		script("unedited", "ok", "a TorchScript module with one weight", module+"}"+textCode("w")+w0+"sb."),
+		script("big-endian", "unsupported", "a byte order that torch.jit.load does not heed", module+"}"+textCode("w")+w0+"sb.", record{"byteorder", []byte("big")}),
 		script("nested", "ok", "a module in a module", module+"}("+textCode("a")+module+"}"+textCode("w")+w0+"sb"+textCode("n")+"K\x01ub."),
 		script("empty", "unsupported", "a module without weights", module+"}b."),
 		script("no-module", "malformed", "a dict in place of a module", "}"+textCode("w")+w0+"s."),

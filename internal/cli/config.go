@@ -252,7 +252,8 @@ func configuration(ctx context.Context, app *urfave.App, line settings) (s setti
 			return nil, "", nil
 		}
 	}
-	text, err := Await(ctx, func() ([]byte, error) { return readConfig(path, implied) })
+	name := path // Await can leave the reading behind, when path is no longer its own
+	text, err := Await(ctx, func() ([]byte, error) { return readConfig(name, implied) })
 	if err != nil {
 		return nil, "", err
 	}

@@ -17,7 +17,7 @@ import (
 // command takes a file.
 func TestFIFO(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, name := range []string{"pipe"} {
+	for _, name := range []string{"pipe", "other"} {
 		if err := syscall.Mkfifo(name, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -51,9 +51,10 @@ func TestFIFO(t *testing.T) {
 			}
 		})
 	}
-	// One that somebody writes to is read.
-	go os.WriteFile("pipe", []byte("weights"), 0)
-	in, err := OpenInput(t.Context(), filepath.Join(dir, "pipe"), nil)
+	// One that somebody writes to is read. The commands above left readers of the
+	// first behind.
+	go os.WriteFile("other", []byte("weights"), 0)
+	in, err := OpenInput(t.Context(), filepath.Join(dir, "other"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
