@@ -24,6 +24,7 @@ type builder struct {
 	config  *Config
 	program *aten.Program
 	weights map[string]value
+	modules map[string]bool // paths of modules with entries
 	known   map[string]bool // entries of the state dict that belong to the network
 	notes   []string
 	count   int
@@ -43,9 +44,26 @@ func (b *builder) note(format string, args ...any) {
 func (b *builder) has(name string) bool { return b.sd.Get(b.prefix+name) != nil }
 
 // under reports whether the state dict has entries in a module.
-func (b *builder) under(module string) bool {
-	return slices.ContainsFunc(b.sd.Names(), func(name string) bool { return strings.HasPrefix(name, b.prefix+module+".") })
+func (b *builder) under(module string) bool { return b.modules[b.prefix+module] }
+
+// modulesOf returns the paths of all modules that have entries.
+func modulesOf(names []string) map[string]bool {
+	modules := map[string]bool{}
+	for _, name := range names {
+		for range deepest {
+			i := strings.LastIndexByte(name, '.')
+			if i < 0 || modules[name[:i]] {
+				break
+			}
+			name = name[:i]
+			modules[name] = true
+		}
+	}
+	return modules
 }
+
+// deepest is more than the modules of any known network are nested.
+const deepest = 32
 
 // ignore marks the entries of modules as parts of the network that inference
 // does not read.
@@ -214,7 +232,7 @@ func (b *builder) batchNorm(x value, name string, epsilon float64) value {
 	c := dims(x)[0]
 	y := b.call(name, "batch_norm", dims(x), x, b.weight(name+".weight", c), b.weight(name+".bias", c),
 		b.weight(name+".running_mean", c), b.weight(name+".running_var", c), false, 0.1, epsilon, true)
-	b.ignore(name + ".num_batches_tracked")
+	b.known[b.prefix+name+".num_batches_tracked"] = true // counts training steps
 	return y
 }
 

@@ -189,7 +189,7 @@ func (b *builder) hfSwinAttention(x value, name string, shifted bool) value {
 	heads, _ := table.Shape[1].Int()
 	span := int(math.Round(math.Sqrt(float64(rows)))) // 2*side - 1
 	side := (span + 1) / 2
-	if span*span != rows || span%2 == 0 || heads < 1 || d[2]%heads != 0 {
+	if span*span != rows || span%2 == 0 || side > widest || heads < 1 || d[2]%heads != 0 {
 		b.fail("%q has shape %v, which is no table of square windows", table.Name, table.Shape)
 	}
 	b.ignore(name + ".self.relative_position_index")

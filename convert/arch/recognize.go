@@ -2,6 +2,7 @@ package arch
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -63,13 +64,14 @@ const advice = "export the network with torch.export.save or torch.jit.save, whi
 // A state dict that is none of a known family is a [model.UnsupportedError]
 // that says what the closest families miss, or [ErrNoFamily].
 func Recognize(sd *model.StateDict, opts Options) (*Network, error) {
-	prefix := commonPrefix(sd.Names())
+	names := sd.Names()
+	prefix, modules := commonPrefix(names), modulesOf(names)
 	var reasons []string
 	for _, f := range families {
 		if slices.ContainsFunc(f.marks, func(name string) bool { return sd.Get(prefix+name) == nil }) {
 			continue
 		}
-		n, reason := f.try(sd, prefix, opts)
+		n, reason := f.try(sd, prefix, modules, opts)
 		if n != nil {
 			return n, nil
 		}
@@ -106,15 +108,18 @@ func commonPrefix(names []string) string {
 }
 
 // try builds the network as a member of the family, or says why it is none.
-func (f *family) try(sd *model.StateDict, prefix string, opts Options) (n *Network, reason string) {
-	b := &builder{sd: sd, input: opts.Input, config: opts.Config, prefix: prefix, program: &aten.Program{}, weights: map[string]*aten.Value{}, known: map[string]bool{}, name: f.name, notes: slices.Clone(f.notes)}
+func (f *family) try(sd *model.StateDict, prefix string, modules map[string]bool, opts Options) (n *Network, reason string) {
+	b := &builder{sd: sd, input: opts.Input, config: opts.Config, prefix: prefix, modules: modules, program: &aten.Program{}, weights: map[string]*aten.Value{}, known: map[string]bool{}, name: f.name, notes: slices.Clone(f.notes)}
 	defer func() {
 		if e := recover(); e != nil {
-			m, ok := e.(mismatch)
-			if !ok {
+			switch e := e.(type) {
+			case mismatch:
+				n, reason = nil, string(e)
+			case runtime.Error: // an index beyond the axes of a weight
+				n, reason = nil, "a weight has fewer axes than it should"
+			default:
 				panic(e)
 			}
-			n, reason = nil, string(m)
 		}
 	}()
 	y := f.build(b)

@@ -77,7 +77,7 @@ func (b *builder) swinBlock(x value, name string, shifted bool) value {
 func (b *builder) windowAttention(x value, side int, shifted bool, attend func(x, mask value) value) value {
 	d := dims(x)
 	h, w, c := d[0], d[1], d[2]
-	if side < 1 || h%side != 0 || w%side != 0 {
+	if side < 1 || side > widest || h%side != 0 || w%side != 0 {
 		b.fail("samples of %v lead to %dx%d patches, which are no whole windows of %dx%d", b.input, h, w, side, side)
 	}
 	shift := func(size int) int { // a window as large as the image has nowhere to go
@@ -98,6 +98,10 @@ func (b *builder) windowAttention(x value, side int, shifted bool, attend func(x
 	return b.roll(b.reshape(x, h, w, c), down, right)
 }
 
+// widest is more than the windows of any known network: the tables of a window
+// have an entry for each pair of its patches.
+const widest = 32
+
 // swinAttention is the attention of a block of torchvision's Swin.
 func (b *builder) swinAttention(x value, name string, shifted bool) value {
 	n := 1 // patches of a window, squared
@@ -106,7 +110,7 @@ func (b *builder) swinAttention(x value, name string, shifted bool) value {
 	}
 	n = int(math.Round(math.Sqrt(float64(n))))
 	side := int(math.Round(math.Sqrt(float64(n))))
-	if side*side != n {
+	if side*side != n || side > widest {
 		b.fail("%q is no table of square windows", b.prefix+name+".relative_position_index")
 	}
 	return b.windowAttention(x, side, shifted, func(x, mask value) value {

@@ -62,7 +62,7 @@ func TestTorchvision(t *testing.T) {
 
 // shapes reads state dicts of which only names, shapes and types are known.
 // Their elements are zeros that take no room.
-func shapes(t *testing.T, path string) map[string]*model.StateDict {
+func shapes(t testing.TB, path string) map[string]*model.StateDict {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -86,7 +86,7 @@ func shapes(t *testing.T, path string) map[string]*model.StateDict {
 
 // dict returns a state dict of zeros that take no room, from a list of names,
 // shapes and types.
-func dict(t *testing.T, list [][3]any) *model.StateDict {
+func dict(t testing.TB, list [][3]any) *model.StateDict {
 	t.Helper()
 	types := map[string]model.DType{"float32": model.Float32, "int64": model.Int64, "bool": model.Bool}
 	var entries []model.Entry
