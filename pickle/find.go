@@ -124,7 +124,11 @@ func listed(all []*candidate) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%.100q (%d tensors)", c.key(), len(c.items))
+		tensors := "tensors"
+		if len(c.items) == 1 {
+			tensors = "tensor"
+		}
+		fmt.Fprintf(&b, "%.100q (%d %s)", c.key(), len(c.items), tensors)
 	}
 	if len(all) > 10 {
 		fmt.Fprintf(&b, " and %d more", len(all)-10)

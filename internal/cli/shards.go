@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -102,8 +101,8 @@ func (n *Checkpoint) part(ctx context.Context, dir, name string, opened map[stri
 		return in, nil
 	}
 	path := filepath.Join(dir, name)
-	// What a file names must be in its folder, not behind a link or a pipe.
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0 {
+	// A pipe would block. Links are followed: caches of models are made of them.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, &model.FormatError{Format: "index", Member: name, Offset: -1, Reason: "it is no file"}
 	}
 	in, err := OpenInput(ctx, path, nil)
