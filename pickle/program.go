@@ -28,18 +28,6 @@ const graphMax = 256 << 20
 
 var notProgram = &model.UnsupportedError{What: "the file is not an exported program", Advice: "write one with torch.export.save"}
 
-// IsProgram reports whether a file starts as a zip archive and holds an
-// exported program, by the names of its members. A file that cannot be read is
-// none.
-func IsProgram(r io.ReaderAt, size int64) bool {
-	head := make([]byte, 4)
-	if _, err := r.ReadAt(head, 0); err != nil || le.Uint32(head) != localSig {
-		return false
-	}
-	a, err := readArchive(r, size, Limits{}.orDefaults())
-	return err == nil && (a.kind == exportArchive || a.kind == oldExport)
-}
-
 // OpenProgram reads a .pt2 archive but for its graph. It reads the whole file
 // once, in constant memory, to compare the CRC of every record. Sample inputs,
 // custom objects and compiled code are never opened. Errors are those of

@@ -81,26 +81,33 @@ func fill(t *testing.T, sd *model.StateDict, gain float64) *model.StateDict {
 	return out
 }
 
-// TestLogits runs a network of every family of torchvision with made-up weights
-// and compares the logits with those of the real module in PyTorch.
-func TestLogits(t *testing.T) {
+// golden is what the real module made of made-up weights and images.
+type golden struct {
+	Weights [][3]any // of networks that are not published
+	Size    int
+	Gain    float64
+	Logits  [][]float64
+	Largest float64
+}
+
+// input returns the images, of shape [samples, 3, size, size].
+func (g golden) input() []float32 { return uniform("input", len(g.Logits)*3*g.Size*g.Size) }
+
+// eachNetwork calls f with a network of every family of torchvision with made-up
+// weights.
+func eachNetwork(t *testing.T, f func(t *testing.T, n *arch.Network, g golden)) {
+	t.Helper()
 	b, err := os.ReadFile("testdata/logits.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var golden map[string]struct {
-		Weights [][3]any // of networks that are not published
-		Size    int
-		Gain    float64
-		Logits  [][]float64
-		Largest float64
-	}
-	if err := json.Unmarshal(b, &golden); err != nil {
+	var all map[string]golden
+	if err := json.Unmarshal(b, &all); err != nil {
 		t.Fatal(err)
 	}
 	dicts := shapes(t, "testdata/torchvision.json.gz")
-	for _, name := range slices.Sorted(maps.Keys(golden)) {
-		g := golden[name]
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		g := all[name]
 		t.Run(name, func(t *testing.T) {
 			sd := dicts[name]
 			if sd == nil {
@@ -110,11 +117,18 @@ func TestLogits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			shape := []int{len(g.Logits), 3, g.Size, g.Size}
-			x := ops.Float32s(shape, uniform("input", shape[0]*3*g.Size*g.Size))
-			compare(t, n, map[string]*ops.Tensor{"input": x}, g.Logits, g.Largest)
+			f(t, n, g)
 		})
 	}
+}
+
+// TestLogits compares the logits of our evaluator with those of the real module
+// in PyTorch.
+func TestLogits(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, n *arch.Network, g golden) {
+		x := ops.Float32s([]int{len(g.Logits), 3, g.Size, g.Size}, g.input())
+		compare(t, n, map[string]*ops.Tensor{"input": x}, g.Logits, g.Largest)
+	})
 }
 
 // TestHuggingFace is TestLogits for small networks of transformers.
@@ -191,7 +205,12 @@ func compare(t *testing.T, n *arch.Network, inputs map[string]*ops.Tensor, want 
 	if !ok {
 		t.Fatalf("the logits are %v", y.DType())
 	}
-	columns := y.Shape()[1]
+	compareLogits(t, got, y.Shape()[1], want, largest)
+}
+
+// compareLogits compares rows of so many columns with the logits of PyTorch.
+func compareLogits(t *testing.T, got []float64, columns int, want [][]float64, largest float64) {
+	t.Helper()
 	for i, row := range want {
 		for j, v := range row {
 			if d := math.Abs(got[i*columns+j] - v); !(d <= 1e-4*largest) {

@@ -83,15 +83,6 @@ func Recognize(sd *model.StateDict, opts Options) (*Network, error) {
 	return nil, &model.UnsupportedError{What: "the weights are not those of a known network: " + strings.Join(reasons[:min(3, len(reasons))], "; "), Advice: advice}
 }
 
-// Families returns the names of the families.
-func Families() []string {
-	var names []string
-	for _, f := range families {
-		names = append(names, f.name)
-	}
-	return names
-}
-
 // commonPrefix returns the wrappers' prefixes that every name begins with.
 func commonPrefix(names []string) string {
 	prefix := ""
