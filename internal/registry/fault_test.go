@@ -81,6 +81,9 @@ func half(w http.ResponseWriter, r *http.Request, upstream http.Handler) silence
 		w.(http.Flusher).Flush()
 		return halfAnswer
 	}
+	// Where the connection is cut next, a client that keeps it for another request
+	// loses that one too, or not: that depends on which of the two is faster.
+	w.Header().Set("Connection", "close")
 	w.WriteHeader(answer.Code)
 	w.Write(answer.Body.Bytes())
 	w.(http.Flusher).Flush()
@@ -374,6 +377,7 @@ func summary(t *testing.T, s setting, name string, publishes bool, outcomes []ou
 		what := "done"
 		if o.err != nil {
 			what = fmt.Sprintf("exit %d", cli.ExitCode(o.err))
+			t.Logf("%s at request %d (push: %v): %v", name, at, publishes, o.err)
 			if cli.ExitCode(o.err) == cli.ExitRegistry != errors.As(o.err, new(*registry.Error)) {
 				problem("%v has exit code %d", o.err, cli.ExitCode(o.err))
 			}
