@@ -135,7 +135,7 @@ func TestOracleCompletionJoined(t *testing.T) {
 	}
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "completion.bash"), string(command(t, "forget", "--completion", "bash")))
-	for _, c := range []struct{ typed, want string }{{"--gate =", "none\nhard\nfull\n"}, {"--gate = f", "full\n"}, {"--data = f", "compopt -o dirnames\n\n"}} {
+	for _, c := range []struct{ typed, want string }{{"--gate =", "none\nhard\nfull\n"}, {"--gate = f", "full\n"}, {"--data = f", "compopt -o default\n\n"}} {
 		cmd := exec.Command(bash, append([]string{"-c", completers["bash"], "bash"}, strings.Fields(c.typed)...)...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil || string(out) != c.want {

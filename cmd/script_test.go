@@ -99,9 +99,12 @@ func mislabel(ts *testscript.TestScript, _ bool, args []string) {
 	d, err := dataset.OpenFS(fixtures.FashionMNIST(), "fashion")
 	ts.Check(err)
 	set := d.Train.Stratified(200, 0)
-	labels := bytes.Clone(set.Labels)
-	for i := 0; i < len(labels); i += 3 {
-		labels[i] = (labels[i] + 1 + uint8(i%8)) % 10
+	labels := make([]byte, set.Len())
+	for i, l := range set.Labels {
+		if i%3 == 0 {
+			l = (l + 1 + i%8) % 10
+		}
+		labels[i] = byte(l)
 	}
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o777))
@@ -112,6 +115,6 @@ func mislabel(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		ts.Check(os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o666))
 	}
-	write("train-images-idx3-ubyte", set.Pixels, 0x803, uint32(set.Len()), uint32(set.Rows), uint32(set.Cols))
+	write("train-images-idx3-ubyte", set.Pixels, 0x803, uint32(set.Len()), uint32(set.Shape[1]), uint32(set.Shape[2]))
 	write("train-labels-idx1-ubyte", labels, 0x801, uint32(set.Len()))
 }

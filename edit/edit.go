@@ -329,11 +329,11 @@ func (r *run) prepare() error {
 		r.retain, r.leastRetain, r.mostRetain = blindRetain, leastBlind, mostBlind
 	}
 	if r.opts.ForgetOnly {
-		if others = r.invent(&canvas{rng, r.set.Rows, r.set.Cols}, forget); len(others) == 0 {
+		if others = r.invent(&canvas{rng, r.set.Shape[1], r.set.Shape[2]}, forget); len(others) == 0 {
 			return &model.UnsupportedError{What: "the network sees nothing but the forgotten classes in any distortion of their images: give images of the other classes too"}
 		}
 	}
-	forget, others = r.extend(&canvas{rng, r.set.Rows, r.set.Cols}, forget, others)
+	forget, others = r.extend(&canvas{rng, r.set.Shape[1], r.set.Shape[2]}, forget, others)
 	sample := slices.Clone(others)
 	rng.Shuffle(len(sample), func(a, b int) { sample[a], sample[b] = sample[b], sample[a] })
 	r.method.BaseRemain = r.accuracy(r.set, sample[:min(len(sample), 4000)])
@@ -435,7 +435,7 @@ func (r *run) fill(i int, x []float32) { r.read(r.batch[i], x) }
 func (r *run) loss(i int, logits, grad []float32) {
 	logp, prob := r.scratch[i][:r.k], r.scratch[i][r.k:]
 	learn.LogSoftmax(logp, prob, logits)
-	label := int(r.set.Labels[r.batch[i]])
+	label := r.set.Labels[r.batch[i]]
 	t := tally{}
 	if learn.Best(logits) == label {
 		t.hits = 1

@@ -169,7 +169,7 @@ func TestForgetRefuses(t *testing.T) {
 		"negative class":      {set, []int{-1}},
 		"no other images":     {one, []int{3}},
 		"no images to forget": {one, []int{4}},
-		"other size":          {&dataset.Set{Pixels: make([]uint8, 20), Labels: []uint8{3, 4}, Rows: 5, Cols: 2, Classes: 10}, []int{3}},
+		"other size":          {&dataset.Set{Pixels: make([]uint8, 20), Labels: []int{3, 4}, Shape: []int{1, 5, 2}, Classes: 10}, []int{3}},
 	} {
 		opts := options
 		opts.Classes = c.classes

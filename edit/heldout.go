@@ -59,7 +59,7 @@ func (r *run) look() (kl, target, deviation float64) {
 		logp, p := make([]float64, r.k), make([]float64, r.k)
 		learn.LogSoftmax(logp, p, logits)
 		divergence[i] = fromUniform(logp, p)
-		hits[i] = learn.Best(logits) == int(r.set.Labels[r.heldOut[i]])
+		hits[i] = learn.Best(logits) == r.set.Labels[r.heldOut[i]]
 	})
 	var squares, hit float64
 	for i, d := range divergence {

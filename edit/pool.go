@@ -38,11 +38,11 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 			r.method.Variations = append(r.method.Variations, kindNames[kind])
 		}
 	}
-	set := *r.set // whose pixels and labels others may share
-	set.Pixels, set.Labels = slices.Clip(set.Pixels), slices.Clip(set.Labels)
+	var pixels []uint8
+	var labels []int
 	variants := func(images []int, least int, combine func(dst, other []uint8)) []int {
 		pool := slices.Clone(images)
-		dst, other := make([]uint8, c.rows*c.cols), make([]uint8, c.rows*c.cols)
+		dst, other := make([]uint8, r.set.Size()), make([]uint8, r.set.Size())
 		for i := 0; len(pool) < least; i++ {
 			at := images[i%len(images)]
 			c.vary(dst, r.set.Image(at), recipe)
@@ -50,15 +50,14 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 				c.vary(other, r.set.Image(images[c.rng.IntN(len(images))]), recipe)
 				combine(dst, other)
 			}
-			pool = append(pool, set.Len())
-			set.Pixels = append(set.Pixels, dst...)
-			set.Labels = append(set.Labels, set.Labels[at])
+			pool = append(pool, r.set.Len()+len(labels))
+			pixels, labels = append(pixels, dst...), append(labels, r.set.Labels[at])
 		}
 		return pool
 	}
 	moreForget = variants(forget, leastForget, c.splice)
 	moreOthers = variants(others, leastOthers, c.blend)
-	r.set = &set
+	r.set = r.set.With(pixels, labels)
 	r.teacher = r.probabilities(moreOthers)
 	return moreForget, moreOthers
 }
@@ -67,12 +66,11 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 // out of theirs, and labels them as the network does. They stand in for the
 // images of the other classes where there are none.
 func (r *run) invent(c *canvas, forget []int) []int {
-	set := *r.set
-	set.Pixels, set.Labels = slices.Clip(set.Pixels), slices.Clip(set.Labels)
-	var others []int
-	dst, other := make([]uint8, c.rows*c.cols), make([]uint8, c.rows*c.cols)
+	var pixels []uint8
+	var labels, others []int
+	dst, other := make([]uint8, r.set.Size()), make([]uint8, r.set.Size())
 	for range inventRounds {
-		tried := &dataset.Set{Rows: c.rows, Cols: c.cols, Classes: set.Classes}
+		tried := &dataset.Set{Shape: r.set.Shape, Classes: r.set.Classes}
 		for range leastOthers {
 			c.distort(dst, r.set.Image(forget[c.rng.IntN(len(forget))]))
 			c.distort(other, r.set.Image(forget[c.rng.IntN(len(forget))]))
@@ -86,17 +84,16 @@ func (r *run) invent(c *canvas, forget []int) []int {
 			tried.Labels = append(tried.Labels, 0)
 		}
 		r.evaluate(tried, indices(tried.Len()), func(i int, logits []float32) {
-			tried.Labels[i] = uint8(learn.Best(logits))
+			tried.Labels[i] = learn.Best(logits)
 		})
 		for i, label := range tried.Labels {
-			if !slices.Contains(r.opts.Classes, int(label)) && len(others) < leastOthers {
-				others = append(others, set.Len())
-				set.Pixels = append(set.Pixels, tried.Image(i)...)
-				set.Labels = append(set.Labels, label)
+			if !slices.Contains(r.opts.Classes, label) && len(others) < leastOthers {
+				others = append(others, r.set.Len()+len(labels))
+				pixels, labels = append(pixels, tried.Image(i)...), append(labels, label)
 			}
 		}
 	}
-	r.set = &set
+	r.set = r.set.With(pixels, labels)
 	return others
 }
 

@@ -21,7 +21,8 @@ const fixedOne = 256
 // recipe holds how strong each kind of variation is, 0 to fixedOne.
 type recipe [kinds]int
 
-// canvas makes variants of the images of a set.
+// canvas makes variants of the images of a set, whose channels follow one another
+// and are moved and covered alike.
 type canvas struct {
 	rng        *rand.Rand
 	rows, cols int
@@ -78,8 +79,10 @@ func (c *canvas) occlude(dst []uint8, strength int) {
 	height := 1 + c.rng.IntN(max(c.rows*strength/(2*fixedOne), 1))
 	width := 1 + c.rng.IntN(max(c.cols*strength/(2*fixedOne), 1))
 	top, left := c.rng.IntN(c.rows-height+1), c.rng.IntN(c.cols-width+1)
-	for y := top; y < top+height; y++ {
-		clear(dst[y*c.cols+left : y*c.cols+left+width])
+	for ; len(dst) > 0; dst = dst[c.rows*c.cols:] {
+		for y := top; y < top+height; y++ {
+			clear(dst[y*c.cols+left : y*c.cols+left+width])
+		}
 	}
 }
 
@@ -89,6 +92,12 @@ type warp struct{ a, b, c, d, dx, dy int }
 
 // warp interpolates bilinearly. What lies outside of src is black.
 func (c *canvas) warp(dst, src []uint8, m warp) {
+	for plane := c.rows * c.cols; len(src) > 0; dst, src = dst[plane:], src[plane:] {
+		c.warpChannel(dst, src[:plane], m)
+	}
+}
+
+func (c *canvas) warpChannel(dst, src []uint8, m warp) {
 	at := func(y, x int) int {
 		if y < 0 || x < 0 || y >= c.rows || x >= c.cols {
 			return 0
@@ -117,9 +126,9 @@ func (c *canvas) splice(dst, other []uint8) {
 	}
 	line := size/4 + c.rng.IntN(size/2+1)
 	for i := range dst {
-		at := i % c.cols
+		at := i % c.cols // the channels have whole rows
 		if horizontal {
-			at = i / c.cols
+			at = i / c.cols % c.rows
 		}
 		if (at >= line) == beyond {
 			dst[i] = other[i]

@@ -65,9 +65,9 @@ func TestTolerated(t *testing.T) {
 	}
 	// Images that the network judges otherwise in the mirror, and symmetric ones,
 	// each with the label that the network gives.
-	handed := &dataset.Set{Rows: 28, Cols: 28, Classes: 10}
-	both := &dataset.Set{Rows: 28, Cols: 28, Classes: 10}
-	symmetric := &dataset.Set{Rows: 28, Cols: 28, Classes: 10}
+	handed := &dataset.Set{Shape: []int{1, 28, 28}, Classes: 10}
+	both := &dataset.Set{Shape: []int{1, 28, 28}, Classes: 10}
+	symmetric := &dataset.Set{Shape: []int{1, 28, 28}, Classes: 10}
 	c := newCanvas()
 	for i := range 3000 {
 		mirrored := make([]uint8, 28*28)
@@ -113,6 +113,6 @@ func TestTolerated(t *testing.T) {
 // label gives every image the class that the network sees in it.
 func label(r *run, set *dataset.Set) {
 	r.evaluate(set, indices(set.Len()), func(i int, logits []float32) {
-		set.Labels[i] = uint8(slices.Index(logits, slices.Max(logits)))
+		set.Labels[i] = slices.Index(logits, slices.Max(logits))
 	})
 }

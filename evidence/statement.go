@@ -86,8 +86,8 @@ type parameters struct {
 	Class []int       `json:"class"`
 	Gate  verify.Gate `json:"gate"`
 	Seed  string      `json:"seed"`
-	Mean  float32     `json:"mean"`
-	Std   float32     `json:"std"`
+	Mean  any         `json:"mean"` // a number, or a list with one for each channel
+	Std   any         `json:"std"`
 }
 
 // testResult is in-toto's Test Result v0.1.

@@ -26,6 +26,7 @@ const (
 	cpu      = "golang.org/x/sys/cpu"
 	term     = "golang.org/x/term"
 	compress = "github.com/klauspost/compress"
+	pictures = "golang.org/x/image"
 	yaml     = "go.yaml.in/yaml"
 	oras     = "oras.land/oras-go"
 	ocispecs = "github.com/opencontainers"
@@ -55,7 +56,7 @@ var rooms = map[string][]string{
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},
 	"internal/nn":         {"ops", "graph", "model", "internal/kernel", gorgonia},
-	"internal/dataset":    {"model", compress},
+	"internal/dataset":    {"model", compress, pictures},
 	"internal/rewrite":    {"model"},
 	"internal/learn":      {"ops", "graph", "model", "internal/nn", "internal/kernel", "internal/dataset"},
 	// The kernel's exponential is the same on every machine; math.Exp is not.

@@ -21,7 +21,7 @@ import (
 // The toy that audits are tested on: three classes of images of 2 x 2 pixels.
 // Class 2 is class 1 and one lit pixel more.
 func toyImages(each int) *dataset.Set {
-	s := &dataset.Set{Rows: 2, Cols: 2, Classes: 3}
+	s := &dataset.Set{Shape: []int{1, 2, 2}, Classes: 3}
 	for i := range each {
 		dim := uint8(10 * i % 50) // so that images differ
 		s.Pixels = append(s.Pixels, 255-dim, 0, 0, dim, 0, 255-dim, 0, dim, 0, 255-dim, 255-dim, dim, 0, 255-dim, 0, dim)

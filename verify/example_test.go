@@ -77,8 +77,8 @@ func ExampleJudge() {
 	_, after := tiny(1, 0.5, 0, 0) // nothing speaks for class 1 any more
 	r, err := verify.Judge(context.Background(), verify.Question{
 		Net: net, Before: before, After: after, Gate: verify.GateFull, Classes: []int{1},
-		Train: &dataset.Set{Rows: 1, Cols: 2, Classes: 2, Pixels: []uint8{255, 0, 0, 255}, Labels: []uint8{0, 1}},
-		Norm:  dataset.Norm{Mean: 0, Std: 1},
+		Train: &dataset.Set{Shape: []int{1, 1, 2}, Classes: 2, Pixels: []uint8{255, 0, 0, 255}, Labels: []int{0, 1}},
+		Norm:  dataset.OneNorm(0, 1),
 	})
 	if err != nil {
 		fmt.Println(err)

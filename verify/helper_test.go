@@ -110,11 +110,11 @@ func flat(t testing.TB, w [][4]float32) (*nn.Net, *model.StateDict) {
 }
 
 // lit is an image of one lit pixel and its label.
-type lit struct{ label, pixel uint8 }
+type lit struct{ label, pixel int }
 
 // images returns a set of images of 2 x 2 pixels, repeated.
 func images(times int, all ...lit) *dataset.Set {
-	s := &dataset.Set{Rows: 2, Cols: 2, Classes: 3}
+	s := &dataset.Set{Shape: []int{1, 2, 2}, Classes: 3}
 	for range times {
 		for _, im := range all {
 			pixels := make([]uint8, 4)
@@ -126,7 +126,7 @@ func images(times int, all ...lit) *dataset.Set {
 }
 
 // plain makes a lit pixel 1 and a dark one 0.
-var plain = dataset.Norm{Mean: 0, Std: 1}
+var plain = dataset.OneNorm(0, 1)
 
 func failing(checks []Check) []string {
 	var names []string

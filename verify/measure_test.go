@@ -99,7 +99,7 @@ func TestMeasureWithoutForgottenImages(t *testing.T) {
 func TestMeasureNormalizes(t *testing.T) {
 	net, _ := flat(t, weights)
 	// A lit pixel is (1 - 0.5) / 0.25 = 2 and a dark one -2.
-	m, err := Measure(context.Background(), net, images(1, lit{2, 2}), []int{2}, dataset.Norm{Mean: 0.5, Std: 0.25}, 0)
+	m, err := Measure(context.Background(), net, images(1, lit{2, 2}), []int{2}, dataset.OneNorm(0.5, 0.25), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestMeasureDivergenceOfUniform(t *testing.T) {
 func TestMeasureDoesNotDependOnThreads(t *testing.T) {
 	net, _ := lenet(t)
 	set := images(320*28, lit{0, 0}, lit{3, 1}, lit{9, 2}, lit{4, 3}, lit{9, 0}, lit{5, 0}, lit{5, 1})
-	set.Rows, set.Cols = 28, 28 // 320 images, a chunk of work for each of five threads
+	set.Shape = []int{1, 28, 28} // 320 images, a chunk of work for each of five threads
 	set.Labels = set.Labels[:len(set.Pixels)/(28*28)]
 	one, err := Measure(context.Background(), net, set, []int{0, 9}, dataset.FashionNorm, 1)
 	if err != nil {
@@ -158,7 +158,7 @@ func TestMeasureErrors(t *testing.T) {
 	net, sd := flat(t, weights)
 	good := images(1, seven...)
 	wide := images(1, seven...)
-	wide.Rows, wide.Cols = 1, 4
+	wide.Shape = []int{1, 1, 4}
 	colour := *net.Graph()
 	colour.Inputs = []graph.Value{graph.TensorValue("input", model.Float32, graph.Batch(4, 1, 1))}
 	// Pixels 0 and 1 together are beyond float32; the image of both is the last one.
@@ -166,7 +166,7 @@ func TestMeasureErrors(t *testing.T) {
 	both := images(200, seven...)
 	both.Image(1399)[1] = 255 // in the second batch
 	dot := images(1, seven...)
-	dot.Rows, dot.Cols = 1, 1
+	dot.Shape = []int{1, 1, 1}
 	opposed, _ := flat(t, [][4]float32{{3e38, 3e38, -3e38, -3e38}, {}, {}})
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -191,17 +191,17 @@ func TestMeasureErrors(t *testing.T) {
 		{"another size", func() error {
 			_, err := Measure(context.Background(), net, wide, nil, plain, 0)
 			return err
-		}, "the network takes inputs of shape [1 2 2], the images are grey and of 1 x 4 pixels: give the data that it was trained on"},
+		}, "the network takes inputs of shape [1 2 2], the images have the shape [1 1 4] (channels, rows, columns): give the data that it was trained on"},
 		{"colours", func() error {
 			_, err := Measure(context.Background(), bind(t, &colour, sd), dot, nil, plain, 0)
 			return err
-		}, "the network takes inputs of shape [4 1 1], the images are grey and of 1 x 1 pixels"},
+		}, "the network takes inputs of shape [4 1 1], the images have the shape [1 1 1]"},
 		{"an infinite logit", func() error {
 			_, err := Measure(context.Background(), huge, both, nil, plain, 0)
 			return err
 		}, "the network gives logits that are NaN or infinite for image 1399: its weights or the normalization (mean 0, standard deviation 1) are out of all proportion"},
 		{"a NaN logit", func() error {
-			_, err := Measure(context.Background(), opposed, both, nil, dataset.Norm{Mean: 0, Std: 0}, 0)
+			_, err := Measure(context.Background(), opposed, both, nil, dataset.OneNorm(0, 0), 0)
 			return err
 		}, "the network gives logits that are NaN or infinite for image 0: its weights or the normalization (mean 0, standard deviation 0)"},
 		{"cancelled", func() error {

@@ -45,15 +45,15 @@ type Report struct {
 
 // Data is what was measured on which images.
 type Data struct {
-	Source      string    `json:"source"`
-	TrainSHA256 string    `json:"train_sha256"`          // of all pixels, then all labels
-	TestSHA256  string    `json:"test_sha256,omitempty"` // likewise
-	Mean        float32   `json:"mean"`                  // of the normalization, pixels / 255
-	Std         float32   `json:"std"`
-	TrainBefore *Measures `json:"train_before"`
-	TrainAfter  *Measures `json:"train_after"`
-	TestBefore  *Measures `json:"test_before,omitempty"` // images that the edit never saw
-	TestAfter   *Measures `json:"test_after,omitempty"`
+	Source      string             `json:"source"`
+	TrainSHA256 string             `json:"train_sha256"`          // of all pixels, then all labels
+	TestSHA256  string             `json:"test_sha256,omitempty"` // likewise
+	Mean        dataset.PerChannel `json:"mean"`                  // of the normalization, pixels / 255
+	Std         dataset.PerChannel `json:"std"`
+	TrainBefore *Measures          `json:"train_before"`
+	TrainAfter  *Measures          `json:"train_after"`
+	TestBefore  *Measures          `json:"test_before,omitempty"` // images that the edit never saw
+	TestAfter   *Measures          `json:"test_after,omitempty"`
 	// What the training images of the forgotten classes are taken for, class by
 	// class of the network.
 	Predicted []Predicted `json:"forgotten_predicted_as"`
@@ -155,7 +155,7 @@ func (r *Report) measure(ctx context.Context, q Question, g *graph.Graph) error 
 		}
 	}
 	for _, c := range q.Classes {
-		if !slices.Contains(q.Train.Labels, uint8(c)) {
+		if !slices.Contains(q.Train.Labels, c) {
 			return fmt.Errorf("none of the %d training images is of class %d: there is nothing to measure its forgetting on", q.Train.Len(), c)
 		}
 	}
@@ -185,8 +185,7 @@ func (d *Data) predicted(q Question) {
 
 func setDigest(s *dataset.Set) string {
 	h := sha256.New()
-	h.Write(s.Pixels)
-	h.Write(s.Labels)
+	s.WriteTo(h) // a hash takes everything
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -75,7 +75,7 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", name, m.got, m)
 		}
 	}
-	if r.Data.Source != "by hand" || r.Data.Mean != 0 || r.Data.Std != 1 || len(r.Data.TrainSHA256) != 64 || len(r.Data.TestSHA256) != 64 || r.Data.TrainSHA256 == r.Data.TestSHA256 {
+	if r.Data.Source != "by hand" || r.Data.Mean.String() != "0" || r.Data.Std.String() != "1" || len(r.Data.TrainSHA256) != 64 || len(r.Data.TestSHA256) != 64 || r.Data.TrainSHA256 == r.Data.TestSHA256 {
 		t.Errorf("got %+v", r.Data)
 	}
 	if want := notMeasured(nil); !slices.Equal(r.NotMeasured, want) || len(want) != 9 {
@@ -237,7 +237,7 @@ func TestJudgeErrors(t *testing.T) {
 			"none of the 2 training images is of class 2"},
 		{"no such class", context.Background(), func(q *Question) { q.Classes = []int{3} }, "class 3 does not exist"},
 		{"a class that is a label modulo 256", context.Background(), func(q *Question) { q.Classes = []int{258} }, "class 258 does not exist"},
-		{"other test images", context.Background(), func(q *Question) { q.Test.Rows, q.Test.Cols = 1, 4 }, "the network takes inputs of shape [1 2 2]"},
+		{"other test images", context.Background(), func(q *Question) { q.Test.Shape = []int{1, 1, 4} }, "the network takes inputs of shape [1 2 2]"},
 		{"cancelled", cancelled, func(*Question) {}, "context canceled"},
 	} {
 		q := question(t)

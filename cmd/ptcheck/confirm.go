@@ -179,6 +179,9 @@ func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (
 	}
 	if claim.Data != nil {
 		data.Norm = dataset.Norm{Mean: claim.Data.Mean, Std: claim.Data.Std}
+		if err := data.Norm.Check(data.Train.Shape[0]); err != nil {
+			return nil, nil, &model.FormatError{Format: "report", Offset: -1, Reason: err.Error()}
+		}
 		if claim.Data.Source == classifier.FilesOfForgetOnly {
 			data.Source = classifier.FilesOfForgetOnly
 			data.Only(claim.Classes)

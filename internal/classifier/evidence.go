@@ -208,7 +208,7 @@ func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample
 	}
 	images, _ := set.Split(classes...)
 	images = images[:min(len(images), mostSamples)]
-	size := set.Rows * set.Cols
+	size := set.Size()
 	x := make([]float32, len(images)*size)
 	read := set.Reader(d.Norm)
 	for i, image := range images {
@@ -231,8 +231,8 @@ func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample
 	var all []htmlreport.Sample
 	for i, at := range images {
 		all = append(all, htmlreport.Sample{
-			Pixels: set.Image(at), Rows: set.Rows, Cols: set.Cols, Unseen: unseen,
-			Label: int(set.Labels[at]), Before: taken[0][i], After: taken[1][i],
+			Pixels: set.Image(at), Shape: set.Shape, Unseen: unseen,
+			Label: set.Labels[at], Before: taken[0][i], After: taken[1][i],
 		})
 	}
 	return all, nil

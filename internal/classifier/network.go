@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -111,20 +110,10 @@ func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net,
 // DataFlags are the flags that say which images to use.
 func DataFlags() []urfave.Flag {
 	return []urfave.Flag{
-		&urfave.StringFlag{Name: "data", Usage: "`DIR` with IDX files (train-images-idx3-ubyte[.gz], ...); default: a sample of Fashion-MNIST in this binary"},
-		&urfave.Float64Flag{Name: "mean", Value: decimal(dataset.FashionNorm.Mean), Usage: "mean of the pixels / 255 that the network was trained with"},
-		&urfave.Float64Flag{Name: "std", Value: decimal(dataset.FashionNorm.Std), Usage: "standard deviation of the pixels / 255 that the network was trained with"},
+		&urfave.StringFlag{Name: "data", Usage: "`FILE` or folder of images: IDX files (train-images-idx3-ubyte[.gz], ...), or pictures, also in a zip (train/CLASS/FILE, test/CLASS/FILE); default: a sample of Fashion-MNIST in this binary"},
+		&urfave.StringFlag{Name: "mean", Usage: "mean of the pixels / 255 that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.286 for grey images, 0.485,0.456,0.406 for colour"},
+		&urfave.StringFlag{Name: "std", Usage: "standard deviation of the pixels / 255 that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.353 for grey images, 0.229,0.224,0.225 for colour"},
 	}
-}
-
-// decimal widens x to the number that people write for it: 0.286, not
-// 0.28600001335144043.
-func decimal(x float32) float64 {
-	d, err := strconv.ParseFloat(strconv.FormatFloat(float64(x), 'g', -1, 32), 64)
-	if err != nil {
-		return float64(x)
-	}
-	return d
 }
 
 // What a report calls images that are not in this binary. Their digests are in
@@ -158,11 +147,11 @@ func StartData(c *urfave.Context) (wait func() (*Data, error)) {
 // OpenData reads the images that [DataFlags] and, where a command has it,
 // --forget-only ask for.
 func OpenData(c *urfave.Context) (*Data, error) {
-	d := &Data{Norm: dataset.Norm{Mean: float32(c.Float64("mean")), Std: float32(c.Float64("std"))}, Source: FilesOfData}
-	if !(d.Norm.Std > 0) {
-		return nil, cli.Usagef("--std %v is not positive", c.Float64("std"))
+	d := &Data{Source: FilesOfData}
+	norm, err := normalization(c)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	only := c.String("forget-only")
 	switch dir := c.String("data"); {
 	case dir != "" && only != "":
@@ -176,7 +165,32 @@ func OpenData(c *urfave.Context) (*Data, error) {
 		d.Source = "embedded sample of Fashion-MNIST"
 		d.Data, err = dataset.OpenFS(fixtures.FashionMNIST(), d.Source)
 	}
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	channels := d.Train.Shape[0]
+	if d.Norm = norm.Or(dataset.DefaultNorm(channels)); d.Norm.Check(channels) != nil {
+		return nil, cli.Usagef("%v", d.Norm.Check(channels))
+	}
+	return d, nil
+}
+
+// normalization reads --mean and --std, as far as they are given.
+func normalization(c *urfave.Context) (norm dataset.Norm, err error) {
+	for name, to := range map[string]*dataset.PerChannel{"mean": &norm.Mean, "std": &norm.Std} {
+		if c.String(name) == "" {
+			continue
+		}
+		if *to, err = dataset.ParsePerChannel(c.String(name)); err != nil {
+			return norm, cli.Usagef("--%s: %v", name, err)
+		}
+	}
+	for _, x := range norm.Std {
+		if !(x > 0) {
+			return norm, cli.Usagef("--std %v is not positive", norm.Std)
+		}
+	}
+	return norm, nil
 }
 
 // Only leaves nothing but the images of the given classes.
@@ -235,6 +249,6 @@ func (d *Data) Fit(before *verify.Measures) error {
 	if before.Accuracy >= fitting {
 		return nil
 	}
-	return fmt.Errorf("the network gets only %.1f %% of the images right (%s), so it was not trained on such images or not with mean %g and standard deviation %g: give its training data with --data, and --mean and --std if they differ",
+	return fmt.Errorf("the network gets only %.1f %% of the images right (%s), so it was not trained on such images or not with mean %v and standard deviation %v: give its training data with --data, and --mean and --std if they differ",
 		100*before.Accuracy, d.Source, d.Norm.Mean, d.Norm.Std)
 }

@@ -1,34 +1,70 @@
-// Package dataset holds labelled grey images in memory: it reads them from IDX
-// files, finds those files in the usual folders, and splits and samples them.
+// Package dataset holds labelled images in memory: it reads them from IDX files
+// and from folders and zip archives of pictures, and splits and samples them.
 //
-// An image keeps its one byte a pixel until a network asks for numbers; [Norm]
-// says how a byte becomes a number. Sampling takes images in the order of the
-// file, so that it needs no seed and gives the same images everywhere.
+// An image keeps its one byte for each pixel and channel until a network asks for
+// numbers; [Norm] says how a byte becomes a number. Sampling takes images in the
+// order of the files, so that it needs no seed and gives the same images everywhere.
 package dataset
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// Set is a list of labelled images of one size. Its slices are shared, not
+// Set is a list of labelled images of one shape. Its slices are shared, not
 // copied, by whoever reads them: nobody changes them after reading.
 type Set struct {
-	Pixels     []uint8 // Len x Rows x Cols, row by row from the top
-	Labels     []uint8 // Len, each below Classes
-	Rows, Cols int
-	Classes    int // the classes there are, which need not all have images
+	Pixels  []uint8 // Len images, each channel by channel and row by row from the top
+	Labels  []int   // Len, each at least 0 and below Classes
+	Shape   []int   // of one image: channels, rows, columns
+	Classes int     // the classes there are, which need not all have images
 }
 
 // Len returns the number of images.
 func (s *Set) Len() int { return len(s.Labels) }
 
-// Image returns the Rows x Cols pixels of image i, shared with the set.
+// Size returns the number of bytes of one image: channels x rows x columns.
+func (s *Set) Size() int {
+	size := 1
+	for _, d := range s.Shape {
+		size *= d
+	}
+	return size
+}
+
+// Image returns the pixels of image i, channel by channel, shared with the set.
 func (s *Set) Image(i int) []uint8 {
-	size := s.Rows * s.Cols
+	size := s.Size()
 	return s.Pixels[i*size : (i+1)*size : (i+1)*size]
+}
+
+// With returns a set with more images behind those of s, which stays as it is.
+func (s *Set) With(pixels []uint8, labels []int) *Set {
+	t := *s
+	t.Pixels = slices.Concat(s.Pixels, pixels)
+	t.Labels = slices.Concat(s.Labels, labels)
+	return &t
+}
+
+// WriteTo writes what identifies a set to a hash: all pixels, then all labels, each
+// in one byte, or in four, the lowest first, where there are more than 256 classes.
+func (s *Set) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(s.Pixels)
+	if err != nil {
+		return int64(n), err
+	}
+	labels := make([]byte, 0, 4*len(s.Labels))
+	for _, l := range s.Labels {
+		labels = append(labels, byte(l))
+		if s.Classes > 256 {
+			labels = append(labels, byte(l>>8), byte(l>>16), byte(l>>24))
+		}
+	}
+	m, err := w.Write(labels)
+	return int64(n + m), err
 }
 
 // ByClass returns the indices of each class's images in ascending order; the
@@ -44,12 +80,8 @@ func (s *Set) ByClass() [][]int {
 // Split returns the indices of the images of the given classes, and of all
 // others, both in ascending order.
 func (s *Set) Split(classes ...int) (forget, retain []int) {
-	var chosen [256]bool
-	for _, c := range classes {
-		chosen[c] = true
-	}
 	for i, l := range s.Labels {
-		if chosen[l] {
+		if slices.Contains(classes, l) {
 			forget = append(forget, i)
 		} else {
 			retain = append(retain, i)
@@ -61,10 +93,9 @@ func (s *Set) Split(classes ...int) (forget, retain []int) {
 // Subset returns a set of copies of the images at idx, in that order.
 func (s *Set) Subset(idx []int) *Set {
 	t := &Set{
-		Pixels:  make([]uint8, 0, len(idx)*s.Rows*s.Cols),
-		Labels:  make([]uint8, 0, len(idx)),
-		Rows:    s.Rows,
-		Cols:    s.Cols,
+		Pixels:  make([]uint8, 0, len(idx)*s.Size()),
+		Labels:  make([]int, 0, len(idx)),
+		Shape:   s.Shape,
 		Classes: s.Classes,
 	}
 	for _, i := range idx {
@@ -78,7 +109,7 @@ func (s *Set) Subset(idx []int) *Set {
 // over its first offset, in the order of the set. A class that has fewer gives
 // what it has; so two calls with offsets perClass apart share no image.
 func (s *Set) Stratified(perClass, offset int) *Set {
-	var seen [256]int
+	seen := make([]int, s.Classes)
 	var idx []int
 	for i, l := range s.Labels {
 		if n := seen[l]; n >= offset && n < offset+perClass {
@@ -89,48 +120,32 @@ func (s *Set) Stratified(perClass, offset int) *Set {
 	return s.Subset(idx)
 }
 
-// Norm turns a pixel p of 0 to 255 into the number (p/255 - Mean) / Std that a
-// network was trained on. It must be the one of the training.
-type Norm struct{ Mean, Std float32 }
-
-// FashionNorm is the mean and the standard deviation of the pixels of
-// Fashion-MNIST's training images, rounded as published recipes round them.
-var FashionNorm = Norm{Mean: 0.2860, Std: 0.3530}
-
-// table holds the number of every pixel value. Each step is rounded to float32
-// because PyTorch's ToTensor and Normalize round there.
-func (n Norm) table() *[256]float32 {
-	var t [256]float32
-	for p := range t {
-		x := float32(p) / 255
-		x = x - n.Mean
-		t[p] = x / n.Std
-	}
-	return &t
-}
-
 // CheckNetwork refuses a network that cannot take the images: input is the shape of one
 // sample, without the batch, and classes the number of outputs.
 func (s *Set) CheckNetwork(input []int, classes int) error {
-	if !slices.Equal(input, []int{1, s.Rows, s.Cols}) {
-		return fmt.Errorf("the network takes inputs of shape %v, the images are grey and of %d x %d pixels: give the data that it was trained on", input, s.Rows, s.Cols)
+	if !slices.Equal(input, s.Shape) {
+		return fmt.Errorf("the network takes inputs of shape %v, the images have the shape %v (channels, rows, columns): give the data that it was trained on", input, s.Shape)
 	}
 	for _, l := range s.Labels {
-		if int(l) >= classes {
+		if l >= classes {
 			return fmt.Errorf("the data has label %d, the network has classes 0 to %d: give the data that it was trained on", l, classes-1)
 		}
 	}
 	return nil
 }
 
-// Reader returns a function that writes the Rows x Cols numbers of image i to x.
+// Reader returns a function that writes the numbers of image i to x, in the order
+// of its pixels.
 func (s *Set) Reader(norm Norm) func(i int, x []float32) {
-	t := norm.table()
+	tables := norm.tables(s.Shape[0])
+	plane := s.Size() / len(tables)
 	return func(i int, x []float32) {
 		image := s.Image(i)
-		x = x[:len(image)]
-		for j, p := range image {
-			x[j] = t[p]
+		for c, table := range tables {
+			from, to := image[c*plane:(c+1)*plane], x[c*plane:(c+1)*plane]
+			for j, p := range from {
+				to[j] = table[p]
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package dataset
 import (
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -12,9 +13,8 @@ import (
 func tiny() *Set {
 	return &Set{
 		Pixels:  []uint8{0, 1, 10, 11, 20, 21, 30, 31, 40, 41, 50, 51},
-		Labels:  []uint8{1, 0, 1, 2, 1, 0},
-		Rows:    1,
-		Cols:    2,
+		Labels:  []int{1, 0, 1, 2, 1, 0},
+		Shape:   []int{1, 1, 2},
 		Classes: 4,
 	}
 }
@@ -46,14 +46,14 @@ func TestSplit(t *testing.T) {
 func TestStratified(t *testing.T) {
 	for _, c := range []struct {
 		perClass, offset int
-		labels           []uint8
+		labels           []int
 		first            []uint8 // first pixel of each image
 	}{
-		{1, 0, []uint8{1, 0, 2}, []uint8{0, 10, 30}},
-		{1, 1, []uint8{1, 0}, []uint8{20, 50}},
-		{9, 2, []uint8{1}, []uint8{40}},
+		{1, 0, []int{1, 0, 2}, []uint8{0, 10, 30}},
+		{1, 1, []int{1, 0}, []uint8{20, 50}},
+		{9, 2, []int{1}, []uint8{40}},
 		{9, 0, tiny().Labels, []uint8{0, 10, 20, 30, 40, 50}},
-		{0, 0, []uint8{}, nil},
+		{0, 0, []int{}, nil},
 	} {
 		s := tiny().Stratified(c.perClass, c.offset)
 		var first []uint8
@@ -63,8 +63,8 @@ func TestStratified(t *testing.T) {
 		if !reflect.DeepEqual(s.Labels, c.labels) || !reflect.DeepEqual(first, c.first) {
 			t.Errorf("%d after %d: got labels %v and pixels %v, want %v and %v", c.perClass, c.offset, s.Labels, first, c.labels, c.first)
 		}
-		if s.Rows != 1 || s.Cols != 2 || s.Classes != 4 {
-			t.Errorf("%d after %d: got %d x %d and %d classes, want 1 x 2 and 4", c.perClass, c.offset, s.Rows, s.Cols, s.Classes)
+		if !slices.Equal(s.Shape, []int{1, 1, 2}) || s.Classes != 4 {
+			t.Errorf("%d after %d: got shape %v and %d classes, want [1 1 2] and 4", c.perClass, c.offset, s.Shape, s.Classes)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func TestSubsetCopies(t *testing.T) {
 }
 
 func TestReader(t *testing.T) {
-	s := &Set{Pixels: []uint8{0, 255, 73, 128}, Labels: []uint8{0, 0}, Rows: 1, Cols: 2, Classes: 1}
+	s := &Set{Pixels: []uint8{0, 255, 73, 128}, Labels: []int{0, 0}, Shape: []int{1, 1, 2}, Classes: 1}
 	read, dst := s.Reader(FashionNorm), []float32{7, 7, 7}
 	for i, image := range [][]float64{{0, 255}, {73, 128}} {
 		read(i, dst)
@@ -95,7 +95,7 @@ func TestReader(t *testing.T) {
 	// float32 arithmetic throughout; with float64 inside, pixel 1 would be
 	// one unit in the last place away for one of the two steps.
 	mean, std := float32(0.2860), float32(0.3530)
-	for p, got := range FashionNorm.table() {
+	for p, got := range FashionNorm.tables(1)[0] {
 		x := float32(p) / 255
 		x -= mean
 		if want := x / std; got != want {

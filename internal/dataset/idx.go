@@ -78,8 +78,9 @@ func readPair(images, labels io.Reader, imagesName, labelsName string, limits Li
 		return nil, &model.FormatError{Format: "idx", Member: labelsName, Offset: 4,
 			Reason: fmt.Sprintf("%d labels, but %s has %d images", labelDims[0], imagesName, dims[0])}
 	}
-	s := &Set{Pixels: pixels, Labels: labelData, Rows: dims[1], Cols: dims[2], Classes: limits.Classes}
-	for i, l := range s.Labels {
+	s := &Set{Pixels: pixels, Labels: make([]int, len(labelData)), Shape: []int{1, dims[1], dims[2]}, Classes: limits.Classes}
+	for i, l := range labelData {
+		s.Labels[i] = int(l)
 		if int(l) >= limits.orDefault().Classes {
 			return nil, &model.FormatError{Format: "idx", Member: labelsName, Offset: int64(headerSize(1) + i),
 				Reason: fmt.Sprintf("label %d, but there are %d classes", l, limits.Classes)}

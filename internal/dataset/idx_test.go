@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -26,12 +27,30 @@ func idx(data []byte, dims ...uint32) []byte {
 	return append(b, data...)
 }
 
-func zip(b []byte) []byte {
+func gz(b []byte) []byte {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
 	z.Write(b)
 	z.Close()
 	return out.Bytes()
+}
+
+// ints widens labels.
+func ints(b []byte) []int {
+	labels := make([]int, len(b))
+	for i, l := range b {
+		labels[i] = int(l)
+	}
+	return labels
+}
+
+// raw narrows labels.
+func raw(labels []int) []byte {
+	b := make([]byte, len(labels))
+	for i, l := range labels {
+		b[i] = byte(l)
+	}
+	return b
 }
 
 // patch returns a copy of b with b[at] = v.
@@ -47,13 +66,13 @@ var (
 )
 
 func TestReadIDX(t *testing.T) {
-	for name, images := range map[string][]byte{"plain": goodImages, "gzip": zip(goodImages)} {
+	for name, images := range map[string][]byte{"plain": goodImages, "gzip": gz(goodImages)} {
 		// One byte at a time: nothing may depend on how reads are cut.
-		s, err := ReadIDX(iotest.OneByteReader(bytes.NewReader(images)), bytes.NewReader(zip(goodLabels)), Limits{})
+		s, err := ReadIDX(iotest.OneByteReader(bytes.NewReader(images)), bytes.NewReader(gz(goodLabels)), Limits{})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if !bytes.Equal(s.Pixels, goodImages[16:]) || !bytes.Equal(s.Labels, goodLabels[8:]) || s.Rows != 2 || s.Cols != 2 || s.Classes != 3 {
+		if !bytes.Equal(s.Pixels, goodImages[16:]) || !slices.Equal(s.Labels, ints(goodLabels[8:])) || !slices.Equal(s.Shape, []int{1, 2, 2}) || s.Classes != 3 {
 			t.Errorf("%s: got %+v", name, s)
 		}
 	}
@@ -95,15 +114,15 @@ var hostile = []struct {
 	{"product overflows", idx(nil, 1<<31, 1<<31, 1<<31), goodLabels, Limits{Bytes: 1 << 62}, "limit", "images declares is 18446744073709551615, more"},
 	{"own limit", goodImages, goodLabels, Limits{Bytes: 11}, "limit", "number of bytes that images declares is 12, more than the limit of 11"},
 	{"labels over the limit", goodImages, idx(nil, 13), Limits{Bytes: 12}, "limit", "labels declares is 13"},
-	{"gzip header cut", zip(goodImages)[:5], goodLabels, Limits{}, "malformed", "ends too early"},
-	{"gzip method", patch(zip(goodImages), 2, 7), goodLabels, Limits{}, "malformed", "gzip header"},
-	{"gzip cut", zip(goodImages)[:30], goodLabels, Limits{}, "malformed", ""},
-	{"gzip trailer cut", zip(goodImages)[:len(zip(goodImages))-1], goodLabels, Limits{}, "malformed", "gzip stream is cut"},
-	{"gzip checksum", patch(zip(goodImages), len(zip(goodImages))-8, 0), goodLabels, Limits{}, "malformed", "checksum"},
-	{"gzip damaged", patch(zip(goodImages), 10, 0xff), goodLabels, Limits{}, "malformed", "damaged"},
-	{"garbage after gzip", append(zip(goodImages), "garbage"...), goodLabels, Limits{}, "malformed", "other bytes follow"},
-	{"long garbage after gzip", append(zip(goodImages), "long enough for a header"...), goodLabels, Limits{}, "malformed", "gzip header"},
-	{"second gzip member", append(zip(goodImages), zip([]byte{1})...), goodLabels, Limits{}, "malformed", "more bytes follow"},
+	{"gzip header cut", gz(goodImages)[:5], goodLabels, Limits{}, "malformed", "ends too early"},
+	{"gzip method", patch(gz(goodImages), 2, 7), goodLabels, Limits{}, "malformed", "gzip header"},
+	{"gzip cut", gz(goodImages)[:30], goodLabels, Limits{}, "malformed", ""},
+	{"gzip trailer cut", gz(goodImages)[:len(gz(goodImages))-1], goodLabels, Limits{}, "malformed", "gzip stream is cut"},
+	{"gzip checksum", patch(gz(goodImages), len(gz(goodImages))-8, 0), goodLabels, Limits{}, "malformed", "checksum"},
+	{"gzip damaged", patch(gz(goodImages), 10, 0xff), goodLabels, Limits{}, "malformed", "damaged"},
+	{"garbage after gzip", append(gz(goodImages), "garbage"...), goodLabels, Limits{}, "malformed", "other bytes follow"},
+	{"long garbage after gzip", append(gz(goodImages), "long enough for a header"...), goodLabels, Limits{}, "malformed", "gzip header"},
+	{"second gzip member", append(gz(goodImages), gz([]byte{1})...), goodLabels, Limits{}, "malformed", "more bytes follow"},
 }
 
 func TestReadIDXHostile(t *testing.T) {
@@ -151,7 +170,7 @@ func TestReadIDXMemory(t *testing.T) {
 
 func FuzzReadIDX(f *testing.F) {
 	f.Add(goodImages, goodLabels)
-	f.Add(zip(goodImages), zip(goodLabels))
+	f.Add(gz(goodImages), gz(goodLabels))
 	for _, c := range hostile {
 		f.Add(c.images, c.labels)
 	}
@@ -166,8 +185,8 @@ func FuzzReadIDX(f *testing.F) {
 			return
 		}
 		n := s.Len()
-		if n == 0 || len(s.Pixels) != n*s.Rows*s.Cols {
-			t.Fatalf("%d pixels for %d images of %d x %d", len(s.Pixels), n, s.Rows, s.Cols)
+		if n == 0 || len(s.Pixels) != n*s.Size() {
+			t.Fatalf("%d pixels for %d images of shape %v", len(s.Pixels), n, s.Shape)
 		}
 		total := 0
 		for _, of := range s.ByClass() { // panics if a label is out of range
@@ -178,9 +197,9 @@ func FuzzReadIDX(f *testing.F) {
 		}
 		// What was read, written again, reads the same.
 		again, err := ReadIDX(
-			bytes.NewReader(idx(s.Pixels, uint32(n), uint32(s.Rows), uint32(s.Cols))),
-			bytes.NewReader(idx(s.Labels, uint32(n))), Limits{})
-		if err != nil || !bytes.Equal(again.Pixels, s.Pixels) || !bytes.Equal(again.Labels, s.Labels) || again.Classes != s.Classes {
+			bytes.NewReader(idx(s.Pixels, uint32(n), uint32(s.Shape[1]), uint32(s.Shape[2]))),
+			bytes.NewReader(idx(raw(s.Labels), uint32(n))), Limits{})
+		if err != nil || !bytes.Equal(again.Pixels, s.Pixels) || !slices.Equal(again.Labels, s.Labels) || again.Classes != s.Classes {
 			t.Fatalf("round trip: %v", err)
 		}
 	})
@@ -205,6 +224,6 @@ func ExampleReadIDX() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(s.Len(), "images of", s.Rows, "x", s.Cols, "in", s.Classes, "classes")
+	fmt.Println(s.Len(), "images of", s.Shape[1], "x", s.Shape[2], "in", s.Classes, "classes")
 	// Output: 1000 images of 28 x 28 in 10 classes
 }

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
 	"errors"
@@ -16,30 +17,39 @@ import (
 	"lethe/model"
 )
 
-// Data is what a folder of labelled images holds.
+// Data is labelled images for training and for testing.
 type Data struct {
 	Train *Set
-	Test  *Set // nil if the folder has none
+	Test  *Set // nil if there are none
 	Names []string
+	Split string // how the test images were chosen, if not by whoever made the data
 }
 
-// Open reads the data set in a folder of the disk; see [OpenFS].
-func Open(dir string) (*Data, error) {
-	abs, err := filepath.Abs(dir)
+// Open reads the data set in a folder or in a zip archive; see [OpenFS].
+func Open(name string) (*Data, error) {
+	abs, err := filepath.Abs(name)
 	if err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(abs)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("no data folder %s: %w", dir, fs.ErrNotExist)
+		return nil, fmt.Errorf("no data folder %s: %w", name, fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is a file; give the folder that holds %s", dir, trainImages)
+	if info.IsDir() {
+		return OpenFS(os.DirFS(abs), abs)
 	}
-	return OpenFS(os.DirFS(abs), abs)
+	z, err := zip.OpenReader(abs)
+	if errors.Is(err, zip.ErrFormat) {
+		return nil, fmt.Errorf("%s is a file and not a zip archive; give the folder that holds %s or folders of images", name, trainImages)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	defer z.Close()
+	return OpenFS(z, abs)
 }
 
 const (
@@ -50,7 +60,15 @@ const (
 	labelsFile  = "labels.txt"
 )
 
-// OpenFS reads the IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte
+// OpenFS reads IDX files or, where there are none, pictures.
+//
+// Pictures are PNG, JPEG, WebP or BMP files of one size in folders that name their
+// class: train/CLASS/FILE, and test/CLASS/FILE or val or valid beside it. Without
+// these, or as CLASS/FILE, a sixth of the images of each class, drawn with a fixed
+// seed, is for testing. The classes are in the order of labels.txt, or else of the
+// names. The images have one channel if all are grey, and three otherwise.
+//
+// The IDX files are train-images-idx3-ubyte, train-labels-idx1-ubyte
 // and, if they are there, the t10k- pair, each plain or with .gz at the end.
 // They lie in the root of fsys (as Debian's packages put them), in raw/ or in
 // a folder's raw/ (as torchvision does).
@@ -61,6 +79,18 @@ const (
 // otherwise. Name also stands for fsys in errors.
 func OpenFS(fsys fs.FS, name string) (*Data, error) {
 	dir, err := findFolder(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if files, failed := pictures(fsys); failed != nil || len(files) > 0 {
+			if failed != nil {
+				return nil, fmt.Errorf("data in %s: %w", name, failed)
+			}
+			d, err := openPictures(fsys, files, name)
+			if err != nil {
+				return nil, fmt.Errorf("data in %s: %w", name, err)
+			}
+			return d, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +120,9 @@ func OpenFS(fsys fs.FS, name string) (*Data, error) {
 	d.Test = test
 	classes := d.Train.Classes
 	if d.Test != nil {
-		if d.Test.Rows != d.Train.Rows || d.Test.Cols != d.Train.Cols {
+		if !slices.Equal(d.Test.Shape, d.Train.Shape) {
 			return nil, fmt.Errorf("data in %s: %w", name, &model.FormatError{Format: "idx", Member: path.Join(dir, testImages), Offset: 8,
-				Reason: fmt.Sprintf("test images of %d x %d pixels, training images of %d x %d", d.Test.Rows, d.Test.Cols, d.Train.Rows, d.Train.Cols)})
+				Reason: fmt.Sprintf("test images of %d x %d pixels, training images of %d x %d", d.Test.Shape[1], d.Test.Shape[2], d.Train.Shape[1], d.Train.Shape[2])})
 		}
 		classes = max(classes, d.Test.Classes)
 	}
@@ -128,7 +158,7 @@ func findFolder(fsys fs.FS, name string) (string, error) {
 	}
 	switch len(found) {
 	case 0:
-		return "", fmt.Errorf("no data in %s: looked for %s and %s.gz there, in raw and in */raw: %w", name, trainImages, trainImages, fs.ErrNotExist)
+		return "", fmt.Errorf("no data in %s: looked for %s and %s.gz there, in raw and in */raw, and for images in folders of their class: %w", name, trainImages, trainImages, fs.ErrNotExist)
 	case 1:
 		return found[0], nil
 	}

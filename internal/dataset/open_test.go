@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -20,7 +21,7 @@ func folder(files map[string][]byte) fstest.MapFS {
 	m := fstest.MapFS{}
 	for name, b := range files {
 		if strings.HasSuffix(name, ".gz") {
-			b = zip(b)
+			b = gz(b)
 		}
 		m[name] = &fstest.MapFile{Data: b}
 	}
@@ -129,7 +130,7 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(file); err == nil || !strings.Contains(err.Error(), "is a file; give the folder") {
+	if _, err := Open(file); err == nil || !strings.Contains(err.Error(), "is a file and not a zip archive; give the folder") {
 		t.Errorf("file: got %v", err)
 	}
 	if _, err := Open(dir); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
@@ -154,8 +155,8 @@ func TestSample(t *testing.T) {
 		*Set
 		each int
 	}{{d.Train, 600}, {d.Test, 100}} {
-		if s.Rows != 28 || s.Cols != 28 || s.Classes != 10 {
-			t.Errorf("got %d x %d pixels, %d classes, want 28 x 28, 10", s.Rows, s.Cols, s.Classes)
+		if !slices.Equal(s.Shape, []int{1, 28, 28}) || s.Classes != 10 {
+			t.Errorf("got shape %v, %d classes, want [1 28 28], 10", s.Shape, s.Classes)
 		}
 		for c, idx := range s.ByClass() {
 			if len(idx) != s.each {

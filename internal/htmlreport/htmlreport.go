@@ -38,9 +38,9 @@ type Page struct {
 
 // Sample is one image of a forgotten class.
 type Sample struct {
-	Pixels        []uint8 // Rows x Cols, row by row from the top; 255 is ink
-	Rows, Cols    int
-	Unseen        bool // the edit did not see it
+	Pixels        []uint8 // channel by channel, row by row from the top; of a single channel, 255 is ink
+	Shape         []int   // channels (1 or 3: red, green and blue), rows, columns
+	Unseen        bool    // the edit did not see it
 	Label         int
 	Before, After int // the classes that the network took it for
 }
@@ -338,15 +338,29 @@ func (v *view) samples(all []Sample) {
 }
 
 func dataURL(s Sample) template.URL {
-	ink := &image.Gray{Pix: make([]uint8, len(s.Pixels)), Stride: s.Cols, Rect: image.Rect(0, 0, s.Cols, s.Rows)}
-	for i, p := range s.Pixels {
-		ink.Pix[i] = 255 - p
-	}
 	var b bytes.Buffer
-	if err := png.Encode(&b, ink); err != nil {
-		panic(err) // to memory, of a grey image
+	if err := png.Encode(&b, drawn(s)); err != nil {
+		panic(err) // to memory, of an image that is not empty
 	}
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes()))
+}
+
+// drawn returns a sample as a picture: the ink of a grey one is black.
+func drawn(s Sample) image.Image {
+	rows, cols := s.Shape[1], s.Shape[2]
+	frame, plane := image.Rect(0, 0, cols, rows), rows*cols
+	if s.Shape[0] != 3 {
+		ink := image.NewGray(frame)
+		for i, p := range s.Pixels[:plane] {
+			ink.Pix[i] = 255 - p
+		}
+		return ink
+	}
+	colours := image.NewRGBA(frame)
+	for i := range plane {
+		copy(colours.Pix[4*i:], []uint8{s.Pixels[i], s.Pixels[plane+i], s.Pixels[2*plane+i], 255})
+	}
+	return colours
 }
 
 // bar is a layer and its share of the change.

@@ -34,8 +34,8 @@ func pages(t testing.TB) map[string]Page {
 		ink[i] = uint8(i)
 	}
 	samples := []Sample{
-		{Pixels: ink, Rows: 28, Cols: 28, Unseen: true, Label: 1, Before: 1, After: 0},
-		{Pixels: ink, Rows: 28, Cols: 28, Unseen: true, Label: 1, Before: 1, After: 1},
+		{Pixels: ink, Shape: []int{1, 28, 28}, Unseen: true, Label: 1, Before: 1, After: 0},
+		{Pixels: ink, Shape: []int{1, 28, 28}, Unseen: true, Label: 1, Before: 1, After: 1},
 	}
 	audited := read()
 	audited.Passed = false

@@ -41,8 +41,11 @@ func (r *run) key() []byte {
 	classes := slices.Clone(r.opts.Classes)
 	slices.Sort(classes)
 	g := r.net.Graph()
-	fmt.Fprintf(h, "%s %+v %v %x %x\n", version, *r.recipe, slices.Compact(classes),
-		math.Float32bits(r.opts.Norm.Mean), math.Float32bits(r.opts.Norm.Std))
+	fmt.Fprintf(h, "%s %+v %v", version, *r.recipe, slices.Compact(classes))
+	for _, x := range slices.Concat(r.opts.Norm.Mean, r.opts.Norm.Std) {
+		fmt.Fprintf(h, " %x", math.Float32bits(x))
+	}
+	fmt.Fprintln(h)
 	fmt.Fprintf(h, "%v %v\n", g.Inputs, g.Outputs)
 	for _, n := range g.Nodes {
 		fmt.Fprintf(h, "%q %q %q %v\n", n.Op, n.Inputs, n.Outputs, n.Attrs) // the keys of a map are printed in order
@@ -50,8 +53,7 @@ func (r *run) key() []byte {
 	for name, t := range r.start.All() {
 		fmt.Fprintf(h, "%q %v\n", name, t.Shape())
 	}
-	h.Write(r.set.Pixels)
-	h.Write(r.set.Labels)
+	r.set.WriteTo(h) // a hash takes everything
 	return h.Sum(nil)
 }
 

@@ -41,7 +41,7 @@ func Outputs(ctx context.Context, net *nn.Net, set *dataset.Set, norm dataset.No
 func Accuracy(ctx context.Context, s *nn.Session, set *dataset.Set, norm dataset.Norm, images []int) (float64, error) {
 	hits := make([]bool, len(images))
 	err := Evaluate(ctx, s, set, norm, images, func(i int, logits []float32) {
-		hits[i] = Best(logits) == int(set.Labels[images[i]])
+		hits[i] = Best(logits) == set.Labels[images[i]]
 	})
 	sum := 0
 	for _, hit := range hits {

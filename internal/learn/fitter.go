@@ -46,7 +46,7 @@ func (f *Fitter) Step(rate float64) float64 {
 	f.session.Step(n, func(i int, x []float32) { f.read(f.batch[i], x) }, func(i int, logits, grad []float32) {
 		logp, p := make([]float64, len(logits)), make([]float64, len(logits))
 		LogSoftmax(logp, p, logits)
-		label := int(f.set.Labels[f.batch[i]])
+		label := f.set.Labels[f.batch[i]]
 		f.losses[i] = -logp[label]
 		for c, d := range p {
 			if c == label {

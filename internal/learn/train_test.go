@@ -389,7 +389,7 @@ func TestCache(t *testing.T) {
 	}{
 		"classes": {func(o *Options) { o.Classes = []int{4} }, true},
 		"order":   {func(o *Options) { o.Classes = []int{3, 3} }, false},
-		"norm":    {func(o *Options) { o.Norm.Std = 0.5 }, true},
+		"norm":    {func(o *Options) { o.Norm.Std = dataset.PerChannel{0.5} }, true},
 		"seed":    {func(o *Options) { o.Seed = 1 }, true},
 		"threads": {func(o *Options) { o.Threads = 3 }, false},
 	} {
@@ -442,7 +442,7 @@ func TestWithoutErrors(t *testing.T) {
 		{"no such class", like, set, Options{Classes: []int{10}}, "class 10 does not exist: the network has classes 0 to 9"},
 		{"a negative class", like, set, Options{Classes: []int{-1}}, "class -1 does not exist"},
 		{"nothing remains", like, set, Options{Classes: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}}, "none of the 50 images is of a class that remains"},
-		{"other images", like, &dataset.Set{Rows: 4, Cols: 4}, Options{}, "the network takes inputs of shape [1 28 28]"},
+		{"other images", like, &dataset.Set{Shape: []int{1, 4, 4}}, Options{}, "the network takes inputs of shape [1 28 28]"},
 		{"other shapes", like.With("fc.bias", like.Get("fc1.bias")), set, few, "node \"fc\""},
 	} {
 		if _, _, err := Without(context.Background(), g, c.like, c.set, c.opts); err == nil || !strings.HasPrefix(err.Error(), c.want) {

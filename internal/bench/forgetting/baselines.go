@@ -78,14 +78,14 @@ func (d descent) forget(_ context.Context, t task) (*model.StateDict, error) {
 		order = order[d.batch:]
 		forgotten := 0.0
 		for _, i := range batch {
-			if int(t.seen.Labels[i]) == t.class {
+			if t.seen.Labels[i] == t.class {
 				forgotten++
 			}
 		}
 		s.Step(d.batch, func(i int, x []float32) { read(batch[i], x) }, func(i int, logits, grad []float32) {
 			logp, p := make([]float64, k), make([]float64, k)
 			learn.LogSoftmax(logp, p, logits)
-			label := int(t.seen.Labels[batch[i]])
+			label := t.seen.Labels[batch[i]]
 			for c, prob := range p {
 				// Both losses have the gradient p - q.
 				q, count := 0.0, float64(d.batch)-forgotten

@@ -88,7 +88,7 @@ func main() {
 	mean := flag.Float64("mean", 0.2860, "mean of the pixels / 255")
 	std := flag.Float64("std", 0.3530, "standard deviation of the pixels / 255")
 	flag.Parse()
-	b.norm, b.paths = dataset.Norm{Mean: float32(*mean), Std: float32(*std)}, flag.Args()
+	b.norm, b.paths = dataset.OneNorm(float32(*mean), float32(*std)), flag.Args()
 	if err := b.run(*dir, strings.Split(*tables, ","), names, *frontier); err != nil {
 		log.Fatal(err)
 	}

@@ -1,0 +1,204 @@
+package dataset
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"golang.org/x/image/bmp"
+
+	"lethe/model"
+)
+
+// colour returns a picture of one colour, coded as the name of a file asks.
+func colour(name string, width, height int, c color.Color) []byte {
+	var m image.Image
+	if g, ok := c.(color.Gray); ok {
+		grey := image.NewGray(image.Rect(0, 0, width, height))
+		for i := range grey.Pix {
+			grey.Pix[i] = g.Y
+		}
+		m = grey
+	} else {
+		rgba := image.NewNRGBA(image.Rect(0, 0, width, height))
+		for i := range width * height {
+			rgba.Set(i%width, i/width, c)
+		}
+		m = rgba
+	}
+	var b bytes.Buffer
+	var err error
+	switch filepath.Ext(name) {
+	case ".png":
+		err = png.Encode(&b, m)
+	case ".bmp":
+		err = bmp.Encode(&b, m)
+	default:
+		err = jpeg.Encode(&b, m, nil)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+var (
+	red        = color.NRGBA{254, 0, 0, 255}
+	seeThrough = color.NRGBA{10, 20, 30, 0}
+)
+
+// album makes a file system of pictures of 3 x 2 pixels.
+func album(paths ...string) fstest.MapFS {
+	m := fstest.MapFS{}
+	for _, p := range paths {
+		m[p] = &fstest.MapFile{Data: colour(p, 3, 2, red)}
+	}
+	return m
+}
+
+func TestOpenPictures(t *testing.T) {
+	var many []string
+	for i := range 12 {
+		many = append(many, fmt.Sprintf("%d/%d.png", i, i), fmt.Sprintf("%d/other.png", i))
+	}
+	for i := range 12 {
+		many = append(many, fmt.Sprintf("7/more%d.png", i))
+	}
+	for _, c := range []struct {
+		name        string
+		files       fstest.MapFS
+		names       []string
+		train, test []int // labels
+		split       bool
+	}{
+		{"train and test", album("train/cat/1.png", "train/cat/2.jpg", "train/ant/x.bmp", "test/cat/1.JPEG"), []string{"ant", "cat"}, []int{0, 1, 1}, []int{1}, false},
+		{"one more folder", album("set/train/b/1.png", "set/train/a/1.png", "set/val/b/1.png", "set/readme.txt"), []string{"a", "b"}, []int{0, 1}, []int{1}, false},
+		{"test before val", album("Train/a/1.png", "Train/b/1.png", "val/a/1.png", "test/b/1.png"), []string{"a", "b"}, []int{0, 1}, []int{1}, false},
+		{"hidden files", album("train/a/1.png", "train/b/2.png", "test/a/1.png", "__MACOSX/train/c/1.png", "train/a/.x.png"), []string{"a", "b"}, []int{0, 1}, []int{0}, false},
+		{"one class", album("cats/cat/1.png", "cats/cat/2.png"), []string{"cat"}, []int{0, 0}, nil, true},
+		{"numbers", album(many...), []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"}, nil, []int{7, 7}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, err := OpenFS(c.files, "/data")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var test []int
+			if d.Test != nil {
+				test = d.Test.Labels
+			}
+			if !reflect.DeepEqual(d.Names, c.names) || c.train != nil && !slices.Equal(d.Train.Labels, c.train) || !slices.Equal(test, c.test) || (d.Split != "") != c.split {
+				t.Errorf("got names %q, labels %v and %v, split %q; want %q, %v and %v", d.Names, d.Train.Labels, test, d.Split, c.names, c.train, c.test)
+			}
+			if !slices.Equal(d.Train.Shape, []int{3, 2, 3}) || d.Train.Classes != len(c.names) {
+				t.Errorf("got shape %v and %d classes", d.Train.Shape, d.Train.Classes)
+			}
+			if p := d.Train.Image(0); p[0] < 250 || p[6] > 4 || p[12] > 4 {
+				t.Errorf("red is %v", p)
+			}
+		})
+	}
+}
+
+func TestPictureChannels(t *testing.T) {
+	files := album("a/1.png")
+	files["a/1.png"].Data = colour("1.png", 3, 2, color.Gray{77})
+	files["b/1.png"] = &fstest.MapFile{Data: colour("1.png", 3, 2, color.Gray{78})}
+	d, err := OpenFS(files, "/data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []uint8{77, 77, 77, 77, 77, 77}; !slices.Equal(d.Train.Image(0), want) || !slices.Equal(d.Train.Shape, []int{1, 2, 3}) {
+		t.Errorf("grey pictures: got %v of shape %v", d.Train.Image(0), d.Train.Shape)
+	}
+	// What is transparent has a colour all the same, as in PIL's convert("RGB").
+	files["b/1.png"].Data = colour("1.png", 3, 2, seeThrough)
+	if d, err = OpenFS(files, "/data"); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Train.Image(1); got[0] != 10 || got[6] != 20 || got[12] != 30 {
+		t.Errorf("a transparent picture: got %v", got)
+	}
+	if got := d.Train.Image(0); got[0] != 77 || got[17] != 77 {
+		t.Errorf("a grey picture among others: got %v", got)
+	}
+}
+
+func TestOpenPicturesErrors(t *testing.T) {
+	with := func(name string, b []byte) fstest.MapFS {
+		m := album("train/a/1.png", "train/b/1.png")
+		m[name] = &fstest.MapFile{Data: b}
+		return m
+	}
+	huge := colour("1.png", 3, 2, red)
+	copy(huge[16:], []byte{0, 0, 255, 255, 0, 0, 255, 255}) // whose checksum no longer holds
+	for _, c := range []struct {
+		name  string
+		files fstest.MapFS
+		says  string
+	}{
+		{"no class", with("train/1.png", colour("1.png", 3, 2, red)), `member "train/1.png": it lies in no folder of a class`},
+		{"text", with("train/b/2.jpg", []byte("text")), `member "train/b/2.jpg": it cannot be decoded as PNG, JPEG, WebP or BMP`},
+		{"cut", with("train/b/2.jpg", colour("1.jpg", 30, 20, red)[:600]), `member "train/b/2.jpg"`},
+		{"claims too much", with("train/b/2.png", huge), "train/b/2.png"},
+		{"two sizes", with("train/b/2.png", colour("1.png", 2, 3, red)), "train/b/2.png"},
+		{"unknown class", with("labels.txt", []byte("a\nc")), `it does not name the folder "b"`},
+		{"only tests", album("test/a/1.png", "test/b/1.png"), "no images of a folder train"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := OpenFS(c.files, "/data"); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %q in it", err, c.says)
+			}
+		})
+	}
+}
+
+// A header that claims many pixels is refused before a decoder makes room for them.
+func TestPictureBomb(t *testing.T) {
+	b := colour("1.jpg", 3, 2, red)
+	at := bytes.Index(b, []byte{0xff, 0xc0}) + 5
+	copy(b[at:], []byte{255, 255, 255, 255})
+	var limit *model.LimitError
+	if _, err := decode("bomb.jpg", b); !errors.As(err, &limit) || !strings.Contains(err.Error(), "number of pixels that bomb.jpg declares") {
+		t.Errorf("got %v, want a limit", err)
+	}
+}
+
+func TestOpenZip(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data.zip")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z := zip.NewWriter(f)
+	for name, file := range album("train/a/1.png", "train/b/1.png", "test/b/2.png") {
+		w, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(file.Data)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Train.Len() != 2 || d.Test.Len() != 1 {
+		t.Errorf("got %d and %d images, want 2 and 1", d.Train.Len(), d.Test.Len())
+	}
+}
