@@ -51,7 +51,8 @@ var rooms = map[string][]string{
 	"convert":            {"ops", "graph", "model"},
 	"convert/aten":       {"ops", "graph", "model"},
 	"convert/exported":   {"convert/aten", "graph", "model"},
-	"convert/arch":       {"convert/aten", "graph", "model"},
+	"convert/arch":       {"convert/aten", "convert/layers", "graph", "model"},
+	"convert/layers":     {"model", yaml},
 
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},
