@@ -73,7 +73,8 @@ var rooms = map[string][]string{
 	"fixtures":     {},
 	"fixtures/gen": {},
 	// What a command links that only moves weights.
-	"internal/cli": {"model", "graph", "file", "pickle", "safetensors", "onnxio", "internal/rewrite", "report", "internal/registry", "internal/strictjson", urfave, term, yaml},
+	"internal/cli":       {"model", "graph", "file", "pickle", "safetensors", "onnxio", "internal/rewrite", "report", "internal/registry", "internal/strictjson", urfave, term, yaml},
+	"internal/structure": {"convert", "convert/arch", "convert/aten", "convert/exported", "file", "graph", "model", "pickle"},
 	// What the others link beside it.
 	"internal/classifier": {all, urfave},
 	"internal/registry":   {"model", "internal/strictjson", oras, ocispecs, yaml},

@@ -49,7 +49,22 @@ func OpenProgram(r io.ReaderAt, size int64, opts Options) (*Program, error) {
 			return nil, err
 		}
 	}
-	p := &Program{opts: opts}
+	return programOf(a, opts)
+}
+
+// Program returns the program in a .pt2 archive, which is unchanged by [Checkpoint.With].
+// Other checkpoints have none, which is a [model.UnsupportedError].
+func (c *Checkpoint) Program() (*Program, error) {
+	if c.container != exportContainer || c.source == nil {
+		return nil, notProgram
+	}
+	return programOf(c.a, Options{Limits: c.source.lim})
+}
+
+// programOf takes the program from an archive whose records have been compared
+// with their CRC.
+func programOf(a *archive, opts Options) (p *Program, err error) {
+	p = &Program{opts: opts}
 	switch a.kind {
 	case oldExport:
 		err = p.openOld(a)

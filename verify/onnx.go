@@ -52,7 +52,7 @@ func ONNX(b []byte, net *nn.Net) (*Parity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
 	}
-	g, err := file.Network()
+	g, err := file.Graph()
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
 	}

@@ -238,7 +238,7 @@ func planOutputs(plan *cli.Plan, outs *cli.Outputs, n *classifier.Network, out, 
 	if _, err := plan.WriteState(outs, out, n.Checkpoint, cli.KeptFormat(out, n.Format())); err != nil || onnx == "" {
 		return err
 	}
-	_, err := classifier.PlanONNX(plan, outs, onnx, n.Graph, n.State, onnxio.EncodeOptions{})
+	_, err := classifier.PlanONNX(plan, outs, onnx, n.Structure, n.State, onnxio.EncodeOptions{})
 	return err
 }
 
@@ -268,7 +268,7 @@ func stage(ctx context.Context, outs *cli.Outputs, n *classifier.Network, result
 	if err != nil || onnx == "" {
 		return net, err
 	}
-	parity, digest, err := classifier.StageONNX(ctx, outs, onnx, net, n.Graph, result.StateDict, classifier.EditedOptions(n.Graph, r.Labels, cli.Version()))
+	parity, digest, err := classifier.StageONNX(ctx, outs, onnx, net, n.Structure, result.StateDict, classifier.EditedOptions(n.Graph, r.Labels, cli.Version()))
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,11 +12,12 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/convert"
-	"lethe/convert/arch"
+	"lethe/convert/aten"
 	"lethe/file"
 	"lethe/graph"
 	"lethe/internal/classifier"
 	"lethe/internal/cli"
+	"lethe/internal/structure"
 	"lethe/model"
 	"lethe/onnxio"
 )
@@ -78,34 +78,40 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		return err
 	}
 	defer held.Close()
-	switch held.Format() {
-	case file.ONNX:
+	if held.Format() == file.ONNX {
 		return fmt.Errorf("%s: %w", held.Name, &model.UnsupportedError{What: "it is an ONNX model already",
 			Advice: "ptcheck shows what is in it, ptconvert takes its weights out"})
-	case file.Exported:
-		return convertProgram(c, held, outs, out, data, stdout, stderr)
 	}
 	input, err := inputShape(c)
 	if err != nil {
 		return err
 	}
-	published, unknown := arch.Recognize(held.State, arch.Options{Input: input, Config: config})
-	if unknown == nil {
-		return convertPublished(c, held, published, outs, out, data, stdout, stderr)
-	}
-	n, err := classifier.Recognize(held)
+	s, err := structure.Read(held.File(), structure.Options{
+		Convert: aten.Options{Opset: c.Int("opset"), ForceEval: c.Bool("force-eval"), Batch: c.Int("batch")},
+		Input:   input, Config: config,
+		Edit: func(p *aten.Program) error { return rename(c, p) },
+	})
 	if err != nil {
-		if !errors.Is(unknown, arch.ErrNoFamily) {
-			err = fmt.Errorf("%s: %w", held.Name, unknown)
-		}
+		return tellUnsupported(stderr, held.Name, err)
+	}
+	if !s.LeNet {
+		return writeProgram(c, held, s.Result, outs, out, data, stdout, stderr)
+	}
+	return convertLeNet(c, held, s, outs, out, stdout, stderr)
+}
+
+// convertLeNet writes the network that is known by its names and shapes alone.
+func convertLeNet(c *urfave.Context, held *cli.Checkpoint, s *structure.Structure, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
+	n, err := classifier.Bind(held, s)
+	if err != nil {
 		return err
 	}
 	if err := onlyForPrograms(c); err != nil {
 		return err
 	}
-	g, sd := n.Graph, n.State
+	sd := s.State
 	if c.Bool("fold-batchnorm") {
-		if g, sd, err = convert.FoldBatchNorm(g, sd); err != nil {
+		if s.Graph, sd, err = convert.FoldBatchNorm(s.Graph, sd); err != nil {
 			return err
 		}
 	}
@@ -114,7 +120,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	written, err := classifier.PlanONNX(plan, outs, out, g, sd, opts)
+	written, err := classifier.PlanONNX(plan, outs, out, s, sd, opts)
 	if err != nil {
 		return err
 	}
@@ -122,7 +128,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if c.Bool("dry-run") {
 		return plan.Print(c, stdout)
 	}
-	parity, digest, err := classifier.StageONNX(c.Context, outs, out, n.Net, g, sd, opts)
+	parity, digest, err := classifier.StageONNX(c.Context, outs, out, n.Net, s, sd, opts)
 	if err != nil {
 		return err
 	}
@@ -140,7 +146,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if c.Bool("quiet") || c.Bool("json") {
 		return plan.Print(c, report)
 	}
-	fmt.Fprintf(report, "%s: %s, input %v, %d classes, opset %d\n", out, g.Name, n.Net.InputShape(), n.Net.Classes(), c.Int("opset"))
+	fmt.Fprintf(report, "%s: %s, input %v, %d classes, opset %d\n", out, s.Graph.Name, n.Net.InputShape(), n.Net.Classes(), c.Int("opset"))
 	_, err = fmt.Fprintf(report, "%s\n", parity)
 	return err
 }

@@ -14,12 +14,10 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/convert/aten"
-	"lethe/convert/exported"
 	"lethe/graph"
 	"lethe/internal/cli"
 	"lethe/model"
 	"lethe/onnxio"
-	"lethe/pickle"
 )
 
 // programFlags are the flags that only programs can follow.
@@ -47,15 +45,6 @@ func dataFile(c *urfave.Context, in, out string) string {
 		return out + ".data"
 	}
 	return ""
-}
-
-// convertProgram converts a network that comes with its own graph.
-func convertProgram(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, out, data string, stdout, stderr io.Writer) error {
-	r, err := readProgram(c, n)
-	if err != nil {
-		return tellUnsupported(stderr, n.Name, err)
-	}
-	return writeProgram(c, n, r, outs, out, data, stdout, stderr)
 }
 
 // writeProgram writes a network that was converted from a program.
@@ -119,23 +108,6 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 		return plan.Print(c, stdout)
 	}
 	return tellProgram(stdout, out, r)
-}
-
-// readProgram reads and converts an exported program.
-func readProgram(c *urfave.Context, n *cli.Checkpoint) (*aten.Result, error) {
-	file, size := n.Input()
-	p, err := pickle.OpenProgram(file, size, cli.ReadOptions(c))
-	if err != nil {
-		return nil, err
-	}
-	program, err := exported.Decode(exported.Source{Member: p.Member, Graph: p.Graph, State: p.State, Constants: p.Constants, Unpack: p.Unpack})
-	if err != nil {
-		return nil, err
-	}
-	if err := rename(c, program); err != nil {
-		return nil, err
-	}
-	return aten.Convert(program, aten.Options{Opset: c.Int("opset"), ForceEval: c.Bool("force-eval"), Batch: c.Int("batch")})
 }
 
 // rename gives inputs and outputs the names that the person wants.

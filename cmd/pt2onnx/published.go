@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/convert/arch"
-	"lethe/convert/aten"
 	"lethe/internal/cli"
 	"lethe/model"
 )
@@ -40,19 +38,6 @@ func openFolder(path string) (weights string, config *arch.Config, err error) {
 		}
 	}
 	return "", nil, &model.UnsupportedError{What: fmt.Sprintf("%s has a config.json, but none of %s", path, strings.Join(weightFiles, ", "))}
-}
-
-// convertPublished converts a state dict of a published network.
-func convertPublished(c *urfave.Context, file *cli.Checkpoint, n *arch.Network, outs *cli.Outputs, out, data string, stdout, stderr io.Writer) error {
-	if err := rename(c, n.Program); err != nil {
-		return err
-	}
-	r, err := aten.Convert(n.Program, aten.Options{Opset: c.Int("opset"), Batch: c.Int("batch")})
-	if err != nil {
-		return tellUnsupported(stderr, file.Name, err)
-	}
-	r.Graph.Name = n.Family
-	return writeProgram(c, file, r, outs, out, data, stdout, stderr)
 }
 
 // inputShape returns what --input says of a sample, or nil.

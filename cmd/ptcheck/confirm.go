@@ -98,7 +98,7 @@ func confirm(c *urfave.Context, before string, after *cli.Input, key *evidence.P
 	if _, ok := claim.Files["onnx"]; ok {
 		version := strings.TrimPrefix(claim.Tool, "forget ")
 		var onnx report.Digest
-		if found.Parity, onnx, err = classifier.EditedONNX(e.Net, e.Graph, e.State, classifier.EditedOptions(e.Graph, labels, version)); err != nil {
+		if found.Parity, onnx, err = classifier.EditedONNX(e.Net, e.Structure, e.State, classifier.EditedOptions(e.Graph, labels, version)); err != nil {
 			return err
 		}
 		found.Files["onnx"] = onnx

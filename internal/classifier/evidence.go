@@ -21,6 +21,7 @@ import (
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
+	"lethe/internal/structure"
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/report"
@@ -345,9 +346,9 @@ func CheckAttestation(c *urfave.Context, claim *evidence.Claim, key *evidence.Pu
 
 // EditedONNX encodes the ONNX model of an edit in memory and checks it against
 // the network.
-func EditedONNX(net *nn.Net, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*verify.Parity, report.Digest, error) {
+func EditedONNX(net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*verify.Parity, report.Digest, error) {
 	var b bytes.Buffer
-	if err := onnxio.Encode(&b, g, sd, opts); err != nil {
+	if err := encodeONNX(&b, s, sd, opts); err != nil {
 		return nil, report.Digest{}, err
 	}
 	digest, err := cli.Digest(bytes.NewReader(b.Bytes()), int64(b.Len()))

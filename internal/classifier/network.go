@@ -12,12 +12,12 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"lethe/convert"
 	"lethe/fixtures"
 	"lethe/graph"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
 	"lethe/internal/nn"
+	"lethe/internal/structure"
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/ops"
@@ -29,8 +29,9 @@ import (
 // Network is a checkpoint whose architecture is known.
 type Network struct {
 	*cli.Checkpoint
-	Graph *graph.Graph
-	Net   *nn.Net
+	Graph     *graph.Graph
+	Net       *nn.Net
+	Structure *structure.Structure // Graph is its graph, or one that computes the same for any batch
 }
 
 // Open is [cli.OpenCheckpoint], and finds the architecture and binds the weights
@@ -45,7 +46,17 @@ func Open(ctx context.Context, path string, stdin io.Reader, opts pickle.Options
 
 // Recognize is [Open] for a checkpoint that is open already. An error closes it.
 func Recognize(c *cli.Checkpoint) (*Network, error) {
-	n := &Network{Checkpoint: c}
+	s, err := structure.ReadForEdit(c.File(), structure.Options{})
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	return Bind(c, s)
+}
+
+// Bind is [Recognize] for a structure that is known already.
+func Bind(c *cli.Checkpoint, s *structure.Structure) (*Network, error) {
+	n := &Network{Checkpoint: c, Graph: s.Graph, Structure: s}
 	if err := n.bind(); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
@@ -54,19 +65,8 @@ func Recognize(c *cli.Checkpoint) (*Network, error) {
 	return n, nil
 }
 
-// bind finds the graph, the one that the file carries or else the one that the
-// names and shapes of its weights tell, and binds the weights to it.
+// bind binds the weights to the graph.
 func (n *Network) bind() (err error) {
-	n.Graph, err = n.File().Graph()
-	if err != nil {
-		return err
-	}
-	if n.Graph == nil {
-		if n.Graph, err = convert.Recognize(n.State); err == nil {
-			n.Net, err = nn.Bind(n.Graph, n.State)
-		}
-		return err
-	}
 	if n.Net, err = nn.Bind(n.Graph, n.State); err == nil {
 		return nil
 	}
@@ -84,15 +84,27 @@ func (n *Network) bind() (err error) {
 	return err
 }
 
-// StageONNX stages the graph and its weights as the ONNX output at path, and
-// checks the file against the network nn that it must agree with.
-func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *verify.Parity, digest report.Digest, err error) {
+// encodeONNX writes a network with the weights of sd as an ONNX model.
+func encodeONNX(w io.Writer, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) error {
+	if s.LeNet {
+		return onnxio.Encode(w, s.Graph, sd, opts)
+	}
+	opts.Props = map[string]string{}
+	for name, as := range s.Tied {
+		opts.Props["lethe.alias."+name] = as
+	}
+	return onnxio.EncodeGraph(w, s.Graph, sd, opts)
+}
+
+// StageONNX stages the network with the weights of sd as the ONNX output at path,
+// and checks the file against net, which it must agree with.
+func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *verify.Parity, digest report.Digest, err error) {
 	opts.ProducerVersion = cli.Version()
 	if opts.DocString == "" {
-		opts.DocString = g.Name + " converted from a PyTorch state dict"
+		opts.DocString = s.Graph.Name + " converted from a PyTorch state dict"
 	}
 	err = outs.Stage(ctx, path, func(w io.Writer) error {
-		return onnxio.Encode(w, g, sd, opts)
+		return encodeONNX(w, s, sd, opts)
 	}, func(r io.ReaderAt, size int64) (err error) {
 		if digest, err = cli.Digest(r, size); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"lethe/graph"
 	"lethe/internal/cli"
 	"lethe/internal/registry"
+	"lethe/internal/structure"
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/ops"
@@ -31,13 +32,17 @@ func NewPlan(c *urfave.Context, n *Network) (*cli.Plan, error) {
 
 // PlanONNX adds to a plan the ONNX model that is written to path, and is the error of
 // encoding these weights if there is one and they are not encoded later.
-func PlanONNX(p *cli.Plan, outs *cli.Outputs, path string, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) (*cli.PlannedOutput, error) {
-	what := fmt.Sprintf("ONNX, opset %d", cmp.Or(opts.Opset, graph.DefaultOpset))
+func PlanONNX(p *cli.Plan, outs *cli.Outputs, path string, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*cli.PlannedOutput, error) {
+	opset := s.Graph.Opset("")
+	if s.LeNet {
+		opset = cmp.Or(opts.Opset, graph.DefaultOpset)
+	}
+	what := fmt.Sprintf("ONNX, opset %d", opset)
 	out := p.Write(outs, path, what)
 	if !p.DryRun {
 		return out, nil
 	}
-	return out, onnxio.Encode(io.Discard, g, sd, opts)
+	return out, encodeONNX(io.Discard, s, sd, opts)
 }
 
 // Plan adds the evidence to a plan.
