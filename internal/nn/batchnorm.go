@@ -11,7 +11,7 @@ func inferBatchNorm(n *site) ([]shape, error) {
 	if len(n.in) != 5 {
 		return nil, misfit("BatchNormalization has %d weights, needs scale, bias, mean and variance", len(n.in)-1)
 	}
-	if len(in.dims) < 2 || in.batch != 0 || in.dims[0] != 1 {
+	if len(in.dims) < 2 || in.batch != 0 {
 		return nil, unsupported("BatchNormalization of shape %v is not supported", in)
 	}
 	for i, w := range n.in[1:] {
@@ -64,7 +64,7 @@ func newBatchNorm(b *builder) *batchNormLayer {
 }
 
 // trained reports whether the gradient of the scale or the shift is wanted.
-func (l *batchNormLayer) trained() bool { return l.scale.grad != nil || l.shift.grad != nil }
+func (l *batchNormLayer) trained() bool { return l.scale.trained || l.shift.trained }
 
 func (l *batchNormLayer) refresh() {
 	for f := range l.factor {
@@ -125,10 +125,10 @@ func (l *batchNormLayer) tasks() int {
 func (l *batchNormLayer) reduce(_, chunks, _ int) {
 	total := l.sums.total(chunks)
 	for f := range l.features {
-		if l.shift.grad != nil {
+		if l.shift.trained {
 			l.shift.dw[f] = total[2*f]
 		}
-		if l.scale.grad != nil {
+		if l.scale.trained {
 			l.scale.dw[f] = total[2*f+1] * l.invStd[f]
 		}
 	}

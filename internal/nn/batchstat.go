@@ -36,6 +36,11 @@ func (n *Net) NewTrainingSession(batch, threads int) (*Session, error) {
 	if batch%ChunkSamples != 0 {
 		return nil, fmt.Errorf("nn: a batch of %d samples is not whole chunks of %d", batch, ChunkSamples)
 	}
+	for i := range n.nodes {
+		if node := &n.nodes[i]; node.Op == "BatchNormalization" && n.shapes[node.Inputs[0]].dims[0] != 1 {
+			return nil, unsupported("node %q: BatchNormalization of several vectors of a sample cannot be trained from scratch", node.Name)
+		}
+	}
 	train := slices.DeleteFunc(ops.Parameters(n.graph), func(name string) bool { return n.weights[name] == nil })
 	return n.newSession(batch, threads, train, true)
 }

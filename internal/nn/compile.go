@@ -10,14 +10,16 @@ import (
 	"lethe/ops"
 )
 
-// param is a parameter or buffer of the session, or one use of it.
+// param is a parameter or buffer of the session, a weight that is computed from
+// others, or one use of it.
 type param struct {
-	name  string
-	data  *tensor.Dense
-	grad  *tensor.Dense // nil if it is not trained
-	w, dw []float32     // their elements
-	uses  []*param      // where several layers use it: what each has for a gradient
-	dims  []int
+	name    string
+	trained bool
+	w, dw   []float32 // elements of the weight and of its gradient
+	uses    []*param  // what each layer that uses it has for a gradient; nil if it is this one's
+	used    bool      // by a layer
+	dims    []int
+	make    func() // for one that is computed: sets w and dw; nil once it is done
 }
 
 // combine adds up the gradients of a parameter that several layers use.
@@ -41,8 +43,9 @@ type compiler struct {
 	index    *graph.Index
 	params   map[string]*param
 	operands map[string]*operand // by the name of the value
-	constant map[string]*param   // constants that are computed with
 	sources  map[string]*operand // weights and constants as values
+
+	transposed map[string]*param // weights that are others transposed, by name
 }
 
 // builder is what an operator needs to make its layer.
@@ -52,6 +55,8 @@ type builder struct {
 	pool *graph.Node // the last of the nodes that run as one, or nil; see fusible
 	out  []*value
 	outs []shape
+
+	derived *deriving // the node makes weights
 
 	reads, needs []*value
 	sinks        []*sink
@@ -68,7 +73,7 @@ func (s *Session) compile(train []string) error {
 	g := s.net.graph
 	c := &compiler{
 		Session: s, index: graph.NewIndex(&graph.Graph{Nodes: s.net.nodes, Outputs: g.Outputs}), params: byName, operands: map[string]*operand{},
-		constant: map[string]*param{}, sources: map[string]*operand{},
+		sources: map[string]*operand{}, transposed: map[string]*param{},
 	}
 	for _, in := range g.Inputs {
 		v := c.newValue(s.net.shapes[in.Name], false)
@@ -78,6 +83,11 @@ func (s *Session) compile(train []string) error {
 	nodes := s.net.nodes
 	for i := 0; i < len(nodes); {
 		node := &nodes[i]
+		if c.computed(node) {
+			c.deriveNode(node)
+			i++
+			continue
+		}
 		span := 1
 		if !s.batchStatistics {
 			span = c.fusible(nodes[i:])
@@ -113,10 +123,11 @@ func (s *Session) compile(train []string) error {
 			s.orphans = append(s.orphans, v)
 		}
 	}
+	early := c.settleDerivations()
 	for _, p := range c.params {
 		if len(p.uses) == 1 {
 			p.uses = nil
-		} else if len(p.uses) > 1 {
+		} else if len(p.uses) > 1 && !early[p] {
 			s.shared = append(s.shared, p)
 		}
 	}
@@ -132,7 +143,7 @@ func (c *compiler) add(node, last *graph.Node) error {
 	trained := false
 	for _, name := range node.Inputs {
 		in := c.operandOf(name)
-		trained = trained || in != nil && (in.value != nil && in.value.needsGrad || c.params[name] != nil && c.params[name].grad != nil)
+		trained = trained || in != nil && (in.value != nil && in.value.needsGrad || c.params[name] != nil && c.params[name].trained)
 	}
 	for _, name := range last.Outputs {
 		if name == "" {
@@ -203,21 +214,13 @@ func (c *compiler) source(in *operand) *operand {
 	if made := c.sources[in.name]; made != nil {
 		return made
 	}
-	p := c.params[in.name]
-	if p == nil {
-		w, err := numbers(c.net.constants[in.name])
-		if err != nil {
-			panic(err) // Bind has seen it
-		}
-		p = &param{name: in.name, w: w}
-	}
 	b := &builder{compiler: c}
-	p = b.use(p)
-	v := c.newValue(in.shape, p.grad != nil)
+	p := b.use(c.weightOf(in.name))
+	v := c.newValue(in.shape, p.trained)
 	b.out = []*value{v}
 	made := &operand{in.name, in.shape, v}
 	c.sources[in.name] = made
-	c.append(b, newSource(b, p), p.grad != nil)
+	c.append(b, newSource(b, p), p.trained)
 	return made
 }
 
@@ -231,6 +234,13 @@ func (b *builder) in(i int) shape {
 
 // data returns input i as a value that forward reads.
 func (b *builder) data(i int) *value {
+	if b.derived != nil {
+		p := b.weightOf(b.node.Inputs[i])
+		b.need(p)
+		v := &value{shape: shape{dims: p.dims, batch: -1}, size: len(p.w) * Lanes, needsGrad: p.trained, maker: -1}
+		b.derived.ins, b.derived.from = append(b.derived.ins, p), append(b.derived.from, v)
+		return v
+	}
 	in := b.operandOf(b.node.Input(i))
 	if in.value == nil {
 		in = b.source(in)
@@ -259,18 +269,23 @@ func (b *builder) temp(vectors int) *value {
 
 // weight returns input i as a weight, or nil if it is left out or no weight.
 func (b *builder) weight(i int) *param {
-	name := b.node.Input(i)
-	if p := b.params[name]; p != nil {
-		return b.use(p)
+	if !b.isWeight(i) {
+		return nil
 	}
-	if t := b.net.constants[name]; t != nil {
-		w, err := numbers(t)
-		if err != nil {
-			panic(err) // Bind has seen it
-		}
-		return &param{name: name, w: w, dims: t.Shape()}
+	return b.use(b.weightOf(b.node.Input(i)))
+}
+
+// weightOf returns a weight or a constant by its name.
+func (c *compiler) weightOf(name string) *param {
+	if p := c.params[name]; p != nil {
+		return p
 	}
-	return nil
+	t := c.net.constants[name]
+	w, err := numbers(t)
+	if err != nil {
+		panic(err) // Bind has seen it
+	}
+	return &param{name: name, w: w, dims: t.Shape()}
 }
 
 // isWeight reports whether input i is a weight or a constant.
@@ -281,10 +296,12 @@ func (b *builder) isWeight(i int) bool {
 
 // use returns a parameter for one more layer. The first has the parameter's own
 // gradient until a second comes.
-func (b *builder) use(p *param) *param {
-	if p.grad == nil {
+func (c *compiler) use(p *param) *param {
+	c.need(p)
+	if !p.trained {
 		return p
 	}
+	p.used = true
 	if len(p.uses) == 1 { // now several layers make its gradient
 		first := p.uses[0]
 		first.dw = make([]float32, len(p.dw))
@@ -321,7 +338,7 @@ func (s *Session) parameters(train []string) (map[string]*param, error) {
 		if slices.Contains(train, name) {
 			end := at + len(w)
 			p.w, p.dw = s.theta[at:end:end], s.grad[at:end:end]
-			p.grad = dense(p.dims, p.dw)
+			p.trained = true
 			at = end
 			copy(p.w, w)
 		} else if s.batchStatistics {
@@ -329,18 +346,8 @@ func (s *Session) parameters(train []string) (map[string]*param, error) {
 		} else {
 			p.w = w // nobody writes it
 		}
-		p.data = dense(p.dims, p.w)
 		byName[name] = p
 		s.params = append(s.params, p)
-	}
-	for name, k := range s.net.pieces {
-		p := *byName[k.whole]
-		end := k.at + product(k.dims)
-		p.dims, p.w = k.dims, p.w[k.at:end]
-		if p.grad != nil {
-			p.dw = p.dw[k.at:end]
-		}
-		byName[name] = &p
 	}
 	return byName, nil
 }

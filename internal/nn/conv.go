@@ -69,11 +69,11 @@ func buildConv(b *builder) layer {
 		l.zeros = make([]float32, kernel.PackedLen(l.c, 1))
 		l.back = strips(g.y.backward(), g.x.backward(), g.x.in, g.x.out, l.m, l.outSz/Lanes, index)
 	}
-	if l.weight.grad != nil {
+	if l.weight.trained {
 		b.keep(l.in)
 		l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.planGrad(g, width))
 	}
-	if l.bias != nil && l.bias.grad != nil {
+	if l.bias != nil && l.bias.trained {
 		l.biasSum = b.newSums(len(l.bias.w))
 	}
 	return l

@@ -227,17 +227,45 @@ func graphs() map[string]*network {
 			}
 			n := newNetwork(2, 9, 7)
 			x := n.op(op, attrs, n.conv("x", 3, 2, 1, nil))
-			w, err := inferWindow(&n.graph.Nodes[1], shape{[]int{1, 3, 9, 7}, 0}, n.graph.Nodes[1].Ints("kernel_shape"))
+			w, err := inferWindow(&n.graph.Nodes[1], shape{dims: []int{1, 3, 9, 7}, batch: 0}, n.graph.Nodes[1].Ints("kernel_shape"))
 			if err != nil {
 				panic(err)
 			}
 			all[op+" "+name] = n.end(x, 3*w.y.out*w.x.out)
 		}
 	}
+	computedWeights(all)
 	moves(all)
 	joins(all)
 	normalizations(all)
 	return all
+}
+
+// computedWeights are weights that are made of others.
+func computedWeights(all map[string]*network) {
+	all["weight transposed"] = tokens(func(n *network, x string) (string, int) {
+		w := n.weight(7, 10)
+		y := n.op("MatMul", nil, x, n.op("Transpose", graph.Attrs{"perm": graph.Ints(1, 0)}, w))
+		return n.op("MatMul", nil, n.op("Tanh", nil, y), w), 60
+	})
+	all["weight moved"] = tokens(func(n *network, x string) (string, int) {
+		w := n.weight(12, 10)
+		parts := n.ops("Split", graph.Attrs{"axis": graph.Int(0)}, 3, w, n.ints(2, 3, 7))
+		last := n.op("Slice", nil, w, n.ints(11), n.ints(0), n.ints(0), n.ints(-4))
+		w = n.op("Concat", graph.Attrs{"axis": graph.Int(0)}, parts[2], last, parts[0], n.weight(1, 10))
+		w = n.op("Reshape", nil, n.op("Transpose", nil, w), n.ints(10, 13))
+		return n.op("MatMul", nil, x, w), 6 * 13
+	})
+	all["weight read as a value and as a weight"] = tokens(func(n *network, x string) (string, int) {
+		w := n.op("Tanh", nil, n.op("Gather", graph.Attrs{"axis": graph.Int(1)}, n.weight(10, 5), n.ints(0, 4, 2, 2, 1, 0, 3, 1, 4, 2)))
+		return n.op("Add", nil, n.op("MatMul", nil, x, w), n.op("Slice", nil, w, n.ints(3), n.ints(9), n.ints(0))), 60
+	})
+	all["weight normalized"] = image(4, func(n *network, x string) (string, int) {
+		w := n.weight(6, 4, 3, 3)
+		centred := n.op("Sub", nil, w, n.op("ReduceMean", nil, w, n.ints(1, 2, 3)))
+		w = n.op("Mul", nil, n.positive(6, 1, 1, 1), n.op("Div", nil, centred, n.op("ReduceL2", nil, centred, n.ints(1, 2, 3))))
+		return n.op("Conv", nil, n.op("Tanh", nil, x), w), 6 * 35
+	})
 }
 
 // moves are operators that put elements to other places.
@@ -290,6 +318,13 @@ func moves(all map[string]*network) {
 		y = n.op("Transpose", graph.Attrs{"perm": graph.Ints(0, 2, 1, 3)}, y)
 		y = n.op("Reshape", nil, y, n.ints(-1, 3, 5)) // the batch takes in an axis
 		y = n.op("Softmax", graph.Attrs{"axis": graph.Int(-1)}, n.op("MatMul", nil, y, n.weight(5, 4)))
+		return n.op("Reshape", nil, y, n.ints(-1, 48)), 48
+	})
+	all["Reshape, the batch behind"] = tokens(func(n *network, x string) (string, int) {
+		y := n.op("Transpose", graph.Attrs{"perm": graph.Ints(1, 0, 2)}, x)
+		y = n.op("Gemm", nil, n.op("Reshape", nil, y, n.ints(-1, 10)), n.weight(10, 8), n.weight(8))
+		y = n.norm(n.op("Add", nil, y, n.op("Tanh", nil, y)), 8)
+		y = n.op("Transpose", graph.Attrs{"perm": graph.Ints(1, 0, 2)}, n.op("Reshape", nil, y, n.ints(6, -1, 8)))
 		return n.op("Reshape", nil, y, n.ints(-1, 48)), 48
 	})
 	all["Squeeze"] = tokens(func(n *network, x string) (string, int) {

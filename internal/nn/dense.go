@@ -8,8 +8,8 @@ import (
 
 func inferGemm(n *site) ([]shape, error) {
 	in := n.in[0]
-	if len(in.dims) != 2 || in.batch != 0 || in.dims[0] != 1 {
-		return nil, misfit("Gemm needs one vector a sample, found shape %v: a Flatten is missing", in)
+	if len(in.dims) != 2 || in.batch > 0 {
+		return nil, misfit("Gemm needs vectors of a sample, found shape %v: a Flatten is missing", in)
 	}
 	if n.Int("transA", 0) != 0 || n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 {
 		return nil, unsupported("Gemm with transA, alpha or beta is not supported")
@@ -27,7 +27,7 @@ func inferGemm(n *site) ([]shape, error) {
 	if n.has(2) && (!n.fixed(2) || len(n.in[2].dims) != 1 || n.in[2].dims[0] != out) {
 		return nil, unsupported("Gemm to %d features has a bias of shape %v", out, n.in[2])
 	}
-	return []shape{{[]int{1, out}, 0}}, only(n, "alpha", "beta", "transA", "transB")
+	return []shape{in.as([]int{in.dims[0], out})}, only(n, "alpha", "beta", "transA", "transB")
 }
 
 // denseLayer is a fully connected layer at every position of a sample:
@@ -58,11 +58,12 @@ func buildGemm(b *builder) layer {
 		k, m = m, k
 		rs, cs = k, 1
 	}
-	return newDense(b, b.weight(2), k, m, rs, cs)
+	return newDense(b, b.weight(1), b.weight(2), k, m, rs, cs)
 }
 
-func newDense(b *builder, bias *param, k, m, rs, cs int) layer {
-	l := &denseLayer{in: b.data(0), out: b.out[0], weight: b.weight(1), bias: bias, k: k, m: m, rs: rs, cs: cs}
+// newDense returns a layer whose weight has element (o, i) at o*rs + i*cs.
+func newDense(b *builder, weight, bias *param, k, m, rs, cs int) layer {
+	l := &denseLayer{in: b.data(0), out: b.out[0], weight: weight, bias: bias, k: k, m: m, rs: rs, cs: cs}
 	l.dx = b.sink(l.in)
 	l.packed = make([]float32, kernel.PackedLen(l.m, l.k))
 	l.biases = make([]float32, kernel.PackedLen(l.m, 1))
@@ -73,7 +74,7 @@ func newDense(b *builder, bias *param, k, m, rs, cs int) layer {
 		l.rowsT = column(l.m)
 	}
 	positions := l.in.size / (k * Lanes)
-	if l.weight.grad != nil {
+	if l.weight.trained {
 		b.keep(l.in)
 		if positions > 1 {
 			l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.planGrad(positions))
@@ -86,7 +87,7 @@ func newDense(b *builder, bias *param, k, m, rs, cs int) layer {
 			l.groupTaps = kernel.NewTaps(taps)
 		}
 	}
-	if l.bias != nil && l.bias.grad != nil {
+	if l.bias != nil && l.bias.trained {
 		if positions > 1 {
 			l.biasSum = b.newSums(m)
 		} else {
@@ -197,7 +198,7 @@ func (l *denseLayer) weightTasks() int {
 	switch {
 	case l.grad != nil:
 		return l.grad.tasks()
-	case l.weight.grad != nil:
+	case l.weight.trained:
 		return (l.m + kernel.Rows - 1) / kernel.Rows
 	}
 	return 0
@@ -205,7 +206,7 @@ func (l *denseLayer) weightTasks() int {
 
 func (l *denseLayer) tasks() int {
 	n := l.weightTasks()
-	if l.bias != nil && l.bias.grad != nil {
+	if l.bias != nil && l.bias.trained {
 		n++
 	}
 	return n
@@ -280,13 +281,13 @@ func inferMatMul(n *site) ([]shape, error) {
 	}
 	last := b.dims[rb-1]
 	if n.fixed(1) && rb == 2 && a.batch != ra-1 {
-		out := shape{append(slices.Clone(a.dims[:ra-1]), last), a.batch}
+		out := a.as(append(slices.Clone(a.dims[:ra-1]), last))
 		return []shape{out}, only(n)
 	}
 	if a.batch >= ra-2 || b.batch >= rb-2 {
 		return nil, unsupported("MatMul of shapes %v and %v would mix samples", a, b)
 	}
-	out, err := broadcast(shape{a.dims[:ra-2], a.batch}, shape{b.dims[:rb-2], b.batch})
+	out, err := broadcast(a.as(a.dims[:ra-2]), b.as(b.dims[:rb-2]))
 	if err != nil {
 		return nil, err
 	}
@@ -296,7 +297,10 @@ func inferMatMul(n *site) ([]shape, error) {
 
 func buildMatMul(b *builder) layer {
 	if w := b.in(1).dims; b.isWeight(1) && len(w) == 2 && b.in(0).batch >= 0 {
-		return newDense(b, nil, w[0], w[1], 1, w[1])
+		if source := b.transposed[b.node.Inputs[1]]; source != nil {
+			return newDense(b, b.use(source), nil, w[0], w[1], w[0], 1)
+		}
+		return newDense(b, b.weight(1), nil, w[0], w[1], 1, w[1])
 	}
 	return newMatMul(b)
 }

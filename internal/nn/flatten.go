@@ -9,9 +9,13 @@ func inferFlatten(n *site) ([]shape, error) {
 	if axis < 0 || axis > len(in.dims) {
 		return nil, misfit("Flatten along axis %d of %d dimensions", axis, len(in.dims))
 	}
-	if in.batch >= axis || in.batch > 0 && product(in.dims[:in.batch]) != 1 {
+	batch := min(in.batch, 0)
+	if in.batch >= axis {
+		batch = 1
+	}
+	out, ok := in.reshaped([]int{product(in.dims[:axis]), product(in.dims[axis:])}, batch)
+	if !ok {
 		return nil, unsupported("Flatten along axis %d of shape %v would mix samples", axis, in)
 	}
-	out := shape{[]int{product(in.dims[:axis]), product(in.dims[axis:])}, min(in.batch, 0)}
 	return []shape{out}, only(n, "axis")
 }

@@ -19,7 +19,7 @@ func inferGather(n *site) ([]shape, error) {
 		if !n.fixed(0) || axis != 0 || at.batch < 0 {
 			return nil, unsupported("Gather with indices that are computed is supported from a weight along axis 0 only")
 		}
-		return []shape{{append(slices.Clone(at.dims), in.dims[1:]...), at.batch}}, only(n, "axis")
+		return []shape{at.as(append(slices.Clone(at.dims), in.dims[1:]...))}, only(n, "axis")
 	}
 	if axis == in.batch {
 		return nil, unsupported("Gather along the batch is not supported")
@@ -33,7 +33,7 @@ func inferGather(n *site) ([]shape, error) {
 			return nil, misfit("Gather of element %d of %d", i, in.dims[axis])
 		}
 	}
-	out := shape{slices.Concat(in.dims[:axis], at.dims, in.dims[axis+1:]), in.batch}
+	out := in.as(slices.Concat(in.dims[:axis], at.dims, in.dims[axis+1:]))
 	if in.batch > axis {
 		out.batch += len(at.dims) - 1
 	}
@@ -76,7 +76,7 @@ type embeddingLayer struct {
 
 func newEmbedding(b *builder, rows, size int) layer {
 	l := &embeddingLayer{at: b.data(1), out: b.out[0], table: b.weight(0), rows: rows, size: size}
-	if l.table.grad != nil {
+	if l.table.trained {
 		l.at.wholeBatch, l.out.wholeBatch = true, true
 	}
 	return l
@@ -110,7 +110,7 @@ func (l *embeddingLayer) forward(p part) {
 func (l *embeddingLayer) backward(part) {}
 
 func (l *embeddingLayer) tasks() int {
-	if l.table.grad == nil {
+	if !l.table.trained {
 		return 0
 	}
 	return 1

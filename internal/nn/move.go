@@ -28,6 +28,9 @@ type moveRun struct {
 // newMove returns a layer in which element i of output o comes from element
 // from[o][i] of the inputs laid end to end, or is fill where that is negative.
 func newMove(b *builder, inputs []int, from [][]int32, fill float32) layer {
+	if b.derived != nil {
+		return b.deriveMoves(inputs, from, fill)
+	}
 	l := &moveLayer{outs: b.out, fill: fill}
 	var starts []int
 	at := 0
@@ -108,11 +111,11 @@ func inferTranspose(n *site) ([]shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := shape{make([]int, len(perm)), -1}
+	out := shape{dims: make([]int, len(perm)), batch: -1}
 	for i, a := range perm {
 		out.dims[i] = in.dims[a]
 		if a == in.batch {
-			out.batch = i
+			out.batch, out.lead = i, in.lead
 		}
 	}
 	return []shape{out}, only(n, "perm")
@@ -179,13 +182,13 @@ func inferConcat(n *site) ([]shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := shape{slices.Clone(n.in[0].dims), n.in[0].batch}
+	out := n.in[0].as(slices.Clone(n.in[0].dims))
 	for _, in := range n.in[1:] {
 		if len(in.dims) != len(out.dims) {
 			return nil, misfit("Concat of shapes %v and %v", n.in[0], in)
 		}
 		if out.batch < 0 {
-			out.batch = in.batch
+			out.batch, out.lead = in.batch, in.lead
 		}
 		for a, d := range in.dims {
 			if a == axis {
@@ -196,7 +199,7 @@ func inferConcat(n *site) ([]shape, error) {
 		}
 	}
 	for _, in := range n.in {
-		if out.batch == axis || in.batch >= 0 && in.batch != out.batch || in.batch < 0 && out.batch >= 0 {
+		if out.batch == axis || in.batch >= 0 && !in.alike(out) || in.batch < 0 && out.batch >= 0 {
 			return nil, unsupported("Concat of shapes %v and %v along axis %d would mix samples", out, in, axis)
 		}
 	}
@@ -248,7 +251,7 @@ func inferSplit(n *site) ([]shape, error) {
 	var outs []shape
 	sum := 0
 	for _, size := range sizes {
-		out := shape{slices.Clone(in.dims), in.batch}
+		out := in.as(slices.Clone(in.dims))
 		out.dims[axis] = size
 		outs, sum = append(outs, out), sum+size
 		if size < 1 {
@@ -268,12 +271,11 @@ func buildSplit(b *builder) layer {
 	var from [][]int32
 	at := 0
 	for i, name := range b.node.Outputs {
-		s := b.net.shapes[name]
 		if name == "" { // nobody wants it
 			from = append(from, nil)
 			continue
 		}
-		from = append(from, strided(s.dims, steps, at*steps[axis]))
+		from = append(from, strided(b.outs[i].dims, steps, at*steps[axis]))
 		at += b.outs[i].dims[axis]
 	}
 	return newMove(b, []int{0}, from, 0)
@@ -357,7 +359,7 @@ func inferSlice(n *site) ([]shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []shape{{s.size, n.in[0].batch}}, only(n, "starts", "ends", "axes")
+	return []shape{n.in[0].as(s.size)}, only(n, "starts", "ends", "axes")
 }
 
 func buildSlice(b *builder) layer {
@@ -419,7 +421,7 @@ func inferPad(n *site) ([]shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := shape{slices.Clone(in.dims), in.batch}
+	out := in.as(slices.Clone(in.dims))
 	for a := range before {
 		if a == in.batch && (before[a] != 0 || after[a] != 0) {
 			return nil, unsupported("Pad of the batch is not supported")
@@ -486,6 +488,7 @@ func inferExpand(n *site) ([]shape, error) {
 	if in.batch >= 0 && (out.batch != in.batch+len(out.dims)-len(in.dims) || out.dims[out.batch] != in.dims[in.batch]) {
 		return nil, unsupported("Expand of shape %v to %v would mix samples", in, out)
 	}
+	out.lead = in.lead
 	return []shape{out}, only(n)
 }
 

@@ -36,9 +36,8 @@ type Net struct {
 	graph     *graph.Graph
 	shapes    map[string]shape         // of every value that depends on the samples
 	nodes     []graph.Node             // those of the graph that are left to compute, recurrent ones written out
-	pieces    map[string]piece         // of weights, for these
 	weights   map[string][]float32     // of every parameter and buffer
-	dims      map[string][]int         // of every parameter and buffer
+	dims      map[string][]int         // of every parameter and buffer, and of what is computed from them alone
 	constants map[string]*model.Tensor // what belongs to the structure, and what is computed from it
 	sizes     map[string]shape         // of values that are made of the sizes of others: only a shape can come of them
 	batch     graph.Dim                // the number of samples
@@ -99,8 +98,9 @@ func init() { // the functions of the table refer to the table
 		"Unsqueeze":             {inferUnsqueeze, nil},
 		"Where":                 {inferWhere, buildWhere},
 	}
-	internal = map[string]bool{"Dense": true, "Zeros": true}
+	internal = map[string]bool{"Dense": true, "Zeros": true, "Piece": true}
 	operators["Dense"] = operator{inferDense, buildDense}
+	operators["Piece"] = operator{inferPiece, nil}
 	operators["Zeros"] = operator{inferZeros, buildFilled}
 	for name := range functions {
 		operators[name] = operator{inferUnary, buildUnary}
@@ -121,7 +121,7 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 	if len(g.Inputs) == 0 || len(g.Outputs) != 1 {
 		return nil, unsupported("the graph has %d inputs and %d outputs, one output is supported", len(g.Inputs), len(g.Outputs))
 	}
-	n := &Net{graph: g, shapes: map[string]shape{}, sizes: map[string]shape{}, pieces: map[string]piece{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants)}
+	n := &Net{graph: g, shapes: map[string]shape{}, sizes: map[string]shape{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants)}
 	if n.constants == nil {
 		n.constants = map[string]*model.Tensor{}
 	}
@@ -190,7 +190,7 @@ func (n *Net) fold(facts *ops.Facts) error {
 				n.constants[name] = t
 			} else if d := facts.Dims(name); d != nil {
 				dims, _ := facts.Type(name).Shape.Ints()
-				n.sizes[name] = shape{dims, -1}
+				n.sizes[name] = shape{dims: dims, batch: -1}
 			}
 		}
 	}
@@ -284,6 +284,7 @@ func (n *Net) infer(node *graph.Node, facts *ops.Facts) error {
 	if err != nil {
 		return err
 	}
+	computed := derivable(s, shapes)
 	for i, name := range node.Outputs {
 		switch {
 		case name == "":
@@ -293,7 +294,11 @@ func (n *Net) infer(node *graph.Node, facts *ops.Facts) error {
 			if _, ok := model.Elements(append([]int{Lanes}, shapes[i].dims...)); !ok || shapes[i].elements() > maxElements {
 				return &model.LimitError{What: fmt.Sprintf("elements of one sample of %q", name), Got: uint64(shapes[i].elements()), Limit: maxElements}
 			}
-			n.shapes[name] = shapes[i]
+			if computed {
+				n.dims[name] = append([]int{}, shapes[i].dims...)
+			} else {
+				n.shapes[name] = shapes[i]
+			}
 		}
 	}
 	return nil
@@ -310,10 +315,10 @@ func (n *Net) operandShape(name string) (shape, error) {
 		return s, nil
 	}
 	if d, ok := n.dims[name]; ok {
-		return shape{d, -1}, nil
+		return shape{dims: d, batch: -1}, nil
 	}
 	if t := n.constants[name]; t != nil {
-		return shape{t.Shape(), -1}, nil
+		return shape{dims: t.Shape(), batch: -1}, nil
 	}
 	if s, ok := n.sizes[name]; ok {
 		return s, nil

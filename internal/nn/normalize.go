@@ -91,7 +91,7 @@ func (l *normLayer) build(b *builder) layer {
 }
 
 func (l *normLayer) trains() bool {
-	return l.scale != nil && l.scale.grad != nil || l.shift != nil && l.shift.grad != nil
+	return l.scale != nil && l.scale.trained || l.shift != nil && l.shift.trained
 }
 
 func (l *normLayer) refresh() {}
@@ -224,10 +224,10 @@ func (l *normLayer) tasks() int {
 func (l *normLayer) reduce(_, chunks, _ int) {
 	total := l.sums.total(chunks)
 	for i := range l.period * l.perRow {
-		if l.scale != nil && l.scale.grad != nil {
+		if l.scale != nil && l.scale.trained {
 			l.scale.dw[i] = total[2*i]
 		}
-		if l.shift != nil && l.shift.grad != nil {
+		if l.shift != nil && l.shift.trained {
 			l.shift.dw[i] = total[2*i+1]
 		}
 	}

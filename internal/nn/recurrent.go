@@ -27,13 +27,6 @@ var cells = map[string]struct {
 // mostSteps limits how often a cell is written out.
 const mostSteps = 1 << 12
 
-// piece is a part of a weight: one direction of a recurrent layer's.
-type piece struct {
-	whole string // the weight
-	at    int    // first element
-	dims  []int
-}
-
 // unrolling writes out one recurrent node.
 type unrolling struct {
 	net       *Net
@@ -80,7 +73,7 @@ func (n *Net) unroll(node *graph.Node) ([]graph.Node, error) {
 // there are.
 func (u *unrolling) check(in shape, activations []string) (directions int, err error) {
 	node, n := u.node, u.net
-	if len(in.dims) != 3 || in.batch != 1 || in.dims[1] != 1 || node.Int("layout", 0) != 0 {
+	if len(in.dims) != 3 || in.batch != 1 || node.Int("layout", 0) != 0 {
 		return 0, unsupported("%s of shape %v is not supported, only [steps, N, features]", node.Op, in)
 	}
 	if in.dims[0] > mostSteps {
@@ -92,13 +85,14 @@ func (u *unrolling) check(in shape, activations []string) (directions int, err e
 	}
 	g := u.gates * u.hidden
 	for i, want := range [][]int{1: {directions, g, in.dims[2]}, 2: {directions, g, u.hidden}, 3: {directions, 2 * g}} {
-		if name := node.Input(i); i > 0 && (name != "" || i < 3) && !slices.Equal(n.dims[name], want) {
-			return 0, unsupported("%s with input %d of shape %v is not supported, only a weight of shape %v", node.Op, i, n.dims[name], want)
+		name := node.Input(i)
+		if w, err := n.operandShape(name); i > 0 && (name != "" || i < 3) && (err != nil || w.batch >= 0 || !slices.Equal(w.dims, want)) {
+			return 0, unsupported("%s with input %d of shape %v is not supported, only a weight of shape %v", node.Op, i, w, want)
 		}
 	}
 	for i := 4; i < len(node.Inputs); i++ {
 		if name := node.Inputs[i]; name != "" {
-			if s := n.shapes[name]; i < 5 || i > 6 || !slices.Equal(s.dims, []int{directions, 1, u.hidden}) || s.batch != 1 {
+			if s := n.shapes[name]; i < 5 || i > 6 || !slices.Equal(s.dims, []int{directions, in.dims[1], u.hidden}) || !s.alike(in) {
 				return 0, unsupported("%s with input %d of shape %v is not supported", node.Op, i, s)
 			}
 		}
@@ -218,12 +212,23 @@ func (u *unrolling) name() string { return fmt.Sprintf("\xff%s.%d", u.node.Outpu
 func (u *unrolling) piece(input, at int, dims ...int) string {
 	whole := u.node.Inputs[input]
 	name := fmt.Sprintf("\xff%s[%d]%v", whole, at, dims)
-	if _, ok := u.net.pieces[name]; !ok {
-		u.net.pieces[name] = piece{whole, at, dims}
-		u.net.dims[name], u.net.weights[name] = dims, u.net.weights[whole][at:at+product(dims)]
+	if u.net.dims[name] == nil {
+		u.net.dims[name] = dims
+		u.nodes = append(u.nodes, graph.Node{Name: u.node.Name, Op: "Piece", Inputs: []string{whole}, Outputs: []string{name}, Attrs: graph.Attrs{"at": graph.Int(int64(at)), "dims": graph.Ints(widened(dims)...)}})
 	}
 	return name
 }
+
+func widened(list []int) []int64 {
+	out := make([]int64, len(list))
+	for i, v := range list {
+		out[i] = int64(v)
+	}
+	return out
+}
+
+// inferPiece is for elements of a weight from number at on.
+func inferPiece(n *site) ([]shape, error) { return []shape{{dims: n.Ints("dims"), batch: -1}}, nil }
 
 func (u *unrolling) index(i int) string { return u.constant([]int{}, int64(i)) }
 
@@ -238,17 +243,17 @@ func (u *unrolling) constant(dims []int, v ...int64) string {
 func inferDense(n *site) ([]shape, error) {
 	in := n.in[0]
 	last := len(in.dims) - 1
-	out := shape{slices.Clone(in.dims), in.batch}
+	out := in.as(slices.Clone(in.dims))
 	out.dims[last] = n.in[1].dims[0]
 	return []shape{out}, nil
 }
 
 func buildDense(b *builder) layer {
 	w := b.in(1).dims
-	return newDense(b, b.weight(2), w[1], w[0], w[1], 1)
+	return newDense(b, b.weight(1), b.weight(2), w[1], w[0], w[1], 1)
 }
 
-// inferZeros is for [N, size] zeros, as many as the input has samples.
+// inferZeros is for [N, size] zeros, for each sample of an input [steps, N, features].
 func inferZeros(n *site) ([]shape, error) {
-	return []shape{{[]int{1, n.Int("size", 0)}, 0}}, nil
+	return []shape{{[]int{n.in[0].dims[1], n.Int("size", 0)}, 0, n.in[0].lead}}, nil
 }

@@ -53,14 +53,14 @@ func inferReduce(n *site) ([]shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, out := n.in[0], shape{nil, -1}
+	in, out := n.in[0], shape{batch: -1}
 	for i, d := range in.dims {
 		over := slices.Contains(axes, i)
 		if over && n.Int("keepdims", 1) == 0 && n.Op != "GlobalAveragePool" {
 			continue
 		}
 		if i == in.batch {
-			out.batch = len(out.dims)
+			out.batch, out.lead = len(out.dims), in.lead
 		}
 		if over {
 			d = 1

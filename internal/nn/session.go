@@ -29,6 +29,9 @@ type Session struct {
 	orphans         []*value // whose gradient is 0, because the loss does not depend on them
 	params          []*param
 	shared          []*param // those that several layers use
+	derivations     []derivation
+	deriveRoom      []float32 // see layerDerivation
+	early           []*param  // whose gradients are added up before those of combinePhase
 	theta           []float32
 	grad            []float32
 
@@ -36,20 +39,22 @@ type Session struct {
 	stale bool // the layers have not seen the parameters' values
 
 	// The work at hand.
-	samples                                        int // of the batch
-	groupsAt                                       int // groups of the batch
-	fill                                           Fill
-	done                                           func(i int, logits []float32)
-	loss                                           Loss
-	rows                                           []rows                 // of each worker
-	forwardTask, stepTask, reduceTask, combineTask func(task, worker int) // made once, so that a step allocates nothing
+	samples                           int // of the batch
+	groupsAt                          int // groups of the batch
+	fill                              Fill
+	done                              func(i int, logits []float32)
+	loss                              Loss
+	rows                              []rows                 // of each worker
+	forwardTask, stepTask, reduceTask func(task, worker int) // made once, so that a step allocates nothing
 }
 
 // The phases of the work on a batch.
 const (
-	refreshPhase = iota
+	derivePhase = iota
+	refreshPhase
 	chunkPhase
 	reducePhase
+	underivePhase
 	combinePhase
 	phases
 )
@@ -144,7 +149,7 @@ func (s *Session) Grad() []float32 { return s.grad }
 func (s *Session) StateDict(sd *model.StateDict) (*model.StateDict, error) {
 	var moved []model.Entry
 	for _, p := range s.params {
-		if p.grad == nil && !s.batchStatistics {
+		if !p.trained && !s.batchStatistics {
 			continue
 		}
 		t, err := model.FromFloat32s(sd.Get(p.name).DType(), sd.Get(p.name).Shape(), p.w)
@@ -176,7 +181,7 @@ func (s *Session) Capacity() int { return s.capacity }
 // than [Session.Capacity].
 func (s *Session) Forward(n int, fill Fill, done func(i int, logits []float32)) {
 	s.fill, s.done = fill, done
-	s.run(n, s.forwardTask, 0, 0)
+	s.run(n, s.forwardTask, false)
 	s.fill, s.done = nil, nil
 }
 
@@ -185,29 +190,32 @@ func (s *Session) Forward(n int, fill Fill, done func(i int, logits []float32)) 
 // samples; the slices that they get are theirs until they return. It panics if n
 // is larger than [Session.Capacity].
 func (s *Session) Step(n int, fill Fill, loss Loss) {
-	reductions := 0
-	for _, l := range s.layers {
-		reductions += l.tasks()
-	}
 	s.fill, s.loss = fill, loss
-	s.run(n, s.stepTask, reductions, len(s.shared))
+	s.run(n, s.stepTask, true)
 	s.fill, s.loss = nil, nil
 }
 
-func (s *Session) run(n int, chunkTask func(task, worker int), reductions, combinations int) {
+func (s *Session) run(n int, chunkTask func(task, worker int), step bool) {
 	if n > s.capacity {
 		panic(fmt.Sprintf("nn: %d samples in a session for %d", n, s.capacity))
 	}
 	s.samples, s.groupsAt = n, (n+Lanes-1)/Lanes
 	s.team.set(chunkPhase, (s.groupsAt+s.chunk-1)/s.chunk, chunkTask)
-	s.team.set(reducePhase, reductions, s.reduceTask)
-	s.team.set(combinePhase, combinations, s.combineTask)
-	refreshes := 0
+	var tasks [phases]int
+	tasks[chunkPhase] = s.team.phases[chunkPhase].tasks
 	if s.stale {
-		refreshes = len(s.layers)
+		tasks[refreshPhase], tasks[derivePhase] = len(s.layers), min(len(s.derivations), 1)
 		s.stale = false
 	}
-	s.team.phases[refreshPhase].tasks = refreshes
+	if step {
+		for _, l := range s.layers {
+			tasks[reducePhase] += l.tasks()
+		}
+		tasks[combinePhase], tasks[underivePhase] = len(s.shared), min(len(s.derivations), 1)
+	}
+	for i, n := range tasks {
+		s.team.phases[i].tasks = n
+	}
 	s.team.run()
 }
 
@@ -250,7 +258,14 @@ func (s *Session) prepare() {
 			return
 		}
 	}
-	s.combineTask = func(task, _ int) { s.shared[task].combine() }
+	s.team.set(reducePhase, 0, s.reduceTask)
+	s.team.set(combinePhase, 0, func(task, _ int) { s.shared[task].combine() })
+	s.team.set(derivePhase, 0, func(int, int) {
+		for _, d := range s.derivations {
+			d.forward()
+		}
+	})
+	s.team.set(underivePhase, 0, func(int, int) { s.underive() })
 }
 
 // losses asks for the gradients of the loss of the samples of a chunk.

@@ -11,12 +11,43 @@ import (
 
 // shape is the shape of a value of one sample. It has as many axes as ONNX
 // counts: at the batch axis stands how many entries of that axis belong to one
-// sample, 1 unless a Reshape moved sizes of the sample there. Memory holds the
-// elements of a sample in C order whatever the batch axis is.
+// sample, 1 unless a Reshape moved sizes of the sample there, in front of the
+// batch or behind it. Memory holds the elements of a sample in C order whatever
+// the batch axis is.
 type shape struct {
 	dims  []int
 	batch int // the batch axis, -1 for a value that is the same for all samples
+	lead  int // sizes of the sample that stand before the batch in the batch axis; 0 is 1
 }
+
+// as returns other dimensions with the same batch axis.
+func (s shape) as(dims []int) shape { return shape{dims, s.batch, s.lead} }
+
+// before returns how many elements of a sample stand before the batch.
+func (s shape) before() int { return product(s.dims[:s.batch]) * max(s.lead, 1) }
+
+// reshaped returns the shape under other dimensions; ok is false if the batch
+// would not be whole in the batch axis.
+func (s shape) reshaped(dims []int, batch int) (out shape, ok bool) {
+	if s.batch < 0 {
+		return shape{dims: dims, batch: -1}, batch < 0
+	}
+	if batch < 0 {
+		return shape{}, false
+	}
+	first := product(dims[:batch])
+	lead := s.before() / max(first, 1)
+	if lead*first != s.before() || dims[batch]%max(lead, 1) != 0 {
+		return shape{}, false
+	}
+	if out = (shape{dims: dims, batch: batch}); lead > 1 {
+		out.lead = lead
+	}
+	return out, true
+}
+
+// alike reports whether two shapes have the batch in the same place.
+func (s shape) alike(t shape) bool { return s.batch == t.batch && max(s.lead, 1) == max(t.lead, 1) }
 
 func (s shape) elements() int { return product(s.dims) }
 
@@ -28,6 +59,9 @@ func (s shape) String() string {
 		if i == s.batch {
 			if text[i] = "N"; d != 1 {
 				text[i] = fmt.Sprintf("%d*N", d)
+			}
+			if s.lead > 1 && d/s.lead > 1 {
+				text[i] = fmt.Sprintf("%d*N*%d", s.lead, d/s.lead)
 			}
 		}
 	}
@@ -66,7 +100,7 @@ func axesOf(list []int, rank int) ([]int, error) {
 // broadcast returns the shape of an elementwise operation on two shapes.
 func broadcast(a, b shape) (shape, error) {
 	rank := max(len(a.dims), len(b.dims))
-	out := shape{make([]int, rank), -1}
+	out := shape{dims: make([]int, rank), batch: -1}
 	for i := range rank {
 		x, y := i-rank+len(a.dims), i-rank+len(b.dims)
 		d, e := 1, 1
@@ -83,8 +117,11 @@ func broadcast(a, b shape) (shape, error) {
 		case d != e && (inA && inB || d != 1 && e != 1):
 			return out, misfit("shapes %v and %v do not fit together", a, b)
 		}
+		if inA && inB && !(shape{lead: a.lead}).alike(shape{lead: b.lead}) {
+			return out, unsupported("shapes %v and %v have their samples in different orders", a, b)
+		}
 		if inA || inB {
-			out.batch = i
+			out.batch, out.lead = i, max(a.lead, b.lead)
 		}
 		out.dims[i] = max(d, e)
 	}

@@ -52,7 +52,7 @@ type sourceLayer struct {
 
 func newSource(b *builder, p *param) layer {
 	l := &sourceLayer{weight: p, out: b.out[0]}
-	if p.grad != nil {
+	if p.trained {
 		l.sums = b.newSums(len(p.w))
 	}
 	return l

@@ -38,16 +38,17 @@ func inferReshape(n *site) ([]shape, error) {
 	if out.elements() != in.elements() {
 		return nil, misfit("Reshape of shape %v to %v", in, out)
 	}
-	if in.batch >= 0 && (out.batch < 0 || product(in.dims[:in.batch]) != product(out.dims[:out.batch])) {
+	placed, ok := in.reshaped(out.dims, out.batch)
+	if !ok {
 		return nil, unsupported("Reshape of shape %v to %v would mix samples", in, out)
 	}
-	return []shape{out}, only(n, "allowzero", "shape")
+	return []shape{placed}, only(n, "allowzero", "shape")
 }
 
 // batchAfter finds the axis that takes the batch where a network was exported
 // for one sample: as much stands before it as before.
 func batchAfter(in, out shape) int {
-	before := product(in.dims[:in.batch])
+	before := in.before()
 	for i, d := range out.dims {
 		if d == in.dims[in.batch] && product(out.dims[:i]) == before {
 			return i
@@ -73,7 +74,7 @@ func inferSqueeze(n *site) ([]shape, error) {
 			}
 		}
 	}
-	out := shape{nil, -1}
+	out := shape{batch: -1}
 	for i, d := range in.dims {
 		if slices.Contains(axes, i) {
 			if d != 1 || i == in.batch {
@@ -82,7 +83,7 @@ func inferSqueeze(n *site) ([]shape, error) {
 			continue
 		}
 		if i == in.batch {
-			out.batch = len(out.dims)
+			out.batch, out.lead = len(out.dims), in.lead
 		}
 		out.dims = append(out.dims, d)
 	}
@@ -100,14 +101,14 @@ func inferUnsqueeze(n *site) ([]shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, at := shape{make([]int, rank), -1}, 0
+	out, at := shape{dims: make([]int, rank), batch: -1}, 0
 	for i := range rank {
 		if slices.Contains(axes, i) {
 			out.dims[i] = 1
 			continue
 		}
 		if at == in.batch {
-			out.batch = i
+			out.batch, out.lead = i, in.lead
 		}
 		out.dims[i] = in.dims[at]
 		at++

@@ -100,7 +100,7 @@ func (a *axis) fit(op, auto string, ceil bool) error {
 
 // outShape returns the shape of channels planes that a window slides over.
 func (w window) outShape(in shape, channels int) shape {
-	out := shape{[]int{1, channels, w.y.out, w.x.out}, 0}
+	out := shape{dims: []int{1, channels, w.y.out, w.x.out}, batch: 0}
 	if len(in.dims) == 3 {
 		out.dims = []int{1, channels, w.x.out}
 	}

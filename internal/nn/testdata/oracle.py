@@ -190,7 +190,7 @@ OPERATORS = {
     "Gemm": lambda x, a, w, *b: F.linear(x, w if a.get("transB", 0) else w.t(), *b),
     "MatMul": lambda x, a, y: x @ y,
     "Add": lambda x, a, y: x + y, "Sub": lambda x, a, y: x - y, "Mul": lambda x, a, y: x * y, "Div": lambda x, a, y: x / y,
-    "ReduceL2": lambda x, a, axes: x.norm(dim=axes.long().tolist(), keepdim=True),
+    "ReduceL2": lambda x, a, axes: x.pow(2).sum(axes.long().tolist(), keepdim=True).sqrt(),
     "ReduceSumSquare": lambda x, a, axes: x.pow(2).sum(axes.long().tolist(), keepdim=True), "Sum": lambda x, a, *y: sum(y, x),
     "Max": lambda x, a, y: torch.maximum(x, y), "Min": lambda x, a, y: torch.minimum(x, y),
     "PRelu": lambda x, a, y: torch.where(x < 0, x * y, x),
