@@ -66,7 +66,8 @@ var rooms = map[string][]string{
 	"verify": {"report", "ops", "graph", "model", "internal/nn", "internal/dataset", "internal/learn", "internal/kernel", "onnxio", onnxGo, gorgonia},
 
 	"evidence":            {"model", "report", "verify", "internal/strictjson"},
-	"internal/htmlreport": {"report", "verify"},
+	"internal/htmlreport": {"report", "verify", "internal/drawing"},
+	"internal/drawing":    {"ops", "graph", "model"},
 
 	"internal/strictjson": {"model"},
 

@@ -18,6 +18,7 @@ import (
 	"lethe/edit"
 	"lethe/internal/classifier"
 	"lethe/internal/cli"
+	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
@@ -205,6 +206,9 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return err
 	}
 	if err := outs.From(n.Checkpoint, "", lineage(r)); err != nil {
+		return err
+	}
+	if proof.Network, err = drawing.New(n.Graph, n.State); err != nil {
 		return err
 	}
 	err = proof.Stage(ctx, outs, r, func() ([]htmlreport.Sample, error) {

@@ -60,7 +60,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		return err
 	}
 	in, out := paths[0], paths[1]
-	in, config, err := openFolder(in)
+	in, config, err := structure.Folder(in)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"lethe/internal/classifier"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
+	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -258,7 +259,11 @@ func writePage(c *urfave.Context, outs *cli.Outputs, r *verify.Report, data *cla
 	if path == "" {
 		return nil
 	}
-	page := htmlreport.Page{Report: r, Input: classifier.PageName(n.Name), Output: classifier.PageName(e.Name), Reading: cli.ReadingFlags(c)}
+	network, err := drawing.New(n.Graph, n.State)
+	if err != nil {
+		return err
+	}
+	page := htmlreport.Page{Report: r, Network: network, Input: classifier.PageName(n.Name), Output: classifier.PageName(e.Name), Reading: cli.ReadingFlags(c)}
 	if r.Data != nil {
 		after, err := nn.Bind(n.Graph, e.State)
 		if err != nil {

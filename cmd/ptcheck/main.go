@@ -47,6 +47,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw of the audit"},
 			&urfave.BoolFlag{Name: "verbose", Usage: "print confusion matrices too"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor"},
+			&urfave.BoolFlag{Name: "graph", Usage: "print the layers of the network, with shapes and parameters"},
+			&urfave.StringFlag{Name: "graph-svg", Usage: "draw the layers of the network to `FILE`, large networks by module"},
 			&urfave.BoolFlag{Name: "scan", Usage: "list what files and folders hold beyond tensors and plain containers, and what loading them would do; nothing is run"},
 			&urfave.StringFlag{Name: "fail-on", Value: scan.Unknown.String(), Usage: "the least level of a finding that makes the exit code of --scan 3, `danger|unknown|notice`; a file that cannot be read to its end always does"},
 			&urfave.StringFlag{Name: "sarif", Usage: "write the findings of --scan to `FILE` for code-scanning dashboards (SARIF 2.1.0)"},
@@ -73,6 +75,12 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	paths, err := cli.Args(c, "in.pt", "[out.pt]")
 	if err != nil {
 		return err
+	}
+	if c.Bool("graph") || c.IsSet("graph-svg") {
+		if paths[1] != "" {
+			return cli.Usagef("--graph and --graph-svg show one file; --html shows what changed in each layer")
+		}
+		return showGraph(c, paths[0], stdin, stdout)
 	}
 	switch {
 	case c.Bool("audit") && !c.IsSet("class") && !c.IsSet("report"):

@@ -17,6 +17,7 @@ import (
 	"lethe/evidence"
 	"lethe/graph"
 	"lethe/internal/cli"
+	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
@@ -43,6 +44,8 @@ func EvidenceFlags() []urfave.Flag {
 
 // Evidence is what [EvidenceFlags] ask for.
 type Evidence struct {
+	Network *drawing.Network // for the page
+
 	report, html, attest, signature string // paths; "" is none
 	in, out                         string // paths of the edit; out is the one that is signed
 	reading                         []string
@@ -157,7 +160,7 @@ func (e *Evidence) Stage(ctx context.Context, outs *cli.Outputs, r *verify.Repor
 		if err != nil {
 			return err
 		}
-		if err := StagePage(ctx, outs, e.html, htmlreport.Page{Report: r, Samples: shown, Input: PageName(e.in), Output: PageName(e.out), Reading: e.reading}); err != nil {
+		if err := StagePage(ctx, outs, e.html, htmlreport.Page{Report: r, Network: e.Network, Samples: shown, Input: PageName(e.in), Output: PageName(e.out), Reading: e.reading}); err != nil {
 			return err
 		}
 	}

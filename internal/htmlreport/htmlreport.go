@@ -21,6 +21,7 @@ import (
 	"strings"
 	"unicode"
 
+	"lethe/internal/drawing"
 	"lethe/report"
 	"lethe/verify"
 )
@@ -34,6 +35,8 @@ type Page struct {
 	// the flags that say how the input was read.
 	Input, Output string
 	Reading       []string
+
+	Network *drawing.Network // to draw with the change of each layer; may be nil
 }
 
 // Sample is one image of a forgotten class.
@@ -107,6 +110,7 @@ type view struct {
 	Unseen   bool // the samples are
 	Matrices []matrix
 	Layers   []bar
+	Drawing  template.HTML // of the network; "" if it is not there
 	Tensors  []tensor
 	Charts   []chart
 	Steps    int
@@ -137,6 +141,11 @@ func newView(p Page) (*view, error) {
 		}
 	}
 	v.changes()
+	if p.Network != nil {
+		if v.Drawing, err = draw(p.Network, r); err != nil {
+			return nil, err
+		}
+	}
 	if r.Data != nil {
 		v.measures()
 		v.samples(p.Samples)
@@ -145,6 +154,17 @@ func newView(p Page) (*view, error) {
 		v.audit()
 	}
 	return v, v.course()
+}
+
+// draw returns the picture of the network with the change of each layer.
+func draw(n *drawing.Network, r *verify.Report) (template.HTML, error) {
+	moved := map[string]float64{}
+	for _, c := range r.Comparison.Changes {
+		moved[c.Name] = c.L2
+	}
+	var b strings.Builder
+	err := n.SVG(&b, drawing.Options{Changes: moved})
+	return template.HTML(b.String()), err // names are escaped there
 }
 
 // label is the name of a class as far as the report has one.

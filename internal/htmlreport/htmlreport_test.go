@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/internal/drawing"
 	"lethe/report"
 	"lethe/verify"
 )
@@ -50,7 +51,9 @@ func pages(t testing.TB) map[string]Page {
 		{Name: "membership", Title: "membership", Definition: "loss", NotMeasured: "there are 3 pairs"},
 	}}
 	least := &verify.Report{Schema: verify.ReportSchema, Tool: "ptcheck devel", Comparison: &verify.Comparison{}}
-	return map[string]Page{"forget": {Report: read(), Samples: samples}, "audit": {Report: audited, Samples: samples}, "least": {Report: least}}
+	network := &drawing.Network{Name: "<b>", Parameters: 168, Layers: []drawing.Layer{{Name: "in"},
+		{Name: "block1.0", Operators: []string{"Conv"}, Output: "N × 6", Parameters: 150, Weights: []string{"block1.0.weight"}, Inputs: []int{0}}}}
+	return map[string]Page{"forget": {Report: read(), Samples: samples, Network: network}, "audit": {Report: audited, Samples: samples}, "least": {Report: least}}
 }
 
 func render(t testing.TB, p Page) string {
