@@ -23,10 +23,11 @@ type Options struct {
 	// their names. If it is not nil, every layer shows its own, and the stronger
 	// its colour, the larger its part.
 	Changes map[string]float64
+
+	InPage bool // the picture is a part of an HTML page, which names no namespace
 }
 
-// SVG writes a picture of the network as an SVG element that needs nothing else:
-// a file of its own, or a part of an HTML page. It follows the colours of the
+// SVG writes a picture of the network that needs nothing else. It follows the colours of the
 // screen, light or dark. The same network gives the same bytes.
 func (n *Network) SVG(w io.Writer, opts Options) error {
 	limit := opts.Limit
@@ -42,8 +43,12 @@ func (n *Network) SVG(w io.Writer, opts Options) error {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="net" width="%s" height="%s" viewBox="0 0 %[1]s %[2]s" role="img" aria-label="%s">`,
-		px(l.wide), px(l.high), text(n.Summary()))
+	namespace := ` xmlns="http://www.w3.org/2000/svg"`
+	if opts.InPage {
+		namespace = ""
+	}
+	fmt.Fprintf(&b, `<svg%s class="net" width="%s" height="%s" viewBox="0 0 %[2]s %[3]s" role="img" aria-label="%s">`,
+		namespace, px(l.wide), px(l.high), text(n.Summary()))
 	fmt.Fprintf(&b, "\n<style>%s</style>\n", style)
 	for _, row := range l.rows {
 		for _, i := range row {

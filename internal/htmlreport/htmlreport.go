@@ -163,7 +163,7 @@ func draw(n *drawing.Network, r *verify.Report) (template.HTML, error) {
 		moved[c.Name] = c.L2
 	}
 	var b strings.Builder
-	err := n.SVG(&b, drawing.Options{Changes: moved})
+	err := n.SVG(&b, drawing.Options{Changes: moved, InPage: true})
 	return template.HTML(b.String()), err // names are escaped there
 }
 
