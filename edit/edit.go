@@ -11,13 +11,11 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"lethe/graph"
 	"lethe/internal/dataset"
 	"lethe/internal/kernel"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
-	"lethe/ops"
 	"lethe/report"
 )
 
@@ -27,7 +25,8 @@ type Options struct {
 	Norm    dataset.Norm  // of the pixels, as in training
 	Seed    uint64        // of every random draw
 	Threads int           // goroutines; 0: one for each processor. The result does not depend on it
-	Limits  report.Limits // what the edit must keep; none: those of full marks
+	Limits  report.Limits // what the edit must keep; what is 0: as for full marks
+	Rules   report.Rules  // of the task; none: those of [learn.Rules]
 	// ForgetOnly learns from the images of the forgotten classes alone: what is
 	// to remain is what the network says of distortions of them.
 	ForgetOnly bool
@@ -66,10 +65,7 @@ func (o *Options) Check() error {
 	default:
 		return fmt.Errorf("unknown preference %q: there are %s and %s", o.Prefer, PreferRetain, PreferMinimal)
 	}
-	if o.Limits == (report.Limits{}) {
-		return nil
-	}
-	return checkLimits(o.Limits)
+	return checkLimits(o.Limits.Or(report.FashionMNIST.FullMarks()))
 }
 
 // CheckInputs refuses a network and images that these options cannot work on.
@@ -89,20 +85,8 @@ func (o *Options) CheckInputs(net *nn.Net, set *dataset.Set) error {
 	case !o.ForgetOnly && (len(forget) == 0 || len(others) == 0):
 		return fmt.Errorf("the data has %d images to forget and %d others: both are needed", len(forget), len(others))
 	}
-	_, _, err := split(net.Graph())
+	_, _, err := learn.Movable(net.Graph(), learn.Selection{})
 	return err
-}
-
-// split returns the parameters that an edit moves and those of the last layer.
-func split(g *graph.Graph) (train, last []string, err error) {
-	if last, err = ops.LastLayer(g); err != nil {
-		return nil, nil, err
-	}
-	train = slices.DeleteFunc(ops.Parameters(g), func(name string) bool { return slices.Contains(last, name) })
-	if len(train) == 0 {
-		return nil, nil, &model.UnsupportedError{What: "the network has nothing but a last layer, which an edit must not touch"}
-	}
-	return train, last, nil
 }
 
 // Result is an edited network and how it came about.
@@ -178,7 +162,7 @@ const (
 	spareRemain  = 0.002 // that PreferMinimal keeps above full marks
 
 	memory       = 30   // of the running means: so many means are forgotten in a run
-	settle       = 0.1  // part of the run before the controllers start
+	quiet        = 0.1  // part of the run before the controllers start
 	freeze       = 0.8  // part of the run after which retain no longer grows
 	project      = 0.9  // part of the run after which largestL2 is enforced
 	looks        = 20   // at the held-out images in a run
@@ -230,9 +214,6 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: steps, pull: firstPull}
 	if err := opts.Check(); err != nil {
 		return nil, err
-	}
-	if r.opts.Limits == (report.Limits{}) {
-		r.opts.Limits = report.FashionMNIST.FullMarks()
 	}
 	if r.opts.Prefer == "" {
 		r.opts.Prefer = PreferRetain
@@ -303,7 +284,7 @@ func (r *run) prepare() error {
 	if err := r.opts.CheckInputs(r.net, r.set); err != nil {
 		return err
 	}
-	train, last, err := split(r.net.Graph())
+	train, last, err := learn.Movable(r.net.Graph(), learn.Selection{})
 	if err != nil {
 		return err
 	}
@@ -313,6 +294,9 @@ func (r *run) prepare() error {
 	}
 	const images = forgetBatch + otherBatch
 	if r.session, err = r.net.NewSession(images, r.opts.Threads, train); err != nil {
+		return err
+	}
+	if err := r.settle(train, others); err != nil {
 		return err
 	}
 	r.fillFunc, r.lossFunc = r.fill, r.loss
@@ -373,6 +357,19 @@ func (r *run) prepare() error {
 	return nil
 }
 
+// settle finds the rules and the limits that nobody gave.
+func (r *run) settle(train []string, others []int) error {
+	if r.opts.Rules == (report.Rules{}) {
+		remain := 0.0 // unknown
+		if len(others) > 0 {
+			remain = r.accuracy(r.set, others)
+		}
+		r.opts.Rules = learn.Rules(r.net, train, remain)
+	}
+	r.opts.Limits = r.opts.Limits.Or(r.opts.Rules.FullMarks())
+	return r.opts.Rules.Check()
+}
+
 // step draws a batch, moves the parameters and the weights of the loss, and
 // returns the measures. Explicit conversions keep products from being fused
 // with sums, which would make the result depend on the processor.
@@ -396,10 +393,10 @@ func (r *run) step(step int) Point {
 		r.now.L2 = kernel.Distance(theta, r.theta0)
 	}
 	r.session.Refresh()
-	if x >= settle {
+	if x >= quiet {
 		r.pull = steer(r.pull, pullGain/float64(r.steps)*stretch, leastPull, mostPull)
 	}
-	if x >= settle && step%max(r.steps/looks, 1) == 0 {
+	if x >= quiet && step%max(r.steps/looks, 1) == 0 {
 		// Late in the run there is no time left to see what more weight on the
 		// others does to forgetting, but still some for less.
 		excess := r.excess()
@@ -408,7 +405,7 @@ func (r *run) step(step int) Point {
 		}
 		if r.minimal() {
 			// What is to spare of every measure buys a smaller distance.
-			need := min(report.FashionMNIST.Remain.Full+spareRemain, r.method.BaseRemain) - float64(early*(1-x))
+			need := min(r.opts.Rules.Remain.Full+spareRemain, r.method.BaseRemain) - float64(early*(1-x))
 			spare := (r.now.Remain - need) / remainUnit
 			r.aimL2 = steer(r.aimL2, distanceGain*clamp(-min(spare, -excess/excessUnit), 1), leastL2, aimL2*r.opts.Limits.L2)
 		}

@@ -59,9 +59,9 @@ var rooms = map[string][]string{
 	"internal/nn":         {"ops", "graph", "model", "internal/kernel", gorgonia},
 	"internal/dataset":    {"model", compress, pictures},
 	"internal/rewrite":    {"model"},
-	"internal/learn":      {"ops", "graph", "model", "internal/nn", "internal/kernel", "internal/dataset"},
+	"internal/learn":      {"report", "ops", "graph", "model", "internal/nn", "internal/kernel", "internal/dataset"},
 	// The kernel's exponential is the same on every machine; math.Exp is not.
-	"report": {},
+	"report": {"model", "internal/strictjson"},
 	"edit":   {"report", "ops", "graph", "model", "internal/nn", "internal/dataset", "internal/learn", "internal/kernel"},
 	"verify": {"report", "ops", "graph", "model", "internal/nn", "internal/dataset", "internal/learn", "internal/kernel", "onnxio", onnxGo, gorgonia},
 

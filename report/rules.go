@@ -2,12 +2,26 @@
 // measured by.
 package report
 
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+
+	"lethe/internal/strictjson"
+	"lethe/model"
+)
+
 // Rule is the rule of a task for one measure: full marks up to Full, none from
 // None on, linear between, and the edit is broken beyond Hard. If None is below
 // Full, more is better.
 type Rule struct {
-	Name             string // "target", "remain", "L2" or "KL"
-	Full, None, Hard float64
+	Name string  `json:"-"` // "target", "remain", "L2" or "KL"
+	Full float64 `json:"full"`
+	None float64 `json:"none"`
+	Hard float64 `json:"hard"`
 }
 
 // MoreIsBetter reports whether a larger value of the measure is better.
@@ -15,10 +29,10 @@ func (r Rule) MoreIsBetter() bool { return r.None < r.Full }
 
 // Rules are the rules of a task, one for each measure.
 type Rules struct {
-	Target Rule // accuracy on the forgotten classes, 0 to 1
-	Remain Rule // accuracy on all other classes together, 0 to 1
-	L2     Rule // distance of the parameters from the original ones
-	KL     Rule // mean divergence from uniform on images of the forgotten classes, nats
+	Target Rule `json:"target"` // accuracy on the forgotten classes, 0 to 1
+	Remain Rule `json:"remain"` // accuracy on all other classes together, 0 to 1
+	L2     Rule `json:"l2"`     // distance of the parameters from the original ones
+	KL     Rule `json:"kl"`     // mean divergence from uniform on images of the forgotten classes, nats
 }
 
 // FashionMNIST are the rules of the Fashion-MNIST class-forgetting task.
@@ -29,8 +43,120 @@ var FashionMNIST = Rules{
 	KL:     Rule{"KL", 0.2, 0.5, 1.75},
 }
 
+// What full marks of a task take that has no rules of its own.
+const (
+	shareOfChance  = 0.9   // accuracy on the forgotten classes, of 1 / K
+	shareOfEntropy = 0.2   // divergence, of log K / log 10
+	remainLoss     = 0.005 // accuracy on the others, below that before the edit
+	shareOfNorm    = 0.05  // distance, of the norm of what may move
+)
+
+// RulesFor returns the rules of a task without rules of its own: classes is the
+// number of classes of the network, at least 2, remain its accuracy on the
+// classes that it is to keep, 0 to 1, and norm the Euclidean norm of the
+// parameters that may move. The values without marks and the hard limits have
+// the proportion to those of full marks that they have in [FashionMNIST]; where
+// that would take the accuracy on few classes to 1 or more, the proportion is
+// that of the distance from 1. Every number has four digits, so that it is the
+// same on every machine and can be copied from a report.
+func RulesFor(classes int, remain, norm float64) Rules {
+	k := float64(classes)
+	ours := FashionMNIST
+	target := func(v float64) float64 {
+		aim := shareOfChance / k
+		return digits(min(v/ours.Target.Full*aim, 1-(1-v)/(1-ours.Target.Full)*(1-aim)))
+	}
+	scaled := func(r Rule, full float64) Rule {
+		return Rule{r.Name, digits(full), digits(full * r.None / r.Full), digits(full * r.Hard / r.Full)}
+	}
+	return Rules{
+		Target: Rule{ours.Target.Name, target(ours.Target.Full), target(ours.Target.None), target(ours.Target.Hard)},
+		Remain: scaled(ours.Remain, max(remain-remainLoss, remainLoss)),
+		L2:     scaled(ours.L2, shareOfNorm*norm),
+		KL:     scaled(ours.KL, shareOfEntropy*math.Log(k)/math.Ln10),
+	}
+}
+
+// digits rounds v to four significant digits.
+func digits(v float64) float64 {
+	r, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
+	return r
+}
+
+// maxRules bounds the text of rules, in bytes.
+const maxRules = 64 << 10
+
+// ParseRules reads the rules of somebody's own, JSON such as
+//
+//	{"target": {"full": 0.05, "none": 0.2, "hard": 0.3}, "l2": {"full": 2, "none": 4, "hard": 9}}
+//
+// with the members target, remain, l2 and kl. A measure that is not there keeps
+// its rule of base. Unknown members, missing numbers, and rules whose three
+// values are not in order or that no edit could ever meet or break are a
+// [model.FormatError].
+func ParseRules(text []byte, base Rules) (Rules, error) {
+	if len(text) > maxRules {
+		return Rules{}, &model.LimitError{What: "the text of the rules", Unit: "bytes", Got: uint64(len(text)), Limit: maxRules}
+	}
+	var own map[string]map[string]float64
+	if err := strictjson.DecodeKnown(text, &own); err != nil {
+		return Rules{}, fmt.Errorf("rules: %w", err)
+	}
+	places := map[string]*Rule{"target": &base.Target, "remain": &base.Remain, "l2": &base.L2, "kl": &base.KL}
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		place := places[name]
+		if place == nil {
+			return Rules{}, wrong("there is no measure %.100q: there are target, remain, l2 and kl", name)
+		}
+		r := Rule{Name: place.Name}
+		values := map[string]*float64{"full": &r.Full, "none": &r.None, "hard": &r.Hard}
+		for _, member := range slices.Sorted(maps.Keys(own[name])) {
+			if values[member] == nil {
+				return Rules{}, wrong("%s has a member %.100q: there are full, none and hard", name, member)
+			}
+			*values[member] = own[name][member]
+		}
+		if len(own[name]) != len(values) {
+			return Rules{}, wrong("%s needs all of full, none and hard", name)
+		}
+		*place = r
+	}
+	return base, base.Check()
+}
+
+// Check refuses rules whose values are not in order, or that no edit could ever
+// meet or break.
+func (r Rules) Check() error {
+	for _, x := range r.All() {
+		v, most := []float64{x.Full, x.None, x.Hard}, math.MaxFloat64
+		switch x.Name {
+		case "remain": // the only one of which more is better
+			v = []float64{-x.Full, -x.None, -x.Hard}
+			fallthrough
+		case "target":
+			most = 1
+		}
+		if !(v[0] < v[1] && v[1] <= v[2]) {
+			return wrong("%s: full %g, none %g and hard %g are not in the order of full marks, none, and the hard limit", x.Name, x.Full, x.None, x.Hard)
+		}
+		for _, v := range []float64{x.Full, x.None, x.Hard} {
+			if !(v >= 0 && v <= most) || v == 0 && x.Name != "remain" {
+				return wrong("%s: full %g, none %g and hard %g: an edit cannot have such a value", x.Name, x.Full, x.None, x.Hard)
+			}
+		}
+	}
+	return nil
+}
+
+func wrong(format string, args ...any) error {
+	return &model.FormatError{Format: "rules", Offset: -1, Reason: fmt.Sprintf(format, args...)}
+}
+
 // All returns the rules in the order in which they are shown.
-func (r Rules) All() []Rule { return []Rule{r.Target, r.Remain, r.L2, r.KL} }
+func (r Rules) All() []Rule {
+	r.Target.Name, r.Remain.Name, r.L2.Name, r.KL.Name = "target", "remain", "L2", "KL" // which JSON does not hold
+	return []Rule{r.Target, r.Remain, r.L2, r.KL}
+}
 
 // Limits are the bounds of an edit. Of a judgement, what is 0 stays as the task
 // has it.
@@ -44,4 +170,9 @@ type Limits struct {
 // accuracy on the other classes, which is not limited but aimed for.
 func (r Rules) FullMarks() Limits {
 	return Limits{Target: r.Target.Full, KL: r.KL.Full, L2: r.L2.Full}
+}
+
+// Or returns the limits with those that are 0 taken from other.
+func (l Limits) Or(other Limits) Limits {
+	return Limits{Target: cmp.Or(l.Target, other.Target), KL: cmp.Or(l.KL, other.KL), L2: cmp.Or(l.L2, other.L2)}
 }

@@ -63,9 +63,9 @@ func ExampleCompare() {
 func ExampleGrade() {
 	m := &verify.Measures{Target: 0.07, Remain: 0.891, KL: 0.14}
 	const l2 = 0.66
-	fmt.Printf("%.1f\n", verify.Grade(m, l2))
-	fmt.Println(verify.Err([]verify.Check{verify.GateHard.Check(m, l2, report.Limits{})}))
-	fmt.Println(verify.Err([]verify.Check{verify.GateFull.Check(m, l2, report.Limits{})}))
+	fmt.Printf("%.1f\n", verify.Grade(report.FashionMNIST, m, l2))
+	fmt.Println(verify.Err([]verify.Check{verify.GateHard.Check(report.FashionMNIST, m, l2, report.Limits{})}))
+	fmt.Println(verify.Err([]verify.Check{verify.GateFull.Check(report.FashionMNIST, m, l2, report.Limits{})}))
 	// Output:
 	// {92.5 100.0 70.0 100.0 100.0}
 	// <nil>

@@ -31,6 +31,7 @@ type Report struct {
 	Seed         uint64                   `json:"seed"`
 	Gate         Gate                     `json:"gate"`
 	Passed       bool                     `json:"passed"`
+	Rules        *report.Rules            `json:"rules,omitempty"` // of the score and the gate, unless they are those of the reference task
 	Score        *Score                   `json:"score,omitempty"` // on the training images; none without images of the others
 	Files        map[string]report.Digest `json:"files"`           // "input", "output", "onnx"
 	Data         *Data                    `json:"data,omitempty"`
@@ -73,6 +74,7 @@ type Question struct {
 	Before, After *model.StateDict
 	Gate          Gate
 	Limits        report.Limits // of GateFull
+	Rules         report.Rules  // of the score and the gate; none: [report.FashionMNIST]
 	Threads       int           // 0: one for each processor
 
 	// The forgotten classes and the images to measure on. Without classes only
@@ -109,17 +111,32 @@ func Judge(ctx context.Context, q Question) (*Report, error) {
 		if err := r.measure(ctx, q, g); err != nil {
 			return nil, err
 		}
+		rules := q.Rules
+		if rules == (report.Rules{}) {
+			rules = report.FashionMNIST
+		}
+		if rules != report.FashionMNIST {
+			r.Rules = &rules
+		}
 		if r.Data.TrainAfter.alone() {
 			r.NotMeasured = append(r.NotMeasured, "the other classes: there was no image of them, so there is no score")
 		} else {
-			score := Grade(r.Data.TrainAfter, r.Comparison.L2)
+			score := Grade(rules, r.Data.TrainAfter, r.Comparison.L2)
 			r.Score = &score
 		}
-		r.Checks = append(r.Checks, q.Gate.Check(r.Data.TrainAfter, r.Comparison.L2, q.Limits))
+		r.Checks = append(r.Checks, q.Gate.Check(rules, r.Data.TrainAfter, r.Comparison.L2, q.Limits))
 	}
 	r.NotMeasured = append(r.NotMeasured, notMeasured(r.Audit)...)
 	r.Passed = Err(r.AllChecks()) == nil
 	return r, nil
+}
+
+// RulesOf returns the rules that the report judges by.
+func (r *Report) RulesOf() report.Rules {
+	if r.Rules == nil {
+		return report.FashionMNIST
+	}
+	return *r.Rules
 }
 
 func (r *Report) measure(ctx context.Context, q Question, g *graph.Graph) error {

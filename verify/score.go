@@ -9,7 +9,7 @@ import (
 )
 
 // Score is the mark of an edit out of 100, and that of each measure, by the
-// rules of [report.FashionMNIST]: linear between full marks and none.
+// rules of its task: linear between full marks and none.
 type Score struct {
 	Total  float64 `json:"total"` // mean of the four; 0 if a hard limit is broken
 	Target float64 `json:"target"`
@@ -29,22 +29,22 @@ var measures = map[string]struct {
 	"KL":     {func(m *Measures, _ float64) float64 { return m.KL }, func(s *Score) *float64 { return &s.KL }},
 }
 
-// Grade returns the score of an edit that moved the parameters by l2, the
+// Grade returns the score, by the rules of a task, of an edit that moved the parameters by l2, the
 // Euclidean norm of the difference. A measure that is NaN has no marks and
 // breaks its hard limit. The invariants are the caller's: the task gives 0 to an
 // edit that breaks one, whatever is measured.
-func Grade(m *Measures, l2 float64) Score {
+func Grade(rules report.Rules, m *Measures, l2 float64) Score {
 	var s Score
-	rules := report.FashionMNIST.All()
-	for _, r := range rules {
+	all := rules.All()
+	for _, r := range all {
 		mark := 0.0
 		if share := (r.None - measures[r.Name].value(m, l2)) / (r.None - r.Full); share > 0 { // not so for NaN
 			mark = 100 * min(1, share)
 		}
 		*measures[r.Name].mark(&s) = mark
-		s.Total += mark / float64(len(rules))
+		s.Total += mark / float64(len(all))
 	}
-	if len(beyond(m, l2, false, report.Limits{})) > 0 {
+	if len(beyond(rules, m, l2, false, report.Limits{})) > 0 {
 		s.Total = 0
 	}
 	return s
@@ -53,10 +53,10 @@ func Grade(m *Measures, l2 float64) Score {
 // beyond lists the measures outside of the limits for full marks or their
 // replacements, or outside of the hard ones. The others count only if there
 // were images of them.
-func beyond(m *Measures, l2 float64, full bool, own report.Limits) []string {
+func beyond(rules report.Rules, m *Measures, l2 float64, full bool, own report.Limits) []string {
 	owned := map[string]float64{"target": own.Target, "KL": own.KL, "L2": own.L2}
 	var broken []string
-	for _, r := range report.FashionMNIST.All() {
+	for _, r := range rules.All() {
 		if r.Name == "remain" && m.alone() {
 			continue
 		}
@@ -108,14 +108,14 @@ func ParseGate(s string) (Gate, error) {
 	return "", fmt.Errorf("unknown gate %q: the gates are none, hard and full", s)
 }
 
-// Check applies the gate to what was measured. A limit itself is allowed; NaN
+// Check applies the gate to what was measured, by the rules of a task. A limit itself is allowed; NaN
 // is beyond every limit. A gate that does not exist lets nothing pass.
-func (g Gate) Check(m *Measures, l2 float64, own report.Limits) Check {
+func (g Gate) Check(rules report.Rules, m *Measures, l2 float64, own report.Limits) Check {
 	var broken []string
 	if _, err := ParseGate(string(g)); err != nil {
 		broken = []string{err.Error()}
 	} else if g != GateNone {
-		broken = beyond(m, l2, g == GateFull, own)
+		broken = beyond(rules, m, l2, g == GateFull, own)
 	}
 	return Check{Name: "gate " + string(g), OK: len(broken) == 0, Detail: strings.Join(broken, ", ")}
 }

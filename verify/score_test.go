@@ -63,7 +63,7 @@ func TestLimits(t *testing.T) {
 		} {
 			e := perfect.with(l.measure, c.v)
 			name := fmt.Sprintf("%s %s (%v)", l.measure, c.name, c.v)
-			s := Grade(e.measures(), e.l2)
+			s := Grade(report.FashionMNIST, e.measures(), e.l2)
 			marks := map[string]float64{"target": s.Target, "remain": s.Remain, "L2": s.L2, "KL": s.KL}
 			for measure, mark := range marks {
 				want := 100.0
@@ -83,7 +83,7 @@ func TestLimits(t *testing.T) {
 				t.Errorf("%s: %v marks in all, want %v", name, s.Total, want)
 			}
 			for gate, want := range map[Gate]bool{GateNone: true, GateHard: c.hard, GateFull: c.full} {
-				check := gate.Check(e.measures(), e.l2, report.Limits{})
+				check := gate.Check(report.FashionMNIST, e.measures(), e.l2, report.Limits{})
 				if check.Name != "gate "+string(gate) || check.OK != want || check.OK != (check.Detail == "") {
 					t.Errorf("%s: %+v of gate %s, want %v", name, check, gate, want)
 				}
@@ -105,7 +105,7 @@ func TestGradeIsExactAtTheLimits(t *testing.T) {
 		{measured{0.30, 0.87, 3, 0.5}, Score{}},
 		{measured{0.5, 0.75, 8, 1.75}, Score{}},
 	} {
-		if got := Grade(c.e.measures(), c.e.l2); got != c.want {
+		if got := Grade(report.FashionMNIST, c.e.measures(), c.e.l2); got != c.want {
 			t.Errorf("%v: got %+v, want %+v", c.e, got, c.want)
 		}
 	}
@@ -124,7 +124,7 @@ func TestGradeByHand(t *testing.T) {
 		// One broken hard limit takes all, whatever the rest is worth.
 		{measured{0.07, 0.95, 20.7, 0.1}, Score{0, 100, 100, 0, 100}},
 	} {
-		s := Grade(c.e.measures(), c.e.l2)
+		s := Grade(report.FashionMNIST, c.e.measures(), c.e.l2)
 		got, want := []float64{s.Total, s.Target, s.Remain, s.L2, s.KL}, []float64{c.want.Total, c.want.Target, c.want.Remain, c.want.L2, c.want.KL}
 		if !slices.EqualFunc(got, want, func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }) {
 			t.Errorf("%v: got %v, want %v", c.e, got, want)
@@ -146,13 +146,13 @@ func TestGateDetail(t *testing.T) {
 		{"", perfect, `unknown gate "": the gates are none, hard and full`},
 		{"Full", perfect, `unknown gate "Full": the gates are none, hard and full`},
 	} {
-		check := c.gate.Check(c.e.measures(), c.e.l2, report.Limits{})
+		check := c.gate.Check(report.FashionMNIST, c.e.measures(), c.e.l2, report.Limits{})
 		if check.OK || check.Detail != c.want {
 			t.Errorf("gate %q of %v: %v, %q, want %q", c.gate, c.e, check.OK, check.Detail, c.want)
 		}
 	}
 	nothing := measured{math.NaN(), math.NaN(), math.NaN(), math.NaN()}
-	if check := GateNone.Check(nothing.measures(), nothing.l2, report.Limits{}); !check.OK {
+	if check := GateNone.Check(report.FashionMNIST, nothing.measures(), nothing.l2, report.Limits{}); !check.OK {
 		t.Errorf("gate none holds always, got %+v", check)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
+	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
 	"lethe/model"
@@ -50,9 +51,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve to be written, `none|hard|full`: the invariants alone, no measure beyond the hard limits, or full marks (or within --budget-l2, --max-kl and --max-target)"},
 			&urfave.StringFlag{Name: "forget-only", Usage: "`DIR` as for --data, of which only the images of the class are used: the network itself says what is to remain"},
 			&urfave.StringFlag{Name: "prefer", Value: string(edit.PreferRetain), Usage: "what to do with what the limits leave, `retain|minimal`: keep the highest accuracy on the other classes, or make the smallest change"},
-			&urfave.Float64Flag{Name: "budget-l2", Value: report.FashionMNIST.FullMarks().L2, Usage: "largest distance of the parameters"},
-			&urfave.Float64Flag{Name: "max-kl", Value: report.FashionMNIST.FullMarks().KL, Usage: "largest mean divergence from uniform on the class, in nats"},
-			&urfave.Float64Flag{Name: "max-target", Value: report.FashionMNIST.FullMarks().Target, Usage: "largest accuracy on the class, 0 to 1"},
+			&urfave.Float64Flag{Name: "budget-l2", Usage: "largest distance of the parameters; default: full marks by the rules, 1.3 for the reference task"},
+			&urfave.Float64Flag{Name: "max-kl", Usage: "largest mean divergence from uniform on the class, in nats; default: full marks by the rules, 0.2 for ten classes"},
+			&urfave.Float64Flag{Name: "max-target", Usage: "largest accuracy on the class, 0 to 1; default: full marks by the rules, 0.09 for ten classes"},
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor; the output does not depend on it"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
@@ -159,6 +160,10 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	}
 
 	settings.Classes, settings.Norm = classes, data.Norm
+	if settings.Rules, err = classifier.Rules(c, n, learn.Selection{}, before.Remain); err != nil {
+		return err
+	}
+	settings.Limits = settings.Limits.Or(settings.Rules.FullMarks())
 	if c.Bool("dry-run") {
 		if err := settings.CheckInputs(n.Net, data.Train); err != nil {
 			return err
@@ -185,7 +190,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	}
 
 	r, err := verify.Judge(ctx, verify.Question{
-		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Limits: settings.Limits, Threads: settings.Threads,
+		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Limits: settings.Limits, Rules: settings.Rules, Threads: settings.Threads,
 		Classes: classes, Source: data.Source, Train: data.Train, Test: data.Test, Norm: data.Norm, TrainBefore: before, Names: data.Names,
 	})
 	if err != nil {

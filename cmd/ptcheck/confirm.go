@@ -78,7 +78,7 @@ func confirm(c *urfave.Context, before string, after *cli.Input, key *evidence.P
 		return err
 	}
 	settings.Threads = c.Int("threads")
-	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: claim.Gate, Limits: settings.Limits, Threads: settings.Threads}
+	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, Threads: settings.Threads}
 	data, labels, err := claimedData(c, claim, &q)
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (
 
 // claimedSettings returns the options of an edit that its report names.
 func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
-	opts := edit.Options{Classes: claim.Classes, Seed: claim.Seed}
+	opts := edit.Options{Classes: claim.Classes, Seed: claim.Seed, Rules: claim.RulesOf()}
 	if claim.Method == nil {
 		return opts, nil
 	}

@@ -231,6 +231,9 @@ func compare(c *urfave.Context, before string, after *cli.Input, stdin io.Reader
 		if err := data.Fit(q.TrainBefore); err != nil {
 			return err
 		}
+		if q.Rules, err = classifier.Rules(c, n, learn.Selection{}, q.TrainBefore.Remain); err != nil {
+			return err
+		}
 	}
 	if c.Bool("audit") {
 		if err := prepareAudit(c, n, &q, c.Uint64("seed"), c.Bool("retrain"), stderr); err != nil {

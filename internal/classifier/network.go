@@ -125,6 +125,7 @@ func DataFlags() []urfave.Flag {
 		&urfave.StringFlag{Name: "data", Usage: "`FILE` or folder of images: IDX files (train-images-idx3-ubyte[.gz], ...), or pictures, also in a zip (train/CLASS/FILE, test/CLASS/FILE); default: a sample of Fashion-MNIST in this binary"},
 		&urfave.StringFlag{Name: "mean", Usage: "mean of the pixels / 255 that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.286 for grey images, 0.485,0.456,0.406 for colour"},
 		&urfave.StringFlag{Name: "std", Usage: "standard deviation of the pixels / 255 that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.353 for grey images, 0.229,0.224,0.225 for colour"},
+		&urfave.StringFlag{Name: rulesFlag, Usage: "JSON `FILE` with rules of your own for score and gate (docs/rules.md); default: those of the reference task for its network, for others what follows from the number of classes, the accuracy before the edit and the norm of the weights"},
 	}
 }
 

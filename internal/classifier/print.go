@@ -7,7 +7,6 @@ import (
 	"text/tabwriter"
 
 	"lethe/internal/cli"
-	"lethe/report"
 	"lethe/verify"
 )
 
@@ -23,12 +22,12 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 		fmt.Fprintf(t, "%s for forgetting %s\n\n", score, cli.Name(strings.Join(r.Labels, ", ")))
 		fmt.Fprintln(t, "\tbefore\tafter\tfull marks")
 		before, after := r.Data.TrainBefore, r.Data.TrainAfter
-		rules := report.FashionMNIST
+		rules := r.RulesOf()
 		fmt.Fprintf(t, "accuracy on the forgotten (target)\t%.4f\t%.4f\t<= %g\n", before.Target, after.Target, rules.Target.Full)
 		if r.Score != nil {
-			fmt.Fprintf(t, "accuracy on the others (remain)\t%.4f\t%.4f\t>= %.2f\n", before.Remain, after.Remain, rules.Remain.Full)
+			fmt.Fprintf(t, "accuracy on the others (remain)\t%.4f\t%.4f\t>= %s\n", before.Remain, after.Remain, share(rules.Remain.Full))
 		} else {
-			fmt.Fprintf(t, "accuracy on the others (remain)\tnot measured: there was no image of them\t\t>= %.2f\n", rules.Remain.Full)
+			fmt.Fprintf(t, "accuracy on the others (remain)\tnot measured: there was no image of them\t\t>= %s\n", share(rules.Remain.Full))
 		}
 		fmt.Fprintf(t, "divergence from uniform (KL, nats)\t%.4f\t%.4f\t<= %g\n", before.KL, after.KL, rules.KL.Full)
 		fmt.Fprintf(t, "distance of the parameters (L2)\t\t%.4f\t<= %g\n", r.Comparison.L2, rules.L2.Full)
@@ -55,6 +54,14 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 	t.Flush()
 	_, err := io.WriteString(w, trimLines(b.String()))
 	return err
+}
+
+// share formats a limit of 0 to 1 with all that it has, two decimals at least.
+func share(v float64) string {
+	if two := fmt.Sprintf("%.2f", v); two == fmt.Sprintf("%g0", v) {
+		return two
+	}
+	return fmt.Sprint(v)
 }
 
 // trimLines removes the blanks that a table leaves at the ends of lines.

@@ -211,7 +211,7 @@ func place(x, best, worst float64, l report.Rule) float64 {
 }
 
 func (v *view) measures() {
-	d := v.Data
+	d, rules := v.Data, v.RulesOf()
 	about := map[string]struct {
 		name, unit  string
 		was, now    float64
@@ -219,10 +219,10 @@ func (v *view) measures() {
 	}{
 		"target": {"Accuracy on " + v.Class, "target: what is to be forgotten, lower is better", d.TrainBefore.Target, d.TrainAfter.Target, 0, 1},
 		"remain": {"Accuracy on the others", "remain: what is to be kept, higher is better", d.TrainBefore.Remain, d.TrainAfter.Remain, 1, 0},
-		"KL":     {"Divergence from uniform", "KL in nats on images of the class: 0 is not knowing at all", d.TrainBefore.KL, d.TrainAfter.KL, 0, max(math.Log(float64(len(d.TrainAfter.Confusion))), 2)},
-		"L2":     {"Distance of the parameters", "L2: how far the weights moved", 0, v.Comparison.L2, 0, 16},
+		"KL":     {"Divergence from uniform", "KL in nats on images of the class: 0 is not knowing at all", d.TrainBefore.KL, d.TrainAfter.KL, 0, max(math.Log(float64(len(d.TrainAfter.Confusion))), 1.1*rules.KL.Hard)},
+		"L2":     {"Distance of the parameters", "L2: how far the weights moved", 0, v.Comparison.L2, 0, 2 * rules.L2.Hard},
 	}
-	for _, l := range report.FashionMNIST.All() {
+	for _, l := range rules.All() {
 		a := about[l.Name]
 		g := gauge{
 			Name: a.name, Unit: a.unit, Value: fmt.Sprintf("%.4f", a.now), At: place(a.now, a.best, a.worst, l),
@@ -476,7 +476,7 @@ func (v *view) course() error {
 		"target": func(p point) float64 { return p.Target }, "remain": func(p point) float64 { return p.Remain },
 		"L2": func(p point) float64 { return p.L2 }, "KL": func(p point) float64 { return p.KL },
 	}
-	for _, l := range report.FashionMNIST.All() {
+	for _, l := range v.RulesOf().All() {
 		value := values[l.Name]
 		top := l.Full
 		for _, p := range points {

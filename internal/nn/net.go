@@ -385,6 +385,12 @@ func (n *Net) SampleSize() int {
 // Classes returns the number of outputs of one sample.
 func (n *Net) Classes() int { return n.classes }
 
+// Weight returns the elements of a parameter or a buffer, which nobody may change,
+// and its shape; nil if the graph computes with no such weight.
+func (n *Net) Weight(name string) (elements []float32, shape []int) {
+	return n.weights[name], n.dims[name]
+}
+
 // Graph returns the graph that was bound.
 func (n *Net) Graph() *graph.Graph { return n.graph }
 
