@@ -96,7 +96,7 @@ func TestOracleCompletion(t *testing.T) {
 				{[]string{"--ga"}, []string{"--gate"}, "--class"},
 				{[]string{"--gate", ""}, []string{"none", "hard", "full"}, file},
 				{[]string{"in.pt", "--prefer", "m"}, []string{"minimal"}, "retain"},
-				{[]string{"--data", "f"}, []string{folder}, file},
+				{[]string{"--forget-only", "f"}, []string{folder}, file},
 				{[]string{"--report", "m"}, []string{file}, folder},
 				{[]string{"--class", ""}, nil, file},
 				{[]string{"m"}, []string{file}, "--gate"},
