@@ -17,10 +17,15 @@ import (
 // Set is a list of labelled images of one shape. Its slices are shared, not
 // copied, by whoever reads them: nobody changes them after reading.
 type Set struct {
-	Pixels  []uint8 // Len images, each channel by channel and row by row from the top
+	Pixels  []uint8 // of the images in memory, each channel by channel and row by row from the top
 	Labels  []int   // Len, each at least 0 and below Classes
 	Shape   []int   // of one image: channels, rows, columns
 	Classes int     // the classes there are, which need not all have images
+
+	// Of a set that is too large for memory: where each image is, in later or, as
+	// ^at[i], in Pixels.
+	later *onDemand
+	at    []int
 }
 
 // Len returns the number of images.
@@ -35,8 +40,15 @@ func (s *Set) Size() int {
 	return size
 }
 
-// Image returns the pixels of image i, channel by channel, shared with the set.
+// Image returns the pixels of image i, channel by channel, shared with the set. An
+// image that is in a file and cannot be decoded is black, and makes Err an error.
 func (s *Set) Image(i int) []uint8 {
+	if s.later != nil {
+		if s.at[i] >= 0 {
+			return s.later.image(s.at[i])
+		}
+		i = ^s.at[i]
+	}
 	size := s.Size()
 	return s.Pixels[i*size : (i+1)*size : (i+1)*size]
 }
@@ -44,17 +56,32 @@ func (s *Set) Image(i int) []uint8 {
 // With returns a set with more images behind those of s, which stays as it is.
 func (s *Set) With(pixels []uint8, labels []int) *Set {
 	t := *s
+	if s.later != nil {
+		first := len(s.Pixels) / s.Size()
+		t.at = slices.Clone(s.at)
+		for i := range labels {
+			t.at = append(t.at, ^(first + i))
+		}
+	}
 	t.Pixels = slices.Concat(s.Pixels, pixels)
 	t.Labels = slices.Concat(s.Labels, labels)
 	return &t
 }
 
+// Err returns the error of an image that was asked for and could not be decoded.
+func (s *Set) Err() error {
+	if s.later == nil {
+		return nil
+	}
+	return s.later.failure()
+}
+
 // WriteTo writes what identifies a set to a hash: all pixels, then all labels, each
 // in one byte, or in four, the lowest first, where there are more than 256 classes.
 func (s *Set) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(s.Pixels)
+	n, err := s.writeImages(w)
 	if err != nil {
-		return int64(n), err
+		return n, err
 	}
 	labels := make([]byte, 0, 4*len(s.Labels))
 	for _, l := range s.Labels {
@@ -64,7 +91,7 @@ func (s *Set) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 	m, err := w.Write(labels)
-	return int64(n + m), err
+	return n + int64(m), err
 }
 
 // ByClass returns the indices of each class's images in ascending order; the
@@ -90,14 +117,18 @@ func (s *Set) Split(classes ...int) (forget, retain []int) {
 	return forget, retain
 }
 
-// Subset returns a set of copies of the images at idx, in that order.
+// Subset returns a set of the images at idx, in that order; of copies of those that
+// are in memory.
 func (s *Set) Subset(idx []int) *Set {
-	t := &Set{
-		Pixels:  make([]uint8, 0, len(idx)*s.Size()),
-		Labels:  make([]int, 0, len(idx)),
-		Shape:   s.Shape,
-		Classes: s.Classes,
+	t := &Set{Labels: make([]int, 0, len(idx)), Shape: s.Shape, Classes: s.Classes, later: s.later}
+	if s.later != nil {
+		t.Pixels = s.Pixels
+		for _, i := range idx {
+			t.at, t.Labels = append(t.at, s.at[i]), append(t.Labels, s.Labels[i])
+		}
+		return t
 	}
+	t.Pixels = make([]uint8, 0, len(idx)*s.Size())
 	for _, i := range idx {
 		t.Pixels = append(t.Pixels, s.Image(i)...)
 		t.Labels = append(t.Labels, s.Labels[i])

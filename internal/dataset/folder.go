@@ -7,11 +7,9 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"lethe/model"
 )
@@ -84,7 +82,7 @@ func pictures(fsys fs.FS) ([]file, error) {
 }
 
 // openPictures reads a folder of pictures; see [OpenFS].
-func openPictures(fsys fs.FS, files []file, name string) (*Data, error) {
+func (pre Preprocess) openPictures(fsys fs.FS, files []file, name string) (*Data, error) {
 	names, err := readNames(fsys, labelsFile)
 	if err != nil {
 		return nil, err
@@ -102,17 +100,17 @@ func openPictures(fsys fs.FS, files []file, name string) (*Data, error) {
 	for i, class := range names {
 		classes[class] = i
 	}
-	var sides [3][]file
+	var by [3][]file
 	for _, f := range files {
 		if !slices.Contains(names, f.class) {
 			return nil, &model.FormatError{Format: "label names", Member: labelsFile, Offset: -1, Reason: fmt.Sprintf("it does not name the folder %q", f.class)}
 		}
-		sides[f.tests] = append(sides[f.tests], f)
+		by[f.tests] = append(by[f.tests], f)
 	}
 	d := &Data{Names: names}
-	train, test := sides[0], sides[2]
+	train, test := by[0], by[2]
 	if test == nil {
-		test = sides[1]
+		test = by[1]
 	}
 	switch {
 	case train == nil:
@@ -121,10 +119,7 @@ func openPictures(fsys fs.FS, files []file, name string) (*Data, error) {
 		train, test = held(train)
 		d.Split = fmt.Sprintf("one of %d images of each class held out for testing, drawn with seed 0", heldShare)
 	}
-	l := &loader{fsys: fsys, classes: classes, names: names}
-	if d.Train, err = l.load(train); err == nil && len(test) > 0 {
-		d.Test, err = l.load(test)
-	}
+	d.Train, d.Test, err = pre.load(inFolder(fsys, train, classes), inFolder(fsys, test, classes), len(names))
 	return d, err
 }
 
@@ -172,17 +167,47 @@ func held(files []file) (train, test []file) {
 	return train, test
 }
 
-// loader reads the pictures of one data set, all of the same shape.
-type loader struct {
-	fsys    fs.FS
-	classes map[string]int
-	names   []string
-	shape   []int  // of the first picture
-	first   string // its path
+// inFolder returns the pictures of files.
+func inFolder(fsys fs.FS, files []file, classes map[string]int) *album {
+	a := &album{
+		name: func(i int) string { return files[i].path },
+		header: func(i int) (channels, rows, cols int, err error) {
+			f, err := fsys.Open(files[i].path)
+			if err != nil {
+				return 0, 0, 0, err
+			}
+			defer f.Close()
+			info, err := f.Stat()
+			if err != nil {
+				return 0, 0, 0, fmt.Errorf("cannot read %s: %w", files[i].path, err)
+			}
+			return picked(header(files[i].path, f, info.Size()))
+		},
+		picture: func(i int) (picture, error) {
+			b, err := readPicture(fsys, files[i].path)
+			if err != nil {
+				return picture{}, err
+			}
+			return decode(files[i].path, b)
+		},
+	}
+	for _, f := range files {
+		a.labels = append(a.labels, classes[f.class])
+	}
+	return a
 }
 
-func (l *loader) read(name string) ([]byte, error) {
-	f, err := l.fsys.Open(name)
+// picked returns what an album wants to know of a header.
+func picked(c image.Config, err error) (channels, rows, cols int, _ error) {
+	channels = 3
+	if err == nil && grey(c.ColorModel) {
+		channels = 1
+	}
+	return channels, c.Height, c.Width, err
+}
+
+func readPicture(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -195,83 +220,4 @@ func (l *loader) read(name string) ([]byte, error) {
 		return nil, &model.LimitError{What: "size of " + name + " in bytes", Got: uint64(len(b)), Limit: maxEncoded}
 	}
 	return b, nil
-}
-
-// load decodes pictures on all processors.
-func (l *loader) load(files []file) (*Set, error) {
-	decoded := make([]image.Image, len(files))
-	err := parallel(len(files), func(i int) (err error) {
-		b, err := l.read(files[i].path)
-		if err == nil {
-			decoded[i], err = decode(files[i].path, b)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	channels := 1
-	for _, m := range decoded {
-		if !grey(m.ColorModel()) {
-			channels = 3
-		}
-	}
-	s := &Set{Classes: len(l.names)}
-	for i, m := range decoded {
-		shape := []int{channels, m.Bounds().Dy(), m.Bounds().Dx()}
-		if l.shape == nil {
-			l.shape, l.first = shape, files[i].path
-		}
-		if !slices.Equal(shape, l.shape) {
-			return nil, &model.FormatError{Format: "image", Member: files[i].path, Offset: -1,
-				Reason: fmt.Sprintf("it has %d channels of %d x %d pixels, %s has %d of %d x %d: all images must have one size", shape[0], shape[1], shape[2], l.first, l.shape[0], l.shape[1], l.shape[2])}
-		}
-		s.Labels = append(s.Labels, l.classes[files[i].class])
-	}
-	s.Shape = l.shape
-	s.Pixels = make([]uint8, s.Len()*s.Size())
-	err = parallel(len(decoded), func(i int) error {
-		planes(s.Image(i), decoded[i], channels)
-		return nil
-	})
-	return s, err
-}
-
-// parallel calls do for 0 to n-1 on all processors and returns the error of the
-// lowest number that has one.
-func parallel(n int, do func(i int) error) error {
-	const block = 16
-	var (
-		mu     sync.Mutex
-		next   int
-		failed = n
-		first  error
-		wait   sync.WaitGroup
-	)
-	for range min(runtime.GOMAXPROCS(0), n) {
-		wait.Go(func() {
-			for {
-				mu.Lock()
-				from := next
-				next += block
-				to := min(next, failed)
-				mu.Unlock()
-				if from >= to {
-					return
-				}
-				for i := from; i < to; i++ {
-					if err := do(i); err != nil {
-						mu.Lock()
-						if i < failed {
-							failed, first = i, err
-						}
-						mu.Unlock()
-						break
-					}
-				}
-			}
-		})
-	}
-	wait.Wait()
-	return first
 }

@@ -59,8 +59,8 @@ var (
 	seeThrough = color.NRGBA{10, 20, 30, 0}
 )
 
-// album makes a file system of pictures of 3 x 2 pixels.
-func album(paths ...string) fstest.MapFS {
+// redPictures makes a file system of pictures of 3 x 2 pixels.
+func redPictures(paths ...string) fstest.MapFS {
 	m := fstest.MapFS{}
 	for _, p := range paths {
 		m[p] = &fstest.MapFile{Data: colour(p, 3, 2, red)}
@@ -83,12 +83,12 @@ func TestOpenPictures(t *testing.T) {
 		train, test []int // labels
 		split       bool
 	}{
-		{"train and test", album("train/cat/1.png", "train/cat/2.jpg", "train/ant/x.bmp", "test/cat/1.JPEG"), []string{"ant", "cat"}, []int{0, 1, 1}, []int{1}, false},
-		{"one more folder", album("set/train/b/1.png", "set/train/a/1.png", "set/val/b/1.png", "set/readme.txt"), []string{"a", "b"}, []int{0, 1}, []int{1}, false},
-		{"test before val", album("Train/a/1.png", "Train/b/1.png", "val/a/1.png", "test/b/1.png"), []string{"a", "b"}, []int{0, 1}, []int{1}, false},
-		{"hidden files", album("train/a/1.png", "train/b/2.png", "test/a/1.png", "__MACOSX/train/c/1.png", "train/a/.x.png"), []string{"a", "b"}, []int{0, 1}, []int{0}, false},
-		{"one class", album("cats/cat/1.png", "cats/cat/2.png"), []string{"cat"}, []int{0, 0}, nil, true},
-		{"numbers", album(many...), []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"}, nil, []int{7, 7}, true},
+		{"train and test", redPictures("train/cat/1.png", "train/cat/2.jpg", "train/ant/x.bmp", "test/cat/1.JPEG"), []string{"ant", "cat"}, []int{0, 1, 1}, []int{1}, false},
+		{"one more folder", redPictures("set/train/b/1.png", "set/train/a/1.png", "set/val/b/1.png", "set/readme.txt"), []string{"a", "b"}, []int{0, 1}, []int{1}, false},
+		{"test before val", redPictures("Train/a/1.png", "Train/b/1.png", "val/a/1.png", "test/b/1.png"), []string{"a", "b"}, []int{0, 1}, []int{1}, false},
+		{"hidden files", redPictures("train/a/1.png", "train/b/2.png", "test/a/1.png", "__MACOSX/train/c/1.png", "train/a/.x.png"), []string{"a", "b"}, []int{0, 1}, []int{0}, false},
+		{"one class", redPictures("cats/cat/1.png", "cats/cat/2.png"), []string{"cat"}, []int{0, 0}, nil, true},
+		{"numbers", redPictures(many...), []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"}, nil, []int{7, 7}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, err := OpenFS(c.files, "/data")
@@ -113,7 +113,7 @@ func TestOpenPictures(t *testing.T) {
 }
 
 func TestPictureChannels(t *testing.T) {
-	files := album("a/1.png")
+	files := redPictures("a/1.png")
 	files["a/1.png"].Data = colour("1.png", 3, 2, color.Gray{77})
 	files["b/1.png"] = &fstest.MapFile{Data: colour("1.png", 3, 2, color.Gray{78})}
 	d, err := OpenFS(files, "/data")
@@ -138,7 +138,7 @@ func TestPictureChannels(t *testing.T) {
 
 func TestOpenPicturesErrors(t *testing.T) {
 	with := func(name string, b []byte) fstest.MapFS {
-		m := album("train/a/1.png", "train/b/1.png")
+		m := redPictures("train/a/1.png", "train/b/1.png")
 		m[name] = &fstest.MapFile{Data: b}
 		return m
 	}
@@ -155,7 +155,7 @@ func TestOpenPicturesErrors(t *testing.T) {
 		{"claims too much", with("train/b/2.png", huge), "train/b/2.png"},
 		{"two sizes", with("train/b/2.png", colour("1.png", 2, 3, red)), "train/b/2.png"},
 		{"unknown class", with("labels.txt", []byte("a\nc")), `it does not name the folder "b"`},
-		{"only tests", album("test/a/1.png", "test/b/1.png"), "no images of a folder train"},
+		{"only tests", redPictures("test/a/1.png", "test/b/1.png"), "no images of a folder train"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := OpenFS(c.files, "/data"); err == nil || !strings.Contains(err.Error(), c.says) {
@@ -184,7 +184,7 @@ func TestOpenZip(t *testing.T) {
 	}
 	defer f.Close()
 	z := zip.NewWriter(f)
-	for name, file := range album("train/a/1.png", "train/b/1.png", "test/b/2.png") {
+	for name, file := range redPictures("train/a/1.png", "train/b/1.png", "test/b/2.png") {
 		w, err := z.Create(name)
 		if err != nil {
 			t.Fatal(err)

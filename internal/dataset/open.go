@@ -25,8 +25,14 @@ type Data struct {
 	Split string // how the test images were chosen, if not by whoever made the data
 }
 
-// Open reads the data set in a folder or in a zip archive; see [OpenFS].
-func Open(name string) (*Data, error) {
+// Open is [Preprocess.Open] of data that is left as it is.
+func Open(name string) (*Data, error) { return Preprocess{}.Open(name) }
+
+// OpenFS is [Preprocess.OpenFS] of data that is left as it is.
+func OpenFS(fsys fs.FS, name string) (*Data, error) { return Preprocess{}.OpenFS(fsys, name) }
+
+// Open reads the data set in a folder or in a zip archive; see [Preprocess.OpenFS].
+func (pre Preprocess) Open(name string) (*Data, error) {
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		return nil, err
@@ -39,7 +45,7 @@ func Open(name string) (*Data, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		return OpenFS(os.DirFS(abs), abs)
+		return pre.OpenFS(os.DirFS(abs), abs)
 	}
 	z, err := zip.OpenReader(abs)
 	if errors.Is(err, zip.ErrFormat) {
@@ -48,8 +54,16 @@ func Open(name string) (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", name, err)
 	}
-	defer z.Close()
-	return OpenFS(z, abs)
+	d, err := pre.OpenFS(z, abs)
+	if err != nil || !d.later() {
+		z.Close() // otherwise it is open as long as the data lives
+	}
+	return d, err
+}
+
+// later reports whether images are still in the files.
+func (d *Data) later() bool {
+	return d.Train.later != nil || d.Test != nil && d.Test.later != nil
 }
 
 const (
@@ -77,14 +91,14 @@ const (
 // they are Fashion-MNIST's if the path in name says "fashion", in any case,
 // and there are no more than ten classes, and "class 0", "class 1", ...
 // otherwise. Name also stands for fsys in errors.
-func OpenFS(fsys fs.FS, name string) (*Data, error) {
+func (pre Preprocess) OpenFS(fsys fs.FS, name string) (*Data, error) {
 	dir, err := findFolder(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if files, failed := pictures(fsys); failed != nil || len(files) > 0 {
 			if failed != nil {
 				return nil, fmt.Errorf("data in %s: %w", name, failed)
 			}
-			d, err := openPictures(fsys, files, name)
+			d, err := pre.openPictures(fsys, files, name)
 			if err != nil {
 				return nil, fmt.Errorf("data in %s: %w", name, err)
 			}
@@ -138,7 +152,29 @@ func OpenFS(fsys fs.FS, name string) (*Data, error) {
 	if d.Test != nil {
 		d.Test.Classes = len(d.Names)
 	}
-	return d, nil
+	return d, pre.again(d, dir)
+}
+
+// again makes sets anew of images that are in memory, as pre wants them.
+func (pre Preprocess) again(d *Data, name string) (err error) {
+	if pre == (Preprocess{}) {
+		return nil
+	}
+	d.Train, d.Test, err = pre.load(d.Train.album(name), d.Test.album(name), len(d.Names))
+	return err
+}
+
+// album returns the images of a set, or nothing for nil.
+func (s *Set) album(name string) *album {
+	if s == nil {
+		return &album{}
+	}
+	return &album{
+		labels:  s.Labels,
+		name:    func(i int) string { return fmt.Sprintf("image %d of %s", i, name) },
+		header:  func(int) (channels, rows, cols int, err error) { return s.Shape[0], s.Shape[1], s.Shape[2], nil },
+		picture: func(i int) (picture, error) { return picture{s.Shape[0], s.Shape[1], s.Shape[2], s.Image(i)}, nil },
+	}
 }
 
 // findFolder returns the one folder of fsys that holds training images.
