@@ -39,6 +39,7 @@ func TestCommandOnPage(t *testing.T) {
 		"prefer":      {[]string{"--data", tiny, "--gate", "none", "--prefer", "minimal"}, "in.pt", "out.pt"},
 		"forget-only": {[]string{"--forget-only", tiny, "--gate", "none"}, "in.pt", "out.pt"},
 		"norm":        {[]string{"--data", tiny, "--gate", "none", "--mean", "0.25", "--std", "0.3"}, "in.pt", "out.pt"},
+		"preprocess":  {[]string{"--data", tiny, "--gate", "none", "--channels", "grey", "--resize", "20:bicubic", "--crop", "16", "--scale", "1/250"}, "in.pt", "out.pt"},
 		"format":      {[]string{"--data", tiny, "--gate", "none", "--no-onnx", "--max-memory", "8"}, "in.pt", "out.safetensors"},
 		"names":       {[]string{"--data", tiny, "--gate", "none"}, "-it's \x1b[2J \u202e<b>&$(touch x).pt", "a 'b\n\\.pt"},
 	} {
@@ -100,7 +101,7 @@ func TestCommandOnPage(t *testing.T) {
 // Every flag of forget is on the page if it decides what the edit gives, or is
 // known not to.
 func TestCommandOnPageIsComplete(t *testing.T) {
-	onPage := []string{"class", "seed", "gate", "data", "forget-only", "mean", "std", "prefer", "max-target", "max-kl", "budget-l2", "no-onnx", "key", "inert", "max-memory", "max-depth", "plain-http"}
+	onPage := []string{"class", "seed", "gate", "data", "forget-only", "mean", "std", "scale", "channels", "resize", "crop", "preprocess", "prefer", "max-target", "max-kl", "budget-l2", "no-onnx", "key", "inert", "max-memory", "max-depth", "plain-http"}
 	beside := []string{
 		"onnx", "report", "html", "attest", "sign", "signature", "request", "output-uri-file", "output-digest-file", // where, and what goes beside
 		"threads", "force", "dry-run", "json", "quiet", "config", "completion", "help", "version",

@@ -227,6 +227,9 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 			return nil, err
 		}
 		p := r.step(step)
+		if err := r.set.Err(); err != nil {
+			return nil, err
+		}
 		if (step+1)%max(r.steps/coursePoints, 1) == 0 {
 			res.Course = append(res.Course, p)
 		}

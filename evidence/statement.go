@@ -83,11 +83,13 @@ type metadata struct {
 
 // parameters are the flags of forget that decide what comes out.
 type parameters struct {
-	Class []int       `json:"class"`
-	Gate  verify.Gate `json:"gate"`
-	Seed  string      `json:"seed"`
-	Mean  any         `json:"mean"` // a number, or a list with one for each channel
-	Std   any         `json:"std"`
+	Class      []int       `json:"class"`
+	Gate       verify.Gate `json:"gate"`
+	Seed       string      `json:"seed"`
+	Mean       any         `json:"mean"` // a number, or a list with one for each channel
+	Std        any         `json:"std"`
+	Scale      float64     `json:"scale,omitempty"`
+	Preprocess any         `json:"preprocess,omitempty"`
 }
 
 // testResult is in-toto's Test Result v0.1.
@@ -160,7 +162,10 @@ func statements(r *verify.Report, run Run) ([]statement, error) {
 
 	var p provenance
 	p.BuildDefinition.BuildType = BuildType
-	p.BuildDefinition.ExternalParameters = parameters{r.Classes, r.Gate, fmt.Sprint(r.Seed), data.Mean, data.Std}
+	p.BuildDefinition.ExternalParameters = parameters{Class: r.Classes, Gate: r.Gate, Seed: fmt.Sprint(r.Seed), Mean: data.Mean, Std: data.Std, Scale: data.Scale}
+	if len(data.Preprocess.Words()) > 0 {
+		p.BuildDefinition.ExternalParameters.Preprocess = data.Preprocess
+	}
 	p.BuildDefinition.InternalParameters = r.Method
 	p.BuildDefinition.ResolvedDependencies = append([]resource{file("input", r.Files["input"].SHA256)}, images...)
 	p.RunDetails.Builder.ID = builderID

@@ -51,6 +51,9 @@ type Data struct {
 	TestSHA256  string             `json:"test_sha256,omitempty"` // likewise
 	Mean        dataset.PerChannel `json:"mean"`                  // of the normalization, pixels / 255
 	Std         dataset.PerChannel `json:"std"`
+	Scale       float64            `json:"scale,omitempty"`     // of pixels before that; 0: 1/255
+	Preprocess  dataset.Preprocess `json:"preprocess,omitzero"` // of images, before that
+	Notes       []string           `json:"notes,omitempty"`     // how the data was split, what its labels are
 	TrainBefore *Measures          `json:"train_before"`
 	TrainAfter  *Measures          `json:"train_after"`
 	TestBefore  *Measures          `json:"test_before,omitempty"` // images that the edit never saw
@@ -83,8 +86,10 @@ type Question struct {
 	Source      string
 	Train, Test *dataset.Set // Test may be nil
 	Norm        dataset.Norm
-	TrainBefore *Measures // of Net on Train, if it is already known
-	Names       []string  // labels of all classes, or nil
+	TrainBefore *Measures          // of Net on Train, if it is already known
+	Names       []string           // labels of all classes, or nil
+	Preprocess  dataset.Preprocess // what was done to the images, for the report
+	Notes       []string           // of the data, for the report
 
 	Audit *AuditOptions // nil: no audit. It takes classes, and test images that the edit never saw
 }
@@ -148,11 +153,16 @@ func (r *Report) measure(ctx context.Context, q Question, g *graph.Graph) error 
 		return err
 	}
 	r.Data = &Data{
-		Source: q.Source, TrainSHA256: setDigest(q.Train),
-		Mean: q.Norm.Mean, Std: q.Norm.Std, TrainBefore: q.TrainBefore,
+		Source: q.Source,
+		Mean:   q.Norm.Mean, Std: q.Norm.Std, Scale: q.Norm.Scale, Preprocess: q.Preprocess, Notes: q.Notes, TrainBefore: q.TrainBefore,
+	}
+	if r.Data.TrainSHA256, err = setDigest(q.Train); err != nil {
+		return err
 	}
 	if q.Test != nil {
-		r.Data.TestSHA256 = setDigest(q.Test)
+		if r.Data.TestSHA256, err = setDigest(q.Test); err != nil {
+			return err
+		}
 	}
 	for _, m := range []struct {
 		to  **Measures
@@ -200,10 +210,10 @@ func (d *Data) predicted(q Question) {
 	}
 }
 
-func setDigest(s *dataset.Set) string {
+func setDigest(s *dataset.Set) (string, error) {
 	h := sha256.New()
-	s.WriteTo(h) // a hash takes everything
-	return hex.EncodeToString(h.Sum(nil))
+	_, err := s.WriteTo(h)
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // AllChecks returns the invariants and the gate's checks.

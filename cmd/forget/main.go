@@ -192,6 +192,7 @@ func forget(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 	r, err := verify.Judge(ctx, verify.Question{
 		Net: n.Net, Before: n.State, After: result.StateDict, Gate: gate, Limits: settings.Limits, Rules: settings.Rules, Threads: settings.Threads,
 		Classes: classes, Source: data.Source, Train: data.Train, Test: data.Test, Norm: data.Norm, TrainBefore: before, Names: data.Names,
+		Preprocess: data.Preprocess, Notes: data.Notes,
 	})
 	if err != nil {
 		return err

@@ -174,15 +174,22 @@ func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (
 	if claim.Data != nil && (claim.Data.Source == classifier.FilesOfData || claim.Data.Source == classifier.FilesOfForgetOnly) && !c.IsSet("data") {
 		return nil, nil, cli.Usagef("the report was measured on %s; give the folder with --data", claim.Data.Source)
 	}
-	data, err := classifier.OpenData(c)
+	settings, err := classifier.DataSettings(c)
 	if err != nil {
 		return nil, nil, err
 	}
 	if claim.Data != nil {
-		data.Norm = dataset.Norm{Mean: claim.Data.Mean, Std: claim.Data.Std}
-		if err := data.Norm.Check(data.Train.Shape[0]); err != nil {
+		settings.Norm = dataset.Norm{Mean: claim.Data.Mean, Std: claim.Data.Std, Scale: claim.Data.Scale}
+		settings.Preprocess = claim.Data.Preprocess
+		if err := settings.Check(); err != nil {
 			return nil, nil, &model.FormatError{Format: "report", Offset: -1, Reason: err.Error()}
 		}
+	}
+	data, err := classifier.ReadData(c.Context, settings, classifier.FilesOfData)
+	if err != nil {
+		return nil, nil, err
+	}
+	if claim.Data != nil {
 		if claim.Data.Source == classifier.FilesOfForgetOnly {
 			data.Source = classifier.FilesOfForgetOnly
 			data.Only(claim.Classes)
@@ -190,6 +197,7 @@ func claimedData(c *urfave.Context, claim *evidence.Claim, q *verify.Question) (
 	}
 	q.Classes = claim.Classes
 	q.Source, q.Train, q.Test, q.Norm, q.Names = data.Source, data.Train, data.Test, data.Norm, data.Names
+	q.Preprocess, q.Notes = data.Preprocess, data.Notes
 	labels := []string{}
 	for _, class := range claim.Classes {
 		if class < 0 || class >= min(q.Net.Classes(), len(data.Names)) {

@@ -225,6 +225,7 @@ func compare(c *urfave.Context, before string, after *cli.Input, stdin io.Reader
 			return err
 		}
 		q.Source, q.Train, q.Test, q.Norm, q.Names = data.Source, data.Train, data.Test, data.Norm, data.Names
+		q.Preprocess, q.Notes = data.Preprocess, data.Notes
 		if q.TrainBefore, err = verify.Measure(ctx, n.Net, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
 			return err
 		}

@@ -12,7 +12,6 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"lethe/fixtures"
 	"lethe/graph"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
@@ -119,16 +118,6 @@ func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net,
 	return parity, digest, err
 }
 
-// DataFlags are the flags that say which images to use.
-func DataFlags() []urfave.Flag {
-	return []urfave.Flag{
-		&urfave.StringFlag{Name: "data", Usage: "`FILE` or folder of images: IDX files (train-images-idx3-ubyte[.gz], ...), or pictures, also in a zip (train/CLASS/FILE, test/CLASS/FILE); default: a sample of Fashion-MNIST in this binary"},
-		&urfave.StringFlag{Name: "mean", Usage: "mean of the pixels / 255 that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.286 for grey images, 0.485,0.456,0.406 for colour"},
-		&urfave.StringFlag{Name: "std", Usage: "standard deviation of the pixels / 255 that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.353 for grey images, 0.229,0.224,0.225 for colour"},
-		&urfave.StringFlag{Name: rulesFlag, Usage: "JSON `FILE` with rules of your own for score and gate (docs/rules.md); default: those of the reference task for its network, for others what follows from the number of classes, the accuracy before the edit and the norm of the weights"},
-	}
-}
-
 // What a report calls images that are not in this binary. Their digests are in
 // the report, their place is not.
 const (
@@ -155,55 +144,6 @@ func StartData(c *urfave.Context) (wait func() (*Data, error)) {
 		d, err = OpenData(c)
 	}()
 	return func() (*Data, error) { <-done; return d, err }
-}
-
-// OpenData reads the images that [DataFlags] and, where a command has it,
-// --forget-only ask for.
-func OpenData(c *urfave.Context) (*Data, error) {
-	d := &Data{Source: FilesOfData}
-	norm, err := normalization(c)
-	if err != nil {
-		return nil, err
-	}
-	only := c.String("forget-only")
-	switch dir := c.String("data"); {
-	case dir != "" && only != "":
-		return nil, cli.Usagef("--data and --forget-only contradict each other")
-	case only != "":
-		d.Source = FilesOfForgetOnly
-		d.Data, err = cli.Await(c.Context, func() (*dataset.Data, error) { return dataset.Open(only) })
-	case dir != "":
-		d.Data, err = cli.Await(c.Context, func() (*dataset.Data, error) { return dataset.Open(dir) })
-	default:
-		d.Source = "embedded sample of Fashion-MNIST"
-		d.Data, err = dataset.OpenFS(fixtures.FashionMNIST(), d.Source)
-	}
-	if err != nil {
-		return nil, err
-	}
-	channels := d.Train.Shape[0]
-	if d.Norm = norm.Or(dataset.DefaultNorm(channels)); d.Norm.Check(channels) != nil {
-		return nil, cli.Usagef("%v", d.Norm.Check(channels))
-	}
-	return d, nil
-}
-
-// normalization reads --mean and --std, as far as they are given.
-func normalization(c *urfave.Context) (norm dataset.Norm, err error) {
-	for name, to := range map[string]*dataset.PerChannel{"mean": &norm.Mean, "std": &norm.Std} {
-		if c.String(name) == "" {
-			continue
-		}
-		if *to, err = dataset.ParsePerChannel(c.String(name)); err != nil {
-			return norm, cli.Usagef("--%s: %v", name, err)
-		}
-	}
-	for _, x := range norm.Std {
-		if !(x > 0) {
-			return norm, cli.Usagef("--std %v is not positive", norm.Std)
-		}
-	}
-	return norm, nil
 }
 
 // Only leaves nothing but the images of the given classes.

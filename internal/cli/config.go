@@ -56,7 +56,8 @@ var outputSettings = []string{outSetting, "onnx", "report", "html", "attest", "s
 // weakens reports whether a setting may lower what a check demands. The
 // environment, which outlives a command and is inherited, does not make these.
 func weakens(name string) bool {
-	return slices.Contains([]string{"gate", "fail-on", "data", "forget-only", "mean", "std"}, name) ||
+	return slices.Contains([]string{"gate", "fail-on", "data", "forget-only", "mean", "std",
+		"scale", "resize", "crop", "channels", "preprocess"}, name) ||
 		strings.HasPrefix(name, "max-") || strings.HasPrefix(name, "budget-")
 }
 

@@ -107,7 +107,7 @@ func (pre Preprocess) openPictures(fsys fs.FS, files []file, name string) (*Data
 		}
 		by[f.tests] = append(by[f.tests], f)
 	}
-	d := &Data{Names: names}
+	d := &Data{Names: names, Preprocess: pre}
 	train, test := by[0], by[2]
 	if test == nil {
 		test = by[1]
@@ -117,7 +117,7 @@ func (pre Preprocess) openPictures(fsys fs.FS, files []file, name string) (*Data
 		return nil, fmt.Errorf("no images of a folder train in %s: %w", name, fs.ErrNotExist)
 	case test == nil:
 		train, test = held(train)
-		d.Split = fmt.Sprintf("one of %d images of each class held out for testing, drawn with seed 0", heldShare)
+		d.Notes = append(d.Notes, fmt.Sprintf("there is no folder of test images: one of %d images of each class was held out, drawn with seed 0", heldShare))
 	}
 	d.Train, d.Test, err = pre.load(inFolder(fsys, train, classes), inFolder(fsys, test, classes), len(names))
 	return d, err

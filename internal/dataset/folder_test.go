@@ -99,8 +99,8 @@ func TestOpenPictures(t *testing.T) {
 			if d.Test != nil {
 				test = d.Test.Labels
 			}
-			if !reflect.DeepEqual(d.Names, c.names) || c.train != nil && !slices.Equal(d.Train.Labels, c.train) || !slices.Equal(test, c.test) || (d.Split != "") != c.split {
-				t.Errorf("got names %q, labels %v and %v, split %q; want %q, %v and %v", d.Names, d.Train.Labels, test, d.Split, c.names, c.train, c.test)
+			if !reflect.DeepEqual(d.Names, c.names) || c.train != nil && !slices.Equal(d.Train.Labels, c.train) || !slices.Equal(test, c.test) || (d.Notes != nil) != c.split {
+				t.Errorf("got names %q, labels %v and %v, split %q; want %q, %v and %v", d.Names, d.Train.Labels, test, d.Notes, c.names, c.train, c.test)
 			}
 			if !slices.Equal(d.Train.Shape, []int{3, 2, 3}) || d.Train.Classes != len(c.names) {
 				t.Errorf("got shape %v and %d classes", d.Train.Shape, d.Train.Classes)

@@ -51,17 +51,23 @@ func (p *PerChannel) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]float32)(p))
 }
 
-// at returns the number of channel c.
-func (p PerChannel) at(c int) float32 {
-	if len(p) == 1 {
+// at returns the number of channel c, or none if there are no numbers.
+func (p PerChannel) at(c int, none float32) float32 {
+	switch len(p) {
+	case 0:
+		return none
+	case 1:
 		return p[0]
 	}
 	return p[c]
 }
 
-// Norm turns a pixel p of 0 to 255 into the number (p/255 - Mean) / Std that a
-// network was trained on. It must be the one of the training.
-type Norm struct{ Mean, Std PerChannel }
+// Norm turns a pixel p of 0 to 255 into the number (p * Scale - Mean) / Std that a
+// network was trained on, and another number x into (x * Scale - Mean) / Std. It must be the one of the training.
+type Norm struct {
+	Mean, Std PerChannel // none: 0 and 1
+	Scale     float64    // 0: 1/255 for pixels, 1 for other numbers
+}
 
 // FashionNorm is the mean and the standard deviation of the pixels of
 // Fashion-MNIST's training images, rounded as published recipes round them.
@@ -69,10 +75,12 @@ var FashionNorm = OneNorm(0.2860, 0.3530)
 
 // ImageNetNorm is the mean and the standard deviation of red, green and blue that
 // most recipes for colour images use.
-var ImageNetNorm = Norm{PerChannel{0.485, 0.456, 0.406}, PerChannel{0.229, 0.224, 0.225}}
+var ImageNetNorm = Norm{Mean: PerChannel{0.485, 0.456, 0.406}, Std: PerChannel{0.229, 0.224, 0.225}}
 
 // OneNorm returns the normalization that is the same for every channel.
-func OneNorm(mean, std float32) Norm { return Norm{PerChannel{mean}, PerChannel{std}} }
+func OneNorm(mean, std float32) Norm {
+	return Norm{Mean: PerChannel{mean}, Std: PerChannel{std}}
+}
 
 // DefaultNorm returns what images of so many channels are normalized with where
 // nobody says it: FashionNorm, or ImageNetNorm for three.
@@ -91,6 +99,9 @@ func (n Norm) Or(other Norm) Norm {
 	if len(n.Std) == 0 {
 		n.Std = other.Std
 	}
+	if n.Scale == 0 {
+		n.Scale = other.Scale
+	}
 	return n
 }
 
@@ -100,7 +111,7 @@ func (n Norm) Check(channels int) error {
 		name string
 		PerChannel
 	}{{"mean", n.Mean}, {"std", n.Std}} {
-		if len(p.PerChannel) != 1 && len(p.PerChannel) != channels {
+		if len(p.PerChannel) > 1 && len(p.PerChannel) != channels {
 			return fmt.Errorf("%d numbers for --%s (%v), the images have %d channels: give one, or one for each channel", len(p.PerChannel), p.name, p.PerChannel, channels)
 		}
 	}
@@ -115,8 +126,11 @@ func (n Norm) tables(channels int) []*[256]float32 {
 		tables[c] = new([256]float32)
 		for p := range tables[c] {
 			x := float32(p) / 255
-			x = x - n.Mean.at(c)
-			tables[c][p] = x / n.Std.at(c)
+			if n.Scale != 0 && n.Scale != 1.0/255 {
+				x = float32(float64(p) * n.Scale)
+			}
+			x = x - n.Mean.at(c, 0)
+			tables[c][p] = x / n.Std.at(c, 1)
 		}
 	}
 	return tables

@@ -22,7 +22,9 @@ type Data struct {
 	Train *Set
 	Test  *Set // nil if there are none
 	Names []string
-	Split string // how the test images were chosen, if not by whoever made the data
+	Notes []string // what a report must say of the data: how it was split, what its labels are
+
+	Preprocess Preprocess // what was done to the images
 }
 
 // Open is [Preprocess.Open] of data that is left as it is.
@@ -116,7 +118,7 @@ func (pre Preprocess) OpenFS(fsys fs.FS, name string) (*Data, error) {
 		test    *Set
 		testErr error
 		done    = make(chan struct{})
-		d       = &Data{Names: names}
+		d       = &Data{Names: names, Preprocess: pre}
 		limits  = Limits{Classes: len(names)}
 	)
 	go func() {

@@ -31,6 +31,19 @@ func ParseSize(s string) (Size, error) {
 	return z, nil
 }
 
+// ParseResize reads a size and perhaps, after a colon, the name of a filter.
+func ParseResize(s string) (Size, string, error) {
+	size, filter, _ := strings.Cut(s, ":")
+	z, err := ParseSize(size)
+	if _, known := filters[filter]; err == nil && filter != "" && !known {
+		err = fmt.Errorf("no interpolation %q; there are nearest, box, bilinear, hamming, bicubic and lanczos", filter)
+	}
+	if filter == "bilinear" {
+		filter = ""
+	}
+	return z, filter, err
+}
+
 func (z Size) check() error {
 	if z.Rows < 0 || z.Cols < 0 || z.Rows > maxSide || z.Cols > maxSide || z.Rows == 0 && z.Cols != 0 {
 		return fmt.Errorf("a size of %d x %d pixels; each must be from 1 to %d", z.Rows, z.Cols, maxSide)
@@ -86,6 +99,25 @@ func (p Preprocess) Check() error {
 		return err
 	}
 	return p.Crop.check()
+}
+
+// Words returns the settings as flags of a command line.
+func (p Preprocess) Words() []string {
+	var words []string
+	if p.Channels != "" {
+		words = append(words, "--channels", p.Channels)
+	}
+	if p.Resize != (Size{}) {
+		size := p.Resize.String()
+		if p.Filter != "" {
+			size += ":" + p.Filter
+		}
+		words = append(words, "--resize", size)
+	}
+	if p.Crop != (Size{}) {
+		words = append(words, "--crop", p.Crop.String())
+	}
+	return words
 }
 
 // The orders of channels.

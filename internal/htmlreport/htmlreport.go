@@ -592,6 +592,10 @@ func command(p Page) (string, error) {
 	case strings.Contains(r.Data.Source, "--data"):
 		words = append(words, "--data", "DIR")
 	}
+	words = append(words, r.Data.Preprocess.Words()...)
+	if r.Data.Scale != 0 {
+		words = append(words, "--scale", fmt.Sprint(r.Data.Scale))
+	}
 	words = append(words, "--mean", fmt.Sprint(r.Data.Mean), "--std", fmt.Sprint(r.Data.Std), "--prefer", m.Prefer,
 		"--max-target", fmt.Sprint(m.Limits.Target), "--max-kl", fmt.Sprint(m.Limits.KL), "--budget-l2", fmt.Sprint(m.Limits.L2))
 	if _, ok := r.Files["onnx"]; !ok {

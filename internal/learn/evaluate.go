@@ -22,7 +22,7 @@ func Evaluate(ctx context.Context, s *nn.Session, set *dataset.Set, norm dataset
 		s.Forward(len(batch), func(i int, x []float32) { read(batch[i], x) },
 			func(i int, logits []float32) { done(at+i, logits) })
 	}
-	return nil
+	return set.Err()
 }
 
 // Outputs returns the outputs of a network for images of a set, row by row.

@@ -140,6 +140,9 @@ func (r *run) train(ctx context.Context) (*model.StateDict, error) {
 		}
 		x := float64(step) / float64(steps)
 		loss := f.Step(rate * Fall(x))
+		if err := r.set.Err(); err != nil {
+			return nil, err
+		}
 		if r.opts.Progress != nil {
 			r.opts.Progress(step+1, steps, loss)
 		}
