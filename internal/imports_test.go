@@ -85,7 +85,8 @@ var rooms = map[string][]string{
 	"internal/bench/":     {all},
 
 	"internal/bench/speed/asm": {avo},
-	"cmd/":                     {all, urfave},
+	"internal/command/":        {all, urfave},
+	"cmd/":                     {all},
 }
 
 // replaceable lists the modules that must be easy to replace: the folders with

@@ -242,13 +242,13 @@ func FuzzConfig(f *testing.F) {
 
 // The commands that a file has sections for are those that there are.
 func TestConfigurationCommands(t *testing.T) {
-	found, err := filepath.Glob("../../cmd/*/main.go")
+	found, err := filepath.Glob("../command/*")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	for _, path := range found {
-		names = append(names, filepath.Base(filepath.Dir(path)))
+		names = append(names, filepath.Base(path))
 	}
 	if want := slices.Sorted(slices.Values(commands)); !slices.Equal(names, want) {
 		t.Errorf("there are %q, the sections are %q", names, want)

@@ -192,9 +192,15 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	return s.explain(app.RunContext(s.with(ctx), append([]string{app.Name}, line...)))
 }
 
-// Version returns the version of the module that the binary was built from, or
-// "devel" with the commit if there is none.
+// release is the version of a release; release/build sets it by -ldflags -X.
+var release string
+
+// Version returns the version of the release, or of the module that the binary was
+// built from, or "devel" with the commit if there is none.
 func Version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "devel"

@@ -1,14 +1,11 @@
-// Command ptconvert rewrites a state dict between PyTorch checkpoints,
-// safetensors and other files that hold one.
-package main
-
-//go:generate sh -c "go run . --man >../../docs/man/ptconvert.1"
+// Package ptconvert is the command ptconvert: it rewrites a state dict between
+// PyTorch checkpoints, safetensors and other files that hold one.
+package ptconvert
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,9 +20,8 @@ import (
 	"lethe/report"
 )
 
-func main() { os.Exit(cli.Main(run)) }
-
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// Run runs the command and returns its exit code.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := &urfave.App{
 		Name:      "ptconvert",
 		Usage:     "rewrite a state dict as a PyTorch checkpoint or as safetensors",

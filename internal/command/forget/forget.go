@@ -1,13 +1,10 @@
-// Command forget makes a trained classifier forget a class.
-package main
-
-//go:generate sh -c "go run . --man >../../docs/man/forget.1"
+// Package forget is the command forget: it makes a trained classifier forget a class.
+package forget
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,9 +26,8 @@ import (
 	"lethe/verify"
 )
 
-func main() { os.Exit(cli.Main(run)) }
-
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// Run runs the command and returns its exit code.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := &urfave.App{
 		Name:      "forget",
 		Usage:     "make a trained classifier forget a class",

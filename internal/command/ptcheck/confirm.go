@@ -1,4 +1,4 @@
-package main
+package ptcheck
 
 import (
 	"encoding/json"

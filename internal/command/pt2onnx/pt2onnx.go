@@ -1,13 +1,10 @@
-// Command pt2onnx converts a PyTorch checkpoint to ONNX.
-package main
-
-//go:generate sh -c "go run . --man >../../docs/man/pt2onnx.1"
+// Package pt2onnx is the command pt2onnx: it converts a PyTorch checkpoint to ONNX.
+package pt2onnx
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -22,9 +19,8 @@ import (
 	"lethe/onnxio"
 )
 
-func main() { os.Exit(cli.Main(run)) }
-
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// Run runs the command and returns its exit code.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := &urfave.App{
 		Name:      "pt2onnx",
 		Usage:     "convert an exported program (.pt2) or a state dict (.pt, .safetensors) to ONNX",

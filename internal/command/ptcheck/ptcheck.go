@@ -1,8 +1,6 @@
-// Command ptcheck says what a PyTorch checkpoint holds, and what an edit of it
-// changed.
-package main
-
-//go:generate sh -c "go run . --man >../../docs/man/ptcheck.1"
+// Package ptcheck is the command ptcheck: it says what a PyTorch checkpoint holds,
+// and what an edit of it changed.
+package ptcheck
 
 import (
 	"context"
@@ -26,9 +24,8 @@ import (
 	"lethe/verify"
 )
 
-func main() { os.Exit(cli.Main(run)) }
-
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// Run runs the command and returns its exit code.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := &urfave.App{
 		Name:      "ptcheck",
 		Usage:     "say what a PyTorch checkpoint holds, and judge an edit of it",

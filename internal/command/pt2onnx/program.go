@@ -1,4 +1,4 @@
-package main
+package pt2onnx
 
 import (
 	"bytes"
