@@ -53,6 +53,7 @@ var rooms = map[string][]string{
 	"convert/exported":   {"convert/aten", "graph", "model"},
 	"convert/arch":       {"convert/aten", "convert/layers", "graph", "model"},
 	"convert/layers":     {"model", yaml},
+	"convert/script":     {"convert/aten", "file", "graph", "model"},
 
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},
@@ -75,7 +76,7 @@ var rooms = map[string][]string{
 	"fixtures/gen": {},
 	// What a command links that only moves weights.
 	"internal/cli":       {"model", "graph", "file", "pickle", "safetensors", "onnxio", "internal/rewrite", "report", "internal/registry", "internal/strictjson", urfave, term, yaml},
-	"internal/structure": {"convert", "convert/arch", "convert/aten", "convert/exported", "file", "graph", "model", "pickle"},
+	"internal/structure": {"convert", "convert/arch", "convert/aten", "convert/exported", "convert/script", "file", "graph", "model", "pickle"},
 	// What the others link beside it.
 	"internal/classifier": {all, urfave},
 	"internal/registry":   {"model", "internal/strictjson", oras, ocispecs, yaml},

@@ -1,6 +1,7 @@
 package aten
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,9 @@ func freeBatch(p *Program) (err error) {
 	size, ok := p.Inputs[0].Shape[0].Int()
 	if !ok {
 		return nil // free already
+	}
+	if p.Fixed != "" {
+		return errors.New(p.Fixed)
 	}
 	if size < 1 {
 		return fmt.Errorf("the batch is empty")

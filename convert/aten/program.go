@@ -17,6 +17,7 @@ type Program struct {
 	Nodes   []*Node   // in order
 	Notes   []string  // what a person should know, such as an input that is no tensor
 	Unknown []Unknown // parts that no node could be made of
+	Fixed   string    // why batches of another size would be wrong; empty if nothing is known against them
 
 	Entries []string          // names of the state dict, in its order
 	Tied    map[string]string // names of the state dict that are second names of a tensor, and the first

@@ -4,11 +4,13 @@ package structure
 
 import (
 	"errors"
+	"fmt"
 
 	"lethe/convert"
 	"lethe/convert/arch"
 	"lethe/convert/aten"
 	"lethe/convert/exported"
+	"lethe/convert/script"
 	"lethe/file"
 	"lethe/model"
 	"lethe/pickle"
@@ -17,7 +19,8 @@ import (
 // Options say what a file cannot, and how a program becomes a graph.
 type Options struct {
 	Convert aten.Options
-	Input   []int        // shape of one sample, for published networks; nil is the published one
+	Input   []int        // shape of one sample, for published networks and TorchScript; nil is the published one
+	Inputs  [][]int      // shapes of one sample of each input, for TorchScript with several; nil is Input
 	Config  *arch.Config // what a Hugging Face folder says of the network; may be nil
 
 	// Edit, if not nil, may change a program before it is converted, such as the
@@ -48,6 +51,9 @@ func Read(f file.File, opts Options) (*Structure, error) {
 	}
 	if f.Format() == file.Exported {
 		return fromProgram(f, opts)
+	}
+	if f.Format() == file.TorchScript {
+		return fromScript(f, opts)
 	}
 	return FromWeights(f.State(), opts)
 }
@@ -104,6 +110,45 @@ func fromProgram(f file.File, opts Options) (*Structure, error) {
 		return nil, err
 	}
 	program, err := exported.Decode(exported.Source{Member: p.Member, Graph: p.Graph, State: p.State, Constants: p.Constants, Unpack: p.Unpack})
+	if err != nil {
+		return nil, err
+	}
+	return convertProgram(program, "", opts)
+}
+
+// fromScript converts the code of a TorchScript module. Where neither the file nor
+// the caller knows the shape of a sample, that of a published network with these
+// weights counts.
+func fromScript(f file.File, opts Options) (*Structure, error) {
+	archive, ok := f.(pickle.File)
+	if !ok {
+		return nil, &model.UnsupportedError{What: "the file has no code that can be read"}
+	}
+	s, err := archive.Script()
+	if err != nil {
+		return nil, err
+	}
+	inputs := opts.Inputs
+	if inputs == nil && opts.Input != nil {
+		inputs = [][]int{opts.Input}
+	}
+	o := script.Options{Input: inputs, Batch: opts.Convert.Batch, ForceEval: opts.Convert.ForceEval}
+	program, err := script.Decode(s, o)
+	var unknown *script.ShapeError
+	if errors.As(err, &unknown) {
+		published, no := arch.Recognize(f.State(), arch.Options{})
+		if no != nil || len(published.Program.Inputs) != 1 || len(unknown.Inputs) != 1 {
+			return nil, err
+		}
+		shape, ok := published.Program.Inputs[0].Shape[1:].Ints()
+		if !ok {
+			return nil, err
+		}
+		o.Input = [][]int{shape}
+		if program, err = script.Decode(s, o); err == nil {
+			program.Notes = append(program.Notes, fmt.Sprintf("the file does not say the shape of a sample: %v is what %s has", shape, published.Family))
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ var programFlags = []string{"input-names", "output-names", "batch", "force-eval"
 func onlyForPrograms(c *urfave.Context) error {
 	for _, name := range programFlags {
 		if c.IsSet(name) {
-			return cli.Usagef("--%s is for exported programs (.pt2)", name)
+			return cli.Usagef("--%s is for exported programs (.pt2) and TorchScript", name)
 		}
 	}
 	return nil

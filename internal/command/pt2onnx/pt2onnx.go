@@ -23,23 +23,24 @@ import (
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := &urfave.App{
 		Name:      "pt2onnx",
-		Usage:     "convert an exported program (.pt2) or a state dict (.pt, .safetensors) to ONNX",
+		Usage:     "convert an exported program (.pt2), TorchScript or a state dict (.pt, .safetensors) to ONNX",
 		ArgsUsage: "in.pt out.onnx",
-		Description: "Converts the operators of an exported program, or recognises the architecture\n" +
-			"of a state dict; writes the model, reads it back and compares what it\n" +
+		Description: "Converts the operators of an exported program or of TorchScript, or recognises\n" +
+			"the architecture of a state dict; writes the model, reads it back and compares what it\n" +
 			"computes before the file appears.",
 		UsageText: "pt2onnx in.pt out.onnx\n" +
 			"pt2onnx in.pt2 out.onnx\n" +
+			"pt2onnx --input 3x224x224 scripted.pt out.onnx\n" +
 			"pt2onnx --opset 21 --fold-batchnorm in.safetensors out.onnx",
 		Flags: append([]urfave.Flag{
-			&urfave.IntFlag{Name: "opset", Value: graph.DefaultOpset, Usage: "version of ONNX's operator set, 13 to 21; up to 28 for exported programs"},
+			&urfave.IntFlag{Name: "opset", Value: graph.DefaultOpset, Usage: "version of ONNX's operator set, 13 to 21; up to 28 for exported programs and TorchScript"},
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
-			&urfave.StringFlag{Name: "input", Usage: "`SHAPE` of one sample of a state dict's network, such as 3x224x224"},
-			&urfave.StringFlag{Name: "input-names", Usage: "`NAMES` for the inputs of an exported program, with commas between them"},
-			&urfave.StringFlag{Name: "output-names", Usage: "`NAMES` for the outputs of an exported program, with commas between them"},
-			&urfave.IntFlag{Name: "batch", DefaultText: "any", Usage: "`N` samples in every batch of an exported program"},
-			&urfave.BoolFlag{Name: "force-eval", Usage: "convert a program that was exported in training mode as if it had been in evaluation mode"},
-			&urfave.BoolFlag{Name: "external-data", Usage: "write the weights of an exported program to a second file, out.onnx.data, as is done above 2 GiB"},
+			&urfave.StringFlag{Name: "input", Usage: "`SHAPE` of one sample, such as 3x224x224, for a state dict or scripted TorchScript; with commas for several inputs"},
+			&urfave.StringFlag{Name: "input-names", Usage: "`NAMES` for the inputs of a program, with commas between them"},
+			&urfave.StringFlag{Name: "output-names", Usage: "`NAMES` for the outputs of a program, with commas between them"},
+			&urfave.IntFlag{Name: "batch", DefaultText: "any", Usage: "`N` samples in every batch of a program"},
+			&urfave.BoolFlag{Name: "force-eval", Usage: "convert a program that was exported or saved in training mode as if it had been in evaluation mode"},
+			&urfave.BoolFlag{Name: "external-data", Usage: "write the weights of a program to a second file, out.onnx.data, as is done above 2 GiB"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
@@ -78,13 +79,19 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		return fmt.Errorf("%s: %w", held.Name, &model.UnsupportedError{What: "it is an ONNX model already",
 			Advice: "ptcheck shows what is in it, ptconvert takes its weights out"})
 	}
-	input, err := inputShape(c)
+	inputs, err := inputShapes(c)
 	if err != nil {
 		return err
 	}
+	var input []int
+	if len(inputs) == 1 {
+		input = inputs[0]
+	} else if len(inputs) > 1 && held.Format() != file.TorchScript {
+		return cli.Usagef("--input with several shapes is for TorchScript")
+	}
 	s, err := structure.Read(held.File(), structure.Options{
 		Convert: aten.Options{Opset: c.Int("opset"), ForceEval: c.Bool("force-eval"), Batch: c.Int("batch")},
-		Input:   input, Config: config,
+		Input:   input, Inputs: inputs, Config: config,
 		Edit: func(p *aten.Program) error { return rename(c, p) },
 	})
 	if err != nil {

@@ -1,0 +1,790 @@
+package script
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"lethe/convert/aten"
+	"lethe/file"
+	"lethe/graph"
+	"lethe/model"
+)
+
+// What the code may use at most.
+const (
+	stepsMax    = 2_000_000 // expressions and statements
+	depthMax    = 200       // calls inside calls
+	elementsMax = 1 << 20   // of a list or a string
+	nodesMax    = 50_000    // of the program
+	outputsMax  = 1000
+)
+
+// What the evaluator knows at the time of conversion: nil, bool, int64, float64,
+// string, graph.Dim for an integer that depends on the batch, device, reference,
+// *file.Object for a module, and these. A tensor is an *aten.Value.
+type (
+	list  struct{ values []any }
+	tuple struct {
+		values []any
+		names  []string // of a NamedTuple
+	}
+	dict struct{ keys, values []any }
+
+	// scalar is a tensor without axes whose element is known.
+	scalar struct {
+		dtype model.DType
+		value any // bool, int64, float64 or graph.Dim
+	}
+
+	device    string
+	reference string // the full name of a function or class
+	undecided string // a truth value that depends on the batch, and how
+)
+
+// evaluator interprets the code of a module.
+type evaluator struct {
+	script   *file.Script
+	opts     Options
+	batch    int  // the number of samples, or 0
+	free     bool // the number of samples is open
+	branched bool // a condition was evaluated
+
+	units       map[string]*unit
+	weights     map[view]*weight
+	weightOrder []*weight
+	known       map[*aten.Value]*model.Tensor
+	guessed     map[*aten.Value]bool // inputs of unknown type that nothing has read yet
+	paths       map[*file.Object]string
+	taken       map[any]any                     // lists and dictionaries of the module
+	set         map[*file.Object]map[string]any // attributes that the code has set
+	counts      map[string]int
+
+	out    *aten.Program
+	steps  int
+	depth  int
+	module string
+	file   string
+	line   int
+}
+
+// stop ends the evaluation; it does not leave this package.
+type stop struct{ err error }
+
+func newEvaluator(s *file.Script, opts Options, batch int) *evaluator {
+	return &evaluator{
+		script: s, opts: opts, batch: batch, out: &aten.Program{}, units: map[string]*unit{}, weights: map[view]*weight{},
+		known: map[*aten.Value]*model.Tensor{}, guessed: map[*aten.Value]bool{}, paths: map[*file.Object]string{}, taken: map[any]any{},
+		set: map[*file.Object]map[string]any{}, counts: map[string]int{},
+	}
+}
+
+// where says which line is evaluated.
+func (e *evaluator) where() string {
+	s := fmt.Sprintf("%s, line %d", e.file, e.line)
+	if e.module != "" {
+		s = fmt.Sprintf("module %.200s, %s", e.module, s)
+	}
+	return s
+}
+
+func (e *evaluator) unsupported(advice, format string, args ...any) {
+	panic(stop{&model.UnsupportedError{What: fmt.Sprintf(format, args...) + " (" + e.where() + ")", Advice: advice}})
+}
+
+func (e *evaluator) broken(file string, line int, format string, args ...any) {
+	panic(stop{broken(file, line, format, args...)})
+}
+
+// bad is an error in the code itself.
+func (e *evaluator) bad(format string, args ...any) { e.broken(e.file, e.line, format, args...) }
+
+func (e *evaluator) limit(what, unit string, got, limit int) {
+	panic(stop{&model.LimitError{What: what, Unit: unit, Got: uint64(got), Limit: uint64(limit)}})
+}
+
+func (e *evaluator) spend(n int) {
+	if e.steps += n; e.steps > stepsMax {
+		e.limit("evaluation of the TorchScript code", "steps", e.steps, stepsMax)
+	}
+}
+
+// unit returns a file of code, or nil if the archive does not have it.
+func (e *evaluator) unit(path string) *unit {
+	if u, ok := e.units[path]; ok {
+		return u
+	}
+	e.spend(1)
+	e.units[path] = nil
+	if len(path) > 1024 || strings.Contains(path, "..") || strings.ContainsAny(path, `/\`) {
+		return nil
+	}
+	name := strings.ReplaceAll(path, ".", "/") + ".py"
+	src, err := e.script.Code(name)
+	if err != nil {
+		panic(stop{err})
+	}
+	if src == "" {
+		return nil
+	}
+	u, err := parse("code/"+name, src)
+	if err != nil {
+		panic(stop{err})
+	}
+	e.units[path] = u
+	return u
+}
+
+// splitName splits a full name into the file and the name in it.
+func splitName(full string) (path, last string) {
+	i := strings.LastIndexByte(full, '.')
+	if i < 0 {
+		return "", full
+	}
+	return full[:i], full[i+1:]
+}
+
+func (e *evaluator) lookClass(full string) *class {
+	path, last := splitName(full)
+	if u := e.unit(path); u != nil {
+		return u.classes[last]
+	}
+	return nil
+}
+
+func (e *evaluator) class(full string) *class {
+	c := e.lookClass(full)
+	if c == nil {
+		e.unsupported("save the module with torch.jit.save", "the archive has no code for the class %.200s", full)
+	}
+	return c
+}
+
+// call runs a function. Arguments that are not given have their defaults.
+func (e *evaluator) call(f *function, args []any, named map[string]any) any {
+	if e.depth++; e.depth > depthMax {
+		e.limit("calls inside calls of the TorchScript code", "levels", e.depth, depthMax)
+	}
+	file, line := e.file, e.line
+	e.file = f.file
+	env := make(map[string]any, len(f.params)+8)
+	for i, p := range f.params {
+		value, given := named[p]
+		switch {
+		case i < len(args):
+			value = args[i]
+		case given:
+		case f.values[i] != nil:
+			e.line = f.line
+			value = e.eval(nil, f.values[i])
+		default:
+			e.bad("%s is called without %q", f.name, p)
+		}
+		env[p] = value
+	}
+	if len(args) > len(f.params) {
+		e.bad("%s is called with %d arguments, it has %d", f.name, len(args), len(f.params))
+	}
+	v, _ := e.run(env, f.body)
+	e.file, e.line = file, line
+	e.depth--
+	return v
+}
+
+// run runs statements; returned tells that one of them was a return.
+func (e *evaluator) run(env map[string]any, body []statement) (v any, returned bool) {
+	for _, s := range body {
+		e.spend(1)
+		e.line = s.at()
+		switch s := s.(type) {
+		case *assignment:
+			if s.value != nil {
+				e.assign(env, s)
+			}
+		case *evaluation:
+			e.eval(env, s.x)
+		case *result:
+			if s.x != nil {
+				v = e.eval(env, s.x)
+			}
+			return v, true
+		case *branch:
+			condition := e.eval(env, s.condition)
+			if _, isLiteral := s.condition.(*literal); !isLiteral {
+				e.branched = true
+			}
+			body := s.no
+			if e.truth(condition) {
+				body = s.yes
+			}
+			if v, returned := e.run(env, body); returned {
+				return v, true
+			}
+		case *loop:
+			if v, returned := e.loop(env, s); returned {
+				return v, true
+			}
+		}
+	}
+	return nil, false
+}
+
+func (e *evaluator) loop(env map[string]any, s *loop) (v any, returned bool) {
+	e.branched = true
+	if s.variable == "" {
+		for e.truth(e.eval(env, s.condition)) {
+			e.spend(1)
+			if v, returned := e.run(env, s.body); returned {
+				return v, true
+			}
+			e.line = s.line
+		}
+		return nil, false
+	}
+	over := e.eval(env, s.condition)
+	l, ok := over.(*list)
+	if r, isRange := over.(span); isRange {
+		for i := r.from; i < r.to; i++ {
+			e.spend(1)
+			env[s.variable] = i
+			if v, returned := e.run(env, s.body); returned {
+				return v, true
+			}
+		}
+		return nil, false
+	}
+	if !ok {
+		e.unsupported("", "a loop over %s", describe(over))
+	}
+	for i := 0; i < len(l.values); i++ {
+		e.spend(1)
+		env[s.variable] = l.values[i]
+		if v, returned := e.run(env, s.body); returned {
+			return v, true
+		}
+	}
+	return nil, false
+}
+
+// span is what range returns.
+type span struct{ from, to int64 }
+
+func (e *evaluator) assign(env map[string]any, s *assignment) {
+	v := e.eval(env, s.value)
+	if !s.unpack {
+		e.store(env, s.targets[0], v)
+		return
+	}
+	values, ok := elements(v)
+	if !ok || len(values) != len(s.targets) {
+		e.bad("%s is unpacked into %d names", describe(v), len(s.targets))
+	}
+	for i, t := range s.targets {
+		e.store(env, t, values[i])
+	}
+}
+
+func (e *evaluator) store(env map[string]any, target expr, v any) {
+	switch t := target.(type) {
+	case *name:
+		env[t.id] = v
+	case *attribute:
+		o, ok := e.eval(env, t.x).(*file.Object)
+		if !ok {
+			e.bad("an attribute of something else than a module is set")
+		}
+		if e.set[o] == nil {
+			e.set[o] = map[string]any{}
+		}
+		e.set[o][t.name] = v
+	case *subscript:
+		e.setItem(e.eval(env, t.x), e.eval(env, t.index), v)
+	}
+}
+
+// elements returns the elements of a list or tuple.
+func elements(v any) ([]any, bool) {
+	switch v := v.(type) {
+	case *list:
+		return v.values, true
+	case *tuple:
+		return v.values, true
+	}
+	return nil, false
+}
+
+// describe names a value for a message.
+func describe(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "None"
+	case *aten.Value:
+		return fmt.Sprintf("a tensor of shape %v", v.Shape)
+	case *list:
+		return fmt.Sprintf("a list of %d", len(v.values))
+	case *tuple:
+		return fmt.Sprintf("a tuple of %d", len(v.values))
+	case *dict:
+		return "a dictionary"
+	case *file.Object:
+		return fmt.Sprintf("an object of class %.100s", v.Class)
+	case undecided:
+		return string(v)
+	case graph.Dim:
+		return fmt.Sprintf("the size %v", v)
+	}
+	return fmt.Sprintf("%.100v", v)
+}
+
+// truth returns what a condition is.
+func (e *evaluator) truth(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case bool:
+		return v
+	case int64:
+		return v != 0
+	case float64:
+		return v != 0
+	case string:
+		return v != ""
+	case *list:
+		return len(v.values) > 0
+	case *tuple:
+		return len(v.values) > 0
+	case *dict:
+		return len(v.keys) > 0
+	case scalar:
+		return e.truth(v.value)
+	case graph.Dim:
+		if atLeast(v, 1) {
+			return true
+		}
+		e.unsupported("give the number of samples with --batch N", "control flow that depends on whether %v is 0", v)
+	case undecided:
+		e.unsupported("give the number of samples with --batch N", "control flow that depends on the size of the batch: %s", string(v))
+	case *aten.Value:
+		if b, ok := e.element(v); ok {
+			return e.truth(b)
+		}
+		e.unsupported("write the network without it, such as with torch.where", "control flow that depends on the values of a tensor")
+	}
+	e.bad("a condition is %s", describe(v))
+	return false
+}
+
+// element returns the one element of a tensor that comes with the module and is
+// no parameter.
+func (e *evaluator) element(v *aten.Value) (any, bool) {
+	t := e.known[v]
+	if t == nil || t.Len() != 1 || t.DType().IsFloat() {
+		return nil, false
+	}
+	return readNumber(t)
+}
+
+// eval returns what an expression is.
+func (e *evaluator) eval(env map[string]any, x expr) any {
+	e.spend(1)
+	switch x := x.(type) {
+	case *literal:
+		return x.value
+	case *name:
+		v, ok := env[x.id]
+		if !ok {
+			e.line = x.line
+			e.bad("the name %.100q is read before it has a value", x.id)
+		}
+		if v == (missing{}) {
+			e.bad("the name %.100q has no value on this way through the code", x.id)
+		}
+		return v
+	case *negation:
+		switch v := e.eval(env, x.x).(type) {
+		case int64:
+			return -v
+		case float64:
+			return -v
+		default:
+			return e.operator("neg", []any{v}, nil)
+		}
+	case *sequence:
+		values := make([]any, len(x.elements))
+		for i, el := range x.elements {
+			values[i] = e.eval(env, el)
+		}
+		if x.tuple {
+			return &tuple{values: values}
+		}
+		return &list{values}
+	case *mapping:
+		d := &dict{}
+		for i := range x.keys {
+			e.setItem(d, e.eval(env, x.keys[i]), e.eval(env, x.values[i]))
+		}
+		return d
+	case *subscript:
+		e.line = x.line
+		return e.item(e.eval(env, x.x), e.eval(env, x.index))
+	case *attribute:
+		e.line = x.line
+		if full, ok := fullName(env, x); ok {
+			return e.global(full)
+		}
+		return e.attribute(e.eval(env, x.x), x.name)
+	case *apply:
+		return e.apply(env, x)
+	}
+	e.bad("an expression of unknown kind")
+	return nil
+}
+
+// missing is the value of a name that has none yet.
+type missing struct{}
+
+// fullName returns the dotted name of something global.
+func fullName(env map[string]any, x expr) (string, bool) {
+	switch x := x.(type) {
+	case *name:
+		switch x.id {
+		case "torch", "ops", "__torch__", "CONSTANTS":
+			_, shadowed := env[x.id]
+			return x.id, !shadowed
+		}
+	case *attribute:
+		if prefix, ok := fullName(env, x.x); ok {
+			return prefix + "." + x.name, true
+		}
+	}
+	return "", false
+}
+
+// global returns a constant of the code, or a reference to a function.
+func (e *evaluator) global(full string) any {
+	if n, ok := strings.CutPrefix(full, "CONSTANTS.c"); ok {
+		i, err := strconv.Atoi(n)
+		if err != nil || i < 0 || i >= len(e.script.Constants) {
+			e.bad("the archive has no constant %.100s", full)
+		}
+		return e.take(e.script.Constants[i])
+	}
+	return reference(full)
+}
+
+// take returns a value of the archive as the evaluator has it.
+func (e *evaluator) take(v any) any {
+	if known, ok := e.taken[hashable(v)]; ok && hashable(v) != nil {
+		return known
+	}
+	switch v := v.(type) {
+	case *model.Tensor:
+		return e.weightValue(v)
+	case file.Tuple:
+		return &tuple{values: e.takeAll(v)}
+	case *file.List:
+		l := &list{}
+		e.taken[v] = l
+		l.values = e.takeAll(v.Values)
+		return l
+	case *file.Dict:
+		d := &dict{}
+		e.taken[v] = d
+		d.keys, d.values = e.takeAll(v.Keys), e.takeAll(v.Values)
+		return d
+	}
+	return v
+}
+
+func hashable(v any) any {
+	switch v.(type) {
+	case *file.List, *file.Dict:
+		return v
+	}
+	return nil
+}
+
+func (e *evaluator) takeAll(values []any) []any {
+	e.spend(len(values))
+	if e.depth++; e.depth > depthMax {
+		e.limit("nesting of the values of the archive", "levels", e.depth, depthMax)
+	}
+	out := make([]any, len(values))
+	for i, v := range values {
+		out[i] = e.take(v)
+	}
+	e.depth--
+	return out
+}
+
+// attribute reads an attribute of a module or of a NamedTuple.
+func (e *evaluator) attribute(v any, name string) any {
+	switch v := v.(type) {
+	case *file.Object:
+		if value, ok := e.set[v][name]; ok {
+			return value
+		}
+		if value, ok := v.Attrs[name]; ok {
+			if name == "training" && e.opts.ForceEval {
+				return false
+			}
+			return e.take(value)
+		}
+		if c := e.lookClass(v.Class); c != nil && c.finals[name] != nil {
+			return e.eval(map[string]any{}, c.finals[name])
+		}
+		e.bad("an object of class %.100s has no attribute %.100q", v.Class, name)
+	case *tuple:
+		for i, n := range v.names {
+			if n == name {
+				return v.values[i]
+			}
+		}
+	case *aten.Value, scalar:
+		return e.property(v, name)
+	}
+	e.bad("%s has no attribute %.100q", describe(v), name)
+	return nil
+}
+
+// apply evaluates a call.
+func (e *evaluator) apply(env map[string]any, x *apply) any {
+	e.line = x.line
+	if n, ok := x.f.(*name); ok {
+		if v, isForm := e.form(env, x, n.id); isForm {
+			return v
+		}
+	}
+	if full, ok := fullName(env, x.f); ok {
+		return e.callGlobal(full, env, x)
+	}
+	if a, ok := x.f.(*attribute); ok {
+		receiver := e.eval(env, a.x)
+		args, named := e.arguments(env, x)
+		e.line = x.line
+		return e.method(receiver, a.name, args, named)
+	}
+	f, ok := e.eval(env, x.f).(reference)
+	if !ok {
+		e.bad("something else than a function is called")
+	}
+	return e.callGlobal(string(f), env, x)
+}
+
+func (e *evaluator) arguments(env map[string]any, x *apply) (args []any, named map[string]any) {
+	for i, a := range x.args {
+		v := e.eval(env, a)
+		if x.names[i] == "" {
+			args = append(args, v)
+			continue
+		}
+		if named == nil {
+			named = map[string]any{}
+		}
+		named[x.names[i]] = v
+	}
+	return args, named
+}
+
+// form evaluates the calls that are part of the language.
+func (e *evaluator) form(env map[string]any, x *apply, id string) (any, bool) {
+	if _, shadowed := env[id]; shadowed {
+		return nil, false
+	}
+	arg := func(i int) any {
+		if i >= len(x.args) {
+			e.bad("%s has too few arguments", id)
+		}
+		return e.eval(env, x.args[i])
+	}
+	switch id {
+	case "annotate":
+		v := arg(1)
+		if n, ok := x.args[0].(*name); ok && n.id == "float" {
+			if i, isInt := v.(int64); isInt {
+				return float64(i), true
+			}
+		}
+		return v, true
+	case "unchecked_cast":
+		return arg(1), true
+	case "uninitialized":
+		return missing{}, true
+	case "getattr":
+		s, ok := arg(1).(string)
+		if !ok {
+			e.bad("getattr without a name")
+		}
+		return e.attribute(arg(0), s), true
+	case "isinstance":
+		return e.isInstance(arg(0), x.args[1]), true
+	case "range":
+		switch n := e.integer(arg(0)).(type) {
+		case int64:
+			if len(x.args) == 2 {
+				if to, ok := e.integer(arg(1)).(int64); ok {
+					return span{n, to}, true
+				}
+			}
+			if len(x.args) == 1 {
+				return span{0, n}, true
+			}
+		}
+		e.unsupported("give the number of samples with --batch N", "a loop whose length depends on the size of the batch")
+	case "int":
+		return e.integer(arg(0)), true
+	case "float":
+		return e.float(arg(0)), true
+	case "bool":
+		return e.truth(arg(0)), true
+	case "str":
+		return e.show(arg(0)), true
+	default:
+		e.bad("the function %.100q is not known", id)
+	}
+	return nil, true
+}
+
+// isInstance compares a value with an annotation.
+func (e *evaluator) isInstance(v any, t expr) bool {
+	if s, ok := t.(*sequence); ok {
+		for _, x := range s.elements {
+			if e.isInstance(v, x) {
+				return true
+			}
+		}
+		return false
+	}
+	base := t
+	if s, ok := t.(*subscript); ok {
+		base = s.x
+	}
+	n, ok := base.(*name)
+	if !ok {
+		e.unsupported("", "isinstance of a class")
+	}
+	switch v.(type) {
+	case *aten.Value, scalar:
+		return n.id == "Tensor"
+	case *list:
+		return n.id == "List"
+	case *tuple:
+		return n.id == "Tuple"
+	case *dict:
+		return n.id == "Dict"
+	case int64, graph.Dim:
+		return n.id == "int"
+	case float64:
+		return n.id == "float"
+	case bool:
+		return n.id == "bool"
+	case string:
+		return n.id == "str"
+	case nil:
+		return n.id == "NoneType" || n.id == "Optional"
+	}
+	return false
+}
+
+// method calls a method of a module.
+func (e *evaluator) method(receiver any, name string, args []any, named map[string]any) any {
+	o, ok := receiver.(*file.Object)
+	if !ok {
+		e.bad("%s has no method %.100q", describe(receiver), name)
+	}
+	if strings.HasPrefix(o.Class, "__torch__.torch.classes.") {
+		e.unsupported("save the network before it is quantized or compiled", "an object of the C++ class %.100s", o.Class)
+	}
+	f := e.class(o.Class).methods[name]
+	if f == nil {
+		e.bad("the class %.100s has no method %.100q", o.Class, name)
+	}
+	outer := e.module
+	if path, ok := e.paths[o]; ok {
+		e.module = path
+	}
+	v := e.call(f, append([]any{o}, args...), named)
+	e.module = outer
+	return v
+}
+
+// callGlobal calls a function by its full name.
+func (e *evaluator) callGlobal(full string, env map[string]any, x *apply) any {
+	space, rest, _ := strings.Cut(full, ".")
+	switch space {
+	case "torch":
+		args, named := e.arguments(env, x)
+		e.line = x.line
+		return e.operator(rest, args, named)
+	case "ops":
+		args, named := e.arguments(env, x)
+		e.line = x.line
+		if op, ok := strings.CutPrefix(rest, "prim."); ok {
+			return e.prim(op, args, named)
+		}
+		if op, ok := strings.CutPrefix(rest, "aten."); ok {
+			return e.operator(op, args, named)
+		}
+		e.unsupported("save the network without custom operators", "operator %s", rest)
+	case "__torch__":
+		args, named := e.arguments(env, x)
+		e.line = x.line
+		path, last := splitName(full)
+		u := e.unit(path)
+		if u == nil {
+			e.unsupported("", "the archive has no code for %.200s", full)
+		}
+		if f := u.functions[last]; f != nil {
+			return e.call(f, args, named)
+		}
+		if c := u.classes[last]; c != nil && c.base == "NamedTuple" {
+			if len(args) != len(c.fields) {
+				e.bad("a %s is made of %d values, it has %d", last, len(args), len(c.fields))
+			}
+			return &tuple{args, c.fields}
+		}
+		e.unsupported("save a network of modules", "an object of class %.200s, which is made while the network runs", full)
+	}
+	e.bad("%.100s cannot be called", full)
+	return nil
+}
+
+// node adds an operator on tensors to the program and returns what it makes.
+func (e *evaluator) node(op, overload string, args []aten.Arg) []*aten.Value {
+	if len(e.out.Nodes) >= nodesMax {
+		e.limit("operators of the network", "nodes", len(e.out.Nodes)+1, nodesMax)
+	}
+	n := &aten.Node{Op: "aten." + op, Overload: overload, Args: args, Module: e.module}
+	if err := aten.Infer(n); err != nil {
+		var u *model.UnsupportedError
+		if errors.As(err, &u) {
+			err = &model.UnsupportedError{What: u.What + " (" + e.where() + ")", Advice: u.Advice}
+		}
+		panic(stop{&shapeError{err}})
+	}
+	for _, v := range n.Outputs {
+		v.Name = strings.Trim(op, "_")
+		if c := e.counts[v.Name]; c > 0 {
+			v.Name += "_" + strconv.Itoa(c)
+		}
+		e.counts[strings.Trim(op, "_")]++
+	}
+	e.out.Nodes = append(e.out.Nodes, n)
+	return n.Outputs
+}
+
+func float64Of(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
+
+func integerOf(d model.DType, b []byte) int64 {
+	var v uint64
+	for i, x := range b {
+		v |= uint64(x) << (8 * i)
+	}
+	if shift := 64 - 8*len(b); d != model.Uint8 && shift > 0 {
+		return int64(v<<shift) >> shift
+	}
+	return int64(v)
+}

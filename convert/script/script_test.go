@@ -1,0 +1,172 @@
+package script
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"lethe/convert/aten"
+	"lethe/file"
+	"lethe/graph"
+	"lethe/model"
+	"lethe/ops"
+)
+
+// scripted returns a module of a class Net without attributes, whose forward
+// method has the lines as its body.
+func scripted(body string) *file.Script {
+	src := "class Net(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n"
+	for line := range strings.Lines(strings.Trim(body, "\n") + "\n") {
+		src += "    " + line
+	}
+	return of(map[string]string{"__torch__.py": src})
+}
+
+func of(code map[string]string) *file.Script {
+	return &file.Script{
+		Root:   &file.Object{Class: "__torch__.Net", Names: []string{"training"}, Attrs: map[string]any{"training": false}},
+		Inputs: []file.Input{{DType: model.Float32, Shape: []int{2, 4}}},
+		Code:   func(name string) (string, error) { return code[name], nil },
+	}
+}
+
+// run converts a module and runs it on two samples, 1 to 4 and -1 to -4.
+func run(t *testing.T, s *file.Script) []float64 {
+	t.Helper()
+	p, err := Decode(s, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := p.Inputs[0].Shape[0]; !d.Equal(graph.Symbol(graph.BatchSymbol)) {
+		t.Fatalf("the batch is %v", d)
+	}
+	r, err := aten.Convert(p, aten.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := ops.Run(t.Context(), r.Graph, r.State, map[string]*ops.Tensor{"x": ops.Float32s([]int{2, 4}, []float32{1, 2, 3, 4, -1, -2, -3, -4})}, ops.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, _ := out["output"].Float64s()
+	return v
+}
+
+func expect(t *testing.T, got []float64, want ...float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("it is %v, want %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("it is %v, want %v", got, want)
+		}
+	}
+}
+
+func TestLanguage(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		want       []float64
+	}{
+		{"operator", "return torch.mul(x, 2)", []float64{2, 4, 6, 8, -2, -4, -6, -8}},
+		{"in place", "_0 = torch.relu_(torch.mul(x, 1))\nreturn _0", []float64{1, 2, 3, 4, 0, 0, 0, 0}},
+		{"branch on a rank", "if torch.eq(torch.dim(x), 2):\n  y = torch.neg(x)\nelse:\n  y = x\nreturn y", []float64{-1, -2, -3, -4, 1, 2, 3, 4}},
+		{"branch on the batch that is always taken", "if torch.gt(torch.size(x, 0), 0):\n  y = torch.neg(x)\nelse:\n  y = x\nreturn y", []float64{-1, -2, -3, -4, 1, 2, 3, 4}},
+		{"for", "y = x\nfor i in range(3):\n  y = torch.add(y, i)\nreturn y", []float64{4, 5, 6, 7, 2, 1, 0, -1}},
+		{"while", "y = x\ni = 0\n_0 = True\nwhile _0:\n  y = torch.add(y, 1)\n  i = torch.add(i, 1)\n  _0 = torch.lt(i, 2)\nreturn y", []float64{3, 4, 5, 6, 1, 0, -1, -2}},
+		{"lists", "l = annotate(List[Tensor], [])\n_0 = torch.append(l, x)\n_1 = torch.append(l, torch.neg(x))\nreturn torch.add(l[0], torch.mul(l[1], 3))", []float64{-2, -4, -6, -8, 2, 4, 6, 8}},
+		{"unpacking", "a, b, = torch.chunk(x, 2, 1)\nreturn torch.sub(a, b)", []float64{-2, -2, 2, 2}},
+		{"sizes as tensors", "_0 = ops.prim.NumToTensor(torch.size(x, 0))\n_1 = torch.mul(_0, 2)\nreturn torch.view(x, [int(_1), -1])", []float64{1, 2, 3, 4, -1, -2, -3, -4}},
+		{"dictionary", "d = {\"a\": x, \"b\": 2}\nreturn torch.mul(d[\"a\"], d[\"b\"])", []float64{2, 4, 6, 8, -2, -4, -6, -8}},
+		{"not taken", "if torch.__is__(x, None):\n  ops.prim.RaiseException(\"no\")\nelse:\n  pass\nreturn torch.neg(x)", []float64{-1, -2, -3, -4, 1, 2, 3, 4}},
+		{"types", "return torch.mul(x, torch.to(torch.gt(x, 0), 6))", []float64{1, 2, 3, 4, -0., -0., -0., -0.}},
+		{"number of the code", "return torch.mul(x, torch.div(torch.size(x, 1), 8))", []float64{.5, 1, 1.5, 2, -.5, -1, -1.5, -2}},
+	} {
+		t.Run(c.name, func(t *testing.T) { expect(t, run(t, scripted(c.body)), c.want...) })
+	}
+}
+
+// What must be known and is not, is told with its place and what to do.
+func TestRefusals(t *testing.T) {
+	for _, c := range []struct{ name, body, say string }{
+		{"branch on data", "if bool(torch.gt(torch.sum(x), 0)):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", "values of a tensor"},
+		{"branch on the batch", "if torch.gt(torch.size(x, 0), 7):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", "--batch N"},
+		{"loop over the batch", "y = x\nfor i in range(torch.size(x, 0)):\n  y = torch.add(y, 1)\nreturn y", "--batch N"},
+		{"exception", "ops.prim.RaiseException(\"images only\")\nreturn x", "images only"},
+		{"operator", "return torch.fft_fft(x)", "operator fft_fft"},
+		{"custom operator", "return ops.torchvision.nms(x)", "torchvision.nms"},
+		{"C++ object", "return ops.quantized.linear(x)", "quantized.linear"},
+		{"shapes", "return torch.matmul(x, x)", "matmul"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Decode(scripted(c.body), Options{})
+			var u *model.UnsupportedError
+			if !errors.As(err, &u) || !strings.Contains(err.Error(), c.say) || !strings.Contains(err.Error(), "line ") {
+				t.Fatalf("it says: %v", err)
+			}
+		})
+	}
+	if _, err := Decode(scripted("if torch.gt(torch.size(x, 0), 7):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y"), Options{Batch: 3}); err != nil {
+		t.Fatalf("with a fixed batch it says: %v", err)
+	}
+	s := scripted("return x")
+	s.Inputs = nil
+	if _, err := Decode(s, Options{}); err == nil || !strings.Contains(err.Error(), "--input") {
+		t.Fatalf("without sizes it says: %v", err)
+	}
+}
+
+// Code without an end is stopped, and code that breaks the grammar is told by
+// file and line.
+func TestHostile(t *testing.T) {
+	var limit *model.LimitError
+	var format *model.FormatError
+	deep := strings.Repeat("(", 5000) + "x" + strings.Repeat(")", 5000)
+	for _, c := range []struct {
+		name, body string
+		as         any
+	}{
+		{"endless loop", "while True:\n  pass\nreturn x", &limit},
+		{"huge range", "for i in range(4611686018427387904):\n  pass\nreturn x", &limit},
+		{"recursion", "return (self).forward(x)", &limit},
+		{"growing list", "l = [1]\nwhile True:\n  l = torch.add(l, l)\nreturn x", &limit},
+		{"growing string", "s = \"ab\"\nwhile True:\n  s = torch.add(s, s)\nreturn x", &limit},
+		{"growing list by mul", "l = torch.mul([1, 2], 4611686018427387904)\nreturn x", &limit},
+		{"growing size", "n = torch.add(torch.size(x, 0), 1)\nwhile True:\n  n = torch.mul(n, n)\nreturn x", &limit},
+		{"list in itself", "l = [1]\n_0 = torch.append(l, l)\n_1 = torch.eq(l, l)\nreturn x", &limit},
+		{"many operators", "y = x\nwhile True:\n  y = torch.neg(y)\nreturn x", &limit},
+		{"brackets", "return " + deep, &format},
+		{"open bracket", "return torch.neg(x", &format},
+		{"name without a value", "return y", &format},
+		{"missing constant", "return CONSTANTS.c7", &format},
+		{"import", "import os\nreturn x", &format},
+		{"try", "try:\n  pass\nreturn x", &format},
+		{"builtin", "return open(\"/etc/passwd\")", &format},
+		{"no number", "return torch.mul(x, 1_000)", &format},
+		{"unpacking", "a, b = [1]\nreturn x", &format},
+		{"division", "return torch.mul(x, torch.floordiv(1, 0))", &format},
+		{"index", "return [x][3]", &format},
+		{"comparison", "if torch.lt(\"a\", 1):\n  pass\nelse:\n  pass\nreturn x", &format},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Decode(scripted(c.body), Options{})
+			if !errors.As(err, c.as) {
+				t.Fatalf("it says: %v", err)
+			}
+		})
+	}
+	for _, name := range []string{"__torch__/../../etc.NAME", "__torch__......etc", "__torch__"} {
+		s := of(map[string]string{})
+		s.Root.(*file.Object).Class = name
+		if _, err := Decode(s, Options{}); err == nil {
+			t.Errorf("the class %q is accepted", name)
+		}
+	}
+	s := scripted("return x")
+	root := s.Root.(*file.Object)
+	root.Names, root.Attrs["me"] = append(root.Names, "me"), root
+	if _, err := Decode(s, Options{}); !errors.As(err, &format) {
+		t.Errorf("a module in itself: %v", err)
+	}
+}

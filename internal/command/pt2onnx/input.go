@@ -1,0 +1,31 @@
+package pt2onnx
+
+import (
+	"strconv"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"lethe/internal/cli"
+)
+
+// inputShapes returns what --input says of samples, one shape for each input.
+func inputShapes(c *urfave.Context) ([][]int, error) {
+	text := c.String("input")
+	if text == "" {
+		return nil, nil
+	}
+	var shapes [][]int
+	for one := range strings.SplitSeq(text, ",") {
+		var shape []int
+		for word := range strings.SplitSeq(one, "x") {
+			n, err := strconv.Atoi(strings.TrimSpace(word))
+			if err != nil || n < 1 {
+				return nil, cli.Usagef("--input %q is not of the form 3x224x224", text)
+			}
+			shape = append(shape, n)
+		}
+		shapes = append(shapes, shape)
+	}
+	return shapes, nil
+}
