@@ -2,12 +2,14 @@ package classifier
 
 import (
 	"context"
+	"io"
 
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/fixtures"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
+	"lethe/pickle"
 )
 
 // DataFlags are the flags that say which data to use and how the network wants it.
@@ -27,7 +29,7 @@ func DataFlags() []urfave.Flag {
 
 // DataSettings returns what [DataFlags] ask for.
 func DataSettings(c *urfave.Context) (s dataset.Settings, err error) {
-	s.Path = c.String("data")
+	s.Path, s.Unpickle = c.String("data"), unpickle
 	if name := c.String("preprocess"); name != "" {
 		type read struct {
 			p dataset.Preprocess
@@ -65,6 +67,11 @@ func DataSettings(c *urfave.Context) (s dataset.Settings, err error) {
 	return s, nil
 }
 
+// unpickle reads a pickle that is data: larger ones than a checkpoint's may be.
+func unpickle(r io.ReaderAt, size int64) (any, error) {
+	return pickle.Object(r, size, pickle.Options{Limits: pickle.Limits{Memory: 2 << 30}})
+}
+
 // OpenData reads the data that [DataFlags] and, where a command has it,
 // --forget-only ask for.
 func OpenData(c *urfave.Context) (*Data, error) {
@@ -92,7 +99,7 @@ func ReadData(ctx context.Context, s dataset.Settings, source string) (*Data, er
 		d.Source = "embedded sample of Fashion-MNIST"
 		d.Data, err = s.OpenFS(fixtures.FashionMNIST(), d.Source)
 	} else {
-		d.Data, err = cli.Await(ctx, func() (*dataset.Data, error) { return s.Preprocess.Open(s.Path) })
+		d.Data, err = cli.Await(ctx, func() (*dataset.Data, error) { return s.Open() })
 	}
 	if err != nil {
 		return nil, err

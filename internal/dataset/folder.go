@@ -3,9 +3,8 @@ package dataset
 import (
 	"fmt"
 	"image"
-	"io"
 	"io/fs"
-	"math/rand/v2"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -81,8 +80,8 @@ func pictures(fsys fs.FS) ([]file, error) {
 	return files, nil
 }
 
-// openPictures reads a folder of pictures; see [OpenFS].
-func (pre Preprocess) openPictures(fsys fs.FS, files []file, name string) (*Data, error) {
+// openPictures reads a folder of pictures; see [Settings.OpenFS].
+func (s Settings) openPictures(fsys fs.FS, files []file) (*Data, error) {
 	names, err := readNames(fsys, labelsFile)
 	if err != nil {
 		return nil, err
@@ -91,80 +90,47 @@ func (pre Preprocess) openPictures(fsys fs.FS, files []file, name string) (*Data
 	for _, f := range files {
 		classes[f.class] = 0
 	}
-	if names == nil {
-		for class := range classes {
-			names = append(names, class)
+	d := &Data{Names: names, Preprocess: s.Preprocess}
+	switch {
+	case names != nil:
+		for i, class := range names {
+			classes[class] = i
 		}
-		sortClasses(names)
-	}
-	for i, class := range names {
-		classes[class] = i
+	case !numbered(classes): // otherwise Data.complete indexes them
+		d.Names = slices.Sorted(maps.Keys(classes))
+		for i, class := range d.Names {
+			classes[class] = i
+		}
 	}
 	var by [3][]file
 	for _, f := range files {
-		if !slices.Contains(names, f.class) {
+		if d.Names != nil && !slices.Contains(d.Names, f.class) {
 			return nil, &model.FormatError{Format: "label names", Member: labelsFile, Offset: -1, Reason: fmt.Sprintf("it does not name the folder %q", f.class)}
 		}
 		by[f.tests] = append(by[f.tests], f)
 	}
-	d := &Data{Names: names, Preprocess: pre}
 	train, test := by[0], by[2]
 	if test == nil {
 		test = by[1]
 	}
-	switch {
-	case train == nil:
-		return nil, fmt.Errorf("no images of a folder train in %s: %w", name, fs.ErrNotExist)
-	case test == nil:
-		train, test = held(train)
-		d.Notes = append(d.Notes, fmt.Sprintf("there is no folder of test images: one of %d images of each class was held out, drawn with seed 0", heldShare))
+	if train == nil {
+		return nil, fmt.Errorf("no images in a folder train: %w", fs.ErrNotExist)
 	}
-	d.Train, d.Test, err = pre.load(inFolder(fsys, train, classes), inFolder(fsys, test, classes), len(names))
-	return d, err
+	return d, d.complete(s.Preprocess, inFolder(fsys, train, classes), inFolder(fsys, test, classes))
 }
 
-// sortClasses sorts names of folders: by value if all are integers, as
-// torchvision sorts them otherwise.
-func sortClasses(names []string) {
-	slices.Sort(names)
+// numbered gives classes whose names are all integers their numbers.
+func numbered(classes map[string]int) bool {
 	values := map[string]int{}
-	for _, name := range names {
+	for name := range classes {
 		v, err := strconv.Atoi(name)
-		if err != nil {
-			return
+		if err != nil || strconv.Itoa(v) != name {
+			return false
 		}
 		values[name] = v
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return values[a] - values[b] })
-}
-
-// heldShare is one of how many images is held out where nobody made a split.
-const heldShare = 6
-
-// held splits the files of each class by lot.
-func held(files []file) (train, test []file) {
-	rng := rand.New(rand.NewPCG(0, 0))
-	by := map[string][]int{}
-	for i, f := range files {
-		by[f.class] = append(by[f.class], i)
-	}
-	out := make([]bool, len(files))
-	for _, f := range files {
-		images := by[f.class]
-		delete(by, f.class)
-		rng.Shuffle(len(images), func(a, b int) { images[a], images[b] = images[b], images[a] })
-		for _, i := range images[:len(images)/heldShare] {
-			out[i] = true
-		}
-	}
-	for i, f := range files {
-		if out[i] {
-			test = append(test, f)
-		} else {
-			train = append(train, f)
-		}
-	}
-	return train, test
+	maps.Copy(classes, values)
+	return true
 }
 
 // inFolder returns the pictures of files.
@@ -184,7 +150,7 @@ func inFolder(fsys fs.FS, files []file, classes map[string]int) *album {
 			return picked(header(files[i].path, f, info.Size()))
 		},
 		picture: func(i int) (picture, error) {
-			b, err := readPicture(fsys, files[i].path)
+			b, err := readAll(fsys, files[i].path, maxEncoded)
 			if err != nil {
 				return picture{}, err
 			}
@@ -204,20 +170,4 @@ func picked(c image.Config, err error) (channels, rows, cols int, _ error) {
 		channels = 1
 	}
 	return channels, c.Height, c.Width, err
-}
-
-func readPicture(fsys fs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxEncoded+1))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", name, err)
-	}
-	if len(b) > maxEncoded {
-		return nil, &model.LimitError{What: "size of " + name + " in bytes", Got: uint64(len(b)), Limit: maxEncoded}
-	}
-	return b, nil
 }

@@ -88,7 +88,7 @@ func TestOpenPictures(t *testing.T) {
 		{"test before val", redPictures("Train/a/1.png", "Train/b/1.png", "val/a/1.png", "test/b/1.png"), []string{"a", "b"}, []int{0, 1}, []int{1}, false},
 		{"hidden files", redPictures("train/a/1.png", "train/b/2.png", "test/a/1.png", "__MACOSX/train/c/1.png", "train/a/.x.png"), []string{"a", "b"}, []int{0, 1}, []int{0}, false},
 		{"one class", redPictures("cats/cat/1.png", "cats/cat/2.png"), []string{"cat"}, []int{0, 0}, nil, true},
-		{"numbers", redPictures(many...), []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"}, nil, []int{7, 7}, true},
+		{"numbers", redPictures(many...), numberedNames(12), nil, []int{7, 7}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, err := OpenFS(c.files, "/data")
@@ -155,7 +155,7 @@ func TestOpenPicturesErrors(t *testing.T) {
 		{"claims too much", with("train/b/2.png", huge), "train/b/2.png"},
 		{"two sizes", with("train/b/2.png", colour("1.png", 2, 3, red)), "train/b/2.png"},
 		{"unknown class", with("labels.txt", []byte("a\nc")), `it does not name the folder "b"`},
-		{"only tests", redPictures("test/a/1.png", "test/b/1.png"), "no images of a folder train"},
+		{"only tests", redPictures("test/a/1.png", "test/b/1.png"), "no images in a folder train"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := OpenFS(c.files, "/data"); err == nil || !strings.Contains(err.Error(), c.says) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -27,14 +28,15 @@ type Data struct {
 	Preprocess Preprocess // what was done to the images
 }
 
-// Open is [Preprocess.Open] of data that is left as it is.
-func Open(name string) (*Data, error) { return Preprocess{}.Open(name) }
+// Open is [Settings.Open] of images that are left as they are.
+func Open(name string) (*Data, error) { return Settings{Path: name}.Open() }
 
-// OpenFS is [Preprocess.OpenFS] of data that is left as it is.
-func OpenFS(fsys fs.FS, name string) (*Data, error) { return Preprocess{}.OpenFS(fsys, name) }
+// OpenFS is [Settings.OpenFS] of images that are left as they are.
+func OpenFS(fsys fs.FS, name string) (*Data, error) { return Settings{}.OpenFS(fsys, name) }
 
-// Open reads the data set in a folder or in a zip archive; see [Preprocess.OpenFS].
-func (pre Preprocess) Open(name string) (*Data, error) {
+// Open reads the data at s.Path: a folder or a zip archive, see [Settings.OpenFS].
+func (s Settings) Open() (*Data, error) {
+	name := s.Path
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		return nil, err
@@ -47,7 +49,7 @@ func (pre Preprocess) Open(name string) (*Data, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		return pre.OpenFS(os.DirFS(abs), abs)
+		return s.OpenFS(os.DirFS(abs), abs)
 	}
 	z, err := zip.OpenReader(abs)
 	if errors.Is(err, zip.ErrFormat) {
@@ -56,7 +58,7 @@ func (pre Preprocess) Open(name string) (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", name, err)
 	}
-	d, err := pre.OpenFS(z, abs)
+	d, err := s.OpenFS(z, abs)
 	if err != nil || !d.later() {
 		z.Close() // otherwise it is open as long as the data lives
 	}
@@ -93,14 +95,21 @@ const (
 // they are Fashion-MNIST's if the path in name says "fashion", in any case,
 // and there are no more than ten classes, and "class 0", "class 1", ...
 // otherwise. Name also stands for fsys in errors.
-func (pre Preprocess) OpenFS(fsys fs.FS, name string) (*Data, error) {
+func (s Settings) OpenFS(fsys fs.FS, name string) (*Data, error) {
 	dir, err := findFolder(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
+		if c, dir := findCIFAR(fsys); c != nil {
+			d, err := s.openCIFAR(fsys, c, dir)
+			if err != nil {
+				return nil, fmt.Errorf("data in %s: %w", name, err)
+			}
+			return d, nil
+		}
 		if files, failed := pictures(fsys); failed != nil || len(files) > 0 {
 			if failed != nil {
 				return nil, fmt.Errorf("data in %s: %w", name, failed)
 			}
-			d, err := pre.openPictures(fsys, files, name)
+			d, err := s.openPictures(fsys, files)
 			if err != nil {
 				return nil, fmt.Errorf("data in %s: %w", name, err)
 			}
@@ -118,7 +127,7 @@ func (pre Preprocess) OpenFS(fsys fs.FS, name string) (*Data, error) {
 		test    *Set
 		testErr error
 		done    = make(chan struct{})
-		d       = &Data{Names: names, Preprocess: pre}
+		d       = &Data{Names: names, Preprocess: s.Preprocess}
 		limits  = Limits{Classes: len(names)}
 	)
 	go func() {
@@ -154,7 +163,7 @@ func (pre Preprocess) OpenFS(fsys fs.FS, name string) (*Data, error) {
 	if d.Test != nil {
 		d.Test.Classes = len(d.Names)
 	}
-	return d, pre.again(d, dir)
+	return d, s.again(d, dir)
 }
 
 // again makes sets anew of images that are in memory, as pre wants them.
@@ -261,8 +270,8 @@ func readNames(fsys fs.FS, file string) ([]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	// 256 names, since a label is a byte, of a generous length.
-	const most = 256 * 256
+	// names of a generous length
+	const most = 1 << 22
 	text, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", file, err)
@@ -271,9 +280,10 @@ func readNames(fsys fs.FS, file string) ([]string, error) {
 		return nil, &model.LimitError{What: "size of " + file + " in bytes", Got: uint64(len(text)), Limit: most}
 	}
 	var names []string
-	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimSpace(text)))
-	for lines.Scan() {
-		name := strings.TrimSpace(lines.Text())
+	lines := map[string]int{}
+	scanner := bufio.NewScanner(bytes.NewReader(bytes.TrimSpace(text)))
+	for scanner.Scan() {
+		name := strings.TrimSpace(scanner.Text())
 		broken := func(reason string) error {
 			return &model.FormatError{Format: "label names", Member: file, Offset: -1,
 				Reason: fmt.Sprintf("line %d %s; want one name a line, in the order of the classes", len(names)+1, reason)}
@@ -281,17 +291,16 @@ func readNames(fsys fs.FS, file string) ([]string, error) {
 		if name == "" {
 			return nil, broken("is empty")
 		}
-		for c, other := range names {
-			if strings.EqualFold(name, other) {
-				return nil, broken(fmt.Sprintf("repeats %q of line %d", other, c+1))
-			}
+		if c, known := lines[strings.ToLower(name)]; known {
+			return nil, broken(fmt.Sprintf("repeats %q of line %d", names[c], c+1))
 		}
-		if len(names) == 256 {
-			return nil, broken("is one more than the 256 classes of a byte")
+		lines[strings.ToLower(name)] = len(names)
+		if len(names) == math.MaxUint16 {
+			return nil, broken(fmt.Sprintf("is one more than the %d classes that there may be", math.MaxUint16))
 		}
 		names = append(names, name)
 	}
-	if err := lines.Err(); err != nil {
+	if err := scanner.Err(); err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", file, err)
 	}
 	if len(names) == 0 {

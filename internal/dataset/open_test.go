@@ -105,8 +105,8 @@ func TestOpenFSErrors(t *testing.T) {
 		{"empty names", with(pairs("", ""), labelsFile, []byte("\n")), "malformed", "the file is empty"},
 		{"gap in names", with(pairs("", ""), labelsFile, []byte("a\n\nb")), "malformed", "line 2 is empty"},
 		{"name twice", with(pairs("", ""), labelsFile, []byte("bag\nshoe\nBag")), "malformed", `line 3 repeats "bag" of line 1`},
-		{"too many names", with(pairs("", ""), labelsFile, []byte(strings.Join(numberedNames(257), "\n"))), "malformed", "line 257 is one more than the 256"},
-		{"names too long", with(pairs("", ""), labelsFile, make([]byte, 1<<20)), "other", "more than the limit of 65536"},
+		{"too many names", with(pairs("", ""), labelsFile, []byte(strings.Join(numberedNames(65536), "\n"))), "malformed", "line 65536 is one more than the 65535"},
+		{"names too long", with(pairs("", ""), labelsFile, make([]byte, 1<<23)), "other", "more than the limit of 4194304"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := OpenFS(folder(c.files), "/data")

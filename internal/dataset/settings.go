@@ -18,6 +18,11 @@ type Settings struct {
 	Path string // a folder or a file
 	Preprocess
 	Norm // what is not given is that of the kind of data
+
+	// Unpickle reads a pickle of Python, as the batches of CIFAR are, with
+	// dictionaries as map[string]any, lists as []any and arrays as *model.Tensor;
+	// nil: such data is refused.
+	Unpickle func(r io.ReaderAt, size int64) (any, error)
 }
 
 // Complete returns the normalization with what the settings do not say taken from
