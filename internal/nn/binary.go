@@ -56,6 +56,7 @@ var operations = map[string]arithmetic{
 		},
 		readsX: true, readsY: true,
 	},
+	"Mod": remainder(false),
 	"Max": extreme(func(x, y float32) bool { return x > y }),
 	"Min": extreme(func(x, y float32) bool { return x < y }),
 	"PRelu": {
@@ -189,6 +190,12 @@ func inferBinary(n *site) ([]shape, error) {
 
 func buildBinary(b *builder) layer {
 	l := &binaryLayer{x: b.data(0), y: b.data(1), out: b.out[0], op: operations[b.node.Op]}
+	switch {
+	case b.node.Op == "Mod":
+		l.op = remainder(b.node.Int("fmod", 0) != 0)
+	case b.node.Op == "Div" && b.net.whole[b.node.Outputs[0]]:
+		l.op = quotient
+	}
 	l.dx, l.dy = b.sink(l.x), b.sink(l.y)
 	if l.dx.wanted() && l.op.readsY || l.dy.wanted() && l.op.readsY {
 		b.keep(l.y)

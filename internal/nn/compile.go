@@ -145,6 +145,7 @@ func (c *compiler) add(node, last *graph.Node) error {
 		in := c.operandOf(name)
 		trained = trained || in != nil && (in.value != nil && in.value.needsGrad || c.params[name] != nil && c.params[name].trained)
 	}
+	trained = trained && !flat[node.Op]
 	for _, name := range last.Outputs {
 		if name == "" {
 			b.out, b.outs = append(b.out, nil), append(b.outs, shape{})
@@ -172,6 +173,9 @@ func (c *compiler) add(node, last *graph.Node) error {
 // append makes a layer the next one.
 func (c *compiler) append(b *builder, l layer, trained bool) {
 	at := len(c.layers)
+	if !trained { // it will never go backward
+		b.needs, b.sinks = nil, nil
+	}
 	for _, v := range b.out {
 		if v != nil {
 			v.maker = at

@@ -39,6 +39,7 @@ type convLayer struct {
 	dx            *sink
 	weight, bias  *param
 	group         int
+	images        int // of a sample
 	m, c, kk      int // of one group of channels: output channels, input channels, elements of a plane of the kernel
 	inSz, outSz   int // elements of a plane of vectors
 	packed        []float32
@@ -54,7 +55,7 @@ func buildConv(b *builder) layer {
 	w := b.in(1).dims
 	group := b.node.Int("group", 1)
 	l := &convLayer{
-		in: b.data(0), out: b.out[0], weight: b.weight(1), bias: b.weight(2), group: group,
+		in: b.data(0), out: b.out[0], weight: b.weight(1), bias: b.weight(2), group: group, images: b.in(0).dims[0],
 		m: w[0] / group, c: w[1], kk: product(w[2:]),
 	}
 	l.dx = b.sink(l.in)
@@ -71,7 +72,7 @@ func buildConv(b *builder) layer {
 	}
 	if l.weight.trained {
 		b.keep(l.in)
-		l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.planGrad(g, width))
+		l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.images, l.planGrad(g, width))
 	}
 	if l.bias != nil && l.bias.trained {
 		l.biasSum = b.newSums(len(l.bias.w))
@@ -213,7 +214,7 @@ func (l *convLayer) forward(p part) {
 	x, y := l.in.data(p), l.out.data(p)
 	for g := range l.group {
 		slide(y[g*l.m*l.outSz:], x[g*l.c*l.inSz:], l.packed[g*kernel.PackedLen(l.m, l.c*l.kk):], l.biases[g*kernel.PackedLen(l.m, 1):],
-			l.ahead, l.m, l.c*l.kk, l.outSz, l.out.size, l.in.size)
+			l.ahead, l.m, l.c*l.kk, l.outSz, l.out.size/l.images, l.in.size/l.images)
 	}
 }
 
@@ -223,7 +224,7 @@ func (l *convLayer) backward(p part) {
 		dx := l.dx.open(p)
 		for g := range l.group {
 			slide(dx[g*l.c*l.inSz:], dy[g*l.m*l.outSz:], l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk):], l.zeros,
-				l.back, l.c, l.m*l.kk, l.inSz, l.in.size, l.out.size)
+				l.back, l.c, l.m*l.kk, l.inSz, l.in.size/l.images, l.out.size/l.images)
 		}
 		l.dx.close(p)
 	}

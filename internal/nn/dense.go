@@ -77,7 +77,7 @@ func newDense(b *builder, weight, bias *param, k, m, rs, cs int) layer {
 	if l.weight.trained {
 		b.keep(l.in)
 		if positions > 1 {
-			l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.planGrad(positions))
+			l.grad = b.newWeightGrad(l.weight, l.in, l.out, 1, l.planGrad(positions))
 		} else {
 			l.in.wholeBatch, l.out.wholeBatch = true, true
 			var taps []kernel.Tap

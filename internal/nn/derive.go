@@ -22,12 +22,12 @@ type derivation interface {
 var ofWeights = map[string]bool{
 	"Cast": true, "Clip": true, "Concat": true, "Expand": true, "Flatten": true, "Gather": true, "Identity": true, "MatMul": true,
 	"Pad": true, "Piece": true, "ReduceMean": true, "ReduceSum": true, "Relu": true, "Reshape": true, "Slice": true, "Softmax": true,
-	"Split": true, "Squeeze": true, "Transpose": true, "Unsqueeze": true, "Where": true,
+	"Split": true, "Squeeze": true, "Transpose": true, "Unsqueeze": true, "Where": true, "Move": true, "View": true,
 }
 
 // derivable reports whether what a node makes is a weight.
 func derivable(s *site, outs []shape) bool {
-	if !ofWeights[s.Op] && functions[s.Op] == nil && singles[s.Op] == nil && operations[s.Op].value == nil {
+	if !ofWeights[s.Op] && !movers[s.Op] && functions[s.Op] == nil && singles[s.Op] == nil && operations[s.Op].value == nil {
 		return false
 	}
 	for i, given := range s.given {

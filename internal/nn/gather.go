@@ -130,31 +130,3 @@ func (l *embeddingLayer) reduce(_, _, groups int) {
 		}
 	}
 }
-
-// Where takes elements of one operand or the other, as a constant says.
-func inferWhere(n *site) ([]shape, error) {
-	if n.consts[0] == nil {
-		return nil, unsupported("Where with a condition that is computed from the data is not supported")
-	}
-	out, err := broadcast(n.in[1], n.in[2])
-	if err == nil {
-		out, err = broadcast(out, n.in[0])
-	}
-	return []shape{out}, err
-}
-
-func buildWhere(b *builder) layer {
-	condition, err := numbers(b.net.constants[b.node.Inputs[0]])
-	if err != nil {
-		panic(err) // Bind has seen it
-	}
-	out := b.outs[0].dims
-	c, x, y := broadcastIndex(b.in(0).dims, out), broadcastIndex(b.in(1).dims, out), broadcastIndex(b.in(2).dims, out)
-	behind := int32(b.in(1).elements())
-	for i := range x {
-		if condition[c[i]] == 0 {
-			x[i] = behind + y[i]
-		}
-	}
-	return newMove(b, []int{1, 2}, [][]int32{x}, 0)
-}

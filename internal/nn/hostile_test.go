@@ -1,10 +1,12 @@
 package nn
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"lethe/graph"
@@ -110,4 +112,41 @@ func oddGraph(t *testing.T, r *rand.Rand, op string) (*graph.Graph, *model.State
 	}
 	g.Outputs[0].Name = out
 	return g, sd
+}
+
+// What cannot be run is refused as a whole: every operator, how often, and where
+// first.
+func TestRefusalsAreListed(t *testing.T) {
+	n := newNetwork(6, 5)
+	x := n.op("Det", nil, n.op("MatMul", nil, n.op("Transpose", graph.Attrs{"perm": graph.Ints(0, 2, 1)}, "x"), "x"))
+	y := n.op("ReduceSum", nil, n.linear("x", 5, 4), n.ints(0)) // over the batch
+	n.op("ReduceMean", nil, n.op("Mul", nil, y, n.linear("x", 5, 4)), n.ints(0))
+	y = n.op("Hardmax", nil, n.op("Tanh", nil, "x"))
+	n.op("Add", nil, n.op("Det", nil, y), x)
+	n.end("x", 30)
+	sd, err := model.NewStateDict(n.entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Bind(n.graph, sd)
+	var unsupported *model.UnsupportedError
+	if !errors.As(err, &unsupported) {
+		t.Fatalf("the error is %v", err)
+	}
+	for _, want := range []string{`Det 2 times, first at node "n2"`, `Hardmax at node "n`, `ReduceSum at node "n`, "over the batch", `ReduceMean at node "n`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in the error: %v", want, err)
+		}
+	}
+}
+
+// The classes may stand on an axis with others of one element behind it, as
+// poolings leave them.
+func TestClassesBeforeAxesOfOne(t *testing.T) {
+	n := newNetwork(2, 5, 5)
+	n.graph.Outputs = []graph.Value{{Name: n.op("GlobalAveragePool", nil, n.conv("x", 4, 2, 1, nil))}}
+	net, _ := n.bind(t)
+	if net.Classes() != 4 {
+		t.Errorf("%d classes of 4", net.Classes())
+	}
 }

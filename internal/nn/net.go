@@ -15,6 +15,7 @@
 package nn
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -40,6 +41,9 @@ type Net struct {
 	dims      map[string][]int         // of every parameter and buffer, and of what is computed from them alone
 	constants map[string]*model.Tensor // what belongs to the structure, and what is computed from it
 	sizes     map[string]shape         // of values that are made of the sizes of others: only a shape can come of them
+	whole     map[string]bool          // values that are whole numbers
+	moves     map[string]movement      // of nodes that package nn made
+	sums      map[string][][]weighted  // likewise
 	batch     graph.Dim                // the number of samples
 	chunk     int                      // groups that are computed together
 	classes   int
@@ -64,6 +68,8 @@ var internal map[string]bool
 
 func init() { // the functions of the table refer to the table
 	operators = map[string]operator{
+		"ArgMax":                {inferTop, buildTop},
+		"ArgMin":                {inferTop, buildTop},
 		"AveragePool":           {inferAveragePool, buildAveragePool},
 		"BatchNormalization":    {inferBatchNorm, buildBatchNorm},
 		"Cast":                  {inferCast, nil},
@@ -75,6 +81,7 @@ func init() { // the functions of the table refer to the table
 		"Expand":                {inferExpand, buildExpand},
 		"Flatten":               {inferFlatten, nil},
 		"Gather":                {inferGather, buildGather},
+		"GatherElements":        {inferGatherElements, buildGatherElements},
 		"Gemm":                  {inferGemm, buildGemm},
 		"GlobalAveragePool":     {inferReduce, buildReduce},
 		"GroupNormalization":    {inferGroupNorm, buildGroupNorm},
@@ -86,7 +93,10 @@ func init() { // the functions of the table refer to the table
 		"MaxPool":               {inferMaxPool, buildMaxPool},
 		"Pad":                   {inferPad, buildPad},
 		"RMSNormalization":      {inferLayerNorm, buildLayerNorm},
+		"ReduceMax":             {inferReduce, buildExtreme},
 		"ReduceMean":            {inferReduce, buildReduce},
+		"ReduceMin":             {inferReduce, buildExtreme},
+		"ReduceProd":            {inferReduce, buildExtreme},
 		"ReduceSum":             {inferReduce, buildReduce},
 		"Relu":                  {inferRelu, buildRelu},
 		"Reshape":               {inferReshape, nil},
@@ -94,11 +104,20 @@ func init() { // the functions of the table refer to the table
 		"Softmax":               {inferSoftmax, buildSoftmax},
 		"Split":                 {inferSplit, buildSplit},
 		"Squeeze":               {inferSqueeze, nil},
+		"TopK":                  {inferTop, buildTop},
 		"Transpose":             {inferTranspose, buildTranspose},
 		"Unsqueeze":             {inferUnsqueeze, nil},
 		"Where":                 {inferWhere, buildWhere},
 	}
-	internal = map[string]bool{"Dense": true, "Zeros": true, "Piece": true}
+	internal = map[string]bool{"Along": true, "Dense": true, "Move": true, "Piece": true, "Truncate": true, "Truth": true, "View": true, "Zeros": true}
+	for name := range movers {
+		if operators[name].infer == nil {
+			operators[name] = operator{inferProbed, buildProbed}
+		}
+	}
+	operators["Along"] = operator{inferAlong, buildAlong}
+	operators["Move"] = operator{inferMove, buildMovement}
+	operators["View"] = operator{inferView, nil}
 	operators["Dense"] = operator{inferDense, buildDense}
 	operators["Piece"] = operator{inferPiece, nil}
 	operators["Zeros"] = operator{inferZeros, buildFilled}
@@ -121,7 +140,7 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 	if len(g.Inputs) == 0 || len(g.Outputs) != 1 {
 		return nil, unsupported("the graph has %d inputs and %d outputs, one output is supported", len(g.Inputs), len(g.Outputs))
 	}
-	n := &Net{graph: g, shapes: map[string]shape{}, sizes: map[string]shape{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants)}
+	n := &Net{graph: g, shapes: map[string]shape{}, sizes: map[string]shape{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants), whole: map[string]bool{}, moves: map[string]movement{}, sums: map[string][][]weighted{}}
 	if n.constants == nil {
 		n.constants = map[string]*model.Tensor{}
 	}
@@ -133,7 +152,7 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 		if !ok || len(sample.dims) < 2 || sample.batch != 0 || sample.dims[0] != 1 || slices.Contains(sample.dims, 0) || !in.DType.IsFloat() && in.DType != model.Int64 && in.DType != model.Int32 {
 			return nil, unsupported("the input %q is %v of shape %v, not numbers with a dynamic batch and fixed other dimensions", in.Name, in.DType, in.Shape)
 		}
-		n.shapes[in.Name] = sample
+		n.shapes[in.Name], n.whole[in.Name] = sample, isWhole(in.DType)
 	}
 	for _, name := range append(ops.Parameters(g), ops.Buffers(g)...) {
 		if err := n.load(name, sd.Get(name)); err != nil {
@@ -147,19 +166,11 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 	if err := n.fold(facts); err != nil {
 		return nil, err
 	}
-	if err := n.checkOperators(); err != nil {
+	if err := n.takeGraph(facts); err != nil {
 		return nil, err
 	}
-	for i := range g.Nodes {
-		if n.folded(&g.Nodes[i]) {
-			continue
-		}
-		if err := n.take(&g.Nodes[i], facts); err != nil {
-			return nil, fmt.Errorf("node %q: %w", g.Nodes[i].Name, err)
-		}
-	}
 	out, ok := n.shapes[g.Outputs[0].Name]
-	if !ok || out.batch != 0 || out.dims[0] != 1 || len(out.dims) != 2 {
+	if !ok || out.batch != 0 || out.dims[0] != 1 || len(out.dims) < 2 || out.elements() != out.dims[1] {
 		return nil, unsupported("the output %q of shape %v is not one vector a sample", g.Outputs[0].Name, out)
 	}
 	n.classes = out.elements()
@@ -182,6 +193,9 @@ func (n *Net) fold(facts *ops.Facts) error {
 			if name == "" {
 				continue
 			}
+			if t := facts.Type(name).DType; t != model.Invalid {
+				n.whole[name] = isWhole(t)
+			}
 			if v := facts.Value(name); v != nil {
 				t, err := v.Model()
 				if err != nil {
@@ -197,6 +211,15 @@ func (n *Net) fold(facts *ops.Facts) error {
 	return nil
 }
 
+// isWhole reports whether elements of a type are whole numbers or truth values.
+func isWhole(t model.DType) bool {
+	switch t {
+	case model.Bool, model.Int8, model.Int16, model.Int32, model.Int64, model.Uint8, model.Uint16, model.Uint32, model.Uint64:
+		return true
+	}
+	return false
+}
+
 // folded reports whether nothing is left to compute of a node.
 func (n *Net) folded(node *graph.Node) bool {
 	for _, name := range node.Outputs {
@@ -207,79 +230,170 @@ func (n *Net) folded(node *graph.Node) bool {
 	return true
 }
 
-// checkOperators refuses a graph with operators that nn does not have, and names
-// all of them.
-func (n *Net) checkOperators() error {
-	counts, first := map[string]int{}, map[string]string{}
+// takeGraph takes all nodes of the graph that are left to compute. What cannot be
+// run is one error, which names all of it.
+func (n *Net) takeGraph(facts *ops.Facts) error {
+	var refused refusals
+	lost := false // a value is missing: of the nodes that follow only the operators can be judged
 	for i := range n.graph.Nodes {
 		node := &n.graph.Nodes[i]
 		if n.folded(node) {
 			continue
 		}
-		name := node.Op
-		if node.Domain != "" && node.Domain != "ai.onnx" {
-			name = node.Domain + "." + name
+		if !n.knows(node) {
+			refused.add(node, nil)
+			lost = !n.assume(node, facts) || lost
+			continue
 		}
-		_, known := operators[name]
-		_, cell := cells[name]
-		if _, expanded := expansions[name]; !known && !cell && !expanded || node.Domain == "" && internal[name] {
-			if counts[name]++; counts[name] == 1 {
-				first[name] = node.Name
-			}
+		if lost {
+			continue
+		}
+		err := n.take(node, facts)
+		var e *model.UnsupportedError
+		switch {
+		case err == nil:
+		case errors.As(err, &e):
+			refused.add(node, err)
+			lost = !n.assume(node, facts)
+		case len(refused) > 0:
+			lost = true
+		default:
+			return fmt.Errorf("node %q: %w", node.Name, err)
 		}
 	}
-	if len(counts) == 0 {
+	return refused.err()
+}
+
+// opName returns the operator of a node with its domain.
+func opName(node *graph.Node) string {
+	if node.Domain != "" && node.Domain != "ai.onnx" {
+		return node.Domain + "." + node.Op
+	}
+	return node.Op
+}
+
+// knows reports whether there is such an operator.
+func (n *Net) knows(node *graph.Node) bool {
+	name := opName(node)
+	_, known := operators[name]
+	_, cell := cells[name]
+	_, expanded := expansions[name]
+	return (known || cell || expanded) && !internal[name]
+}
+
+// assume gives what a node makes the shape that package ops infers, so that the
+// nodes that follow can be judged; ok is false if it is not known.
+func (n *Net) assume(node *graph.Node, facts *ops.Facts) (ok bool) {
+	for _, name := range node.Outputs {
+		if name == "" {
+			continue
+		}
+		s, ok := sampleShape(facts.Type(name).Shape, n.batch)
+		if !ok {
+			return false
+		}
+		n.shapes[name] = s
+	}
+	return true
+}
+
+// refusals are the nodes that cannot be run.
+type refusals []struct {
+	node *graph.Node
+	err  error // nil: the operator is not known
+}
+
+func (r *refusals) add(node *graph.Node, err error) {
+	*r = append(*r, struct {
+		node *graph.Node
+		err  error
+	}{node, err})
+}
+
+// err names each operator once, with how often it is refused, the first node and
+// the reason there.
+func (r refusals) err() error {
+	if len(r) == 0 {
 		return nil
 	}
-	var list []string
-	for _, op := range slices.Sorted(maps.Keys(counts)) {
-		text := fmt.Sprintf("%s at node %q", op, first[op])
-		if counts[op] > 1 {
-			text = fmt.Sprintf("%s %d times, first at node %q", op, counts[op], first[op])
-		}
-		list = append(list, text)
+	if len(r) == 1 && r[0].err != nil {
+		return fmt.Errorf("node %q: %w", r[0].node.Name, r[0].err)
 	}
-	return unsupported("the network has operators that cannot be run: %s", strings.Join(list, "; "))
+	counts, list := map[string]int{}, map[string]string{}
+	for _, x := range r {
+		op := opName(x.node)
+		if counts[op]++; counts[op] > 1 {
+			continue
+		}
+		list[op] = fmt.Sprintf("at node %q", x.node.Name)
+		var e *model.UnsupportedError
+		if errors.As(x.err, &e) {
+			list[op] += ": " + e.What
+		}
+	}
+	var parts []string
+	for _, op := range slices.Sorted(maps.Keys(list)) {
+		text := op + " " + list[op]
+		if counts[op] > 1 {
+			text = fmt.Sprintf("%s %d times, first %s", op, counts[op], list[op])
+		}
+		parts = append(parts, text)
+	}
+	return unsupported("the network has operators that cannot be run: %s", strings.Join(parts, "; "))
 }
 
 // take makes a node, or those that it stands for, the next of the net.
 func (n *Net) take(node *graph.Node, facts *ops.Facts) error {
-	nodes := []graph.Node{*node}
 	if _, ok := cells[node.Op]; ok {
-		var err error
-		if nodes, err = n.unroll(node); err != nil {
-			return err
-		}
+		nodes, err := n.unroll(node)
+		return n.takeAll(nodes, facts, err)
+	}
+	s, err := n.site(node, facts)
+	if err != nil {
+		return err
 	}
 	if _, ok := expansions[node.Op]; ok {
-		nodes = expand(node)
-	}
-	for i := range nodes {
-		if err := n.infer(&nodes[i], facts); err != nil {
-			return err
+		if nodes, err := n.expand(s); nodes != nil || err != nil {
+			return n.takeAll(nodes, facts, err)
 		}
 	}
-	n.nodes = append(n.nodes, nodes...)
+	if err := n.infer(s); err != nil {
+		return err
+	}
+	n.nodes = append(n.nodes, *node)
 	return nil
 }
 
-// infer finds the shapes of what a node makes.
-func (n *Net) infer(node *graph.Node, facts *ops.Facts) error {
-	s := &site{Node: node, opset: n.graph.Opset("")}
+func (n *Net) takeAll(nodes []graph.Node, facts *ops.Facts, err error) error {
+	for i := 0; i < len(nodes) && err == nil; i++ {
+		err = n.take(&nodes[i], facts)
+	}
+	return err
+}
+
+// site returns what is known of the inputs of a node.
+func (n *Net) site(node *graph.Node, facts *ops.Facts) (*site, error) {
+	s := &site{Node: node, net: n, opset: n.graph.Opset("")}
 	if stated, ok := sampleShape(facts.Type(node.Output(0)).Shape, n.batch); ok {
 		s.stated = &stated
 	}
 	for i, name := range node.Inputs {
 		in, err := n.operandShape(name)
 		if err != nil {
-			return fmt.Errorf("input %d: %w", i, err)
+			return nil, fmt.Errorf("input %d: %w", i, err)
 		}
 		s.in, s.given, s.consts = append(s.in, in), append(s.given, name != ""), append(s.consts, n.constants[name])
 		s.weights = append(s.weights, n.dims[name] != nil || n.constants[name] != nil)
 	}
 	if !s.has(0) {
-		return misfit("%s has no input", node.Op)
+		return nil, misfit("%s has no input", node.Op)
 	}
+	return s, nil
+}
+
+// infer finds the shapes of what a node makes.
+func (n *Net) infer(s *site) error {
+	node := s.Node
 	shapes, err := operators[node.Op].infer(s)
 	if err != nil {
 		return err

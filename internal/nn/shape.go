@@ -131,6 +131,7 @@ func broadcast(a, b shape) (shape, error) {
 // site is a node with what is known of its inputs before weights are looked at.
 type site struct {
 	*graph.Node
+	net     *Net
 	in      []shape
 	given   []bool // false where an optional input is left out
 	consts  []*model.Tensor

@@ -56,6 +56,52 @@ var functions = map[string]func(n *graph.Node) function{
 	"Abs": func(*graph.Node) function {
 		return closedForm(func(v float64) (float64, float64) { return math.Abs(v), signOf(v) })
 	},
+	"Acos": func(*graph.Node) function {
+		return smooth(func(v float64) float64 { return math.Pi/2 - arcSine(v) }, func(v float64) float64 { return -1 / math.Sqrt(1-float64(v*v)) })
+	},
+	"Acosh": func(*graph.Node) function {
+		return smooth(func(v float64) float64 { return kernel.Log(v + math.Sqrt(float64(v*v)-1)) }, func(v float64) float64 { return 1 / math.Sqrt(float64(v*v)-1) })
+	},
+	"Asin": func(*graph.Node) function {
+		return smooth(arcSine, func(v float64) float64 { return 1 / math.Sqrt(1-float64(v*v)) })
+	},
+	"Asinh": func(*graph.Node) function {
+		return smooth(areaSine, func(v float64) float64 { return 1 / math.Sqrt(1+float64(v*v)) })
+	},
+	"Atan": func(*graph.Node) function {
+		return smooth(arcTangent, func(v float64) float64 { return 1 / (1 + float64(v*v)) })
+	},
+	"Atanh": func(*graph.Node) function {
+		return smooth(areaTangent, func(v float64) float64 { return 1 / (1 - float64(v*v)) })
+	},
+	"Ceil": func(*graph.Node) function { return smooth(math.Ceil, nil) },
+	"Celu": celu,
+	"Cos":  func(*graph.Node) function { return smooth(cosine, func(v float64) float64 { return -sine(v) }) },
+	"Cosh": func(*graph.Node) function {
+		return smooth(func(v float64) float64 { e := kernel.Exp(math.Abs(v)); return (e + 1/e) / 2 }, hyperbolicSine)
+	},
+	"Floor":  func(*graph.Node) function { return smooth(math.Floor, nil) },
+	"IsInf":  isInf,
+	"IsNaN":  func(*graph.Node) function { return truth(math.IsNaN) },
+	"Mish":   func(*graph.Node) function { return closedForm(mish) },
+	"Not":    func(*graph.Node) function { return truth(func(v float64) bool { return v == 0 }) },
+	"Round":  func(*graph.Node) function { return smooth(math.RoundToEven, nil) },
+	"Selu":   selu,
+	"Shrink": shrink,
+	"Sign":   func(*graph.Node) function { return smooth(signOf, nil) },
+	"Sin":    func(*graph.Node) function { return smooth(sine, cosine) },
+	"Sinh": func(*graph.Node) function {
+		return smooth(hyperbolicSine, func(v float64) float64 { e := kernel.Exp(math.Abs(v)); return (e + 1/e) / 2 })
+	},
+	"Softsign": func(*graph.Node) function {
+		return smooth(func(v float64) float64 { return v / (1 + math.Abs(v)) }, func(v float64) float64 { return 1 / float64((1+math.Abs(v))*(1+math.Abs(v))) })
+	},
+	"Swish": swish,
+	"Tan": func(*graph.Node) function {
+		return smooth(func(v float64) float64 { return sine(v) / cosine(v) }, func(v float64) float64 { c := cosine(v); return 1 / float64(c*c) })
+	},
+	"Truncate":    func(*graph.Node) function { return smooth(math.Trunc, nil) },
+	"Truth":       func(*graph.Node) function { return truth(func(v float64) bool { return v != 0 }) },
 	"HardSwish":   func(*graph.Node) function { return hardSwish },
 	"HardSigmoid": hardSigmoid,
 	"LeakyRelu":   leakyRelu,
@@ -290,7 +336,7 @@ type unaryLayer struct {
 }
 
 func inferUnary(n *site) ([]shape, error) {
-	return n.in[:1], only(n, "alpha", "beta", "approximate")
+	return n.in[:1], only(n, "alpha", "beta", "approximate", "bias", "detect_negative", "detect_positive", "gamma", "lambd")
 }
 
 func buildUnary(b *builder) layer {

@@ -15,14 +15,30 @@ func inferDropout(n *site) ([]shape, error) {
 }
 
 // inferCast takes numbers for what they are: values hold whole numbers and
-// fractions alike, and only a Cast that would round them matters.
-func inferCast(n *site) ([]shape, error) {
-	const float, float16, double, bfloat16 = 1, 10, 11, 16
-	switch to := n.Int("to", 0); to {
-	case float, float16, double, bfloat16:
-		return n.in[:1], nil
+// fractions alike, and only a Cast that would change them matters; see expandCast.
+func inferCast(n *site) ([]shape, error) { return n.in[:1], nil }
+
+// Types of elements as ONNX numbers them.
+const (
+	onnxFloat, onnxInt32, onnxInt64, onnxBool, onnxFloat16, onnxDouble, onnxBFloat16 = 1, 6, 7, 9, 10, 11, 16
+)
+
+// expandCast is for a Cast of fractions to whole numbers, and of numbers to truth
+// values.
+func expandCast(e *expansion) (string, error) {
+	from := e.net.whole[e.input(0)]
+	switch to := e.Int("to", 0); to {
+	case onnxFloat, onnxFloat16, onnxDouble, onnxBFloat16:
+		return "", nil
+	case onnxInt32, onnxInt64:
+		if from {
+			return "", nil
+		}
+		return e.op("Truncate", nil, e.input(0)), nil
+	case onnxBool:
+		return e.op("Truth", nil, e.input(0)), nil
 	default:
-		return nil, unsupported("Cast to type %d is not supported", to)
+		return "", unsupported("Cast to type %d is not supported", to)
 	}
 }
 

@@ -23,14 +23,15 @@ const tileSize = kernel.Rows * kernel.Cols
 type weightGrad struct {
 	weight  *param
 	in, out *value
+	images  int // of a sample
 	tiles   []gradTile
 	whole   bool
 	acc     [][]float32 // of each worker, in lanes
 	partial []float32   // [chunks][tiles][Rows*Cols]
 }
 
-func (b *builder) newWeightGrad(weight *param, in, out *value, tiles []gradTile) *weightGrad {
-	w := &weightGrad{weight: weight, in: in, out: out, tiles: tiles, whole: len(weight.w) > in.size+out.size}
+func (b *builder) newWeightGrad(weight *param, in, out *value, images int, tiles []gradTile) *weightGrad {
+	w := &weightGrad{weight: weight, in: in, out: out, images: images, tiles: tiles, whole: len(weight.w) > in.size+out.size}
 	if w.whole {
 		in.wholeBatch, out.wholeBatch = true, true
 		return w
@@ -38,7 +39,7 @@ func (b *builder) newWeightGrad(weight *param, in, out *value, tiles []gradTile)
 	w.partial = make([]float32, b.chunks()*len(tiles)*tileSize)
 	for range b.threads {
 		n := len(tiles)
-		if b.chunk == 1 {
+		if b.chunk == 1 && images == 1 {
 			n = 1
 		}
 		w.acc = append(w.acc, make([]float32, n*tileSize*Lanes))
@@ -53,7 +54,7 @@ func (w *weightGrad) backward(p part) {
 	const n = tileSize * Lanes
 	x, dy := w.in.data(p), w.out.gradient(p)
 	sums, acc := w.partial[p.index*len(w.tiles)*tileSize:], w.acc[p.worker]
-	if p.opens() && p.closes() && p.hi-p.lo == 1 { // the lanes can be added up at once
+	if p.opens() && p.closes() && p.hi-p.lo == 1 && w.images == 1 { // the lanes can be added up at once
 		acc := (*[n]float32)(acc)
 		for i := range w.tiles {
 			t := &w.tiles[i]
@@ -62,8 +63,9 @@ func (w *weightGrad) backward(p part) {
 		}
 		return
 	}
-	for g := range p.hi - p.lo {
-		x, dy := x[g*w.in.size:(g+1)*w.in.size], dy[g*w.out.size:(g+1)*w.out.size]
+	in, out := w.in.size/w.images, w.out.size/w.images
+	for g := range (p.hi - p.lo) * w.images {
+		x, dy := x[g*in:(g+1)*in], dy[g*out:(g+1)*out]
 		for i := range w.tiles {
 			t := &w.tiles[i]
 			kernel.Dot((*[n]float32)(acc[i*n:]), dy[t.row:], x[t.source:], &t.columns, t.positions, t.rowStep, g > 0 || !p.opens())
@@ -106,8 +108,8 @@ func (w *weightGrad) reduceWhole(tiles []gradTile, groups int) {
 	var sums [tileSize]float32
 	for i := range tiles {
 		t := &tiles[i]
-		for g := range groups {
-			kernel.Dot(&acc, w.out.g[0][g*w.out.size+t.row:], w.in.x[0][g*w.in.size+t.source:], &t.columns, t.positions, t.rowStep, g > 0)
+		for g := range groups * w.images {
+			kernel.Dot(&acc, w.out.g[0][g*(w.out.size/w.images)+t.row:], w.in.x[0][g*(w.in.size/w.images)+t.source:], &t.columns, t.positions, t.rowStep, g > 0)
 		}
 		kernel.SumLanes(sums[:], acc[:])
 		t.put(w.weight.dw, sums[:])

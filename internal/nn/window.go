@@ -21,7 +21,7 @@ type axis struct {
 // planes returns an image with channels as [channels, height, width]; one of a
 // single dimension has height 1. ok is false for other shapes.
 func planes(s shape) (dims []int, ok bool) {
-	if s.batch != 0 || s.dims[0] != 1 || len(s.dims) < 3 || len(s.dims) > 4 {
+	if s.batch > 0 || len(s.dims) < 3 || len(s.dims) > 4 {
 		return nil, false
 	}
 	if len(s.dims) == 3 {
@@ -100,11 +100,10 @@ func (a *axis) fit(op, auto string, ceil bool) error {
 
 // outShape returns the shape of channels planes that a window slides over.
 func (w window) outShape(in shape, channels int) shape {
-	out := shape{dims: []int{1, channels, w.y.out, w.x.out}, batch: 0}
 	if len(in.dims) == 3 {
-		out.dims = []int{1, channels, w.x.out}
+		return in.as([]int{in.dims[0], channels, w.x.out})
 	}
-	return out
+	return in.as([]int{in.dims[0], channels, w.y.out, w.x.out})
 }
 
 // run is a row of target positions, step apart, that all take the same elements

@@ -11,6 +11,7 @@ logit. Writes DIR/logits.f64 and DIR/grad.f64, gradients side by side. If "chunk
 normalization is in training mode, on that many samples at a time; then DIR/weights.f64 has all weights,
 running statistics included, as they are afterwards.
 """
+import functools
 import json
 import math
 import os
@@ -62,7 +63,7 @@ def average_pool(x, attrs):
     counted = pad(ones, pads, 1.0 if attrs.get("count_include_pad", 0) else 0.0)
     behind = [0] * len(kernel) + extra
     x, counted = pad(pad(x, pads), behind), pad(counted, behind)
-    pool = {1: F.avg_pool1d, 2: F.avg_pool2d}[len(kernel)]
+    pool = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[len(kernel)]
     return pool(x, kernel, strides) / pool(counted, kernel, strides)
 
 
@@ -70,13 +71,30 @@ def max_pool(x, attrs):
     kernel = attrs["kernel_shape"]
     strides, dilations, pads, extra = window(x, attrs, kernel)
     x = pad(pad(x, pads, -math.inf), [0] * len(kernel) + extra, -math.inf)
-    return {1: F.max_pool1d, 2: F.max_pool2d}[len(kernel)](x, kernel, strides, 0, dilations)
+    return {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(kernel)](x, kernel, strides, 0, dilations)
 
 
 def conv(x, attrs, w, b=None):
     strides, dilations, pads, _ = window(x, attrs, w.shape[2:])
-    f = {3: F.conv1d, 4: F.conv2d}[w.dim()]
+    f = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[w.dim()]
     return f(pad(x, pads), w, b, tuple(strides), 0, tuple(dilations), attrs.get("group", 1))
+
+
+def conv_transpose(x, attrs, w, b=None):
+    n = w.dim() - 2
+    pads, extra = attrs.get("pads", [0] * (2 * n)), attrs.get("output_padding", [0] * n)
+    f = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[n]
+    y = f(x, w, b, attrs.get("strides", 1), 0, 0, attrs.get("group", 1), attrs.get("dilations", 1))
+    y = F.pad(y, [p for a in reversed(range(n)) for p in (0, extra[a])])
+    if b is not None:  # what is added behind has the bias too
+        for a in range(n):
+            if extra[a]:
+                index = [slice(None)] * y.dim()
+                index[2 + a] = slice(y.shape[2 + a] - extra[a], None)
+                fill = torch.zeros_like(y)
+                fill[tuple(index)] = 1
+                y = y + fill * b.reshape([1, -1] + [1] * n)
+    return pad(y, [-p for p in pads])
 
 
 def slice_(x, attrs, starts, ends, axes=None, steps=None):
@@ -140,7 +158,7 @@ def pad_onnx(x, attrs, pads, value=None):
     for axis in range(n):
         size = x.shape[axis]
         at = torch.arange(-pads[axis], size + pads[n + axis])
-        at = at.clamp(0, size - 1) if mode == "edge" else (size - 1) - ((size - 1) - at.abs()).abs()
+        at = at % size if mode == "wrap" else at.clamp(0, size - 1) if mode == "edge" else (size - 1) - ((size - 1) - at.abs()).abs()
         x = x.index_select(axis, at)
     return x
 
@@ -183,16 +201,156 @@ def recurrent(kind):
     return run
 
 
+def lrn(x, attrs):
+    size = attrs["size"]
+    squares = F.pad(x.pow(2).flatten(2), [0, 0, (size - 1) // 2, size // 2]).unfold(1, size, 1).sum(-1).reshape(x.shape)
+    return x / (attrs["bias"] + attrs["alpha"] / size * squares) ** attrs["beta"]
+
+
+def lp_pool(x, attrs):
+    kernel, p = attrs["kernel_shape"], attrs["p"]
+    strides, _, pads, _ = window(x, attrs, kernel)
+    return (F.avg_pool2d(pad(x.abs() ** p, pads), kernel, strides) * math.prod(kernel)) ** (1 / p)
+
+
+def resize(x, attrs, _=None, scales=None, sizes=None):
+    size = sizes.long().tolist()[2:] if sizes is not None else [int(n * s) for n, s in zip(x.shape[2:], scales.tolist()[2:])]
+    mode = attrs.get("mode", "nearest")
+    if mode == "nearest":  # round half down, as ONNX's default
+        for a, n in enumerate(size):
+            at = (torch.arange(n).double() + 0.5) * x.shape[2 + a] / n - 0.5
+            x = x.index_select(2 + a, (at - 0.5).ceil().long().clamp(0, x.shape[2 + a] - 1))
+        return x
+    corners = attrs.get("coordinate_transformation_mode") == "align_corners"
+    mode = {"linear": "bilinear", "cubic": "bicubic"}[mode]
+    if scales is not None:
+        return F.interpolate(x, scale_factor=scales.tolist()[2:], mode=mode, align_corners=corners, recompute_scale_factor=False)
+    return F.interpolate(x, size, mode=mode, align_corners=corners)
+
+
+def cumsum(x, attrs, axis):
+    axis = int(axis)
+    y = x.flip(axis) if attrs.get("reverse", 0) else x
+    z = y.cumsum(axis) - (y if attrs.get("exclusive", 0) else 0)
+    return z.flip(axis) if attrs.get("reverse", 0) else z
+
+
+def gather_elements(x, attrs, at):
+    axis = attrs.get("axis", 0)
+    return x.gather(axis, at.long() % x.shape[axis])
+
+
+def scatter_nd(x, attrs, at, updates):
+    x = x.clone()
+    x[tuple(at.long().t())] = updates
+    return x
+
+
+def center_crop_pad(x, attrs, shape):
+    for a, n in zip(attrs["axes"], shape.long().tolist()):
+        size = x.shape[a]
+        first = (size - n) // 2
+        x = x.narrow(a, first, n) if n <= size else F.pad(x, [0, 0] * (x.dim() - 1 - a) + [(n - size) // 2, (n - size + 1) // 2])
+    return x
+
+
+def reverse_sequence(x, attrs, lengths):
+    rows = [torch.cat([row[:n].flip(0), row[n:]]) for row, n in zip(x, lengths.long().tolist())]
+    return torch.stack(rows)
+
+
+def depth_to_space(x, attrs):
+    b, (n, c, h, w) = attrs["blocksize"], x.shape
+    if attrs.get("mode", "DCR") == "DCR":
+        x = x.reshape(n, b, b, c // b // b, h, w).permute(0, 3, 4, 1, 5, 2)
+    else:
+        x = x.reshape(n, c // b // b, b, b, h, w).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(n, c // b // b, h * b, w * b)
+
+
+def space_to_depth(x, attrs):
+    b, (n, c, h, w) = attrs["blocksize"], x.shape
+    return x.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
+
+
+def gemm(x, attrs, w, b=None):
+    x, w = x.t() if attrs.get("transA", 0) else x, w.t() if attrs.get("transB", 0) else w
+    y = attrs.get("alpha", 1.0) * (x @ w)
+    return y if b is None else y + attrs.get("beta", 1.0) * b
+
+
+def top_k(x, attrs, k):
+    return list(x.topk(int(k), attrs.get("axis", -1), bool(attrs.get("largest", 1)), True))
+
+
+def one_hot(at, attrs, depth, values):
+    hot = F.one_hot(at.long() % int(depth), int(depth)).double()
+    return values[0] + hot * (values[1] - values[0])
+
+
+def arg(f):
+    return lambda x, a: f(x, a.get("axis", 0), bool(a.get("keepdims", 1))).double()
+
+
+def truth(f):
+    return lambda *x: f(*x).double()
+
+
+def product(x, attrs, axes):
+    for axis in sorted((a % x.dim() for a in axes.long().tolist()), reverse=True):
+        x = x.prod(axis, keepdim=bool(attrs.get("keepdims", 1)))
+    return x
+
+
+def reduction(f):
+    return lambda x, a, axes: f(x, axes.long().tolist(), bool(a.get("keepdims", 1)))
+
+
+def cast(x, attrs):
+    return {1: lambda: x, 6: x.trunc, 7: x.trunc, 9: lambda: (x != 0).double()}[attrs["to"]]()
+
+
+def quotient(x, attrs, y):
+    whole = (x == x.trunc()).all() and (y == y.trunc()).all()
+    return (x / y).trunc() if whole else x / y
+
+
 OPERATORS = {
+    "ConvTranspose": conv_transpose, "LRN": lrn, "LpPool": lp_pool, "Resize": resize, "CumSum": cumsum, "GatherElements": gather_elements,
+    "ScatterND": scatter_nd, "CenterCropPad": center_crop_pad, "ReverseSequence": reverse_sequence, "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth, "TopK": top_k, "OneHot": one_hot, "Cast": cast,
+    "ArgMax": arg(torch.argmax), "ArgMin": arg(torch.argmin), "GlobalMaxPool": lambda x, a: F.adaptive_max_pool2d(x, 1),
+    "Greater": truth(lambda x, a, y: x > y), "GreaterOrEqual": truth(lambda x, a, y: x >= y), "Less": truth(lambda x, a, y: x < y),
+    "LessOrEqual": truth(lambda x, a, y: x <= y), "Equal": truth(lambda x, a, y: x == y), "Not": truth(lambda x, a: x == 0),
+    "And": truth(lambda x, a, y: (x != 0) & (y != 0)), "Or": truth(lambda x, a, y: (x != 0) | (y != 0)), "Xor": truth(lambda x, a, y: (x != 0) ^ (y != 0)),
+    "IsNaN": truth(lambda x, a: x.isnan()), "IsInf": truth(lambda x, a: x.isinf()),
+    "Mod": lambda x, a, y: torch.fmod(x, y) if a.get("fmod", 0) else torch.remainder(x, y),
+    "ReduceMax": reduction(torch.amax), "ReduceMin": reduction(torch.amin), "ReduceProd": product,
+    "ReduceL1": reduction(lambda x, axes, keep: x.abs().sum(axes, keep)), "ReduceLogSum": reduction(lambda x, axes, keep: x.sum(axes, keep).log()),
+    "ReduceLogSumExp": reduction(torch.logsumexp), "Mean": lambda x, a, *y: sum(y, x) / (1 + len(y)),
+    "LpNormalization": lambda x, a: x / x.norm(a.get("p", 2), a.get("axis", -1), True),
+    "MeanVarianceNormalization": lambda x, a: (x - x.mean(a["axes"], True)) / (x.var(a["axes"], False, keepdim=True).sqrt() + 1e-9),
+    "Ceil": lambda x, a: x.ceil(), "Floor": lambda x, a: x.floor(), "Round": lambda x, a: x.round(), "Sign": lambda x, a: x.sign(),
+    "Celu": lambda x, a: F.celu(x, a.get("alpha", 1.0)), "Mish": lambda x, a: F.mish(x),
+    "Selu": lambda x, a: a.get("gamma", 1.0507009873554805) * torch.where(x > 0, x, a.get("alpha", 1.6732632423543772) * (x.exp() - 1)),
+    "Swish": lambda x, a: x * torch.sigmoid(a.get("alpha", 1.0) * x), "ThresholdedRelu": lambda x, a: torch.where(x > a.get("alpha", 1.0), x, torch.zeros_like(x)),
+    "Shrink": lambda x, a: torch.where(x.abs() > a.get("lambd", 0.5), x - x.sign() * a.get("bias", 0.0), torch.zeros_like(x)),
+    "Sin": lambda x, a: x.sin(), "Cos": lambda x, a: x.cos(), "Tan": lambda x, a: x.tan(), "Sinh": lambda x, a: x.sinh(), "Cosh": lambda x, a: x.cosh(),
+    "Asin": lambda x, a: x.asin(), "Acos": lambda x, a: x.acos(), "Atan": lambda x, a: x.atan(), "Asinh": lambda x, a: x.asinh(),
+    "Acosh": lambda x, a: x.acosh(), "Atanh": lambda x, a: x.atanh(),
+    "Einsum": lambda x, a, *y: torch.einsum(a["equation"], x, *y), "Tile": lambda x, a, n: x.repeat(n.long().tolist()),
+    "Trilu": lambda x, a, k: x.triu(int(k)) if a.get("upper", 1) else x.tril(int(k)), "GatherND": lambda x, a, at: x[tuple(at.long().t())],
+    "ScatterElements": lambda x, a, at, y: x.scatter(a["axis"], at.long(), y), "Compress": lambda x, a, c: x.index_select(a["axis"], c.nonzero().flatten()),
+    "ConstantOfShape": lambda n, a: torch.zeros(n.long().tolist()).double(),
     "Conv": conv, "MaxPool": max_pool, "AveragePool": average_pool,
     "Relu": lambda x, a: F.relu(x), "Identity": lambda x, a: x, "Dropout": lambda x, a, *_: x,
     "Flatten": lambda x, a: x.reshape(math.prod(x.shape[:a.get("axis", 1)]), -1),
-    "Gemm": lambda x, a, w, *b: F.linear(x, w if a.get("transB", 0) else w.t(), *b),
+    "Gemm": gemm,
     "MatMul": lambda x, a, y: x @ y,
-    "Add": lambda x, a, y: x + y, "Sub": lambda x, a, y: x - y, "Mul": lambda x, a, y: x * y, "Div": lambda x, a, y: x / y,
+    "Add": lambda x, a, y: x + y, "Sub": lambda x, a, y: x - y, "Mul": lambda x, a, y: x * y, "Div": quotient,
     "ReduceL2": lambda x, a, axes: x.pow(2).sum(axes.long().tolist(), keepdim=True).sqrt(),
     "ReduceSumSquare": lambda x, a, axes: x.pow(2).sum(axes.long().tolist(), keepdim=True), "Sum": lambda x, a, *y: sum(y, x),
-    "Max": lambda x, a, y: torch.maximum(x, y), "Min": lambda x, a, y: torch.minimum(x, y),
+    "Max": lambda x, a, *y: functools.reduce(torch.maximum, y, x), "Min": lambda x, a, *y: functools.reduce(torch.minimum, y, x),
     "PRelu": lambda x, a, y: torch.where(x < 0, x * y, x),
     "Pow": lambda x, a, y: x ** y,
     "Sigmoid": lambda x, a: torch.sigmoid(x), "Tanh": lambda x, a: torch.tanh(x), "Erf": lambda x, a: torch.erf(x),
@@ -203,11 +361,11 @@ OPERATORS = {
     "HardSigmoid": lambda x, a: (a.get("alpha", 0.2) * x + a.get("beta", 0.5)).clamp(0, 1),
     "LeakyRelu": lambda x, a: F.leaky_relu(x, a.get("alpha", 0.01)), "Elu": lambda x, a: F.elu(x, a.get("alpha", 1.0)),
     "Gelu": lambda x, a: F.gelu(x, approximate=a.get("approximate", "none")),
-    "Clip": lambda x, a, *m: x.clamp(*[v.item() for v in m]),
+    "Clip": lambda x, a, low, high: torch.minimum(torch.maximum(x, low), high),
     "Concat": lambda x, a, *y: torch.cat((x,) + y, a["axis"]),
     "Slice": slice_, "Split": split, "Pad": pad_onnx, "Reshape": reshape, "Squeeze": squeeze, "Unsqueeze": unsqueeze,
     "Transpose": lambda x, a: x.permute(a.get("perm", list(reversed(range(x.dim()))))),
-    "Expand": lambda x, a, shape: x * torch.ones(shape.long().tolist()).double(),
+    "Expand": lambda x, a, shape: x.expand(torch.broadcast_shapes(x.shape, shape.long().tolist())),
     "Shape": lambda x, a: torch.tensor(x.shape).double(),
     "GlobalAveragePool": lambda x, a: x.mean(list(range(2, x.dim())), keepdim=True),
     "ReduceMean": lambda x, a, axes: x.mean(axes.long().tolist(), keepdim=bool(a.get("keepdims", 1))),
