@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"lethe/internal/classifier"
+	"lethe/internal/network"
 	"lethe/internal/oracle"
 	"lethe/pickle"
 	"lethe/verify"
@@ -85,7 +85,7 @@ func readFloats(t *testing.T, path string) []float32 {
 // ours returns the logits that our own evaluator computes for a checkpoint.
 func ours(t *testing.T, path string, x []float32) []float32 {
 	t.Helper()
-	n, err := classifier.Open(t.Context(), path, nil, pickle.Options{})
+	n, err := network.Open(t.Context(), path, nil, pickle.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

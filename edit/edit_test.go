@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"lethe/fixtures"
-	"lethe/internal/classifier"
 	"lethe/internal/dataset"
+	"lethe/internal/network"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/pickle"
@@ -19,7 +19,7 @@ import (
 
 func base(t testing.TB) (*nn.Net, *model.StateDict, *dataset.Set) {
 	t.Helper()
-	n, err := classifier.Open(t.Context(), "../fixtures/lenet-fashion.pt", nil, pickle.Options{})
+	n, err := network.Open(t.Context(), "../fixtures/lenet-fashion.pt", nil, pickle.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

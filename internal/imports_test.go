@@ -78,12 +78,14 @@ var rooms = map[string][]string{
 	"internal/cli":       {"model", "graph", "file", "pickle", "safetensors", "onnxio", "internal/rewrite", "report", "internal/registry", "internal/strictjson", urfave, term, yaml},
 	"internal/structure": {"convert", "convert/arch", "convert/aten", "convert/exported", "convert/script", "file", "graph", "model", "pickle"},
 	// What the others link beside it.
-	"internal/classifier": {all, urfave},
-	"internal/registry":   {"model", "internal/strictjson", oras, ocispecs, yaml},
-	"internal/canary":     {},        // for tests and a bench
-	"internal/oracle":     {},        // for tests
-	"internal/vectors":    {"model"}, // for tests
-	"internal/bench/":     {all},
+	"internal/network":  {"file", "graph", "internal/cli", "internal/nn", "internal/structure", "model", "onnxio", "ops", "pickle", "report", "verify"},
+	"internal/job":      {all},
+	"internal/jobflags": {"internal/cli", "internal/dataset", "internal/job", urfave},
+	"internal/registry": {"model", "internal/strictjson", oras, ocispecs, yaml},
+	"internal/canary":   {},        // for tests and a bench
+	"internal/oracle":   {},        // for tests
+	"internal/vectors":  {"model"}, // for tests
+	"internal/bench/":   {all},
 
 	"internal/bench/speed/asm": {avo},
 	"internal/command/":        {all, urfave},

@@ -38,7 +38,7 @@ func TestFIFO(t *testing.T) {
 				var err error
 				switch name {
 				case "key":
-					_, err = ReadSmall(c, c.String("onnx"))
+					_, err = ReadSmall(c.Context, c.String("onnx"), c.App.Reader)
 				default:
 					_, err = OpenInput(c.Context, c.Args().First(), c.App.Reader)
 				}
@@ -70,7 +70,7 @@ func TestReadSmallStdin(t *testing.T) {
 	app := configApp(new(string))
 	var got []byte
 	app.Action = func(c *urfave.Context) (err error) {
-		got, err = ReadSmall(c, "-")
+		got, err = ReadSmall(c.Context, "-", c.App.Reader)
 		return err
 	}
 	if code := Run(t.Context(), app, []string{"-c", "3"}, strings.NewReader("key"), io.Discard, io.Discard); code != ExitOK || string(got) != "key" {

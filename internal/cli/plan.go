@@ -32,6 +32,8 @@ type Plan struct {
 	Changes []string         `json:"changes,omitempty"`     // of names and types
 	Lost    []string         `json:"not_in_output"`         // what the input holds and the output does not
 	Parity  any              `json:"onnx_parity,omitempty"` // not known before the work
+
+	settings PlanSettings
 }
 
 // PlannedInput is the file that is read.
@@ -73,14 +75,27 @@ type PlannedOutput struct {
 	*report.Digest
 }
 
+// PlanSettings say what a plan is for.
+type PlanSettings struct {
+	Tool   string // the command
+	DryRun bool   // there is to be no work
+	JSON   bool   // it is printed as JSON
+	Quiet  bool   // it is not printed
+}
+
+// PlanSettingsOf reads them from the flags of a command.
+func PlanSettingsOf(c *urfave.Context) PlanSettings {
+	return PlanSettings{Tool: c.App.Name, DryRun: c.Bool(dryFlag), JSON: c.Bool(jsonFlag), Quiet: c.Bool("quiet")}
+}
+
 // NewPlan begins a plan for a command that has opened its input. The digest of
 // that is in it as JSON only: it can take longer than the work.
-func NewPlan(c *urfave.Context, n *Checkpoint) (p *Plan, err error) {
+func NewPlan(s PlanSettings, n *Checkpoint) (p *Plan, err error) {
 	p = &Plan{
-		Tool: c.App.Name + " " + Version(), DryRun: c.Bool(dryFlag), Lost: []string{},
+		Tool: s.Tool + " " + Version(), DryRun: s.DryRun, Lost: []string{}, settings: s,
 		Input: PlannedInput{Path: n.Name, Format: n.Format(), Digest: report.Digest{Bytes: n.input.Size}, Tensors: n.State.Len()},
 	}
-	if c.Bool(jsonFlag) {
+	if s.JSON {
 		if p.Input.Digest, err = n.Digest(); err != nil {
 			return nil, err
 		}
@@ -116,19 +131,19 @@ func (p *Plan) WriteState(outs *Outputs, path string, n *Checkpoint, format file
 	return out, err
 }
 
-// WriteResults adds the files of [ResultFlags].
-func (p *Plan) WriteResults(c *urfave.Context, outs *Outputs) {
-	p.Write(outs, c.String(uriFlag), "URI of the output")
-	p.Write(outs, c.String(digestFlag), "digest of the output")
+// WriteResults adds the files that tell of the output.
+func (p *Plan) WriteResults(outs *Outputs, files ResultFiles) {
+	p.Write(outs, files.URI, "URI of the output")
+	p.Write(outs, files.Digest, "digest of the output")
 }
 
-// Print writes the plan for a person, or as JSON if the command's flags ask for
+// Print writes the plan for a person, or as JSON if its settings ask for
 // that; nothing if they ask for quiet.
-func (p *Plan) Print(c *urfave.Context, w io.Writer) error {
+func (p *Plan) Print(w io.Writer) error {
 	switch {
-	case c.Bool("quiet"):
+	case p.settings.Quiet:
 		return nil
-	case c.Bool(jsonFlag):
+	case p.settings.JSON:
 		return PrintJSON(w, p)
 	}
 	var b strings.Builder

@@ -29,11 +29,17 @@ func ResultFlags() []urfave.Flag {
 	}
 }
 
-// ResultFiles returns the outputs that [ResultFlags] ask for, "" for none, for
-// [NewOutputs] and [Outputs.Tell].
-func ResultFiles(c *urfave.Context) []string {
-	return []string{c.String(uriFlag), c.String(digestFlag)}
+// ResultFiles are the outputs that tell where another output is and what its digest
+// is; "" is none.
+type ResultFiles struct{ URI, Digest string }
+
+// ResultFilesOf returns what [ResultFlags] ask for.
+func ResultFilesOf(c *urfave.Context) ResultFiles {
+	return ResultFiles{c.String(uriFlag), c.String(digestFlag)}
 }
+
+// Paths returns them for [NewOutputs].
+func (f ResultFiles) Paths() []string { return []string{f.URI, f.Digest} }
 
 // remote is a model in a registry that a command writes.
 type remote struct {
@@ -72,11 +78,11 @@ func (o *Outputs) announce(f *output) error {
 	return err
 }
 
-// From says what the outputs are made from, which must not have changed since it
+// SetSource says what the outputs are made from, which must not have changed since it
 // was opened, and what a model in a registry, if one is written, says of that and
 // of how: its annotations. Its checkpoint gets the name of that of n, with the
 // extension ext unless that is "".
-func (o *Outputs) From(n *Checkpoint, ext string, annotations map[string]string) error {
+func (o *Outputs) SetSource(n *Checkpoint, ext string, annotations map[string]string) error {
 	if err := n.Unchanged(); err != nil {
 		return err
 	}
@@ -124,10 +130,10 @@ func (o *Outputs) Attach(e registry.Evidence) {
 	}
 }
 
-// Tell says that Commit writes the URI and the digest of the output announced
-// as of into the files of [ResultFiles], which were announced too.
-func (o *Outputs) Tell(of string, files []string) error {
-	o.result = result{of, files[0], files[1]}
+// SetResults makes Commit write the URI and the digest of the output announced as of
+// into files, which were announced too.
+func (o *Outputs) SetResults(of string, files ResultFiles) error {
+	o.result = result{of, files.URI, files.Digest}
 	if of == "-" && (o.result.uri != "" || o.result.digest != "") {
 		return Usagef("standard output has no URI; give a file name or a reference instead of -")
 	}

@@ -1,13 +1,12 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"time"
-
-	urfave "github.com/urfave/cli/v2"
 
 	"lethe/model"
 )
@@ -29,9 +28,9 @@ func SourceDate() (time.Time, error) {
 }
 
 // ReadSmall reads a whole file that is no model, such as a key or a report.
-func ReadSmall(c *urfave.Context, path string) ([]byte, error) {
+func ReadSmall(ctx context.Context, path string, stdin io.Reader) ([]byte, error) {
 	const limit = 64 << 20
-	in, err := OpenInput(c.Context, path, c.App.Reader)
+	in, err := OpenInput(ctx, path, stdin)
 	if err != nil {
 		return nil, err
 	}

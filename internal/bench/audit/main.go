@@ -20,9 +20,9 @@ import (
 	"path/filepath"
 
 	"lethe/edit"
-	"lethe/internal/classifier"
 	"lethe/internal/dataset"
 	"lethe/internal/learn"
+	"lethe/internal/network"
 	"lethe/internal/nn"
 	"lethe/pickle"
 	"lethe/verify"
@@ -104,7 +104,7 @@ func (r *row) add(m *verify.AuditMeasure) {
 // audit edits one class of one checkpoint and audits the edit.
 func audit(path string, class int, control bool, data *dataset.Data, cache string) (*verify.Audit, error) {
 	ctx := context.Background()
-	n, err := classifier.Open(ctx, path, os.Stdin, pickle.Options{})
+	n, err := network.Open(ctx, path, os.Stdin, pickle.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -25,8 +25,8 @@ import (
 	"time"
 
 	"lethe/edit"
-	"lethe/internal/classifier"
 	"lethe/internal/dataset"
+	"lethe/internal/network"
 	"lethe/model"
 	"lethe/pickle"
 	"lethe/verify"
@@ -34,7 +34,7 @@ import (
 
 // task is what a method is given: a network, a class, and images.
 type task struct {
-	net   *classifier.Network
+	net   *network.Network
 	class int
 	seen  *dataset.Set
 	norm  dataset.Norm
@@ -167,7 +167,7 @@ type cell struct {
 
 func (b *bench) cell(path string, class int, m method) (cell, error) {
 	ctx := context.Background()
-	n, err := classifier.Open(ctx, path, os.Stdin, pickle.Options{})
+	n, err := network.Open(ctx, path, os.Stdin, pickle.Options{})
 	if err != nil {
 		return cell{}, err
 	}

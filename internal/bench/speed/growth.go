@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"lethe/edit"
-	"lethe/internal/classifier"
 	"lethe/internal/dataset"
+	"lethe/internal/network"
 	"lethe/pickle"
 	"lethe/verify"
 )
@@ -59,7 +59,7 @@ func imageCosts(threads int, top float64) ([]cost, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := classifier.Open(ctx, *base, nil, pickle.Options{})
+	n, err := network.Open(ctx, *base, nil, pickle.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"lethe/internal/classifier"
 	"lethe/internal/dataset"
+	"lethe/internal/network"
 	"lethe/pickle"
 	"lethe/verify"
 )
@@ -76,12 +76,12 @@ func forgetSection() error {
 
 // judge returns the score of an edited checkpoint on all training images.
 func judge(ctx context.Context, path string) (string, error) {
-	before, err := classifier.Open(ctx, *base, nil, pickle.Options{})
+	before, err := network.Open(ctx, *base, nil, pickle.Options{})
 	if err != nil {
 		return "", err
 	}
 	defer before.Close()
-	after, err := classifier.Open(ctx, path, nil, pickle.Options{})
+	after, err := network.Open(ctx, path, nil, pickle.Options{})
 	if err != nil {
 		return "", err
 	}

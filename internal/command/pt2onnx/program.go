@@ -52,18 +52,18 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 	if c.Bool("fold-batchnorm") {
 		return cli.Usagef("--fold-batchnorm is for the LeNet")
 	}
-	plan, err := cli.NewPlan(c, n)
+	plan, err := cli.NewPlan(cli.PlanSettingsOf(c), n)
 	if err != nil {
 		return err
 	}
 	written := plan.Write(outs, out, fmt.Sprintf("ONNX, opset %d", r.Graph.Opset("")))
 	plan.Write(outs, data, "weights of the ONNX model")
-	plan.WriteResults(c, outs)
+	plan.WriteResults(outs, cli.ResultFilesOf(c))
 	for _, name := range r.Unused {
 		plan.Lost = append(plan.Lost, fmt.Sprintf("%.100q, which the graph does not read", name))
 	}
 	if c.Bool("dry-run") {
-		return plan.Print(c, stdout)
+		return plan.Print(stdout)
 	}
 	opts := onnxio.EncodeOptions{ProducerVersion: cli.Version(), Props: map[string]string{}}
 	for name, as := range r.Tied {
@@ -95,7 +95,7 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 	if err != nil {
 		return err
 	}
-	if err := outs.From(n, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
+	if err := outs.SetSource(n, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
 		return err
 	}
 	if err := outs.Commit(c.Context); err != nil {
@@ -105,7 +105,7 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 		stdout = stderr
 	}
 	if c.Bool("quiet") || c.Bool("json") {
-		return plan.Print(c, stdout)
+		return plan.Print(stdout)
 	}
 	return tellProgram(stdout, out, r)
 }

@@ -12,8 +12,8 @@ import (
 	"lethe/convert/aten"
 	"lethe/file"
 	"lethe/graph"
-	"lethe/internal/classifier"
 	"lethe/internal/cli"
+	"lethe/internal/network"
 	"lethe/internal/structure"
 	"lethe/model"
 	"lethe/onnxio"
@@ -62,12 +62,12 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		return err
 	}
 	data := dataFile(c, in, out)
-	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFiles(c), out, data)...)
+	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFilesOf(c).Paths(), out, data)...)
 	if err != nil {
 		return err
 	}
 	defer outs.Discard()
-	if err := outs.Tell(out, cli.ResultFiles(c)); err != nil {
+	if err := outs.SetResults(out, cli.ResultFilesOf(c)); err != nil {
 		return err
 	}
 	held, err := cli.OpenCheckpoint(c.Context, in, stdin, cli.ReadOptions(c))
@@ -105,7 +105,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 
 // convertLeNet writes the network that is known by its names and shapes alone.
 func convertLeNet(c *urfave.Context, held *cli.Checkpoint, s *structure.Structure, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
-	n, err := classifier.Bind(held, s)
+	n, err := network.Bind(held, s)
 	if err != nil {
 		return err
 	}
@@ -119,24 +119,24 @@ func convertLeNet(c *urfave.Context, held *cli.Checkpoint, s *structure.Structur
 		}
 	}
 	opts := onnxio.EncodeOptions{Opset: c.Int("opset")}
-	plan, err := classifier.NewPlan(c, n)
+	plan, err := network.NewPlan(cli.PlanSettingsOf(c), n)
 	if err != nil {
 		return err
 	}
-	written, err := classifier.PlanONNX(plan, outs, out, s, sd, opts)
+	written, err := network.PlanONNX(plan, outs, out, s, sd, opts)
 	if err != nil {
 		return err
 	}
-	plan.WriteResults(c, outs)
+	plan.WriteResults(outs, cli.ResultFilesOf(c))
 	if c.Bool("dry-run") {
-		return plan.Print(c, stdout)
+		return plan.Print(stdout)
 	}
-	parity, digest, err := classifier.StageONNX(c.Context, outs, out, n.Net, s, sd, opts)
+	parity, digest, err := network.StageONNX(c.Context, outs, out, n.Net, s, sd, opts)
 	if err != nil {
 		return err
 	}
 	plan.Parity, written.Digest = parity, &digest
-	if err := outs.From(n.Checkpoint, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
+	if err := outs.SetSource(n.Checkpoint, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
 		return err
 	}
 	if err := outs.Commit(c.Context); err != nil {
@@ -147,7 +147,7 @@ func convertLeNet(c *urfave.Context, held *cli.Checkpoint, s *structure.Structur
 		report = stderr
 	}
 	if c.Bool("quiet") || c.Bool("json") {
-		return plan.Print(c, report)
+		return plan.Print(report)
 	}
 	fmt.Fprintf(report, "%s: %s, input %v, %d classes, opset %d\n", out, s.Graph.Name, n.Net.InputShape(), n.Net.Classes(), c.Int("opset"))
 	_, err = fmt.Fprintf(report, "%s\n", parity)

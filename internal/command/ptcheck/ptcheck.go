@@ -6,20 +6,18 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	urfave "github.com/urfave/cli/v2"
 
-	"lethe/internal/classifier"
+	"lethe/evidence"
 	"lethe/internal/cli"
-	"lethe/internal/learn"
+	"lethe/internal/job"
+	"lethe/internal/jobflags"
 	"lethe/scan"
 	"lethe/verify"
 )
@@ -51,10 +49,22 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "sarif", Usage: "write the findings of --scan to `FILE` for code-scanning dashboards (SARIF 2.1.0)"},
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, slices.Concat(classifier.CheckFlags(), cli.ReadFlags(), classifier.DataFlags())...),
+		}, slices.Concat(checkFlags(), cli.ReadFlags(), jobflags.DataFlags(), jobflags.RulesFlags())...),
 		Action: func(c *urfave.Context) error { return check(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
+}
+
+// checkFlags are the flags for checking what [jobflags.EvidenceFlags] made.
+func checkFlags() []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.StringFlag{Name: "report", Usage: "`FILE` with the report of an edit: compute it again and tell whether it is true"},
+		&urfave.StringFlag{Name: "html", Usage: "`FILE` for what was found as a page for people"},
+		&urfave.StringFlag{Name: "attest", Usage: "`FILE` with in-toto statements: tell whether they say what --report says"},
+		&urfave.StringFlag{Name: "verify-signature", Usage: "`FILE` with a public key in PEM: verify the signature of the model (OpenSSF Model Signing) and of --attest"},
+		&urfave.StringFlag{Name: "signature", Usage: "`FILE` with the signature of the model; default: the model with .sig appended"},
+		&urfave.BoolFlag{Name: "force", Usage: "replace an existing page"},
+	}
 }
 
 func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -85,35 +95,53 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	case c.Bool("retrain") && !c.Bool("audit"):
 		return cli.Usagef("--retrain trains networks for --audit to compare with and needs it")
 	}
-	if paths[1] == "" {
+	set, err := settings(c, paths)
+	if err != nil {
+		return err
+	}
+	if set.After == "" {
 		for _, flag := range []string{"class", "report", "html", "attest"} {
 			if cli.Typed(c, flag) {
 				return cli.Usagef("--%s is about an edit and needs two files", flag)
 			}
 		}
-		if c.IsSet("verify-signature") {
-			_, err := signed(c, paths[0], nil, stdout)
-			return err
+		if set.PublicKey != "" {
+			line, _, err := set.VerifySignature(c.Context, set.Before, nil, stdin)
+			return printSignature(c, stdout, line, err)
 		}
-		return inventory(c, paths[0], stdin, stdout, stderr)
+		return inventory(c, set.Before, stdin, stdout, stderr)
 	}
-	if c.IsSet("attest") && !c.IsSet("report") {
+	if set.Report != "" {
+		for _, flag := range []string{"class", "gate"} {
+			if cli.Typed(c, flag) {
+				return cli.Usagef("--%s is in the report that --report gives", flag)
+			}
+		}
+	} else if set.Attest != "" {
 		return cli.Usagef("--attest is checked against a report and needs --report")
 	}
-	// The file whose signature holds is the one that is read.
-	after, err := cli.OpenInput(c.Context, paths[1], stdin)
+	done, err := job.Check(c.Context, set, job.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
+	if done != nil {
+		err = printSignature(c, stdout, done.Signature, err)
+	}
 	if err != nil {
 		return err
 	}
-	defer after.Close()
-	key, err := signed(c, paths[1], after, stdout)
-	if err != nil {
+	if err := printChecked(c, stdout, done); err != nil {
 		return err
 	}
-	if c.IsSet("report") {
-		return confirm(c, paths[0], after, key, stdin, stdout, stderr)
-	}
-	return compare(c, paths[0], after, stdin, stdout, stderr)
+	return verify.Err(done.Report.AllChecks())
+}
+
+// settings reads the flags about an edit.
+func settings(c *urfave.Context, paths []string) (job.CheckSettings, error) {
+	data, err := jobflags.Data(c)
+	return job.CheckSettings{
+		Before: paths[0], After: paths[1], Reading: jobflags.Reading(c), Class: c.String("class"), Gate: c.String("gate"), Rules: c.String("rules"), Data: data,
+		Audit: c.Bool("audit"), Retrain: c.Bool("retrain"), Seed: c.Uint64("seed"), Threads: c.Int("threads"),
+		Report: c.String("report"), Attest: c.String("attest"), PublicKey: c.String("verify-signature"), Signature: c.String("signature"),
+		HTML: c.String("html"), Force: c.Bool("force"),
+	}, err
 }
 
 // entry is one line of the inventory.
@@ -191,116 +219,28 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr i
 	return t.Flush()
 }
 
-func compare(c *urfave.Context, before string, after *cli.Input, stdin io.Reader, stdout, stderr io.Writer) error {
-	ctx := c.Context
-	outs, err := pageOutput(c, before, after.Name, stdout)
-	if err != nil {
-		return err
-	}
-	defer outs.Discard()
-	gate, err := verify.ParseGate(c.String("gate"))
-	if err != nil {
-		return cli.Usagef("%v", err)
-	}
-	n, err := classifier.Open(ctx, before, stdin, cli.ReadOptions(c))
-	if err != nil {
-		return err
-	}
-	defer n.Close()
-	e, err := cli.ReadCheckpoint(after, cli.ReadOptions(c))
-	if err != nil {
-		return err
-	}
-	q := verify.Question{Net: n.Net, Before: n.State, After: e.State, Gate: gate, Threads: c.Int("threads")}
-	labels := []string{}
-	var data *classifier.Data
-	if c.IsSet("class") {
-		if data, err = classifier.OpenData(c); err != nil {
-			return err
-		}
-		if q.Classes, labels, err = data.Classes(c.String("class"), n.Net.Classes()); err != nil {
-			return err
-		}
-		q.Source, q.Train, q.Test, q.Norm, q.Names = data.Source, data.Train, data.Test, data.Norm, data.Names
-		q.Preprocess, q.Notes = data.Preprocess, data.Notes
-		if q.TrainBefore, err = verify.Measure(ctx, n.Net, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
-			return err
-		}
-		if err := data.Fit(q.TrainBefore); err != nil {
-			return err
-		}
-		if q.Rules, err = classifier.Rules(c, n, learn.Selection{}, q.TrainBefore.Remain); err != nil {
-			return err
+// printSignature says that a signature holds, before the error that came after it.
+func printSignature(c *urfave.Context, w io.Writer, line string, err error) error {
+	if !c.Bool("json") {
+		if _, failed := io.WriteString(w, line); err == nil {
+			err = failed
 		}
 	}
-	if c.Bool("audit") {
-		if err := prepareAudit(c, n, &q, c.Uint64("seed"), c.Bool("retrain"), stderr); err != nil {
-			return err
-		}
-	}
-	report, err := judge(c, q, stderr)
-	if err != nil {
-		return err
-	}
-	report.Tool, report.Labels = "ptcheck "+cli.Version(), labels
-	if report.Files, err = cli.Digests(n.Checkpoint, e); err != nil {
-		return err
-	}
-	if err := errors.Join(n.Unchanged(), e.Unchanged()); err != nil {
-		return err
-	}
-	if err := writePage(c, outs, report, data, n, e); err != nil {
-		return err
-	}
-	if c.Bool("json") {
-		err = cli.PrintJSON(stdout, report)
-	} else {
-		err = printComparison(stdout, report, c.Bool("verbose"))
-	}
-	if err != nil {
-		return err
-	}
-	return verify.Err(report.AllChecks())
+	return err
 }
 
-// judge is [verify.Judge] with the progress of the audit.
-func judge(c *urfave.Context, q verify.Question, stderr io.Writer) (*verify.Report, error) {
-	progress := cli.NewProgress(stderr, c.Bool("quiet") || q.Audit == nil)
-	defer progress.Done()
-	if q.Audit != nil {
-		q.Audit.Progress = progress.Update
+// printChecked writes what was found out about an edit.
+func printChecked(c *urfave.Context, w io.Writer, done *job.Checked) error {
+	switch {
+	case c.Bool("json"):
+		return cli.PrintJSON(w, done.Report)
+	case done.Claim == nil:
+		return printComparison(w, done.Report, c.Bool("verbose"))
 	}
-	return verify.Judge(c.Context, q)
-}
-
-// retrainings is how many networks an audit is compared with: enough to see how
-// far apart networks are that differ in their seed alone.
-const retrainings = 3
-
-// prepareAudit asks for an audit, and trains the networks that it compares with.
-func prepareAudit(c *urfave.Context, n *classifier.Network, q *verify.Question, seed uint64, retrain bool, stderr io.Writer) error {
-	q.Audit = &verify.AuditOptions{Seed: seed}
-	if !retrain {
-		return nil
+	if _, err := io.WriteString(w, confirmed(done.Claim)+done.Statements); err != nil || !c.Bool("audit") {
+		return err
 	}
-	opts := learn.Options{Classes: q.Classes, Norm: q.Norm, Threads: q.Threads}
-	if dir, err := os.UserCacheDir(); err == nil { // whoever has none waits a little longer
-		opts.Cache = filepath.Join(dir, "lethe")
-	}
-	progress := cli.NewProgress(stderr, c.Bool("quiet"))
-	defer progress.Done()
-	for i := range retrainings {
-		opts.Seed = q.Audit.Seed + uint64(i)
-		opts.Progress = func(step, steps int, loss float64) {
-			progress.Update(i*steps+step, retrainings*steps, fmt.Sprintf("training without the class  loss %.3f", loss))
-		}
-		sd, recipe, err := learn.Without(c.Context, n.Graph, n.State, q.Train, opts)
-		if err != nil {
-			return err
-		}
-		q.Audit.Retrained = append(q.Audit.Retrained, verify.Retrained{State: sd, Recipe: *recipe})
-	}
-	return nil
+	return job.PrintDetails(w, done.Report, c.Bool("verbose"))
 }
 
 // printComparison lists what differs, tensor by tensor, and the report.
@@ -319,8 +259,24 @@ func printComparison(w io.Writer, r *verify.Report, verbose bool) error {
 	if _, err := fmt.Fprintln(w, b.String()); err != nil {
 		return err
 	}
-	if err := classifier.PrintReport(w, r); err != nil {
+	if err := job.PrintReport(w, r); err != nil {
 		return err
 	}
-	return classifier.PrintDetails(w, r, verbose)
+	return job.PrintDetails(w, r, verbose)
+}
+
+// confirmed says what was computed again.
+func confirmed(claim *evidence.Claim) string {
+	var b strings.Builder
+	b.WriteString("the report tells the truth\n")
+	if claim.Method != nil {
+		fmt.Fprintf(&b, "the edit, run again with seed %d, gives these weights\n", claim.Seed)
+	}
+	if claim.Data == nil {
+		b.WriteString("it claims no measures\n")
+	} else {
+		b.WriteString("invariants, measures, checks and digests were computed again\n")
+	}
+	fmt.Fprintf(&b, "made by %q, by the report alone\n", claim.Tool)
+	return b.String()
 }

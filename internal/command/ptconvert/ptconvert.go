@@ -67,7 +67,7 @@ func readSettings(c *urfave.Context, out string) (s settings, err error) {
 	if s.rules, err = cli.Rules(c); err != nil {
 		return s, err
 	}
-	if s.shard, err = cli.ShardSize(c); err == nil && s.shard > 0 && !(file && strings.Join(cli.ResultFiles(c), "") == "") {
+	if s.shard, err = cli.ShardSize(c); err == nil && s.shard > 0 && !(file && cli.ResultFilesOf(c) == cli.ResultFiles{}) {
 		err = cli.Usagef("--max-shard-size writes several files; give the output a file name, and no file for its URI or digest")
 	}
 	return s, err
@@ -84,7 +84,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 		return err
 	}
 	opts := set.write
-	announced := append(cli.ResultFiles(c), out)
+	announced := append(cli.ResultFilesOf(c).Paths(), out)
 	if set.shard > 0 { // what the files are called is known later
 		announced = nil
 	}
@@ -93,7 +93,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 		return err
 	}
 	defer outs.Discard()
-	if err := outs.Tell(out, cli.ResultFiles(c)); err != nil {
+	if err := outs.SetResults(out, cli.ResultFilesOf(c)); err != nil {
 		return err
 	}
 	n, err := cli.OpenCheckpoint(c.Context, in, stdin, cli.ReadOptions(c))
@@ -108,7 +108,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err := n.AnnounceExternal(outs, out, opts.Format); err != nil {
 		return err
 	}
-	plan, err := cli.NewPlan(c, n)
+	plan, err := cli.NewPlan(cli.PlanSettingsOf(c), n)
 	if err != nil {
 		return err
 	}
@@ -131,9 +131,9 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	plan.WriteResults(c, outs)
+	plan.WriteResults(outs, cli.ResultFilesOf(c))
 	if c.Bool("dry-run") {
-		return plan.Print(c, stdout)
+		return plan.Print(stdout)
 	}
 	if c.Bool("json") {
 		opts.Digest = new(report.Digest)
@@ -143,7 +143,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	if err := outs.From(n, "", map[string]string{"lethe.tool": "ptconvert " + cli.Version()}); err != nil {
+	if err := outs.SetSource(n, "", map[string]string{"lethe.tool": "ptconvert " + cli.Version()}); err != nil {
 		return err
 	}
 	if err := outs.Commit(c.Context); err != nil {
@@ -154,7 +154,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 		report = stderr
 	}
 	if c.Bool("quiet") || c.Bool("json") {
-		return plan.Print(c, report)
+		return plan.Print(report)
 	}
 	n.TellLost(stderr, out, opts.Format)
 	_, err = fmt.Fprintf(report, "%s: %s, %d tensors, %d bytes\n", out, opts.Format, n.State.Len(), size)
@@ -185,7 +185,7 @@ func shard(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, plan *cli.Pl
 	}
 	plan.Lost = append(plan.Lost, file.Lost(n.File(), opts.Format)...)
 	if c.Bool("dry-run") {
-		return true, plan.Print(c, stdout)
+		return true, plan.Print(stdout)
 	}
 	size, err := n.StageShards(c.Context, outs, shards, opts)
 	if err != nil {
@@ -195,7 +195,7 @@ func shard(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, plan *cli.Pl
 		return false, err
 	}
 	if c.Bool("quiet") || c.Bool("json") {
-		return true, plan.Print(c, stdout)
+		return true, plan.Print(stdout)
 	}
 	n.TellLost(stderr, out, opts.Format)
 	files := len(shards.Paths()) - 1

@@ -1,4 +1,4 @@
-package classifier
+package network
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package classifier
+package job
 
 import (
 	"fmt"

@@ -1,16 +1,19 @@
-package classifier
+// Package jobflags has the flags that several commands take for package job, and
+// the settings that they stand for.
+package jobflags
 
 import (
-	"context"
-	"io"
-
 	urfave "github.com/urfave/cli/v2"
 
-	"lethe/fixtures"
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
-	"lethe/pickle"
+	"lethe/internal/job"
 )
+
+// Reading returns what [cli.ReadFlags] ask for.
+func Reading(c *urfave.Context) job.Reading {
+	return job.Reading{Options: cli.ReadOptions(c), Flags: cli.ReadingFlags(c)}
+}
 
 // DataFlags are the flags that say which data to use and how the network wants it.
 func DataFlags() []urfave.Flag {
@@ -23,13 +26,12 @@ func DataFlags() []urfave.Flag {
 		&urfave.StringFlag{Name: "scale", Usage: "`NUMBER` that pixels of 0 to 255 are multiplied with; default: 1/255"},
 		&urfave.StringFlag{Name: "mean", Usage: "mean of the scaled pixels that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.286 for grey images, 0.485,0.456,0.406 for colour"},
 		&urfave.StringFlag{Name: "std", Usage: "standard deviation of the scaled pixels that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.353 for grey images, 0.229,0.224,0.225 for colour"},
-		&urfave.StringFlag{Name: rulesFlag, Usage: "JSON `FILE` with rules of your own for score and gate (docs/rules.md); default: those of the reference task for its network, for others what follows from the number of classes, the accuracy before the edit and the norm of the weights"},
 	}
 }
 
-// DataSettings returns what [DataFlags] ask for.
-func DataSettings(c *urfave.Context) (s dataset.Settings, err error) {
-	s.Path, s.Unpickle = c.String("data"), unpickle
+// Data returns what [DataFlags] and, where a command has it, --forget-only ask for.
+func Data(c *urfave.Context) (s job.DataSettings, err error) {
+	s.Path, s.ForgetOnly = c.String("data"), c.String("forget-only")
 	if name := c.String("preprocess"); name != "" {
 		type read struct {
 			p dataset.Preprocess
@@ -67,45 +69,30 @@ func DataSettings(c *urfave.Context) (s dataset.Settings, err error) {
 	return s, nil
 }
 
-// unpickle reads a pickle that is data: larger ones than a checkpoint's may be.
-func unpickle(r io.ReaderAt, size int64) (any, error) {
-	return pickle.Object(r, size, pickle.Options{Limits: pickle.Limits{Memory: 2 << 30}})
+// RulesFlags are the flags for rules other than the default ones.
+func RulesFlags() []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.StringFlag{Name: "rules", Usage: "JSON `FILE` with rules of your own for score and gate (docs/rules.md); default: those of the reference task for its network, for others what follows from the number of classes, the accuracy before the edit and the norm of the weights"},
+	}
 }
 
-// OpenData reads the data that [DataFlags] and, where a command has it,
-// --forget-only ask for.
-func OpenData(c *urfave.Context) (*Data, error) {
-	s, err := DataSettings(c)
-	if err != nil {
-		return nil, err
+// EvidenceFlags are the flags for what an edit leaves behind for those who must
+// judge it later.
+func EvidenceFlags() []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.StringFlag{Name: "report", Usage: "`FILE` for the report, as canonical JSON (RFC 8785)"},
+		&urfave.StringFlag{Name: "html", Usage: "`FILE` for the report as a page for people"},
+		&urfave.StringFlag{Name: "attest", Usage: "`FILE` for in-toto statements about the outputs, an envelope on each line; signed if there is --sign"},
+		&urfave.StringFlag{Name: "sign", Usage: "`FILE` with the private key in PEM that signs the output: OpenSSF Model Signing"},
+		&urfave.StringFlag{Name: "signature", Usage: "`FILE` for the signature; default: the output with .sig appended"},
+		&urfave.StringFlag{Name: "request", Usage: "`ID` of who asked for the edit, such as a ticket, for --attest; no personal data"},
 	}
-	only := c.String("forget-only")
-	if s.Path != "" && only != "" {
-		return nil, cli.Usagef("--data and --forget-only contradict each other")
-	}
-	source := FilesOfData
-	if only != "" {
-		s.Path, source = only, FilesOfForgetOnly
-	}
-	return ReadData(c.Context, s, source)
 }
 
-// ReadData reads the data that settings name, or the sample in the binary if they
-// name none.
-func ReadData(ctx context.Context, s dataset.Settings, source string) (*Data, error) {
-	d := &Data{Source: source}
-	var err error
-	if s.Path == "" {
-		d.Source = "embedded sample of Fashion-MNIST"
-		d.Data, err = s.OpenFS(fixtures.FashionMNIST(), d.Source)
-	} else {
-		d.Data, err = cli.Await(ctx, func() (*dataset.Data, error) { return s.Open() })
+// Evidence returns what [EvidenceFlags] ask for.
+func Evidence(c *urfave.Context) job.EvidenceSettings {
+	return job.EvidenceSettings{
+		Report: c.String("report"), HTML: c.String("html"), Attest: c.String("attest"),
+		Sign: c.String("sign"), Signature: c.String("signature"), Request: c.String("request"),
 	}
-	if err != nil {
-		return nil, err
-	}
-	if d.Norm, err = s.Complete(d.Data); err != nil {
-		return nil, cli.Usagef("%v", err)
-	}
-	return d, nil
 }

@@ -1,0 +1,296 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lethe/evidence"
+	"lethe/internal/cli"
+	"lethe/internal/drawing"
+	"lethe/internal/htmlreport"
+	"lethe/internal/learn"
+	"lethe/internal/network"
+	"lethe/internal/nn"
+	"lethe/report"
+	"lethe/verify"
+)
+
+// CheckSettings say what is to be found out about an edit.
+type CheckSettings struct {
+	Before, After string // paths, references to models in registries, or -
+	Reading       Reading
+	Class         string // the forgotten one, or "": nothing is measured
+	Gate          string // see [verify.ParseGate]
+	Rules         string // a file, see [report.ParseRules]; "" is the default
+	Data          DataSettings
+	Audit         bool   // look for what is left of the class
+	Retrain       bool   // compare that with networks that never saw it
+	Seed          uint64 // of the audit
+	Threads       int    // 0: one for each processor
+
+	Report    string // a report to compute again; "" judges the edit without one
+	Attest    string // statements to compare with the report
+	PublicKey string // the file with the key that signed the model and the statements
+	Signature string // of the model; "" is After with .sig appended
+	HTML      string // output: a page; "" is none
+	Force     bool   // replace an existing page
+}
+
+// Checked is what [Check] found.
+type Checked struct {
+	Signature  string          // what the signature of the model is known to be, a line; "" if nobody asked
+	Statements string          // what the statements say, lines
+	Claim      *evidence.Claim // the report that was computed again, or nil
+	Report     *verify.Report  // its checks are not all met, necessarily
+}
+
+// Check judges an edit, or computes the report of one again. That a check of the
+// edit is not met is no error but in the report; a report that does not tell the
+// truth is a [verify.FailedError]. With an error, what was known of the signature
+// is returned too.
+func Check(ctx context.Context, s CheckSettings, std Streams) (*Checked, error) {
+	c := &checking{CheckSettings: s, std: std, done: &Checked{}}
+	// The file whose signature holds is the one that is read.
+	after, err := cli.OpenInput(ctx, s.After, std.In)
+	if err != nil {
+		return nil, err
+	}
+	defer after.Close()
+	if c.done.Signature, c.key, err = s.VerifySignature(ctx, s.After, after, std.In); err != nil {
+		return nil, err
+	}
+	if c.outs, err = cli.NewOutputs(ctx, std.Out, s.Force, []string{s.Before, s.After, s.Report, s.Attest}, s.HTML); err != nil {
+		return c.done, err
+	}
+	defer c.outs.Discard()
+	if s.Report != "" {
+		err = c.confirm(ctx, after)
+	} else {
+		err = c.compare(ctx, after)
+	}
+	return c.done, err
+}
+
+// checking is a check under way.
+type checking struct {
+	CheckSettings
+	std  Streams
+	done *Checked
+	key  *evidence.PublicKey // nil: the signature is not verified
+	outs *cli.Outputs
+	net  *network.Network // before the edit
+	data *Data            // nil: nothing is measured
+}
+
+// compare judges an edit without a report.
+func (c *checking) compare(ctx context.Context, after *cli.Input) error {
+	gate, err := verify.ParseGate(c.Gate)
+	if err != nil {
+		return cli.Usagef("%v", err)
+	}
+	if c.net, err = network.Open(ctx, c.Before, c.std.In, c.Reading.Options); err != nil {
+		return err
+	}
+	defer c.net.Close()
+	e, err := cli.ReadCheckpoint(after, c.Reading.Options)
+	if err != nil {
+		return err
+	}
+	q := verify.Question{Net: c.net.Net, Before: c.net.State, After: e.State, Gate: gate, Threads: c.Threads}
+	labels := []string{}
+	if c.Class != "" {
+		if c.data, err = OpenData(ctx, c.CheckSettings.Data); err != nil {
+			return err
+		}
+		if q.Classes, labels, err = c.data.Classes(c.Class, c.net.Net.Classes()); err != nil {
+			return err
+		}
+		c.data.ask(&q)
+		if q.TrainBefore, err = verify.Measure(ctx, c.net.Net, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
+			return err
+		}
+		if err := c.data.CheckAccuracy(q.TrainBefore); err != nil {
+			return err
+		}
+		if q.Rules, err = readRules(ctx, c.Rules, c.std.In, c.net, learn.Selection{}, q.TrainBefore.Remain); err != nil {
+			return err
+		}
+	}
+	if c.Audit {
+		if err := c.prepareAudit(ctx, &q, c.Seed, c.Retrain); err != nil {
+			return err
+		}
+	}
+	r, err := c.judge(ctx, q)
+	if err != nil {
+		return err
+	}
+	r.Tool, r.Labels = "ptcheck "+cli.Version(), labels
+	if r.Files, err = cli.Digests(c.net.Checkpoint, e); err != nil {
+		return err
+	}
+	if err := errors.Join(c.net.Unchanged(), e.Unchanged()); err != nil {
+		return err
+	}
+	c.done.Report = r
+	return c.writePage(ctx, r, e)
+}
+
+// ask completes a question with the images.
+func (d *Data) ask(q *verify.Question) {
+	q.Source, q.Train, q.Test, q.Norm, q.Names = d.Source, d.Train, d.Test, d.Norm, d.Names
+	q.Preprocess, q.Notes = d.Preprocess, d.Notes
+}
+
+// judge is [verify.Judge] with the progress of the audit.
+func (c *checking) judge(ctx context.Context, q verify.Question) (*verify.Report, error) {
+	if q.Audit != nil {
+		progress := c.std.progress()
+		defer progress.Done()
+		q.Audit.Progress = progress.Update
+	}
+	return verify.Judge(ctx, q)
+}
+
+// retrainings is how many networks an audit is compared with: enough to see how
+// far apart networks are that differ in their seed alone.
+const retrainings = 3
+
+// prepareAudit asks for an audit, and trains the networks that it compares with.
+func (c *checking) prepareAudit(ctx context.Context, q *verify.Question, seed uint64, retrain bool) error {
+	q.Audit = &verify.AuditOptions{Seed: seed}
+	if !retrain {
+		return nil
+	}
+	opts := learn.Options{Classes: q.Classes, Norm: q.Norm, Threads: q.Threads}
+	if dir, err := os.UserCacheDir(); err == nil { // whoever has none waits a little longer
+		opts.Cache = filepath.Join(dir, "lethe")
+	}
+	progress := c.std.progress()
+	defer progress.Done()
+	for i := range retrainings {
+		opts.Seed = q.Audit.Seed + uint64(i)
+		opts.Progress = func(step, steps int, loss float64) {
+			progress.Update(i*steps+step, retrainings*steps, fmt.Sprintf("training without the class  loss %.3f", loss))
+		}
+		sd, recipe, err := learn.Without(ctx, c.net.Graph, c.net.State, q.Train, opts)
+		if err != nil {
+			return err
+		}
+		q.Audit.Retrained = append(q.Audit.Retrained, verify.Retrained{State: sd, Recipe: *recipe})
+	}
+	return nil
+}
+
+// writePage writes the page, if that is asked for.
+func (c *checking) writePage(ctx context.Context, r *verify.Report, e *cli.Checkpoint) error {
+	if c.HTML == "" {
+		return nil
+	}
+	drawn, err := drawing.New(c.net.Graph, c.net.State)
+	if err != nil {
+		return err
+	}
+	page := htmlreport.Page{Report: r, Network: drawn, Input: PageName(c.net.Name), Output: PageName(e.Name), Reading: c.Reading.Flags}
+	if r.Data != nil {
+		after, err := nn.Bind(c.net.Graph, e.State)
+		if err != nil {
+			return err
+		}
+		if page.Samples, err = Samples(c.data, c.net.Net, after, r.Classes); err != nil {
+			return err
+		}
+	}
+	if err := StagePage(ctx, c.outs, c.HTML, page); err != nil {
+		return err
+	}
+	return c.outs.Commit(ctx)
+}
+
+// VerifySignature verifies the signature of the file or folder at path, if the
+// settings ask for that, and returns a line that says so and the key; the
+// key is nil if they do not. If in is not nil, it is the file at path: what is read
+// from it later is what was verified.
+func (s *CheckSettings) VerifySignature(ctx context.Context, path string, in *cli.Input, stdin io.Reader) (line string, key *evidence.PublicKey, err error) {
+	if s.PublicKey == "" {
+		return "", nil, nil
+	}
+	text, err := cli.ReadSmall(ctx, s.PublicKey, stdin)
+	if err != nil {
+		return "", nil, err
+	}
+	if key, err = evidence.ParsePublicKey(text); err != nil {
+		return "", nil, fmt.Errorf("%s: %w", s.PublicKey, err)
+	}
+	signature := s.Signature
+	if signature == "" {
+		signature = path + ".sig"
+	}
+	if text, err = cli.ReadSmall(ctx, signature, stdin); err != nil {
+		return "", nil, err
+	}
+	files := 1
+	if in == nil {
+		files, err = evidence.VerifyModel(text, key, path, signature)
+	} else {
+		var digest report.Digest
+		if digest, err = cli.Digest(in, in.Size); err != nil {
+			return "", nil, err
+		}
+		err = evidence.VerifyFile(text, key, digest.SHA256)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("%s: %w", signature, err)
+	}
+	return fmt.Sprintf("signature of %s holds (%d files, key %.16s)\n", cli.Name(path), files, key.ID), key, nil
+}
+
+// openClaim reads the report that is to be computed again.
+func (s *CheckSettings) openClaim(ctx context.Context, stdin io.Reader) (*evidence.Claim, error) {
+	b, err := cli.ReadSmall(ctx, s.Report, stdin)
+	if err != nil {
+		return nil, err
+	}
+	claim, err := evidence.ParseReport(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Report, err)
+	}
+	return claim, nil
+}
+
+// checkAttestation checks the statements against a report that is known to be true,
+// and returns lines that say so.
+func (c *checking) checkAttestation(ctx context.Context, claim *evidence.Claim) (string, error) {
+	if c.Attest == "" {
+		return "", nil
+	}
+	b, err := cli.ReadSmall(ctx, c.Attest, c.std.In)
+	if err != nil {
+		return "", err
+	}
+	run, err := claim.CheckAttestation(b, c.key)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", c.Attest, err)
+	}
+	var s strings.Builder
+	signed := "their signatures were not verified: no --verify-signature"
+	if c.key != nil {
+		signed = "signed by the key"
+	}
+	fmt.Fprintf(&s, "statements in %s say what the report says (%s)\n", c.Attest, signed)
+	for _, l := range []struct{ what, value string }{{"request", run.Request}, {"program", run.Binary}} {
+		if l.value != "" {
+			fmt.Fprintf(&s, "%s, by the statements alone: %s\n", l.what, cli.OneLine(l.value))
+		}
+	}
+	if !run.Time.IsZero() {
+		fmt.Fprintf(&s, "time, by the statements alone: %s\n", run.Time.Format(time.RFC3339))
+	}
+	return s.String(), nil
+}

@@ -1,0 +1,201 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"lethe/edit"
+	"lethe/evidence"
+	"lethe/internal/cli"
+	"lethe/internal/dataset"
+	"lethe/internal/network"
+	"lethe/model"
+	"lethe/report"
+	"lethe/verify"
+)
+
+// confirm computes a report again, from the two files, the images and the seed,
+// and finds out whether it tells the truth.
+func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
+	claim, err := c.openClaim(ctx, c.std.In)
+	if err != nil {
+		return err
+	}
+	if c.net, err = network.Open(ctx, c.Before, c.std.In, c.Reading.Options); err != nil {
+		return err
+	}
+	defer c.net.Close()
+	read, err := cli.ReadCheckpoint(after, c.Reading.Options)
+	if err != nil {
+		return err
+	}
+	edited, err := network.Recognize(read)
+	if err != nil {
+		return err
+	}
+	// Before any work: is it about these files at all?
+	files, err := claimedFiles(claim, c.net, edited)
+	if err != nil {
+		return err
+	}
+	settings, err := claimedSettings(claim)
+	if err != nil {
+		return err
+	}
+	settings.Threads = c.Threads
+	q := verify.Question{Net: c.net.Net, Before: c.net.State, After: edited.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, Threads: settings.Threads}
+	labels, err := c.claimedData(ctx, claim, &q)
+	if err != nil {
+		return err
+	}
+	if claim.Audit != nil && c.data != nil {
+		if err := c.prepareAudit(ctx, &q, claim.Audit.Seed, len(claim.Audit.Retrained) > 0); err != nil {
+			return err
+		}
+	}
+	computed, err := c.judge(ctx, q)
+	if err != nil {
+		return err
+	}
+	// What made the report cannot be computed; a false version shows in the
+	// digest of the ONNX model, which names it.
+	computed.Tool, computed.Labels, computed.Files = claim.Tool, labels, files
+	if err := c.repeat(ctx, claim, settings, computed, edited); err != nil {
+		return err
+	}
+	if err := claim.Check(computed); err != nil {
+		if own := cli.Version(); !strings.HasSuffix(claim.Tool, " "+own) {
+			return fmt.Errorf("%w; it was made by %.100q, this is version %s, which may edit and write in another way", err, claim.Tool, own)
+		}
+		return err
+	}
+	if err := errors.Join(c.net.Unchanged(), edited.Unchanged()); err != nil {
+		return err
+	}
+	if c.done.Statements, err = c.checkAttestation(ctx, claim); err != nil {
+		return err
+	}
+	if c.Audit && q.Audit == nil {
+		if err := c.prepareAudit(ctx, &q, c.Seed, c.Retrain); err != nil {
+			return err
+		}
+		audited, err := c.judge(ctx, q)
+		if err != nil {
+			return err
+		}
+		computed.Audit, computed.NotMeasured = audited.Audit, audited.NotMeasured
+	}
+	c.done.Claim, c.done.Report = claim, computed
+	return c.writePage(ctx, computed, edited.Checkpoint)
+}
+
+// claimedFiles returns the digests of the files, which a report must be about.
+func claimedFiles(claim *evidence.Claim, before, after *network.Network) (map[string]report.Digest, error) {
+	files, err := cli.Digests(before.Checkpoint, after.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"input", "output"} {
+		if claimed, actual := claim.Files[name], files[name]; claimed != actual {
+			return nil, verify.Err([]verify.Check{{Name: "report", Detail: fmt.Sprintf("it is of an %s with SHA-256 %.64s and %d bytes, this one has %s and %d", name, claimed.SHA256, claimed.Bytes, actual.SHA256, actual.Bytes)}})
+		}
+	}
+	return files, nil
+}
+
+// claimedData opens the images that a report was measured on and completes the
+// question with what it says of them. Without measures in it there are none. It
+// returns the labels of the forgotten classes.
+func (c *checking) claimedData(ctx context.Context, claim *evidence.Claim, q *verify.Question) (labels []string, err error) {
+	if len(claim.Classes) == 0 {
+		return []string{}, nil
+	}
+	if claim.Data != nil && (claim.Data.Source == FilesOfData || claim.Data.Source == FilesOfForgetOnly) && c.CheckSettings.Data.Path == "" {
+		return nil, cli.Usagef("the report was measured on %s; give the folder with --data", claim.Data.Source)
+	}
+	settings := c.CheckSettings.Data
+	if claim.Data != nil {
+		settings.Norm = dataset.Norm{Mean: claim.Data.Mean, Std: claim.Data.Std, Scale: claim.Data.Scale}
+		settings.Preprocess = claim.Data.Preprocess
+		if err := settings.Check(); err != nil {
+			return nil, &model.FormatError{Format: "report", Offset: -1, Reason: err.Error()}
+		}
+	}
+	data, err := OpenData(ctx, settings)
+	if err != nil {
+		return nil, err
+	}
+	if claim.Data != nil && claim.Data.Source == FilesOfForgetOnly {
+		data.Source = FilesOfForgetOnly
+		data.Only(claim.Classes)
+	}
+	q.Classes = claim.Classes
+	data.ask(q)
+	for _, class := range claim.Classes {
+		if class < 0 || class >= min(q.Net.Classes(), len(data.Names)) {
+			return nil, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("it names class %d, the network has %d classes and the data %d", class, q.Net.Classes(), len(data.Names))}
+		}
+		labels = append(labels, data.Names[class])
+	}
+	c.data = data
+	return labels, nil
+}
+
+// claimedSettings returns the options of an edit that its report names.
+func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
+	opts := edit.Options{Classes: claim.Classes, Seed: claim.Seed, Rules: claim.RulesOf()}
+	if claim.Method == nil {
+		return opts, nil
+	}
+	var method edit.Method
+	text, err := json.Marshal(claim.Method)
+	if err == nil {
+		err = json.Unmarshal(text, &method)
+	}
+	if err != nil {
+		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method is not one of an edit: %.200v", err)}
+	}
+	opts.Limits, opts.Prefer = method.Limits, method.Prefer
+	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == FilesOfForgetOnly
+	if err := opts.Check(); err != nil {
+		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method cannot be: %.200v", err)}
+	}
+	return opts, nil
+}
+
+// repeat encodes the ONNX model and runs the edit again, as far as the report says
+// that there were any, and puts into computed what came out.
+func (c *checking) repeat(ctx context.Context, claim *evidence.Claim, settings edit.Options, computed *verify.Report, edited *network.Network) error {
+	if _, ok := claim.Files["onnx"]; ok {
+		version := strings.TrimPrefix(claim.Tool, "forget ")
+		parity, digest, err := network.EditedONNX(edited.Net, edited.Structure, edited.State, network.EditedOptions(edited.Graph, computed.Labels, version))
+		if err != nil {
+			return err
+		}
+		computed.Parity, computed.Files["onnx"] = parity, digest
+	}
+	if claim.Method == nil || c.data == nil {
+		return nil
+	}
+	result, err := runEdit(ctx, c.net, c.data, settings, c.std)
+	if err != nil {
+		return err
+	}
+	computed.Seed, computed.Method, computed.Course = settings.Seed, result.Method, result.Course
+	for name, t := range result.StateDict.All() {
+		same := slices.Contains(edited.State.Names(), name)
+		if same {
+			if same, err = model.SameBits(edited.State.Get(name), t); err != nil {
+				return err
+			}
+		}
+		if !same {
+			return verify.Err([]verify.Check{{Name: "report", Detail: fmt.Sprintf("the edit, run again with seed %d, gives another %.200q", settings.Seed, name)}})
+		}
+	}
+	return nil
+}

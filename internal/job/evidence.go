@@ -1,0 +1,231 @@
+package job
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lethe/evidence"
+	"lethe/internal/cli"
+	"lethe/internal/drawing"
+	"lethe/internal/htmlreport"
+	"lethe/internal/learn"
+	"lethe/internal/nn"
+	"lethe/internal/registry"
+	"lethe/verify"
+)
+
+// EvidenceSettings say what an edit leaves behind for those who must judge it
+// later.
+type EvidenceSettings struct {
+	Report, HTML, Attest string // outputs: canonical JSON, a page, in-toto statements; "" is none
+	Sign                 string // the file with the private key; "" signs nothing
+	Signature            string // its output; "" is the output of the edit with .sig appended
+	Request              string // who asked for the edit, for the statements
+}
+
+// Evidence is what [EvidenceSettings] ask for, ready to be made.
+type Evidence struct {
+	EvidenceSettings
+	Network *drawing.Network // for the page
+
+	in, out string   // paths of the edit; out is the one that is signed
+	reading []string // the flags that say how the model is read, for the page
+	key     *evidence.PrivateKey
+	run     evidence.Run
+}
+
+// Open reads the key and everything else that can be wrong before the work begins.
+// in and out are the paths of the edit, reading the flags that say how in is read.
+func (s EvidenceSettings) Open(ctx context.Context, stdin io.Reader, in, out string, reading []string) (*Evidence, error) {
+	e := &Evidence{EvidenceSettings: s, in: in, out: out, reading: reading, run: evidence.Run{Request: s.Request}}
+	switch {
+	case s.Signature != "" && s.Sign == "":
+		return nil, cli.Usagef("--signature says where the signature goes and needs --sign")
+	case s.Request != "" && s.Attest == "":
+		return nil, cli.Usagef("--request is told in the statements of --attest and needs it")
+	case s.Sign != "" && s.Signature == "" && out == "-":
+		return nil, cli.Usagef("the output is standard output; say with --signature where its signature goes")
+	}
+	if s.Sign != "" {
+		text, err := cli.ReadSmall(ctx, s.Sign, stdin)
+		if err != nil {
+			return nil, err
+		}
+		if e.key, err = evidence.ParsePrivateKey(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Sign, err)
+		}
+		// Beside a model in a registry it is another document there.
+		if e.Signature == "" && !registry.IsReference(out) {
+			e.Signature = out + ".sig"
+		}
+	}
+	if s.Attest == "" {
+		return e, nil
+	}
+	var err error
+	if e.run.Time, err = cli.SourceDate(); err != nil {
+		return nil, err
+	}
+	e.run.Binary, err = programDigest()
+	return e, err
+}
+
+// programDigest returns the SHA-256 of the program that runs.
+func programDigest() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("cannot open the program itself: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// Paths returns the outputs to announce to [cli.NewOutputs].
+func (e *Evidence) Paths() []string { return []string{e.Report, e.HTML, e.Attest, e.Signature} }
+
+// Media types of what is attached to a model in a registry.
+const (
+	reportType    = "application/vnd.lethe.Report.v1+json"
+	statementType = "application/vnd.in-toto+json"
+	bundleType    = "application/vnd.dev.sigstore.bundle.v0.3+json"
+)
+
+// Stage stages all evidence of an edit whose report is complete. samples returns
+// images for the page. A model in a registry gets the report, and the statements
+// and the signature that were asked for, as documents that refer to it.
+func (e *Evidence) Stage(ctx context.Context, outs *cli.Outputs, r *verify.Report, samples func() ([]htmlreport.Sample, error)) error {
+	put := func(path, mediaType, name string, b []byte) error {
+		outs.Attach(registry.Evidence{MediaType: mediaType, Name: name, Content: b})
+		if path == "" {
+			return nil
+		}
+		return outs.Stage(ctx, path, func(w io.Writer) error {
+			_, err := w.Write(b)
+			return err
+		}, nil)
+	}
+	b, err := evidence.Canonical(r)
+	if err != nil {
+		return err
+	}
+	if err := put(e.Report, reportType, "report.json", b); err != nil {
+		return err
+	}
+	if e.HTML != "" {
+		shown, err := samples()
+		if err != nil {
+			return err
+		}
+		if err := StagePage(ctx, outs, e.HTML, htmlreport.Page{Report: r, Network: e.Network, Samples: shown, Input: PageName(e.in), Output: PageName(e.out), Reading: e.reading}); err != nil {
+			return err
+		}
+	}
+	if e.Attest != "" {
+		var b bytes.Buffer
+		if err := evidence.Attest(&b, r, e.run, e.key); err != nil {
+			return err
+		}
+		if err := put(e.Attest, statementType, "statements.jsonl", b.Bytes()); err != nil {
+			return err
+		}
+	}
+	if e.key == nil {
+		return nil
+	}
+	if b, err = evidence.SignModel(outs.FileName(e.out), r.Files["output"].SHA256, e.key); err != nil {
+		return err
+	}
+	return put(e.Signature, bundleType, "model.sig", b)
+}
+
+// PageName returns what a page calls a file of the command line: its name without
+// folders, so that a page does not tell where somebody works.
+func PageName(path string) string {
+	if registry.IsReference(path) || path == "-" {
+		return path
+	}
+	name := filepath.Base(path)
+	if strings.HasPrefix(name, "-") {
+		name = "./" + name
+	}
+	return name
+}
+
+// StagePage stages a report as a page for people.
+func StagePage(ctx context.Context, outs *cli.Outputs, path string, page htmlreport.Page) error {
+	return outs.Stage(ctx, path, func(w io.Writer) error { return htmlreport.Write(w, page) }, nil)
+}
+
+// mostSamples is how many images a page shows.
+const mostSamples = 24
+
+// Samples returns the first images of the forgotten classes, unseen ones if
+// there are any, and what the networks before and after the edit take them for.
+func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample, error) {
+	set, unseen := d.Test, true
+	if set == nil {
+		set, unseen = d.Train, false
+	}
+	images, _ := set.Split(classes...)
+	images = images[:min(len(images), mostSamples)]
+	size := set.Size()
+	x := make([]float32, len(images)*size)
+	read := set.Reader(d.Norm)
+	for i, image := range images {
+		read(image, x[i*size:(i+1)*size])
+	}
+	var taken [2][]int
+	for i, net := range []*nn.Net{before, after} {
+		if len(images) == 0 {
+			break
+		}
+		logits, err := net.Logits(x, 1)
+		if err != nil {
+			return nil, err
+		}
+		k := net.Classes()
+		for at := 0; at < len(logits); at += k {
+			taken[i] = append(taken[i], learn.Best(logits[at:at+k]))
+		}
+	}
+	var all []htmlreport.Sample
+	for i, at := range images {
+		all = append(all, htmlreport.Sample{
+			Pixels: set.Image(at), Shape: set.Shape, Unseen: unseen,
+			Label: set.Labels[at], Before: taken[0][i], After: taken[1][i],
+		})
+	}
+	return all, nil
+}
+
+// Plan adds the evidence to a plan.
+func (e *Evidence) Plan(p *cli.Plan, outs *cli.Outputs) {
+	p.Write(outs, e.Report, "report")
+	p.Write(outs, e.HTML, "report as a page")
+	p.Write(outs, e.Attest, "in-toto statements")
+	p.Write(outs, e.Signature, "signature")
+	if !registry.IsReference(e.out) {
+		return
+	}
+	beside := []string{"report"}
+	if e.Attest != "" {
+		beside = append(beside, "in-toto statements")
+	}
+	if e.key != nil {
+		beside = append(beside, "signature")
+	}
+	p.Write(outs, e.out, "evidence: "+strings.Join(beside, ", "))
+}

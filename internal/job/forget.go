@@ -1,0 +1,290 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lethe/edit"
+	"lethe/internal/cli"
+	"lethe/internal/drawing"
+	"lethe/internal/htmlreport"
+	"lethe/internal/learn"
+	"lethe/internal/network"
+	"lethe/internal/nn"
+	"lethe/internal/registry"
+	"lethe/model"
+	"lethe/onnxio"
+	"lethe/report"
+	"lethe/verify"
+)
+
+// ForgetSettings say what is to be forgotten, of what, and what is written.
+type ForgetSettings struct {
+	In, Out  string // paths, references to models in registries, or -
+	ONNX     string // path of the ONNX model; "" is that of Out with .onnx at its end
+	NoONNX   bool   // write none
+	Reading  Reading
+	Class    string       // an index or a label; several with commas
+	Gate     string       // see [verify.ParseGate]
+	Rules    string       // a file, see [report.ParseRules]; "" is the default
+	Edit     edit.Options // but for its classes, normalization and progress, which come from the data
+	Data     DataSettings
+	Evidence EvidenceSettings
+	Results  cli.ResultFiles
+	Plan     cli.PlanSettings // with DryRun, all ends before the work
+	Force    bool             // replace existing outputs
+}
+
+// Forgotten is what [Forget] has done.
+type Forgotten struct {
+	Plan   *cli.Plan      // of a dry run, or nil
+	Report *verify.Report // of what was written, or nil
+	Stdout bool           // an output is standard output: what a person is to read goes elsewhere
+}
+
+// largestSeed is the largest integer that every reader of JSON understands.
+const largestSeed = 1<<53 - 1
+
+// Forget edits a network until it has forgotten classes, judges the result, and
+// writes it with its ONNX model and its evidence, all or none. It writes nothing if
+// a check fails, which is a [verify.FailedError].
+func Forget(ctx context.Context, s ForgetSettings, std Streams) (*Forgotten, error) {
+	f := &forgetting{ForgetSettings: s, std: std}
+	if err := f.check(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	f.outs, err = cli.NewOutputs(ctx, std.Out, s.Force, []string{s.In, s.Evidence.Sign}, slices.Concat(f.proof.Paths(), s.Results.Paths(), []string{s.Out, f.ONNX})...)
+	if err != nil {
+		return nil, err
+	}
+	defer f.outs.Discard()
+	if err := f.outs.SetResults(s.Out, s.Results); err != nil {
+		return nil, err
+	}
+	images := StartData(ctx, s.Data)
+	if f.net, err = network.Open(ctx, s.In, std.In, s.Reading.Options); err != nil {
+		return nil, err
+	}
+	defer f.net.Close()
+	if err := f.checkExternal(); err != nil {
+		return nil, err
+	}
+	if f.data, err = images(); err != nil {
+		return nil, err
+	}
+	if err := f.measure(ctx); err != nil {
+		return nil, err
+	}
+	done := &Forgotten{Stdout: s.Out == "-" || f.ONNX == "-" || slices.Contains(f.proof.Paths(), "-")}
+	if s.Plan.DryRun {
+		done.Plan, err = f.plan()
+		return done, err
+	}
+	done.Report, err = f.run(ctx)
+	return done, err
+}
+
+// forgetting is an edit under way.
+type forgetting struct {
+	ForgetSettings
+	std    Streams
+	gate   verify.Gate
+	proof  *Evidence
+	outs   *cli.Outputs
+	net    *network.Network
+	data   *Data
+	labels []string // of the forgotten classes
+	before *verify.Measures
+}
+
+// check refuses settings that cannot be, whatever the files hold.
+func (f *forgetting) check(ctx context.Context) (err error) {
+	if f.ONNX, err = f.onnxPath(); err != nil {
+		return err
+	}
+	if f.gate, err = verify.ParseGate(f.Gate); err != nil {
+		return cli.Usagef("%v", err)
+	}
+	f.Edit.ForgetOnly = f.Data.ForgetOnly != ""
+	if err := f.Edit.Check(); err != nil {
+		return cli.Usagef("limits (--max-target, --max-kl, --budget-l2): %v", err)
+	}
+	if f.Edit.Seed > largestSeed {
+		return cli.Usagef("--seed %d is larger than %d, the largest integer that all readers of a report understand", f.Edit.Seed, largestSeed)
+	}
+	f.proof, err = f.Evidence.Open(ctx, f.std.In, f.In, f.Out, f.Reading.Flags)
+	return err
+}
+
+// onnxPath returns where the ONNX model goes; "" is nowhere.
+func (f *forgetting) onnxPath() (string, error) {
+	switch {
+	case f.NoONNX && f.ONNX != "":
+		return "", cli.Usagef("--onnx and --no-onnx contradict each other")
+	case f.NoONNX || f.ONNX == "" && (f.Out == "-" || filepath.Ext(f.Out) == ".onnx"):
+		return "", nil
+	case registry.IsReference(f.ONNX):
+		return "", cli.Usagef("--onnx takes a file; in a registry, the ONNX model is beside the checkpoint")
+	case f.ONNX != "":
+		return f.ONNX, nil
+	case registry.IsReference(f.Out):
+		return registry.WithFile(f.Out, ".onnx"), nil
+	}
+	return strings.TrimSuffix(f.Out, filepath.Ext(f.Out)) + ".onnx", nil
+}
+
+// checkExternal announces the files beside the model that an edit of it writes, and
+// refuses evidence that would not cover them.
+func (f *forgetting) checkExternal() error {
+	if err := f.net.AnnounceExternal(f.outs, f.Out, cli.KeptFormat(f.Out, f.net.Format())); err != nil {
+		return err
+	}
+	if len(f.net.File().External()) > 0 && (f.Evidence.Attest != "" || f.Evidence.Sign != "") {
+		return fmt.Errorf("%s: %w", f.net.Name, &model.UnsupportedError{What: "the model has its data in other files, which the evidence would not cover",
+			Advice: "save the model in one file (onnx.save_model with save_as_external_data=False), or leave out --attest and --sign"})
+	}
+	return nil
+}
+
+// measure finds the classes and what the network knows of the images, and refuses
+// images that it was not trained on.
+func (f *forgetting) measure(ctx context.Context) (err error) {
+	if f.Edit.Classes, f.labels, err = f.data.Classes(f.Class, f.net.Net.Classes()); err != nil {
+		return err
+	}
+	f.Edit.Norm = f.data.Norm
+	if f.Edit.ForgetOnly {
+		f.data.Only(f.Edit.Classes)
+	}
+	if f.before, err = verify.Measure(ctx, f.net.Net, f.data.Train, f.Edit.Classes, f.data.Norm, f.Edit.Threads); err != nil {
+		return err
+	}
+	if err := f.data.CheckAccuracy(f.before); err != nil {
+		return err
+	}
+	if f.Edit.Rules, err = readRules(ctx, f.Rules, f.std.In, f.net, learn.Selection{}, f.before.Remain); err != nil {
+		return err
+	}
+	f.Edit.Limits = f.Edit.Limits.Or(f.Edit.Rules.FullMarks())
+	return nil
+}
+
+// plan says what [forgetting.run] would do.
+func (f *forgetting) plan() (*cli.Plan, error) {
+	if err := f.Edit.CheckInputs(f.net.Net, f.data.Train); err != nil {
+		return nil, err
+	}
+	plan, err := network.NewPlan(f.ForgetSettings.Plan, f.net)
+	if err != nil {
+		return nil, err
+	}
+	plan.Edit = f.data.Plan(f.Edit.Classes, f.labels, f.before)
+	plan.Edit.Gate, plan.Edit.Limits, plan.Edit.Prefer, plan.Edit.Seed = string(f.gate), f.Edit.Limits, string(f.Edit.Prefer), f.Edit.Seed
+	if _, err := plan.WriteState(f.outs, f.Out, f.net.Checkpoint, cli.KeptFormat(f.Out, f.net.Format())); err != nil {
+		return nil, err
+	}
+	if f.ONNX != "" {
+		if _, err := network.PlanONNX(plan, f.outs, f.ONNX, f.net.Structure, f.net.State, onnxio.EncodeOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	f.proof.Plan(plan, f.outs)
+	plan.WriteResults(f.outs, f.Results)
+	return plan, nil
+}
+
+// run edits, judges and writes.
+func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
+	result, err := runEdit(ctx, f.net, f.data, f.Edit, f.std)
+	if err != nil {
+		return nil, err
+	}
+	q := verify.Question{
+		Net: f.net.Net, Before: f.net.State, After: result.StateDict, Gate: f.gate, Limits: f.Edit.Limits, Rules: f.Edit.Rules, Threads: f.Edit.Threads,
+		Classes: f.Edit.Classes, TrainBefore: f.before,
+	}
+	f.data.ask(&q)
+	r, err := verify.Judge(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	r.Tool, r.Labels, r.Seed = "forget "+cli.Version(), f.labels, f.Edit.Seed
+	r.Method, r.Course = result.Method, result.Course
+	input, err := f.net.Digest()
+	if err != nil {
+		return nil, err
+	}
+	r.Files = map[string]report.Digest{"input": input}
+	if err := verify.Err(r.AllChecks()); err != nil {
+		return nil, fmt.Errorf("%w; nothing was written", err)
+	}
+	if err := f.write(ctx, result.StateDict, r); err != nil {
+		return nil, err
+	}
+	if !f.std.Quiet {
+		f.outs.TellLeft(f.std.Err)
+		f.net.TellLost(f.std.Err, f.Out, cli.KeptFormat(f.Out, f.net.Format()))
+	}
+	return r, nil
+}
+
+// runEdit edits a network and shows how far it is.
+func runEdit(ctx context.Context, n *network.Network, data *Data, opts edit.Options, std Streams) (*edit.Result, error) {
+	progress := std.progress()
+	defer progress.Done()
+	opts.Norm = data.Norm
+	opts.Progress = func(p edit.Point, steps int) { progress.Update(p.Step, steps, p.String()) }
+	return edit.Forget(ctx, n.Net, n.State, data.Train, opts)
+}
+
+// write writes the outputs and completes the report with what is known of them.
+func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.Report) error {
+	var digest report.Digest
+	if _, err := f.net.StageState(ctx, f.outs, f.Out, sd, cli.WriteOptions{Format: cli.KeptFormat(f.Out, f.net.Format()), Digest: &digest}); err != nil {
+		return err
+	}
+	r.Files["output"] = digest
+	edited, err := nn.Bind(f.net.Graph, sd)
+	if err != nil {
+		return err
+	}
+	if f.ONNX != "" {
+		parity, digest, err := network.StageONNX(ctx, f.outs, f.ONNX, edited, f.net.Structure, sd, network.EditedOptions(f.net.Graph, r.Labels, cli.Version()))
+		if err != nil {
+			return err
+		}
+		r.Parity, r.Files["onnx"] = parity, digest
+	}
+	if err := f.outs.SetSource(f.net.Checkpoint, "", lineage(r)); err != nil {
+		return err
+	}
+	if f.proof.Network, err = drawing.New(f.net.Graph, f.net.State); err != nil {
+		return err
+	}
+	err = f.proof.Stage(ctx, f.outs, r, func() ([]htmlreport.Sample, error) {
+		return Samples(f.data, f.net.Net, edited, f.Edit.Classes)
+	})
+	if err != nil {
+		return err
+	}
+	return f.outs.Commit(ctx)
+}
+
+// lineage returns the annotations of an edited model in a registry.
+func lineage(r *verify.Report) map[string]string {
+	classes := make([]string, len(r.Classes))
+	for i, c := range r.Classes {
+		classes[i] = strconv.Itoa(c)
+	}
+	return map[string]string{
+		"lethe.tool":             r.Tool,
+		"lethe.forgotten.class":  strings.Join(classes, ","),
+		"lethe.forgotten.labels": strings.Join(r.Labels, ","),
+		"lethe.seed":             strconv.FormatUint(r.Seed, 10),
+	}
+}

@@ -1,0 +1,141 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"lethe/fixtures"
+	"lethe/internal/cli"
+	"lethe/internal/dataset"
+	"lethe/pickle"
+	"lethe/verify"
+)
+
+// DataSettings say which images to use, and how.
+type DataSettings struct {
+	dataset.Settings        // without a path: the sample of Fashion-MNIST in this binary
+	ForgetOnly       string // as the path, but only the images of the forgotten classes are used
+}
+
+// What a report calls images that are not in this binary. Their digests are in
+// the report, their place is not.
+const (
+	FilesOfData       = "files of --data"
+	FilesOfForgetOnly = "files of --forget-only" // of the forgotten classes alone
+)
+
+// Data is labelled images and how the network wants them.
+type Data struct {
+	*dataset.Data
+	Norm   dataset.Norm
+	Source string // for messages and the report
+}
+
+// StartData is [OpenData] in the background: it returns at once, and the function
+// that it returns waits for the images. Expanding them takes longer than anything
+// that a command does before it needs them.
+func StartData(ctx context.Context, s DataSettings) (wait func() (*Data, error)) {
+	var d *Data
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d, err = OpenData(ctx, s)
+	}()
+	return func() (*Data, error) { <-done; return d, err }
+}
+
+// OpenData reads the images that settings ask for.
+func OpenData(ctx context.Context, s DataSettings) (d *Data, err error) {
+	d = &Data{Source: FilesOfData}
+	if s.ForgetOnly != "" {
+		if s.Path != "" {
+			return nil, cli.Usagef("--data and --forget-only contradict each other")
+		}
+		s.Path, d.Source = s.ForgetOnly, FilesOfForgetOnly
+	}
+	s.Unpickle = unpickle
+	if s.Path == "" {
+		d.Source = "embedded sample of Fashion-MNIST"
+		d.Data, err = s.OpenFS(fixtures.FashionMNIST(), d.Source)
+	} else {
+		d.Data, err = cli.Await(ctx, func() (*dataset.Data, error) { return s.Open() })
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.Norm, err = s.Complete(d.Data); err != nil {
+		return nil, cli.Usagef("%v", err)
+	}
+	return d, nil
+}
+
+// unpickle reads a pickle that is data: larger ones than a checkpoint's may be.
+func unpickle(r io.ReaderAt, size int64) (any, error) {
+	return pickle.Object(r, size, pickle.Options{Limits: pickle.Limits{Memory: 2 << 30}})
+}
+
+// Only leaves nothing but the images of the given classes.
+func (d *Data) Only(classes []int) {
+	only := func(s *dataset.Set) *dataset.Set {
+		if s == nil {
+			return nil
+		}
+		images, _ := s.Split(classes...)
+		return s.Subset(images)
+	}
+	left := *d.Data
+	left.Train, left.Test = only(d.Train), only(d.Test)
+	d.Data = &left
+}
+
+// Classes returns the indices and the labels of the classes that a person asked
+// for: indices or labels, several with commas.
+func (d *Data) Classes(list string, classes int) (indices []int, labels []string, err error) {
+	for _, word := range strings.Split(list, ",") {
+		i, err := dataset.ParseClass(strings.TrimSpace(word), d.Names)
+		if err != nil {
+			return nil, nil, cli.Usagef("--class: %v", err)
+		}
+		if i >= classes {
+			return nil, nil, cli.Usagef("class %d does not exist: the network has classes 0 to %d", i, classes-1)
+		}
+		if !slices.Contains(indices, i) {
+			indices, labels = append(indices, i), append(labels, d.Names[i])
+		}
+	}
+	if len(indices) >= classes {
+		return nil, nil, cli.Usagef("all %d classes cannot be forgotten: at least one must remain", classes)
+	}
+	return indices, labels, nil
+}
+
+// Plan says what an edit is to forget and what the unedited network measures.
+func (d *Data) Plan(classes []int, labels []string, before *verify.Measures) *cli.PlannedEdit {
+	p := &cli.PlannedEdit{Data: d.Source, TrainImages: d.Train.Len(), Accuracy: before.Accuracy}
+	if d.Test != nil {
+		p.TestImages = d.Test.Len()
+	}
+	for i, class := range classes {
+		images, _ := d.Train.Split(class)
+		p.Forget = append(p.Forget, cli.PlannedClass{Class: class, Label: labels[i], Images: len(images)})
+	}
+	return p
+}
+
+// fitting is the least accuracy at which a network counts as trained on the
+// images at hand: with wrong labels or another normalization it falls far below.
+const fitting = 0.5
+
+// CheckAccuracy refuses images that the network was not trained on. It is given what the
+// unedited network measures on them.
+func (d *Data) CheckAccuracy(before *verify.Measures) error {
+	if before.Accuracy >= fitting {
+		return nil
+	}
+	return fmt.Errorf("the network gets only %.1f %% of the images right (%s), so it was not trained on such images or not with mean %v and standard deviation %v: give its training data with --data, and --mean and --std if they differ",
+		100*before.Accuracy, d.Source, d.Norm.Mean, d.Norm.Std)
+}

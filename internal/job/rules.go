@@ -1,0 +1,34 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"lethe/internal/cli"
+	"lethe/internal/learn"
+	"lethe/internal/network"
+	"lethe/report"
+)
+
+// readRules returns the rules of an edit of a network whose accuracy on the classes
+// that it is to keep is remain: those of [learn.Rules], as far as the file at path
+// does not replace them.
+func readRules(ctx context.Context, path string, stdin io.Reader, n *network.Network, pick learn.Selection, remain float64) (report.Rules, error) {
+	move, _, err := learn.Movable(n.Graph, pick)
+	if err != nil {
+		return report.Rules{}, err
+	}
+	rules := learn.Rules(n.Net, move, remain)
+	if path == "" {
+		return rules, nil
+	}
+	text, err := cli.ReadSmall(ctx, path, stdin)
+	if err != nil {
+		return report.Rules{}, err
+	}
+	if rules, err = report.ParseRules(text, rules); err != nil {
+		return report.Rules{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return rules, nil
+}

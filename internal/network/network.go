@@ -1,0 +1,167 @@
+// Package network opens files whose network is known: a checkpoint, what it
+// computes, and the two bound together. Conversions and edits begin here.
+package network
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"lethe/graph"
+	"lethe/internal/cli"
+	"lethe/internal/nn"
+	"lethe/internal/structure"
+	"lethe/model"
+	"lethe/onnxio"
+	"lethe/ops"
+	"lethe/pickle"
+	"lethe/report"
+	"lethe/verify"
+)
+
+// Network is a checkpoint whose architecture is known.
+type Network struct {
+	*cli.Checkpoint
+	Graph     *graph.Graph
+	Net       *nn.Net
+	Structure *structure.Structure // Graph is its graph, or one that computes the same for any batch
+}
+
+// Open is [cli.OpenCheckpoint], and finds the architecture and binds the weights
+// to it. It begins what [cli.Checkpoint.Digest] returns.
+func Open(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Network, error) {
+	n, err := cli.OpenCheckpoint(ctx, path, stdin, opts)
+	if err != nil {
+		return nil, err
+	}
+	return Recognize(n)
+}
+
+// Recognize is [Open] for a checkpoint that is open already. An error closes it.
+func Recognize(c *cli.Checkpoint) (*Network, error) {
+	s, err := structure.ReadForEdit(c.File(), structure.Options{})
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	return Bind(c, s)
+}
+
+// Bind is [Recognize] for a structure that is known already.
+func Bind(c *cli.Checkpoint, s *structure.Structure) (*Network, error) {
+	n := &Network{Checkpoint: c, Graph: s.Graph, Structure: s}
+	if err := n.bind(); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	n.StartDigest()
+	return n, nil
+}
+
+// bind binds the weights to the graph.
+func (n *Network) bind() (err error) {
+	if n.Net, err = nn.Bind(n.Graph, n.State); err == nil {
+		return nil
+	}
+	// What exporters write of sizes is constant, or nearly so.
+	if folded, failed := ops.Fold(n.Graph, n.State); failed == nil {
+		if net, failed := nn.Bind(folded, n.State); failed == nil {
+			n.Graph, n.Net = folded, net
+			return nil
+		}
+	}
+	if g, net := anyBatch(context.Background(), n.Graph, n.State); net != nil {
+		n.Graph, n.Net = g, net
+		return nil
+	}
+	return err
+}
+
+// encodeONNX writes a network with the weights of sd as an ONNX model.
+func encodeONNX(w io.Writer, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) error {
+	if s.LeNet {
+		return onnxio.Encode(w, s.Graph, sd, opts)
+	}
+	opts.Props = map[string]string{}
+	for name, as := range s.Tied {
+		opts.Props["lethe.alias."+name] = as
+	}
+	return onnxio.EncodeGraph(w, s.Graph, sd, opts)
+}
+
+// StageONNX stages the network with the weights of sd as the ONNX output at path,
+// and checks the file against net, which it must agree with.
+func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *verify.Parity, digest report.Digest, err error) {
+	opts.ProducerVersion = cli.Version()
+	if opts.DocString == "" {
+		opts.DocString = s.Graph.Name + " converted from a PyTorch state dict"
+	}
+	err = outs.Stage(ctx, path, func(w io.Writer) error {
+		return encodeONNX(w, s, sd, opts)
+	}, func(r io.ReaderAt, size int64) (err error) {
+		if digest, err = cli.Digest(r, size); err != nil {
+			return err
+		}
+		b := make([]byte, size)
+		if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), b); err != nil {
+			return err
+		}
+		parity, err = verify.ONNX(b, net)
+		return err
+	})
+	return parity, digest, err
+}
+
+// EditedOptions are those of the ONNX model of an edit.
+func EditedOptions(g *graph.Graph, labels []string, version string) onnxio.EncodeOptions {
+	return onnxio.EncodeOptions{
+		ProducerVersion: version,
+		DocString:       fmt.Sprintf("%s edited to forget %s", g.Name, strings.Join(labels, ", ")),
+	}
+}
+
+// EditedONNX encodes the ONNX model of an edit in memory and checks it against
+// the network.
+func EditedONNX(net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*verify.Parity, report.Digest, error) {
+	var b bytes.Buffer
+	if err := encodeONNX(&b, s, sd, opts); err != nil {
+		return nil, report.Digest{}, err
+	}
+	digest, err := cli.Digest(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		return nil, report.Digest{}, err
+	}
+	parity, err := verify.ONNX(b.Bytes(), net)
+	return parity, digest, err
+}
+
+// NewPlan is [cli.NewPlan] with the architecture.
+func NewPlan(s cli.PlanSettings, n *Network) (*cli.Plan, error) {
+	p, err := cli.NewPlan(s, n.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	p.Input.Architecture, p.Input.Classes = n.Graph.Name, n.Net.Classes()
+	for _, name := range ops.Parameters(n.Graph) {
+		p.Input.Parameters += n.State.Get(name).Len()
+	}
+	return p, nil
+}
+
+// PlanONNX adds to a plan the ONNX model that is written to path, and is the error of
+// encoding these weights if there is one and they are not encoded later.
+func PlanONNX(p *cli.Plan, outs *cli.Outputs, path string, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*cli.PlannedOutput, error) {
+	opset := s.Graph.Opset("")
+	if s.LeNet {
+		opset = cmp.Or(opts.Opset, graph.DefaultOpset)
+	}
+	what := fmt.Sprintf("ONNX, opset %d", opset)
+	out := p.Write(outs, path, what)
+	if !p.DryRun {
+		return out, nil
+	}
+	return out, encodeONNX(io.Discard, s, sd, opts)
+}
