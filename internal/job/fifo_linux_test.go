@@ -5,6 +5,8 @@ import (
 	"errors"
 	"syscall"
 	"testing"
+
+	"lethe/internal/dataset"
 )
 
 // A pipe among the files of images that nobody writes to does not outlive the
@@ -14,7 +16,7 @@ func TestDataFIFO(t *testing.T) {
 	if err := syscall.Mkfifo("train-images-idx3-ubyte", 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []DataSettings{{Path: "."}, {ForgetOnly: "."}} {
+	for _, s := range []DataSettings{{Settings: dataset.Settings{Path: "."}}, {ForgetOnly: "."}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // whatever comes first, the job ends
 		if _, err := OpenData(ctx, s); !errors.Is(err, context.Canceled) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"lethe/edit"
+	"lethe/internal/dataset"
 	"lethe/verify"
 )
 
@@ -18,7 +19,7 @@ func tiny(t *testing.T) ForgetSettings {
 	dir := filepath.Join("..", "..", "cmd", "testdata", "tiny")
 	return ForgetSettings{
 		In: filepath.Join(dir, "lenet.pt"), Out: filepath.Join(t.TempDir(), "out.pt"),
-		Class: "1", Gate: string(verify.GateNone), Edit: edit.Options{Threads: 1}, Data: DataSettings{Path: dir},
+		Class: "1", Gate: string(verify.GateNone), Edit: edit.Options{Threads: 1}, Data: DataSettings{Settings: dataset.Settings{Path: dir}},
 	}
 }
 
