@@ -69,6 +69,15 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 		},
 		Evidence: jobflags.Evidence(c), Results: cli.ResultFilesOf(c), Plan: cli.PlanSettingsOf(c), Force: c.Bool("force"),
 	}
+	for _, limit := range []struct{ flag, is string }{
+		{"max-target", "accuracy on the class is 0: it must be above 0 and below 1"},
+		{"max-kl", "divergence is 0: it must be a positive number"},
+		{"budget-l2", "distance is 0: it must be a positive number"},
+	} {
+		if c.IsSet(limit.flag) && c.Float64(limit.flag) == 0 { // which is no limit, for a job
+			return s, cli.Usagef("limits (--max-target, --max-kl, --budget-l2): the largest %s", limit.is)
+		}
+	}
 	s.Data, err = jobflags.Data(c)
 	return s, err
 }
