@@ -315,12 +315,16 @@ func (r *run) prepare() error {
 	if r.heldOut == nil {
 		r.retain, r.leastRetain, r.mostRetain = blindRetain, leastBlind, mostBlind
 	}
+	drawing := newCanvasOf(rng, r.set)
 	if r.opts.ForgetOnly {
-		if others = r.invent(&canvas{rng, r.set.Shape[1], r.set.Shape[2]}, forget); len(others) == 0 {
+		if drawing == nil {
+			return &model.UnsupportedError{What: "samples of the classes alone that are not images: nothing stands in for the others", Advice: "give samples of the other classes too"}
+		}
+		if others = r.invent(drawing, forget); len(others) == 0 {
 			return &model.UnsupportedError{What: "the network sees nothing but the forgotten classes in any distortion of their images: give images of the other classes too"}
 		}
 	}
-	forget, others = r.extend(&canvas{rng, r.set.Shape[1], r.set.Shape[2]}, forget, others)
+	forget, others = r.extend(drawing, forget, others)
 	sample := slices.Clone(others)
 	rng.Shuffle(len(sample), func(a, b int) { sample[a], sample[b] = sample[b], sample[a] })
 	r.method.BaseRemain = r.accuracy(r.set, sample[:min(len(sample), 4000)])

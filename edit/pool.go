@@ -25,7 +25,7 @@ const (
 // forgotten. Variants of the others may be blended with one another: the base's
 // probabilities label the blend.
 func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []int) {
-	if len(forget) >= leastForget && len(others) >= leastOthers && !r.opts.ForgetOnly {
+	if c == nil || len(forget) >= leastForget && len(others) >= leastOthers && !r.opts.ForgetOnly {
 		return forget, others
 	}
 	asked := slices.Concat(forget, others)
@@ -105,7 +105,7 @@ func (r *run) tolerated(c *canvas, images []int) recipe {
 	images = slices.Clone(images)
 	c.rng.Shuffle(len(images), func(a, b int) { images[a], images[b] = images[b], images[a] })
 	images = images[:min(len(images), inquiry)]
-	varied := r.set.Subset(images)
+	varied := r.set.Copy(images)
 	all := indices(len(images))
 	needed := tolerance * r.accuracy(varied, all)
 	var accepted recipe

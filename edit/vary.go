@@ -1,6 +1,10 @@
 package edit
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"lethe/internal/dataset"
+)
 
 // Kinds of variation that images of things may bear.
 const (
@@ -26,6 +30,15 @@ type recipe [kinds]int
 type canvas struct {
 	rng        *rand.Rand
 	rows, cols int
+}
+
+// newCanvasOf returns a canvas for the images of a set, or nil if its samples are not
+// images.
+func newCanvasOf(rng *rand.Rand, set *dataset.Set) *canvas {
+	if !set.Images() {
+		return nil
+	}
+	return &canvas{rng, set.Shape[1], set.Shape[2]}
 }
 
 // jitter draws uniformly from -most to most.

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"runtime"
@@ -157,6 +158,9 @@ func (d *onDemand) failure() error {
 
 // writeTo writes all images in their order, decoded side by side.
 func (s *Set) writeImages(w io.Writer) (written int64, err error) {
+	if s.Values != nil {
+		return int64(4 * len(s.Values)), binary.Write(w, binary.LittleEndian, s.Values)
+	}
 	if s.later == nil {
 		n, err := w.Write(s.Pixels)
 		return int64(n), err

@@ -19,8 +19,12 @@ import (
 type Set struct {
 	Pixels  []uint8 // of the images in memory, each channel by channel and row by row from the top
 	Labels  []int   // Len, each at least 0 and below Classes
-	Shape   []int   // of one image: channels, rows, columns
+	Shape   []int   // of one sample; of an image: channels, rows, columns
 	Classes int     // the classes there are, which need not all have images
+
+	// Of samples that are not images of bytes, such as vectors or ids of tokens: Len
+	// times what Shape says. Then there are no Pixels.
+	Values []float32
 
 	// Of a set that is too large for memory: where each image is, in later or, as
 	// ^at[i], in Pixels.
@@ -31,7 +35,10 @@ type Set struct {
 // Len returns the number of images.
 func (s *Set) Len() int { return len(s.Labels) }
 
-// Size returns the number of bytes of one image: channels x rows x columns.
+// Images reports whether the samples are images of bytes.
+func (s *Set) Images() bool { return s.Values == nil }
+
+// Size returns the number of elements of one sample.
 func (s *Set) Size() int {
 	size := 1
 	for _, d := range s.Shape {
@@ -76,7 +83,8 @@ func (s *Set) Err() error {
 	return s.later.failure()
 }
 
-// WriteTo writes what identifies a set to a hash: all pixels, then all labels, each
+// WriteTo writes what identifies a set to a hash: all pixels, or values as
+// little-endian float32, then all labels, each
 // in one byte, or in four, the lowest first, where there are more than 256 classes.
 func (s *Set) WriteTo(w io.Writer) (int64, error) {
 	n, err := s.writeImages(w)
@@ -121,6 +129,14 @@ func (s *Set) Split(classes ...int) (forget, retain []int) {
 // are in memory.
 func (s *Set) Subset(idx []int) *Set {
 	t := &Set{Labels: make([]int, 0, len(idx)), Shape: s.Shape, Classes: s.Classes, later: s.later}
+	if s.Values != nil {
+		size := s.Size()
+		t.Values = make([]float32, 0, len(idx)*size)
+		for _, i := range idx {
+			t.Values, t.Labels = append(t.Values, s.Values[i*size:(i+1)*size]...), append(t.Labels, s.Labels[i])
+		}
+		return t
+	}
 	if s.later != nil {
 		t.Pixels = s.Pixels
 		for _, i := range idx {
@@ -132,6 +148,15 @@ func (s *Set) Subset(idx []int) *Set {
 	for _, i := range idx {
 		t.Pixels = append(t.Pixels, s.Image(i)...)
 		t.Labels = append(t.Labels, s.Labels[i])
+	}
+	return t
+}
+
+// Copy returns a set of copies in memory of the images at idx, in that order.
+func (s *Set) Copy(idx []int) *Set {
+	t := &Set{Pixels: make([]uint8, 0, len(idx)*s.Size()), Labels: make([]int, 0, len(idx)), Shape: s.Shape, Classes: s.Classes}
+	for _, i := range idx {
+		t.Pixels, t.Labels = append(t.Pixels, s.Image(i)...), append(t.Labels, s.Labels[i])
 	}
 	return t
 }
@@ -154,8 +179,8 @@ func (s *Set) Stratified(perClass, offset int) *Set {
 // CheckNetwork refuses a network that cannot take the images: input is the shape of one
 // sample, without the batch, and classes the number of outputs.
 func (s *Set) CheckNetwork(input []int, classes int) error {
-	if !slices.Equal(input, s.Shape) {
-		return fmt.Errorf("the network takes inputs of shape %v, the images have the shape %v (channels, rows, columns): give the data that it was trained on", input, s.Shape)
+	if !s.fits(input) {
+		return s.misfit(input)
 	}
 	for _, l := range s.Labels {
 		if l >= classes {
@@ -165,9 +190,46 @@ func (s *Set) CheckNetwork(input []int, classes int) error {
 	return nil
 }
 
-// Reader returns a function that writes the numbers of image i to x, in the order
-// of its pixels.
+// fits reports whether a network takes samples of this shape: the same, but for
+// dimensions of 1, or as many in one row.
+func (s *Set) fits(input []int) bool {
+	wide := func(shape []int) []int {
+		return slices.DeleteFunc(slices.Clone(shape), func(d int) bool { return d == 1 })
+	}
+	return slices.Equal(wide(input), wide(s.Shape)) || len(input) == 1 && input[0] == s.Size()
+}
+
+// misfit tells both shapes and which flag would make them one.
+func (s *Set) misfit(input []int) error {
+	kind, advice := "images have the shape %v (channels, rows, columns)", "give the data that it was trained on"
+	if !s.Images() {
+		kind = "samples have the shape %v"
+	} else if len(input) == 3 {
+		var flags []string
+		if input[0] != s.Shape[0] {
+			if input[0] == 1 {
+				flags = append(flags, "--channels "+Grey)
+			} else if input[0] == 3 {
+				flags = append(flags, "--channels "+RGB)
+			}
+		}
+		if !slices.Equal(input[1:], s.Shape[1:]) {
+			size := Size{input[1], input[2]}
+			flags = append(flags, fmt.Sprintf("--resize %v, or --resize N and --crop %v", size, size))
+		}
+		if len(flags) > 0 && (input[0] == s.Shape[0] || input[0] == 1 || input[0] == 3) {
+			advice += ", or prepare it as for the training: " + strings.Join(flags, " and ") + ", or --preprocess"
+		}
+	}
+	return fmt.Errorf("the network takes inputs of shape %v, the "+kind+": %s", input, s.Shape, advice)
+}
+
+// Reader returns a function that writes the numbers of sample i to x, in the order
+// of its pixels or values.
 func (s *Set) Reader(norm Norm) func(i int, x []float32) {
+	if s.Values != nil {
+		return s.valueReader(norm)
+	}
 	tables := norm.tables(s.Shape[0])
 	plane := s.Size() / len(tables)
 	return func(i int, x []float32) {
@@ -177,6 +239,23 @@ func (s *Set) Reader(norm Norm) func(i int, x []float32) {
 			for j, p := range from {
 				to[j] = table[p]
 			}
+		}
+	}
+}
+
+// valueReader is Reader for samples that are not images.
+func (s *Set) valueReader(norm Norm) func(i int, x []float32) {
+	size := s.Size()
+	plane := size / s.Shape[0]
+	scale := float32(norm.Scale)
+	if scale == 0 {
+		scale = 1
+	}
+	return func(i int, x []float32) {
+		for j, v := range s.Values[i*size : (i+1)*size] {
+			v = v * scale
+			v = v - norm.Mean.at(j/plane, 0)
+			x[j] = v / norm.Std.at(j/plane, 1)
 		}
 	}
 }

@@ -58,6 +58,14 @@ func (s Settings) Open() (*Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", name, err)
 	}
+	if isNPZ(&z.Reader) {
+		defer z.Close()
+		d, err := s.openNPZ(&z.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("data in %s: %w", name, err)
+		}
+		return d, nil
+	}
 	d, err := s.OpenFS(z, abs)
 	if err != nil || !d.later() {
 		z.Close() // otherwise it is open as long as the data lives

@@ -28,7 +28,10 @@ type Settings struct {
 // Complete returns the normalization with what the settings do not say taken from
 // the kind of data, or an error if the data cannot have it.
 func (s Settings) Complete(d *Data) (Norm, error) {
-	norm := s.Norm.Or(DefaultNorm(d.Train.Shape[0]))
+	norm := s.Norm.Or(OneNorm(0, 1))
+	if d.Train.Images() {
+		norm = s.Norm.Or(DefaultNorm(d.Train.Shape[0]))
+	}
 	return norm, norm.Check(d.Train.Shape[0])
 }
 

@@ -179,6 +179,9 @@ func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample
 	if set == nil {
 		set, unseen = d.Train, false
 	}
+	if !set.Images() {
+		return nil, nil
+	}
 	images, _ := set.Split(classes...)
 	images = images[:min(len(images), mostSamples)]
 	size := set.Size()
