@@ -88,6 +88,7 @@ var rooms = map[string][]string{
 	"internal/bench/":   {all},
 
 	"internal/bench/speed/asm": {avo},
+	"release/pack":             {},
 	"internal/command/":        {all, urfave},
 	"cmd/":                     {all},
 }

@@ -87,9 +87,12 @@ func usage() string {
 	return b.String()
 }
 
+// commit is set by release/build.
+var commit string
+
 // version says what the program was made of.
 func version() string {
-	commit := ""
+	commit := commit
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
