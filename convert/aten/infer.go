@@ -48,6 +48,13 @@ func Infer(n *Node) (err error) {
 		panic(refusal{what: "its sizes are not known", advice: "export the network with torch.export, which says them"})
 	}
 	n.Outputs = rule(c)
+	for _, v := range n.Outputs {
+		for _, d := range v.Shape {
+			if size, ok := d.Int(); ok && size < 0 {
+				panic(refusal{what: fmt.Sprintf("a result of shape %v", v.Shape)})
+			}
+		}
+	}
 	return nil
 }
 
@@ -112,6 +119,14 @@ func (c *call) first() *Value {
 		}
 	}
 	panic(refusal{what: "it has no tensor"})
+}
+
+// place returns an axis of a shape that has axes.
+func (c *call) place(name string, shape graph.Shape) int {
+	if len(shape) == 0 {
+		panic(refusal{what: "an axis of a tensor that has none"})
+	}
+	return c.axis(name, len(shape))
 }
 
 func made1(d model.DType, shape graph.Shape) []*Value {
@@ -253,7 +268,7 @@ func masked(c *call) []*Value {
 func halved(c *call) []*Value {
 	x := c.tensor("self")
 	shape := slices.Clone(x.Shape)
-	at := c.axis("dim", len(shape))
+	at := c.place("dim", shape)
 	if !shape[at].Mod(graph.Size(2)).Is(0) {
 		panic(refusal{what: fmt.Sprintf("an axis of %v", shape[at])})
 	}
@@ -330,7 +345,7 @@ func flattened(c *call) []*Value {
 
 func unflattened(c *call) []*Value {
 	x := c.tensor("self")
-	at := c.axis("dim", len(x.Shape))
+	at := c.place("dim", x.Shape)
 	inner := filledIn(x.Shape[at], c.asDims("sizes"))
 	out := made1(x.DType, slices.Concat(x.Shape[:at], inner, x.Shape[at+1:]))
 	out[0].Scattered = x.Scattered
@@ -428,7 +443,7 @@ func tiled(name string) inferRule {
 
 func slicedShape(c *call) []*Value {
 	x := c.tensor("self")
-	at := c.axis("dim", len(x.Shape))
+	at := c.place("dim", x.Shape)
 	start, end, step := c.bounds()
 	shape := slices.Clone(x.Shape)
 	size := shape[at]
@@ -461,7 +476,7 @@ func within(at, size graph.Dim) graph.Dim {
 
 func narrowed(c *call) []*Value {
 	x := c.tensor("self")
-	at := c.axis("dim", len(x.Shape))
+	at := c.place("dim", x.Shape)
 	shape := slices.Clone(x.Shape)
 	shape[at] = c.dim("length")
 	return viewOf(x, shape, at > 0)
@@ -469,7 +484,7 @@ func narrowed(c *call) []*Value {
 
 func selectedShape(c *call) []*Value {
 	x := c.tensor("self")
-	at := c.axis("dim", len(x.Shape))
+	at := c.place("dim", x.Shape)
 	if n, ok := c.dim("index").Int(); ok {
 		if size, sized := x.Shape[at].Int(); sized && (n >= size || n < -size) {
 			panic(refusal{what: fmt.Sprintf("index %d of an axis of %d", n, size)})
@@ -483,7 +498,7 @@ const partsMax = 1 << 16
 
 func splitShapes(c *call) []*Value {
 	x := c.tensor("self")
-	at := c.axis("dim", len(x.Shape))
+	at := c.place("dim", x.Shape)
 	var sizes graph.Shape
 	total, fixed := x.Shape[at].Int()
 	equal := func(each int) {
@@ -542,7 +557,7 @@ func splitShapes(c *call) []*Value {
 
 func unbound(c *call) []*Value {
 	x := c.tensor("self")
-	at := c.axis("dim", len(x.Shape))
+	at := c.place("dim", x.Shape)
 	n, ok := x.Shape[at].Int()
 	if !ok || n > partsMax {
 		panic(refusal{what: fmt.Sprintf("taking an axis of %v apart", x.Shape[at])})
@@ -563,6 +578,9 @@ func catted(c *call) []*Value {
 	rank := 0
 	for _, x := range list {
 		rank = max(rank, len(x.Shape))
+	}
+	if rank == 0 {
+		panic(refusal{what: "joining tensors without axes"})
 	}
 	var shape graph.Shape
 	at := c.axis("dim", rank)
@@ -585,6 +603,9 @@ func catted(c *call) []*Value {
 				panic(refusal{what: fmt.Sprintf("the shapes %v and %v cannot be shown to fit", shape, x.Shape)})
 			}
 		}
+	}
+	if shape == nil { // all are empty
+		return made1(d[0], graph.Sizes(0))
 	}
 	return made1(d[0], shape)
 }
@@ -642,7 +663,7 @@ func indexedShape(c *call) []*Value {
 func indexSelected(c *call) []*Value {
 	x, i := c.tensor("self"), c.tensor("index")
 	shape := slices.Clone(x.Shape)
-	shape[c.axis("dim", len(shape))] = i.Shape.Elements()
+	shape[c.place("dim", shape)] = i.Shape.Elements()
 	return made1(x.DType, shape)
 }
 
@@ -696,7 +717,7 @@ func topped(c *call) []*Value {
 func repeatedInterleave(c *call) []*Value {
 	x := c.tensor("self")
 	shape := slices.Clone(x.Shape)
-	at := c.axis("dim", len(shape))
+	at := c.place("dim", shape)
 	shape[at] = shape[at].Mul(graph.Size(c.int("repeats")))
 	return made1(x.DType, shape)
 }

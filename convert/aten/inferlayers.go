@@ -355,7 +355,7 @@ var inferLayers = map[string]inferRule{
 	"addmm": producted("mat1", "mat2"), "baddbmm": producted("batch1", "batch2"), "einsum": einsummed,
 	"cosine_similarity": func(c *call) []*Value {
 		shape, _ := c.joined("x1", "x2")
-		return made1(c.promoted("x1", "x2"), slices.Delete(slices.Clone(shape), c.axis("dim", len(shape)), c.axis("dim", len(shape))+1))
+		return made1(c.promoted("x1", "x2"), slices.Delete(slices.Clone(shape), c.place("dim", shape), c.place("dim", shape)+1))
 	},
 	"scaled_dot_product_attention": attendedShape,
 	"lstm gru rnn_tanh rnn_relu":   recurrentShapes,
@@ -409,6 +409,9 @@ func arranged(c *call) []*Value {
 	}
 	if e, ok := end.(graph.Dim); ok && start == int64(0) && step == int64(1) {
 		return made1(d, graph.Shape{e})
+	}
+	if by := real(step); by == 0 {
+		panic(refusal{what: "arange with a step of 0"})
 	}
 	n := math.Ceil((real(end) - real(start)) / real(step))
 	if !(n >= 0 && n <= elementsMax) {

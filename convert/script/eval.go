@@ -65,6 +65,7 @@ type evaluator struct {
 
 	out    *aten.Program
 	steps  int
+	budget int // of steps
 	depth  int
 	module string
 	file   string
@@ -76,7 +77,7 @@ type stop struct{ err error }
 
 func newEvaluator(s *file.Script, opts Options, batch int) *evaluator {
 	return &evaluator{
-		script: s, opts: opts, batch: batch, out: &aten.Program{}, units: map[string]*unit{}, weights: map[view]*weight{},
+		script: s, opts: opts, batch: batch, budget: stepsMax, out: &aten.Program{}, units: map[string]*unit{}, weights: map[view]*weight{},
 		known: map[*aten.Value]*model.Tensor{}, guessed: map[*aten.Value]bool{}, paths: map[*file.Object]string{}, taken: map[any]any{},
 		set: map[*file.Object]map[string]any{}, counts: map[string]int{},
 	}
@@ -107,8 +108,8 @@ func (e *evaluator) limit(what, unit string, got, limit int) {
 }
 
 func (e *evaluator) spend(n int) {
-	if e.steps += n; e.steps > stepsMax {
-		e.limit("evaluation of the TorchScript code", "steps", e.steps, stepsMax)
+	if e.steps += n; e.steps > e.budget {
+		e.limit("evaluation of the TorchScript code", "steps", e.steps, e.budget)
 	}
 }
 

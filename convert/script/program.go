@@ -52,22 +52,43 @@ func Decode(s *file.Script, opts Options) (*aten.Program, error) {
 	if s.Version > versionMax {
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("TorchScript of version %d, known are those up to %d", s.Version, versionMax), Advice: "save the module with an older PyTorch"}
 	}
-	p, err := newEvaluator(s, opts, opts.Batch).program()
+	e := newEvaluator(s, opts, opts.Batch)
+	p, err := e.program()
+	if err == nil && opts.Batch > 0 {
+		p.Fixed = "--batch says so"
+	}
 	var shapes *shapeError
-	if n := tracedBatch(s); err != nil && errors.As(err, &shapes) && n > 0 && opts.Batch == 0 && opts.Input == nil {
-		// The code may have the size of the batch as a number.
+	if opts.Batch > 0 || !errors.As(err, &shapes) {
+		return p, err
+	}
+	// The code may have the size of the batch as a number.
+	for _, n := range batches(s, e.branched) {
 		e := newEvaluator(s, opts, n)
-		if fixed, again := e.program(); again == nil {
+		if fixed, again := e.program(); again == nil && beginWith(fixed.Outputs, n) {
 			if e.branched {
 				fixed.Fixed = "its code has branches"
 			}
 			return fixed, nil
 		}
 	}
-	if err == nil && opts.Batch > 0 {
-		p.Fixed = "--batch says so"
+	return nil, err
+}
+
+// beginWith reports whether axis 0 of all outputs has a size.
+func beginWith(outputs []aten.Output, n int) bool {
+	return !slices.ContainsFunc(outputs, func(o aten.Output) bool { return len(o.Value.Shape) == 0 || !o.Value.Shape[0].Is(n) })
+}
+
+// batches returns the numbers of samples that a module may have been traced with:
+// the one that the file says or, for code without branches, likely ones.
+func batches(s *file.Script, branched bool) []int {
+	if n := tracedBatch(s); n > 0 {
+		return []int{n}
 	}
-	return p, err
+	if branched {
+		return nil
+	}
+	return []int{1, 2, 4, 8, 16, 32, 64}
 }
 
 // tracedBatch returns the number of samples that a module was traced with, or 0.
@@ -114,6 +135,11 @@ func (e *evaluator) program() (p *aten.Program, err error) {
 		return nil, err
 	}
 	e.outputs(e.call(f, append([]any{root}, args...), nil))
+	place := map[string]int{}
+	for i, w := range e.weightOrder {
+		place[w.name] = i
+	}
+	slices.SortStableFunc(e.out.Weights, func(a, b aten.Weight) int { return place[a.Name] - place[b.Name] })
 	return e.out, nil
 }
 
