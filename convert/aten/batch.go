@@ -3,6 +3,7 @@ package aten
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -33,8 +34,14 @@ func freeBatch(p *Program) (err error) {
 	}
 	f := &freer{size: size, shapes: map[*Value][]extent{}}
 	defer func() {
-		if r, ok := recover().(refusal); ok {
-			err = fmt.Errorf("%s", r.what)
+		switch r := recover().(type) {
+		case nil:
+		case refusal:
+			err = errors.New(r.what)
+		case runtime.Error: // an axis or an element that is not there
+			err = fmt.Errorf("%s has arguments that do not fit its tensors", f.node.Op)
+		default:
+			panic(r)
 		}
 	}()
 	for _, in := range p.Inputs {

@@ -3,6 +3,7 @@ package aten
 import (
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -255,6 +256,8 @@ func (v *converter) node(n *Node) {
 		case nil:
 		case refusal:
 			v.refuse(n, r)
+		case runtime.Error: // an axis or an element that is not there
+			v.refuse(n, refusal{what: "arguments that do not fit its tensors"})
 		default:
 			panic(r)
 		}

@@ -3,6 +3,7 @@ package aten
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -22,6 +23,8 @@ func Infer(n *Node) (err error) {
 		case refusal:
 			what := strings.TrimPrefix(n.Op, "aten.") + ": " + r.what
 			err = &model.UnsupportedError{What: "operator " + what, Advice: r.advice}
+		case runtime.Error: // an axis or an element that is not there
+			err = &model.UnsupportedError{What: "operator " + strings.TrimPrefix(n.Op, "aten.") + ": arguments that do not fit its tensors"}
 		default:
 			panic(r)
 		}
@@ -448,7 +451,9 @@ func slicedShape(c *call) []*Value {
 	shape := slices.Clone(x.Shape)
 	size := shape[at]
 	from, to := within(start, size), within(end, size)
-	shape[at] = to.Sub(from).CeilDiv(graph.Size(step)).Max(graph.Size(0))
+	if shape[at] = to.Sub(from).CeilDiv(graph.Size(step)); !shape[at].Add(graph.Size(1)).Positive() {
+		shape[at] = shape[at].Max(graph.Size(0))
+	}
 	return viewOf(x, shape, !shape[at].Equal(size) && at > 0 || step != 1)
 }
 

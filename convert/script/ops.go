@@ -491,7 +491,7 @@ func (e *evaluator) renamed(op, overload string, args []any, named map[string]an
 		}
 		if n := len(args) - len(names); n == 1 && isListOrNil(args[len(args)-1]) {
 			names = append(names, "scale_factors")
-		} else {
+		} else if n > 0 {
 			names = append(names, []string{"scales_d", "scales_h", "scales_w"}[max(0, 3-n):]...)
 			if strings.HasSuffix(op, "1d") {
 				names[len(names)-1] = "scales"
