@@ -41,8 +41,8 @@ func (n *Net) Fix(w Wiring) *Net {
 // Wirings returns the wirings that fit the shapes, the regular ones first: those
 // whose convolutions are padded alike, whose poolings are alike, and whose
 // layers follow one another in the same order everywhere. All take the first
-// activation and the first kind of pooling. There are at most limit; more tells
-// that others were left out. If none fits, the error says how far the best comes.
+// activation and the first kind of pooling. There are at most limit, and none that is much more unusual than the first; more
+// tells that others were left out. If none fits, the error says how far the best comes.
 func (n *Net) Wirings(shapes Shapes, limit int) (list []Wiring, more bool, err error) {
 	if n.Input == nil {
 		return nil, false, fmt.Errorf("the shape of a sample is open")
@@ -51,11 +51,15 @@ func (n *Net) Wirings(shapes Shapes, limit int) (list []Wiring, more bool, err e
 	if !e.alive(0, n.Input) {
 		return nil, false, e.deepest
 	}
+	least := 0
 	q := &frontier{{shape: n.Input, slot: -1}}
 	for q.Len() > 0 {
 		at := heap.Pop(q).(*step)
 		if at.slot == len(n.Slots)-1 {
-			if len(list) == limit {
+			if len(list) == 0 {
+				least = at.cost
+			}
+			if len(list) == limit || at.cost > least+spread {
 				return list, true, nil
 			}
 			list = append(list, at.wiring(len(n.Slots)))
@@ -68,6 +72,9 @@ func (n *Net) Wirings(shapes Shapes, limit int) (list []Wiring, more bool, err e
 	}
 	return list, false, nil
 }
+
+// spread is how much more unusual than the most regular wiring another may be.
+const spread = 6
 
 // frontierMax bounds the memory of the enumeration.
 const frontierMax = 1 << 18
@@ -301,4 +308,31 @@ func (n *Net) narrow(shapes Shapes) error {
 		s.Alternatives = left
 	}
 	return nil
+}
+
+// Unusual returns how far a wiring is from a regular one, such as that which
+// [Net.Wirings] returns first: a padding, a window or an order that is another
+// than that before it counts, and so does another activation or kind of pooling.
+func (n *Net) Unusual(w Wiring, shapes Shapes) (cost int) {
+	at := &step{slot: -1}
+	act, pool := -1, -1
+	for i, s := range n.Slots {
+		at = &step{prev: at, slot: i, layers: s.Alternatives[w.Alternative[i]]}
+		cost += at.unusual(shapes)
+		for _, l := range at.layers {
+			switch ops[l.Op].kind {
+			case open:
+				if act >= 0 && act != w.Activation[i] {
+					cost++
+				}
+				act = w.Activation[i]
+			case openWindow:
+				if pool >= 0 && pool != w.Pooling[i] {
+					cost++
+				}
+				pool = w.Pooling[i]
+			}
+		}
+	}
+	return cost
 }

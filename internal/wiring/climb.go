@@ -1,0 +1,181 @@
+package wiring
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"lethe/convert/layers"
+)
+
+// climb follows single changes for as long as one makes the score smaller: another
+// activation or kind of pooling everywhere, another activation between the linear
+// layers, another alternative in one place, another normalization. It returns the
+// best wiring and those near it, evaluated on all images, the best first.
+func (s *search) climb(pool []*candidate) ([]*candidate, error) {
+	few, some, all := min(128, len(s.images)), min(1024, len(s.images)), len(s.images)
+	for range stepsMax {
+		best := pool[0]
+		list, err := s.evaluate(s.changes(best), few)
+		if err != nil {
+			return nil, err
+		}
+		list = distinct(list, few)
+		if list, err = s.evaluate(list[:min(finalists, len(list))], some); err != nil {
+			return nil, err
+		}
+		pool = distinct(append(pool, list...), some)
+		pool = pool[:min(finalists, len(pool))]
+		if pool[0] != best && best.score(some)-pool[0].score(some) > improvement {
+			continue
+		}
+		if pool, err = s.evaluate(pool, all); err != nil {
+			return nil, err
+		}
+		if pool = distinct(pool, all); pool[0] == best || best.score(all)-pool[0].score(all) < improvement {
+			return pool, nil
+		}
+	}
+	pool, err := s.evaluate(pool, all)
+	return distinct(pool, all), err
+}
+
+// changes returns the wirings that differ from one in one place, as far as they
+// fit and were not tried yet.
+func (s *search) changes(c *candidate) []*candidate {
+	var out []*candidate
+	add := func(change func(*candidate)) {
+		d := &candidate{wiring: c.wiring.Clone(), norm: c.norm}
+		change(d)
+		if s.fits(d) {
+			if d := s.unique(d); d != nil {
+				out = append(out, d)
+			}
+		}
+	}
+	for norm := range s.opts.Norms {
+		add(func(d *candidate) { d.norm = norm })
+	}
+	for a := range s.net.Activations {
+		add(func(d *candidate) {
+			for i := range d.wiring.Activation {
+				d.wiring.Activation[i] = a
+			}
+		})
+		add(func(d *candidate) {
+			for i := s.linear(); i < len(s.net.Slots); i++ {
+				d.wiring.Activation[i] = a
+			}
+		})
+	}
+	for p := range s.net.Poolings {
+		add(func(d *candidate) {
+			for i := range d.wiring.Pooling {
+				d.wiring.Pooling[i] = p
+			}
+		})
+	}
+	for i, slot := range s.net.Slots {
+		for a := range slot.Alternatives {
+			add(func(d *candidate) { d.wiring.Alternative[i] = a })
+		}
+	}
+	return out
+}
+
+// linear returns the first slot of linear layers.
+func (s *search) linear() int {
+	return max(0, slices.IndexFunc(s.net.Slots, func(slot layers.Slot) bool {
+		return slices.ContainsFunc(slot.Alternatives[0], func(l layers.Layer) bool { return l.Op == "linear" })
+	}))
+}
+
+// fits reports whether the shapes of a wiring fit the weights.
+func (s *search) fits(c *candidate) bool {
+	net := s.net.Fix(c.wiring)
+	list, err := net.Fixed()
+	if err != nil {
+		return false
+	}
+	shape := net.Input
+	for i := range list {
+		if shape, err = list[i].After(shape, s.shapes); err != nil {
+			return false
+		}
+	}
+	return len(shape) == 1
+}
+
+// report compares the best with the others.
+func (s *search) report(pool []*candidate, more bool) *Found {
+	n := len(s.images)
+	best := pool[0]
+	show := func(c *candidate) Candidate {
+		margin, deviation := difference(best.losses, c.losses)
+		return Candidate{s.net.Fix(c.wiring), s.opts.Norms[c.norm], c.mean(n), margin, deviation}
+	}
+	f := &Found{Best: show(best), Images: n, Tried: int(s.tried.Load()), More: more}
+	for _, c := range pool[1:min(len(pool), finalists)] {
+		f.Rivals = append(f.Rivals, show(c))
+	}
+	doubt := func(format string, args ...any) { f.Doubts = append(f.Doubts, fmt.Sprintf(format, args...)) }
+	for i, r := range f.Rivals {
+		if lead := pool[1+i].score(n) - best.score(n); lead < sureMargin || r.Margin < sureZ*r.Error && lead < 10*sureMargin {
+			doubt("as good, within %.2g nats (standard error %.1g): %s", r.Margin, r.Error, Difference(f.Best, r))
+		}
+	}
+	if guess := math.Log(float64(max(2, s.classes()))); f.Best.Loss > hopelessLoss*guess {
+		doubt("the loss is %.3f nats, guessing has %.3f: the network was not trained on such images, or its wiring is none of those that were tried", f.Best.Loss, guess)
+	}
+	return f
+}
+
+func (s *search) classes() int {
+	seen := map[int]bool{}
+	for _, l := range s.set.Labels {
+		seen[l] = true
+	}
+	return len(seen)
+}
+
+// difference returns the mean of b - a and its standard error.
+func difference(a, b []float64) (mean, deviation float64) {
+	n := float64(len(a))
+	for i := range a {
+		mean += (b[i] - a[i]) / n
+	}
+	for i := range a {
+		d := b[i] - a[i] - mean
+		deviation += d * d
+	}
+	return mean, math.Sqrt(deviation / (n - 1) / n)
+}
+
+// Difference says in what a candidate differs from another.
+func Difference(from, to Candidate) string {
+	text := ""
+	a, _ := from.Net.Fixed()
+	b, _ := to.Net.Fixed()
+	words := func(list []string, w string) []string { return append(list, w) }
+	var left, right []string
+	// What both have at the beginning and at the end is left out.
+	for len(a) > 0 && len(b) > 0 && a[0].String() == b[0].String() {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1].String() == b[len(b)-1].String() {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	for _, l := range a {
+		left = words(left, l.String())
+	}
+	for _, l := range b {
+		right = words(right, l.String())
+	}
+	if len(left)+len(right) > 0 {
+		text = fmt.Sprintf("%v instead of %v", right, left)
+	}
+	if fmt.Sprint(from.Norm) != fmt.Sprint(to.Norm) {
+		text += fmt.Sprintf(" pixels with %s", Describe(to.Norm))
+	}
+	return text
+}
