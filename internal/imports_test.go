@@ -77,7 +77,7 @@ var rooms = map[string][]string{
 	"fixtures/gen": {},
 	// What a command links that only moves weights.
 	"internal/cli":       {"model", "graph", "file", "pickle", "safetensors", "onnxio", "internal/rewrite", "report", "internal/registry", "internal/strictjson", urfave, term, yaml},
-	"internal/structure": {"convert", "convert/arch", "convert/aten", "convert/exported", "convert/script", "file", "graph", "model", "pickle"},
+	"internal/structure": {"ops", "convert", "convert/arch", "convert/aten", "convert/layers", "convert/exported", "convert/script", "file", "graph", "model", "pickle"},
 	// What the others link beside it.
 	"internal/network":  {"file", "graph", "internal/cli", "internal/nn", "internal/structure", "model", "onnxio", "ops", "pickle", "report", "verify"},
 	"internal/job":      {all},

@@ -77,6 +77,9 @@ func alternative(a []Layer) string {
 	return inList(a)
 }
 
+// Text writes layers in one line.
+func Text(list []Layer) string { return strings.Trim(inList(list), "[]") }
+
 // inList writes layers as a list in one line.
 func inList(a []Layer) string {
 	words := make([]string, len(a))

@@ -1,9 +1,11 @@
 package wiring
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"lethe/convert/layers"
 )
@@ -106,26 +108,52 @@ func (s *search) fits(c *candidate) bool {
 	return len(shape) == 1
 }
 
+// tied puts the candidate first whose slope is smallest among those at the head
+// of the pool whose scores do not tell them apart. Nearly equal ones go by what is
+// usual.
+func (s *search) tied(pool []*candidate) error {
+	n := len(s.images)
+	ties := 1
+	for ties < len(pool) && ties < tiesMax && pool[ties].score(n)-pool[0].score(n) < sureMargin {
+		ties++
+	}
+	if ties == 1 {
+		return nil
+	}
+	for _, c := range pool[:ties] {
+		var err error
+		if c.slope, err = s.slope(c, min(n, slopeImages), s.opts.Threads); err != nil {
+			return err
+		}
+	}
+	least := slices.MinFunc(pool[:ties], func(a, b *candidate) int { return cmp.Compare(a.slope, b.slope) })
+	if least.slope < flatter*pool[0].slope {
+		at := slices.Index(pool, least)
+		copy(pool[1:at+1], pool[:at])
+		pool[0] = least
+	}
+	return nil
+}
+
 // report compares the best with the others.
 func (s *search) report(pool []*candidate, more bool) *Found {
 	n := len(s.images)
 	best := pool[0]
 	show := func(c *candidate) Candidate {
 		margin, deviation := difference(best.losses, c.losses)
-		return Candidate{s.net.Fix(c.wiring), s.opts.Norms[c.norm], c.mean(n), margin, deviation}
+		return Candidate{s.net.Fix(c.wiring), s.opts.Norms[c.norm], c.mean(n), margin, deviation, c.slope}
 	}
 	f := &Found{Best: show(best), Images: n, Tried: int(s.tried.Load()), More: more}
-	for _, c := range pool[1:min(len(pool), finalists)] {
-		f.Rivals = append(f.Rivals, show(c))
-	}
 	doubt := func(format string, args ...any) { f.Doubts = append(f.Doubts, fmt.Sprintf(format, args...)) }
-	for i, r := range f.Rivals {
-		if lead := pool[1+i].score(n) - best.score(n); lead < sureMargin || r.Margin < sureZ*r.Error && lead < 10*sureMargin {
-			doubt("as good, within %.2g nats (standard error %.1g): %s", r.Margin, r.Error, Difference(f.Best, r))
+	for _, c := range pool[1:min(len(pool), finalists)] {
+		r := show(c)
+		f.Rivals = append(f.Rivals, r)
+		if lead := c.score(n) - best.score(n); lead < sureMargin || r.Margin < sureZ*r.Error && lead < 10*sureMargin {
+			doubt("nearly as good, with a loss that is %+.2g (standard error %.1g), is %s", r.Margin, r.Error, Difference(f.Best, r))
 		}
 	}
 	if guess := math.Log(float64(max(2, s.classes()))); f.Best.Loss > hopelessLoss*guess {
-		doubt("the loss is %.3f nats, guessing has %.3f: the network was not trained on such images, or its wiring is none of those that were tried", f.Best.Loss, guess)
+		doubt("the loss is %.3f nats, that of guessing is %.3f: the network was not trained on such images, or its wiring is none of those that were tried", f.Best.Loss, guess)
 	}
 	return f
 }
@@ -153,11 +181,8 @@ func difference(a, b []float64) (mean, deviation float64) {
 
 // Difference says in what a candidate differs from another.
 func Difference(from, to Candidate) string {
-	text := ""
 	a, _ := from.Net.Fixed()
 	b, _ := to.Net.Fixed()
-	words := func(list []string, w string) []string { return append(list, w) }
-	var left, right []string
 	// What both have at the beginning and at the end is left out.
 	for len(a) > 0 && len(b) > 0 && a[0].String() == b[0].String() {
 		a, b = a[1:], b[1:]
@@ -165,17 +190,39 @@ func Difference(from, to Candidate) string {
 	for len(a) > 0 && len(b) > 0 && a[len(a)-1].String() == b[len(b)-1].String() {
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
-	for _, l := range a {
-		left = words(left, l.String())
+	var parts []string
+	add := func(text string) {
+		if !slices.Contains(parts, text) {
+			parts = append(parts, text)
+		}
 	}
-	for _, l := range b {
-		right = words(right, l.String())
+	if len(a) == len(b) {
+		for i := range a {
+			if x, y := a[i].String(), b[i].String(); x != y {
+				add(y + " instead of " + x)
+			}
+		}
+	} else {
+		add(layers.Text(b) + " instead of " + layers.Text(a))
 	}
-	if len(left)+len(right) > 0 {
-		text = fmt.Sprintf("%v instead of %v", right, left)
+	if Describe(from.Norm) != Describe(to.Norm) {
+		add("pixels with " + Describe(to.Norm))
 	}
-	if fmt.Sprint(from.Norm) != fmt.Sprint(to.Norm) {
-		text += fmt.Sprintf(" pixels with %s", Describe(to.Norm))
+	return strings.Join(parts, ", ")
+}
+
+// Notes says what was found, for a person, a line for each.
+func (f *Found) Notes() []string {
+	notes := []string{fmt.Sprintf("found with %d images among %d wirings: mean loss %.4f, pixels with %s", f.Images, f.Tried, f.Best.Loss, Describe(f.Best.Norm))}
+	if len(f.Rivals) > 0 {
+		r := slices.MinFunc(f.Rivals, func(a, b Candidate) int { return cmp.Compare(a.Margin, b.Margin) })
+		notes = append(notes, fmt.Sprintf("the next wiring has a loss that is %+.2g, %.3g standard errors: %s", r.Margin, r.Margin/max(r.Error, 1e-12), Difference(f.Best, r)))
 	}
-	return text
+	if f.More {
+		notes = append(notes, "more wirings fit the shapes; the most irregular ones were not tried")
+	}
+	for _, d := range f.Doubts {
+		notes = append(notes, "WARNING: "+d)
+	}
+	return notes
 }

@@ -39,6 +39,7 @@ type Candidate struct {
 	Loss   float64 // mean cross-entropy of the images in nats
 	Margin float64 // of its loss over that of the best
 	Error  float64 // standard error of Margin, from the differences image by image
+	Slope  float64 // squared norm of the gradient of the loss; 0 where the losses were enough to decide
 }
 
 // Found is what the images tell.
@@ -71,8 +72,11 @@ const (
 	stepsMax     = 12    // changes in a row
 	finalists    = 8
 	sureMargin   = 0.004 // a rival that is closer is as good
-	sureZ        = 3.0   // standard errors
-	hopelessLoss = 0.75  // of that of guessing
+	tiesMax      = 6
+	slopeImages  = 4096
+	flatter      = 0.8  // of two that are nearly as good the one with so small a share of the other's slope is right
+	sureZ        = 3.0  // standard errors
+	hopelessLoss = 0.75 // of that of guessing
 )
 
 // candidate is a wiring at work.
@@ -81,6 +85,7 @@ type candidate struct {
 	norm   int
 	cost   int       // how far it is from a regular one
 	losses []float64 // of the first images
+	slope  float64
 }
 
 // score is the mean loss of the first n images and what irregularity costs: of
@@ -142,6 +147,9 @@ func Find(ctx context.Context, sd *model.StateDict, net *layers.Net, set *datase
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("no wiring of the description can be run: %v", s.problems[0])}
 	}
 	if pool, err = s.climb(pool); err != nil {
+		return nil, err
+	}
+	if err := s.tied(pool); err != nil {
 		return nil, err
 	}
 	return s.report(pool, more), nil

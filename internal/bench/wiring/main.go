@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"time"
 
 	"lethe/convert/arch"
@@ -97,7 +96,7 @@ func run(ctx context.Context, dir string, first, networks, steps, threads int, o
 			fmt.Printf("   doubt: %s\n", d)
 		}
 		for _, r := range found.Rivals[:min(3, len(found.Rivals))] {
-			fmt.Printf("   rival: +%.5f (%.5f) %s\n", r.Margin, r.Error, wiring.Difference(found.Best, r))
+			fmt.Printf("   rival: %+.5f (%.5f), slope %.2g of %.2g: %s\n", r.Margin, r.Error, r.Slope, found.Best.Slope, wiring.Difference(found.Best, r))
 		}
 	}
 	fmt.Printf("%d of %d right (%d of them with a warning), %d wrong without a warning\n", right, networks, warned, unwarned)
@@ -109,11 +108,7 @@ func text(n *layers.Net) string {
 	if err != nil {
 		return err.Error()
 	}
-	var words []string
-	for _, l := range list {
-		words = append(words, l.String())
-	}
-	return strings.Join(words, " ")
+	return layers.Text(list)
 }
 
 // network is one that is made up.

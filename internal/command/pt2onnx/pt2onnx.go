@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -31,6 +32,8 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		UsageText: "pt2onnx in.pt out.onnx\n" +
 			"pt2onnx in.pt2 out.onnx\n" +
 			"pt2onnx --input 3x224x224 scripted.pt out.onnx\n" +
+			"pt2onnx --data DIR in.pt out.onnx\n" +
+			"pt2onnx --print-layers in.pt layers.yaml\n" +
 			"pt2onnx --opset 21 --fold-batchnorm in.safetensors out.onnx",
 		Flags: append([]urfave.Flag{
 			&urfave.IntFlag{Name: "opset", Value: graph.DefaultOpset, Usage: "version of ONNX's operator set, 13 to 21; up to 28 for exported programs and TorchScript"},
@@ -45,7 +48,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, append(cli.ReadFlags(), cli.ResultFlags()...)...),
+		}, slices.Concat(wiringFlags(), cli.ReadFlags(), cli.ResultFlags())...),
 		Action: func(c *urfave.Context) error { return convertFile(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -54,6 +57,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	paths, err := cli.Args(c, "in.pt", "out.onnx")
 	if err != nil {
+		return err
+	}
+	if err := checkWiring(c); err != nil {
 		return err
 	}
 	in, out := paths[0], paths[1]
@@ -89,11 +95,18 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	} else if len(inputs) > 1 && held.Format() != file.TorchScript {
 		return cli.Usagef("--input with several shapes is for TorchScript")
 	}
-	s, err := structure.Read(held.File(), structure.Options{
+	if c.Bool("print-layers") {
+		net, notes, err := layersOf(c, held, input, stderr)
+		if err != nil {
+			return err
+		}
+		return printLayers(c, held, net, notes, outs, out)
+	}
+	s, err := structureOf(c, held, structure.Options{
 		Convert: aten.Options{Opset: c.Int("opset"), ForceEval: c.Bool("force-eval"), Batch: c.Int("batch")},
 		Input:   input, Inputs: inputs, Config: config,
 		Edit: func(p *aten.Program) error { return rename(c, p) },
-	})
+	}, stderr)
 	if err != nil {
 		return tellUnsupported(stderr, held.Name, err)
 	}
