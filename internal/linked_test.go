@@ -16,7 +16,7 @@ var notLinked = map[string][]string{
 		"lethe/internal/nn", "lethe/internal/kernel", "lethe/internal/dataset", "lethe/internal/learn", "lethe/internal/htmlreport", "lethe/internal/job",
 	},
 	"ptcheck": {},
-	"pt2onnx": {"lethe/edit"},
+	"pt2onnx": {},
 	"forget":  {},
 }
 

@@ -11,8 +11,9 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/convert/layers"
-	"lethe/internal/classifier"
 	"lethe/internal/cli"
+	"lethe/internal/job"
+	"lethe/internal/jobflags"
 	"lethe/internal/structure"
 	"lethe/internal/wiring"
 	"lethe/model"
@@ -25,7 +26,7 @@ func wiringFlags() []urfave.Flag {
 		&urfave.StringFlag{Name: "layers", Usage: "YAML `FILE` that describes a network of layers in a row (docs/conversion.md)"},
 		&urfave.BoolFlag{Name: "print-layers", Usage: "write the description of the layers instead of an ONNX model: a draft from names and shapes, or with --data what the images tell"},
 	}
-	for _, f := range classifier.DataFlags() {
+	for _, f := range jobflags.DataFlags() {
 		switch f := f.(*urfave.StringFlag); f.Name {
 		case "data":
 			f.Usage = "`FILE` or folder of labelled images, as for forget, to find out the wiring of a network of layers in a row: the images that it was trained on"
@@ -81,15 +82,15 @@ func likeStructure(c *urfave.Context, held *cli.Checkpoint, opts structure.Optio
 // layersOf returns the description of the network's layers: that of --layers, or a
 // draft, with what the images of --data tell. Notes are for a person.
 func layersOf(c *urfave.Context, held *cli.Checkpoint, input []int, stderr io.Writer) (net *layers.Net, notes []string, err error) {
-	var images *classifier.Data
+	var images *job.Data
 	open := false
 	if c.IsSet("data") {
-		settings, err := classifier.DataSettings(c)
+		settings, err := jobflags.Data(c)
 		if err != nil {
 			return nil, nil, err
 		}
 		open = len(settings.Mean) == 0 && len(settings.Std) == 0 && settings.Scale == 0
-		if images, err = classifier.ReadData(c.Context, settings, classifier.FilesOfData); err != nil {
+		if images, err = job.OpenData(c.Context, settings); err != nil {
 			return nil, nil, err
 		}
 		if input == nil {
