@@ -90,6 +90,7 @@ var rooms = map[string][]string{
 
 	"internal/bench/speed/asm": {avo},
 	"release/pack":             {},
+	"web/wasm":                 {"convert/aten", "file", "internal/drawing", "internal/structure", "model", "onnxio", "pickle", "safetensors", "scan"},
 	"internal/command/":        {all, urfave},
 	"cmd/":                     {all},
 }
