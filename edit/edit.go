@@ -30,6 +30,7 @@ type Options struct {
 	// ForgetOnly learns from the images of the forgotten classes alone: what is
 	// to remain is what the network says of distortions of them.
 	ForgetOnly bool
+	Aim        report.Aim // what the network is to become; "": report.AimUniform
 	Prefer     Preference // what it does with what the limits leave; "": PreferRetain
 
 	// Progress, if not nil, is called after every step with the measures so far.
@@ -60,6 +61,11 @@ const (
 
 // Check refuses options that make no sense whatever the network and the images.
 func (o *Options) Check() error {
+	switch o.Aim {
+	case "", report.AimUniform, report.AimUnseen:
+	default:
+		return fmt.Errorf("unknown aim %q: there are %s and %s", o.Aim, report.AimUniform, report.AimUnseen)
+	}
 	switch o.Prefer {
 	case "", PreferRetain, PreferMinimal:
 	default:
@@ -99,8 +105,9 @@ type Result struct {
 // Method are the settings of an edit, for its report.
 type Method struct {
 	Name       string        `json:"name"`
-	Trained    []string      `json:"trained"` // the parameters that moved
-	Frozen     []string      `json:"frozen"`  // the last layer
+	Aim        report.Aim    `json:"aim,omitempty"` // "": report.AimUniform
+	Trained    []string      `json:"trained"`       // the parameters that moved
+	Frozen     []string      `json:"frozen"`        // the last layer
 	Steps      int           `json:"steps"`
 	Forgotten  int           `json:"forgotten_images_per_step"`
 	Others     int           `json:"other_images_per_step"`
@@ -218,6 +225,9 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 	if r.opts.Prefer == "" {
 		r.opts.Prefer = PreferRetain
 	}
+	if opts.Aim == report.AimUnseen {
+		return forgetUnseen(ctx, r, sd)
+	}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -317,11 +327,8 @@ func (r *run) prepare() error {
 	}
 	drawing := newCanvasOf(rng, r.set)
 	if r.opts.ForgetOnly {
-		if drawing == nil {
-			return &model.UnsupportedError{What: "samples of the classes alone that are not images: nothing stands in for the others", Advice: "give samples of the other classes too"}
-		}
-		if others = r.invent(drawing, forget); len(others) == 0 {
-			return &model.UnsupportedError{What: "the network sees nothing but the forgotten classes in any distortion of their images: give images of the other classes too"}
+		if others, err = r.standIn(drawing, forget); err != nil {
+			return err
 		}
 	}
 	forget, others = r.extend(drawing, forget, others)
@@ -372,6 +379,9 @@ func (r *run) settle(train []string, others []int) error {
 			remain = r.accuracy(r.set, others)
 		}
 		r.opts.Rules = learn.Rules(r.net, train, remain)
+		if r.opts.Aim == report.AimUnseen {
+			r.opts.Rules = report.Unseen(r.opts.Rules, remain)
+		}
 	}
 	r.opts.Limits = r.opts.Limits.Or(r.opts.Rules.FullMarks())
 	return r.opts.Rules.Check()
@@ -391,14 +401,7 @@ func (r *run) step(step int) Point {
 	stretch := clamp(kernel.Log(max(r.now.L2/r.aimL2, 0.1)), 0.5)
 	kernel.Pull(grad, theta, r.theta0, float32(2*r.pull*kernel.Exp(spring*stretch)))
 	r.adam.Step(theta, grad, rate*learn.Fall(x))
-	r.now.L2 = kernel.Distance(theta, r.theta0)
-	if largest := largestL2 * r.opts.Limits.L2; x > project && r.now.L2 > largest {
-		shrink := float32(largest / r.now.L2)
-		for i, t := range theta {
-			theta[i] = r.theta0[i] + float32(shrink*(t-r.theta0[i]))
-		}
-		r.now.L2 = kernel.Distance(theta, r.theta0)
-	}
+	r.limit(theta, x)
 	r.session.Refresh()
 	if x >= quiet {
 		r.pull = steer(r.pull, pullGain/float64(r.steps)*stretch, leastPull, mostPull)
@@ -419,6 +422,19 @@ func (r *run) step(step int) Point {
 	}
 	r.now.Step, r.now.Retain, r.now.Pull = step+1, r.retain, r.pull
 	return r.now
+}
+
+// limit brings the parameters back into the largest distance late in the run, and
+// measures where they are; x is the part of the run that is over.
+func (r *run) limit(theta []float32, x float64) {
+	r.now.L2 = kernel.Distance(theta, r.theta0)
+	if largest := largestL2 * r.opts.Limits.L2; x > project && r.now.L2 > largest {
+		shrink := float32(largest / r.now.L2)
+		for i, t := range theta {
+			theta[i] = r.theta0[i] + float32(shrink*(t-r.theta0[i]))
+		}
+		r.now.L2 = kernel.Distance(theta, r.theta0)
+	}
 }
 
 // minimal reports whether the distance aimed for shrinks. Without held-out images

@@ -6,6 +6,7 @@ import (
 
 	"lethe/internal/dataset"
 	"lethe/internal/learn"
+	"lethe/model"
 )
 
 // Few images are varied until there are so many of each kind to learn from.
@@ -60,6 +61,19 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 	r.set = r.set.With(pixels, labels)
 	r.teacher = r.probabilities(moreOthers)
 	return moreForget, moreOthers
+}
+
+// standIn returns images that stand in for those of the other classes where there
+// are none.
+func (r *run) standIn(c *canvas, forget []int) ([]int, error) {
+	if c == nil {
+		return nil, &model.UnsupportedError{What: "samples of the classes alone that are not images: nothing stands in for the others", Advice: "give samples of the other classes too"}
+	}
+	others := r.invent(c, forget)
+	if len(others) == 0 {
+		return nil, &model.UnsupportedError{What: "the network sees nothing but the forgotten classes in any distortion of their images: give images of the other classes too"}
+	}
+	return others, nil
 }
 
 // invent makes images that the network does not take for the forgotten classes,

@@ -27,12 +27,23 @@ type Rule struct {
 // MoreIsBetter reports whether a larger value of the measure is better.
 func (r Rule) MoreIsBetter() bool { return r.None < r.Full }
 
-// Rules are the rules of a task, one for each measure.
+// Aim is what an edit is to make of a network.
+type Aim string
+
+// The aims.
+const (
+	AimUniform Aim = "uniform" // on images of the class all classes are about as probable
+	AimUnseen  Aim = "unseen"  // the network is as if it had never seen the class
+)
+
+// Rules are the rules of a task, one for each measure. A measure whose rule is
+// zero is not judged.
 type Rules struct {
-	Target Rule `json:"target"` // accuracy on the forgotten classes, 0 to 1
-	Remain Rule `json:"remain"` // accuracy on all other classes together, 0 to 1
-	L2     Rule `json:"l2"`     // distance of the parameters from the original ones
-	KL     Rule `json:"kl"`     // mean divergence from uniform on images of the forgotten classes, nats
+	Aim    Aim  `json:"aim,omitempty"` // "": AimUniform
+	Target Rule `json:"target"`        // accuracy on the forgotten classes, 0 to 1
+	Remain Rule `json:"remain"`        // accuracy on all other classes together, 0 to 1
+	L2     Rule `json:"l2"`            // distance of the parameters from the original ones
+	KL     Rule `json:"kl,omitzero"`   // mean divergence from uniform on images of the forgotten classes, nats
 }
 
 // FashionMNIST are the rules of the Fashion-MNIST class-forgetting task.
@@ -74,6 +85,28 @@ func RulesFor(classes int, remain, norm float64) Rules {
 		Remain: scaled(ours.Remain, max(remain-remainLoss, remainLoss)),
 		L2:     scaled(ours.L2, shareOfNorm*norm),
 		KL:     scaled(ours.KL, shareOfEntropy*math.Log(k)/math.Ln10),
+	}
+}
+
+// What full marks take of an edit with [AimUnseen].
+const (
+	unseenTarget = 0.01 // accuracy on the forgotten classes: a network that never saw them names none
+	unseenLoss   = 0.01 // accuracy on the others, below that before the edit
+	unseenShare  = 0.75 // distance, of the hard limit of the task
+)
+
+// Unseen returns the rules of an edit with [AimUnseen], where task are those of
+// one with [AimUniform] and remain is the accuracy before the edit on the classes
+// that are to remain, 0 to 1. There is no rule for the divergence from uniform: a
+// network that never saw a class is sure of what it takes its images for. How
+// near an edit came to such a network is for the audit to say.
+func Unseen(task Rules, remain float64) Rules {
+	full := digits(max(remain-unseenLoss, 0))
+	return Rules{
+		Aim:    AimUnseen,
+		Target: Rule{task.Target.Name, unseenTarget, task.Target.None, task.Target.Hard},
+		Remain: Rule{task.Remain.Name, full, digits(full * task.Remain.None / task.Remain.Full), digits(full * task.Remain.Hard / task.Remain.Full)},
+		L2:     Rule{task.L2.Name, digits(unseenShare * task.L2.Hard), task.L2.Hard, task.L2.Hard},
 	}
 }
 
@@ -152,10 +185,12 @@ func wrong(format string, args ...any) error {
 	return &model.FormatError{Format: "rules", Offset: -1, Reason: fmt.Sprintf(format, args...)}
 }
 
-// All returns the rules in the order in which they are shown.
+// All returns the rules of the measures that are judged, in the order in which
+// they are shown.
 func (r Rules) All() []Rule {
 	r.Target.Name, r.Remain.Name, r.L2.Name, r.KL.Name = "target", "remain", "L2", "KL" // which JSON does not hold
-	return []Rule{r.Target, r.Remain, r.L2, r.KL}
+	all := []Rule{r.Target, r.Remain, r.L2, r.KL}
+	return slices.DeleteFunc(all, func(x Rule) bool { return x == Rule{Name: x.Name} })
 }
 
 // Limits are the bounds of an edit. Of a judgement, what is 0 stays as the task

@@ -20,13 +20,13 @@ func TestRulesFor(t *testing.T) {
 		want         Rules
 	}{
 		{10, 0.905, 26, Rules{
-			Rule{"target", 0.09, 0.3, 0.5}, Rule{"remain", 0.9, 0.87, 0.75}, Rule{"L2", 1.3, 3, 8}, Rule{"KL", 0.2, 0.5, 1.75},
+			"", Rule{"target", 0.09, 0.3, 0.5}, Rule{"remain", 0.9, 0.87, 0.75}, Rule{"L2", 1.3, 3, 8}, Rule{"KL", 0.2, 0.5, 1.75},
 		}},
 		{100, 0.7, 100, Rules{
-			Rule{"target", 0.009, 0.03, 0.05}, Rule{"remain", 0.695, 0.6718, 0.5792}, Rule{"L2", 5, 11.54, 30.77}, Rule{"KL", 0.4, 1, 3.5},
+			"", Rule{"target", 0.009, 0.03, 0.05}, Rule{"remain", 0.695, 0.6718, 0.5792}, Rule{"L2", 5, 11.54, 30.77}, Rule{"KL", 0.4, 1, 3.5},
 		}},
 		{2, 1, 1, Rules{
-			Rule{"target", 0.45, 0.5769, 0.6978}, Rule{"remain", 0.995, 0.9618, 0.8292}, Rule{"L2", 0.05, 0.1154, 0.3077}, Rule{"KL", 0.06021, 0.1505, 0.5268},
+			"", Rule{"target", 0.45, 0.5769, 0.6978}, Rule{"remain", 0.995, 0.9618, 0.8292}, Rule{"L2", 0.05, 0.1154, 0.3077}, Rule{"KL", 0.06021, 0.1505, 0.5268},
 		}},
 	} {
 		if got := RulesFor(c.classes, c.remain, c.norm); got != c.want {

@@ -564,6 +564,7 @@ func (v *view) audit() {
 type method struct {
 	Limits report.Limits `json:"limits"`
 	Prefer string        `json:"prefer"`
+	Aim    report.Aim    `json:"aim"`
 }
 
 // command returns the command line that makes the edit again, or "" if the
@@ -592,12 +593,18 @@ func command(p Page) (string, error) {
 	case strings.Contains(r.Data.Source, "--data"):
 		words = append(words, "--data", "DIR")
 	}
+	if m.Aim != "" {
+		words = append(words, "--aim", string(m.Aim))
+	}
 	words = append(words, r.Data.Preprocess.Words()...)
 	if r.Data.Scale != 0 {
 		words = append(words, "--scale", fmt.Sprint(r.Data.Scale))
 	}
 	words = append(words, "--mean", fmt.Sprint(r.Data.Mean), "--std", fmt.Sprint(r.Data.Std), "--prefer", m.Prefer,
-		"--max-target", fmt.Sprint(m.Limits.Target), "--max-kl", fmt.Sprint(m.Limits.KL), "--budget-l2", fmt.Sprint(m.Limits.L2))
+		"--max-target", fmt.Sprint(m.Limits.Target), "--budget-l2", fmt.Sprint(m.Limits.L2))
+	if m.Limits.KL > 0 {
+		words = append(words, "--max-kl", fmt.Sprint(m.Limits.KL))
+	}
 	if _, ok := r.Files["onnx"]; !ok {
 		words = append(words, "--no-onnx")
 	}

@@ -26,6 +26,7 @@ type CheckSettings struct {
 	Before, After string // paths, references to models in registries, or -
 	Reading       Reading
 	Class         string // the forgotten one, or "": nothing is measured
+	Aim           report.Aim // of the edit; "": report.AimUniform
 	Gate          string // see [verify.ParseGate]
 	Rules         string // a file, see [report.ParseRules]; "" is the default
 	Data          DataSettings
@@ -118,7 +119,7 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 		if err := c.data.CheckAccuracy(q.TrainBefore); err != nil {
 			return err
 		}
-		if q.Rules, err = readRules(ctx, c.Rules, c.std.In, c.net, learn.Selection{}, q.TrainBefore.Remain); err != nil {
+		if q.Rules, err = readRules(ctx, c.Rules, c.std.In, c.net, learn.Selection{}, c.Aim, q.TrainBefore.Remain); err != nil {
 			return err
 		}
 	}

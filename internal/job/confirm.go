@@ -159,7 +159,7 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 	if err != nil {
 		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method is not one of an edit: %.200v", err)}
 	}
-	opts.Limits, opts.Prefer = method.Limits, method.Prefer
+	opts.Limits, opts.Prefer, opts.Aim = method.Limits, method.Prefer, method.Aim
 	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == FilesOfForgetOnly
 	if err := opts.Check(); err != nil {
 		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method cannot be: %.200v", err)}

@@ -167,7 +167,7 @@ func (f *forgetting) measure(ctx context.Context) (err error) {
 	if err := f.data.CheckAccuracy(f.before); err != nil {
 		return err
 	}
-	if f.Edit.Rules, err = readRules(ctx, f.Rules, f.std.In, f.net, learn.Selection{}, f.before.Remain); err != nil {
+	if f.Edit.Rules, err = readRules(ctx, f.Rules, f.std.In, f.net, learn.Selection{}, f.Edit.Aim, f.before.Remain); err != nil {
 		return err
 	}
 	f.Edit.Limits = f.Edit.Limits.Or(f.Edit.Rules.FullMarks())

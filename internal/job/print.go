@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"lethe/internal/cli"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -19,6 +20,9 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 		if r.Score != nil {
 			score = fmt.Sprintf("score %.2f of 100", r.Score.Total)
 		}
+		if r.RulesOf().Aim == report.AimUnseen {
+			score += " by the rules of a network that never saw the class,"
+		}
 		fmt.Fprintf(t, "%s for forgetting %s\n\n", score, cli.Name(strings.Join(r.Labels, ", ")))
 		fmt.Fprintln(t, "\tbefore\tafter\tfull marks")
 		before, after := r.Data.TrainBefore, r.Data.TrainAfter
@@ -29,7 +33,7 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 		} else {
 			fmt.Fprintf(t, "accuracy on the others (remain)\tnot measured: there was no image of them\t\t>= %s\n", share(rules.Remain.Full))
 		}
-		fmt.Fprintf(t, "divergence from uniform (KL, nats)\t%.4f\t%.4f\t<= %g\n", before.KL, after.KL, rules.KL.Full)
+		fmt.Fprintf(t, "divergence from uniform (KL, nats)\t%.4f\t%.4f\t%s\n", before.KL, after.KL, marks(rules.KL))
 		fmt.Fprintf(t, "distance of the parameters (L2)\t\t%.4f\t<= %g\n", r.Comparison.L2, rules.L2.Full)
 		if test := r.Data.TestAfter; test != nil {
 			fmt.Fprintf(t, "on %d unseen images: target\t%.4f\t%.4f\t\n", test.Images, r.Data.TestBefore.Target, test.Target)
@@ -54,6 +58,14 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 	t.Flush()
 	_, err := io.WriteString(w, trimLines(b.String()))
 	return err
+}
+
+// marks says what full marks of a measure take of which less is better.
+func marks(r report.Rule) string {
+	if r.Full == 0 {
+		return "not judged"
+	}
+	return fmt.Sprintf("<= %g", r.Full)
 }
 
 // share formats a limit of 0 to 1 with all that it has, two decimals at least.

@@ -8,6 +8,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
 	"lethe/internal/job"
+	"lethe/report"
 )
 
 // Reading returns what [cli.ReadFlags] ask for.
@@ -94,5 +95,22 @@ func Evidence(c *urfave.Context) job.EvidenceSettings {
 	return job.EvidenceSettings{
 		Report: c.String("report"), HTML: c.String("html"), Attest: c.String("attest"),
 		Sign: c.String("sign"), Signature: c.String("signature"), Request: c.String("request"),
+	}
+}
+
+// AimFlag is the aim of an edit.
+func AimFlag() urfave.Flag {
+	return &urfave.StringFlag{Name: "aim", Value: string(report.AimUniform), Usage: "what an edit is to make of the network, `uniform|unseen`: one that does not know what images of the class show, or one that is as if it had never seen the class, whatever is tried to bring it back"}
+}
+
+// Aim returns what [AimFlag] asks for; "" is [report.AimUniform].
+func Aim(c *urfave.Context) (report.Aim, error) {
+	switch aim := report.Aim(c.String("aim")); aim {
+	case report.AimUniform:
+		return "", nil
+	case report.AimUnseen:
+		return aim, nil
+	default:
+		return "", cli.Usagef("unknown aim %q: there are %s and %s", aim, report.AimUniform, report.AimUnseen)
 	}
 }

@@ -5,6 +5,7 @@
 //
 //	go run ./internal/bench/audit --data /usr/share/datasets/fashion-mnist fixtures/*.pt
 //
+// With --aim unseen it makes the table of docs/unseen.md.
 // The retrained networks are shared by checkpoints of one architecture. With
 // --control nothing is edited: in the place of the edited network stands one
 // more retrained network, which shows what the audit says of a class that a
@@ -18,6 +19,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"lethe/edit"
 	"lethe/internal/dataset"
@@ -25,15 +27,28 @@ import (
 	"lethe/internal/network"
 	"lethe/internal/nn"
 	"lethe/pickle"
+	"lethe/report"
 	"lethe/verify"
 )
 
+// settings are the flags.
+type settings struct {
+	dir, cache string
+	control    bool
+	aim        report.Aim
+	class      int // the only one; -1: all
+}
+
 func main() {
 	log.SetFlags(0)
-	dir := flag.String("data", "", "folder with the IDX files of Fashion-MNIST, training and test images")
-	control := flag.Bool("control", false, "audit a retrained network, not an edited one")
+	var s settings
+	flag.StringVar(&s.dir, "data", "", "folder with the IDX files of Fashion-MNIST, training and test images")
+	flag.BoolVar(&s.control, "control", false, "audit a retrained network, not an edited one")
+	flag.StringVar((*string)(&s.aim), "aim", string(report.AimUniform), "aim of the edits, uniform or unseen")
+	flag.StringVar(&s.cache, "cache", "", "folder that keeps the retrained networks for another run")
+	flag.IntVar(&s.class, "class", -1, "the only class to audit")
 	flag.Parse()
-	if err := run(*dir, *control, flag.Args()); err != nil {
+	if err := run(s, flag.Args()); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -41,20 +56,24 @@ func main() {
 // networks is how many retrained networks ptcheck compares with.
 const networks = 3
 
-func run(dir string, control bool, paths []string) error {
-	data, err := dataset.Open(dir)
+func run(s settings, paths []string) error {
+	data, err := dataset.Open(s.dir)
 	if err != nil {
 		return err
 	}
-	cache, err := os.MkdirTemp("", "lethe-audit-*")
-	if err != nil {
-		return err
+	if s.cache == "" {
+		if s.cache, err = os.MkdirTemp("", "lethe-audit-*"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(s.cache)
 	}
-	defer os.RemoveAll(cache)
 	for _, path := range paths {
 		var sums []row
 		for class := range data.Train.Classes {
-			a, err := audit(path, class, control, data, cache)
+			if s.class >= 0 && class != s.class {
+				continue
+			}
+			a, err := audit(path, class, s, data)
 			if err != nil {
 				return err
 			}
@@ -64,9 +83,9 @@ func run(dir string, control bool, paths []string) error {
 			for i := range a.Measures {
 				sums[i].add(&a.Measures[i])
 			}
-			log.Printf("%s class %d", filepath.Base(path), class)
+			logApart(fmt.Sprintf("%s class %d", filepath.Base(path), class), a)
 		}
-		fmt.Printf("\n%s, means over %d classes\n\n", filepath.Base(path), data.Train.Classes)
+		fmt.Printf("\n%s, means over the classes\n\n", filepath.Base(path))
 		fmt.Println("| measure | before | after | retrained | gap, least to most | apart |")
 		fmt.Println("|---|---|---|---|---|---|")
 		for _, r := range sums {
@@ -75,6 +94,22 @@ func run(dir string, control bool, paths []string) error {
 		}
 	}
 	return nil
+}
+
+// logApart says of one edit which measures lie apart.
+func logApart(what string, a *verify.Audit) {
+	compared, apart := 0, []string{}
+	for i := range a.Measures {
+		m := &a.Measures[i]
+		_, is, ok := m.Gap()
+		if ok {
+			compared++
+		}
+		if ok && is {
+			apart = append(apart, fmt.Sprintf("%s %.3f beside %.3f", m.Title, m.After.Value, m.Retrained.Value))
+		}
+	}
+	log.Printf("%s: %d of %d apart: %s", what, len(apart), compared, strings.Join(apart, ", "))
 }
 
 // row sums up one measure over the classes.
@@ -102,7 +137,7 @@ func (r *row) add(m *verify.AuditMeasure) {
 }
 
 // audit edits one class of one checkpoint and audits the edit.
-func audit(path string, class int, control bool, data *dataset.Data, cache string) (*verify.Audit, error) {
+func audit(path string, class int, s settings, data *dataset.Data) (*verify.Audit, error) {
 	ctx := context.Background()
 	n, err := network.Open(ctx, path, os.Stdin, pickle.Options{})
 	if err != nil {
@@ -115,7 +150,7 @@ func audit(path string, class int, control bool, data *dataset.Data, cache strin
 	}
 	retrain := func(seed int) (verify.Retrained, error) {
 		sd, recipe, err := learn.Without(ctx, n.Graph, n.State, data.Train, learn.Options{
-			Classes: q.Classes, Norm: q.Norm, Seed: uint64(seed), Cache: cache,
+			Classes: q.Classes, Norm: q.Norm, Seed: uint64(seed), Cache: s.cache,
 		})
 		if err != nil {
 			return verify.Retrained{}, err
@@ -129,7 +164,7 @@ func audit(path string, class int, control bool, data *dataset.Data, cache strin
 		}
 		q.Audit.Retrained = append(q.Audit.Retrained, r)
 	}
-	if control {
+	if s.control {
 		r, err := retrain(networks)
 		if err != nil {
 			return nil, err
@@ -139,7 +174,7 @@ func audit(path string, class int, control bool, data *dataset.Data, cache strin
 		}
 		q.Before, q.After = r.State, r.State
 	} else {
-		res, err := edit.Forget(ctx, n.Net, n.State, data.Train, edit.Options{Classes: q.Classes, Norm: q.Norm})
+		res, err := edit.Forget(ctx, n.Net, n.State, data.Train, edit.Options{Classes: q.Classes, Norm: q.Norm, Aim: s.aim})
 		if err != nil {
 			return nil, err
 		}

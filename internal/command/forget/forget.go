@@ -36,6 +36,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "no-onnx", Usage: "write no ONNX model"},
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve to be written, `none|hard|full`: the invariants alone, no measure beyond the hard limits, or full marks (or within --budget-l2, --max-kl and --max-target)"},
 			&urfave.StringFlag{Name: "forget-only", Usage: "`DIR` as for --data, of which only the images of the class are used: the network itself says what is to remain"},
+			jobflags.AimFlag(),
 			&urfave.StringFlag{Name: "prefer", Value: string(edit.PreferRetain), Usage: "what to do with what the limits leave, `retain|minimal`: keep the highest accuracy on the other classes, or make the smallest change"},
 			&urfave.Float64Flag{Name: "budget-l2", Usage: "largest distance of the parameters; default: full marks by the rules, 1.3 for the reference task"},
 			&urfave.Float64Flag{Name: "max-kl", Usage: "largest mean divergence from uniform on the class, in nats; default: full marks by the rules, 0.2 for ten classes"},
@@ -76,6 +77,14 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 	} {
 		if c.IsSet(limit.flag) && c.Float64(limit.flag) == 0 { // which is no limit, for a job
 			return s, cli.Usagef("limits (--max-target, --max-kl, --budget-l2): the largest %s", limit.is)
+		}
+	}
+	if s.Edit.Aim, err = jobflags.Aim(c); err != nil {
+		return s, err
+	}
+	for _, flag := range []string{"max-kl", "prefer"} {
+		if s.Edit.Aim == report.AimUnseen && c.IsSet(flag) {
+			return s, cli.Usagef("--%s is for --aim %s", flag, report.AimUniform)
 		}
 	}
 	s.Data, err = jobflags.Data(c)

@@ -36,6 +36,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			"ptcheck --report report.json --verify-signature pub.pem in.pt out.pt",
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "class", Usage: "the forgotten `CLASS`: an index or a label; several with commas"},
+			jobflags.AimFlag(),
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve, with --class, `none|hard|full`: the invariants alone, no measure beyond the hard limits, or full marks"},
 			&urfave.BoolFlag{Name: "audit", Usage: "look for what the network still knows of the class, with --class: probes, relearning, membership, rounding"},
 			&urfave.BoolFlag{Name: "retrain", Usage: "train three networks without the class for the audit to compare with; they are kept in the user's cache folder"},
@@ -135,9 +136,13 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 
 // settings reads the flags about an edit.
 func settings(c *urfave.Context, paths []string) (job.CheckSettings, error) {
+	aim, err := jobflags.Aim(c)
+	if err != nil {
+		return job.CheckSettings{}, err
+	}
 	data, err := jobflags.Data(c)
 	return job.CheckSettings{
-		Before: paths[0], After: paths[1], Reading: jobflags.Reading(c), Class: c.String("class"), Gate: c.String("gate"), Rules: c.String("rules"), Data: data,
+		Before: paths[0], After: paths[1], Reading: jobflags.Reading(c), Class: c.String("class"), Aim: aim, Gate: c.String("gate"), Rules: c.String("rules"), Data: data,
 		Audit: c.Bool("audit"), Retrain: c.Bool("retrain"), Seed: c.Uint64("seed"), Threads: c.Int("threads"),
 		Report: c.String("report"), Attest: c.String("attest"), PublicKey: c.String("verify-signature"), Signature: c.String("signature"),
 		HTML: c.String("html"), Force: c.Bool("force"),

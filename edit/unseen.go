@@ -1,0 +1,497 @@
+package edit
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"lethe/graph"
+	"lethe/internal/kernel"
+	"lethe/internal/learn"
+	"lethe/internal/nn"
+	"lethe/model"
+	"lethe/ops"
+	"lethe/report"
+)
+
+// Settings of an edit that aims at a network that never saw the class. They are
+// the same for every class, base and data set; docs/unseen.md has the loss as a
+// formula and what was tried.
+const (
+	unseenSteps = 1000
+	unseenRate  = 1e-3
+	restPart    = 6 // the controllers and relearning start after a sixth of the steps
+
+	// Weights of the terms of the loss beside that of the probabilities.
+	labelWeight   = 0.5 // labels of other images, beside what the base says of them
+	featureWeight = 0.5
+	probeWeight   = 0.05
+	pullWeight    = 0.001
+	relearnWeight = 3
+
+	// The probe that looks for the class in the features.
+	probeRate  = 1e-2
+	probeSteps = 3  // of its own in a step
+	probeStart = 20 // step from which the features are hidden from it
+
+	// What is steered for. A network that never saw a class is surer of what it
+	// takes its images for than the base is behind the mask, and the class's
+	// logit is larger for them than for others somewhat more often than not.
+	surer                 = 0.15 // of the way from the base's divergence to that of certainty
+	sharpGain             = 0.03
+	leastSharp, mostSharp = 0.5, 4
+	rankAim               = 0.7  // probability that the logit is larger for an image of the class than for another
+	rankGain              = 0.01 // of the weight that steers for that, a step
+	mostRank              = 1
+
+	// How relearning is tried.
+	relearnMost  = 15   // steps at most
+	relearnRate  = 1e-3 // of a step, which follows the signs of the gradient, as Adam's first steps do
+	relearnClass = 26   // images of the class in a batch of it
+	signFloor    = 1e-6
+
+	mostFeatures = 1 << 24 // numbers that are kept of images of other classes
+)
+
+// unseen is the state of an edit with [AimUnseen].
+type unseen struct {
+	*run
+	rng   *rand.Rand
+	both  *nn.Session // logits and then the inputs of the last layer, every parameter free
+	d     int         // inputs of the last layer
+	fixed []span      // of the parameters: the last layer
+
+	said     [][]float32 // by the base, of every image: probabilities
+	masked   [][]float32 // the same of forgotten images without the classes
+	features [][]float32 // by the base, of the images in drawn
+	drawn    [][]int     // images of the other classes that have features, by class
+	variance float64     // of the features, summed over them
+	ranks    []float64   // the class's logit of the images of a step
+	rank     float64     // weight of the class's logit on forgotten images
+	aimKL    float64     // divergence from uniform that images of the class are to have on average
+	sharp    float64     // power of the masked probabilities that makes it so
+	targets  [][]float64 // of each image of a step
+
+	probe     []float32 // weights and, last, the intercept
+	probeGrad []float32
+	probeAdam *learn.Adam
+	rows      [][]float32 // features of the images of a step
+	goal      [][]float32 // features that a forgotten image of the step is to have
+
+	kept, outer []float32 // parameters and gradient, while relearning is tried
+	tried       []int     // images of a batch that relearns
+	labelWeight float64
+}
+
+// span is a part of a vector.
+type span struct{ lo, hi int }
+
+// withFeatures returns the network whose output is the logits followed by the
+// inputs of its last layer.
+func withFeatures(net *nn.Net, sd *model.StateDict) (*nn.Net, error) {
+	g := net.Graph().Clone()
+	last := graph.NewIndex(g).Maker(g.Outputs[0].Name)
+	if last == nil || sd.Get(last.Input(1)) == nil || len(sd.Get(last.Input(1)).Shape()) != 2 {
+		return nil, &model.UnsupportedError{What: "this aim needs a network whose last operator is a fully connected layer"}
+	}
+	logits := g.Outputs[0]
+	const joined = "logits and features"
+	g.Nodes = append(g.Nodes, graph.Node{Name: joined, Op: "Concat", Inputs: []string{logits.Name, last.Inputs[0]}, Outputs: []string{joined}, Attrs: graph.Attrs{"axis": graph.Int(1)}})
+	g.Outputs = []graph.Value{graph.TensorValue(joined, model.Float32, nil)}
+	return nn.Bind(g, sd)
+}
+
+func forgetUnseen(ctx context.Context, r *run, sd *model.StateDict) (*Result, error) {
+	u := &unseen{run: r}
+	if err := u.prepare(sd); err != nil {
+		return nil, err
+	}
+	res := &Result{Method: r.method}
+	for step := range r.steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p := u.step(step)
+		if (step+1)%max(r.steps/coursePoints, 1) == 0 {
+			res.Course = append(res.Course, p)
+		}
+		if r.opts.Progress != nil {
+			r.opts.Progress(p, r.steps)
+		}
+	}
+	edited, err := u.both.StateDict(sd)
+	if err != nil {
+		return nil, err
+	}
+	var entries []model.Entry
+	for _, name := range r.method.Trained {
+		entries = append(entries, model.Entry{Name: name, Tensor: edited.Get(name)})
+	}
+	res.StateDict = sd.WithAll(entries...)
+	return res, nil
+}
+
+func (u *unseen) prepare(sd *model.StateDict) error {
+	if err := u.opts.CheckInputs(u.net, u.set); err != nil {
+		return err
+	}
+	train, last, err := learn.Movable(u.net.Graph(), learn.Selection{})
+	if err != nil {
+		return err
+	}
+	net, err := withFeatures(u.net, sd)
+	if err != nil {
+		return err
+	}
+	const images = forgetBatch + otherBatch
+	if u.session, err = u.net.NewSession(images, u.opts.Threads, nil); err != nil {
+		return err
+	}
+	if u.both, err = net.NewSession(images, u.opts.Threads, ops.Parameters(u.net.Graph())); err != nil {
+		return err
+	}
+	forget, others := u.set.Split(u.opts.Classes...)
+	if u.opts.ForgetOnly {
+		others = nil
+	}
+	if err := u.settle(train, others); err != nil {
+		return err
+	}
+	fixed, moved := spans(u.net.Graph(), sd, last)
+	u.fixed = fixed
+	u.steps, u.d = unseenSteps*u.steps/steps, net.Classes()-u.k
+	u.rng = rand.New(rand.NewPCG(u.opts.Seed, 0))
+	u.images = len(forget)
+	c := newCanvasOf(u.rng, u.set)
+	if u.opts.ForgetOnly {
+		if others, err = u.standIn(c, forget); err != nil {
+			return err
+		}
+	}
+	forget, others = u.extend(c, forget, others)
+	u.labelWeight = labelWeight
+	if u.teacher != nil { // variants may be blends of images, which have no label
+		u.labelWeight = 0
+	}
+	u.read = u.set.Reader(u.opts.Norm)
+	u.ask(forget, others)
+	u.forget, u.other = learn.NewSampler(u.rng, forget), learn.NewSampler(u.rng, others)
+	u.allocate()
+	u.now = Point{Target: 1, KL: kernel.Log(float64(u.k)), Remain: 1}
+	u.method = Method{
+		Name: "probabilities, features and resistance to relearning of a network that never saw the class", Aim: report.AimUnseen, Trained: train, Frozen: last,
+		Steps: u.steps, Forgotten: forgetBatch, Others: otherBatch, Rate: unseenRate,
+		Variations: append([]string{}, u.method.Variations...), Limits: u.opts.Limits, Prefer: u.opts.Prefer, Parameters: moved,
+	}
+	return nil
+}
+
+// spans returns where the parameters named last lie among all that a session
+// trains, and how many elements the others have.
+func spans(g *graph.Graph, sd *model.StateDict, last []string) (fixed []span, moved int) {
+	at := 0
+	for _, name := range ops.Parameters(g) {
+		end := at + sd.Get(name).Len()
+		if slices.Contains(last, name) {
+			fixed = append(fixed, span{at, end})
+		} else {
+			moved += end - at
+		}
+		at = end
+	}
+	return fixed, moved
+}
+
+// allocate makes room for what a step needs.
+func (u *unseen) allocate() {
+	const images = forgetBatch + otherBatch
+	n := len(u.both.Theta())
+	u.theta0, u.kept, u.outer = slices.Clone(u.both.Theta()), make([]float32, n), make([]float32, n)
+	u.adam = learn.NewAdam(n, beta1, beta2)
+	u.probe, u.probeGrad = make([]float32, u.d+1), make([]float32, u.d+1)
+	u.probeAdam = learn.NewAdam(u.d+1, 0.9, 0.999)
+	u.batch, u.tried, u.tally = make([]int, images), make([]int, images), make([]tally, images)
+	for range images {
+		u.scratch = append(u.scratch, make([]float64, 2*u.k))
+		u.rows = append(u.rows, make([]float32, u.d))
+		u.targets = append(u.targets, make([]float64, u.k))
+	}
+	u.sharp = 1
+	u.goal, u.ranks = make([][]float32, forgetBatch), make([]float64, images)
+}
+
+// ask lets the base say what it sees: the probabilities of every image to learn
+// from, those of forgotten ones without their classes, and the features of
+// images of the other classes, evenly of as many as fit in mostFeatures.
+func (u *unseen) ask(forget, others []int) {
+	n := u.set.Len()
+	u.said, u.masked, u.features = make([][]float32, n), make([][]float32, n), make([][]float32, n)
+	divergence := make([]float64, len(forget))
+	u.evaluate(u.set, forget, func(i int, logits []float32) {
+		logits = slices.Clone(logits)
+		for _, c := range u.opts.Classes {
+			logits[c] = -math.MaxFloat32
+		}
+		logp, p := make([]float64, u.k), make([]float64, u.k)
+		learn.LogSoftmax(logp, p, logits)
+		u.masked[forget[i]] = narrow(p)
+		divergence[i] = kernel.Log(float64(u.k))
+		for c, x := range p {
+			if x > 0 {
+				divergence[i] += float64(x * logp[c])
+			}
+		}
+	})
+	for _, d := range divergence {
+		u.aimKL += d / float64(len(forget))
+	}
+	u.aimKL += surer * (kernel.Log(float64(u.k)) - u.aimKL)
+
+	stride := max((len(others)*u.d+mostFeatures-1)/mostFeatures, 1)
+	_ = learn.Evaluate(context.Background(), u.both, u.set, u.opts.Norm, others, func(i int, out []float32) {
+		logp, p := make([]float64, u.k), make([]float64, u.k)
+		learn.LogSoftmax(logp, p, out[:u.k])
+		u.said[others[i]] = narrow(p)
+		if i%stride == 0 {
+			u.features[others[i]] = slices.Clone(out[u.k:])
+		}
+	}) // nobody cancels it
+	u.drawn = make([][]int, u.k)
+	var kept [][]float32
+	for _, i := range others {
+		if f := u.features[i]; f != nil {
+			kept = append(kept, f)
+			c := u.set.Labels[i]
+			u.drawn[c] = append(u.drawn[c], i)
+		}
+	}
+	for j := range u.d {
+		var sum, squares float64
+		for _, f := range kept {
+			sum += float64(f[j])
+		}
+		mean := sum / float64(len(kept))
+		for _, f := range kept {
+			squares += float64((float64(f[j]) - mean) * (float64(f[j]) - mean))
+		}
+		u.variance += squares / float64(len(kept))
+	}
+}
+
+func narrow(p []float64) []float32 {
+	out := make([]float32, len(p))
+	for c, x := range p {
+		out[c] = float32(x)
+	}
+	return out
+}
+
+// target returns what image number i of a step is to get: the masked
+// probabilities, sharpened.
+func (u *unseen) target(i, image int) []float64 {
+	q, sum := u.targets[i], 0.0
+	for c, p := range u.masked[image] {
+		q[c] = 0
+		if p > 0 {
+			q[c] = kernel.Exp(u.sharp * kernel.Log(float64(p)))
+		}
+		sum += q[c]
+	}
+	for c := range q {
+		q[c] /= sum
+	}
+	return q
+}
+
+// draw chooses an image of another class for a forgotten one, as the base would
+// take it if it did not have the classes.
+func (u *unseen) draw(image int) []float32 {
+	x := float32(u.rng.Float64())
+	class := 0
+	for c, p := range u.masked[image] {
+		if len(u.drawn[c]) == 0 {
+			continue
+		}
+		class = c
+		if x -= p; x < 0 {
+			break
+		}
+	}
+	of := u.drawn[class]
+	return u.features[of[u.rng.IntN(len(of))]]
+}
+
+func (u *unseen) step(step int) Point {
+	u.forget.Draw(u.batch[:forgetBatch])
+	u.other.Draw(u.batch[forgetBatch:])
+	for i := range u.goal {
+		u.goal[i] = u.draw(u.batch[i])
+	}
+	hide := step > probeStart
+	u.both.Step(len(u.batch), u.fill, func(i int, out, grad []float32) { u.loss(i, out, grad, hide) })
+	u.observe()
+	for range probeSteps {
+		u.fitProbe()
+	}
+	u.steerRank()
+	if step > u.steps/restPart {
+		u.sharp = steer(u.sharp, sharpGain*(u.aimKL-u.now.KL), leastSharp, mostSharp)
+	}
+	theta, grad := u.both.Theta(), u.both.Grad()
+	kernel.Pull(grad, theta, u.theta0, float32(2*pullWeight))
+	if step > u.steps/restPart {
+		copy(u.kept, theta)
+		copy(u.outer, grad)
+		u.relearn()
+		copy(theta, u.kept)
+		for i, g := range u.outer {
+			grad[i] = g + float32(relearnWeight*grad[i])
+		}
+	}
+	for _, f := range u.fixed {
+		clear(grad[f.lo:f.hi])
+	}
+	x := float64(step) / float64(u.steps)
+	u.adam.Step(theta, grad, unseenRate*learn.Fall(x))
+	u.limit(theta, x)
+	u.both.Refresh()
+	u.now.Step = step + 1
+	return u.now
+}
+
+// relearn trains the network for a few steps as somebody would who wants the
+// class back, and leaves in the session the gradient there of what forgotten
+// images are to get.
+func (u *unseen) relearn() {
+	theta, grad := u.both.Theta(), u.both.Grad()
+	batch := u.tried
+	for range 1 + u.rng.IntN(relearnMost) {
+		u.forget.Draw(batch[:relearnClass])
+		u.other.Draw(batch[relearnClass:])
+		u.both.Step(len(batch), func(i int, x []float32) { u.read(batch[i], x) }, func(i int, out, grad []float32) {
+			clear(grad)
+			logp, p := u.scratch[i][:u.k], u.scratch[i][u.k:]
+			learn.LogSoftmax(logp, p, out[:u.k])
+			p[u.set.Labels[batch[i]]]--
+			for c, d := range p {
+				grad[c] = float32(d / float64(len(batch)))
+			}
+		})
+		for i, g := range grad {
+			size := g
+			if size < 0 {
+				size = -size
+			}
+			theta[i] -= float32(relearnRate * float32(g/(size+signFloor)))
+		}
+		u.both.Refresh()
+	}
+	batch = batch[:forgetBatch]
+	u.forget.Draw(batch)
+	u.both.Step(len(batch), func(i int, x []float32) { u.read(batch[i], x) }, func(i int, out, grad []float32) {
+		clear(grad)
+		logp, p := u.scratch[i][:u.k], u.scratch[i][u.k:]
+		learn.LogSoftmax(logp, p, out[:u.k])
+		for c, q := range u.target(i, batch[i]) {
+			grad[c] = float32((p[c] - q) / forgetBatch)
+		}
+	})
+}
+
+// loss sets the gradient of the loss of one image and tallies what the network
+// says of it.
+func (u *unseen) loss(i int, out, grad []float32, hide bool) {
+	logits, features := out[:u.k], out[u.k:]
+	logp, prob := u.scratch[i][:u.k], u.scratch[i][u.k:]
+	learn.LogSoftmax(logp, prob, logits)
+	image := u.batch[i]
+	label := int(u.set.Labels[image])
+	copy(u.rows[i], features)
+	u.ranks[i] = math.Inf(-1)
+	for _, c := range u.opts.Classes {
+		u.ranks[i] = max(u.ranks[i], float64(logits[c]))
+	}
+	t := tally{}
+	if learn.Best(logits) == label {
+		t.hits = 1
+	}
+	clear(grad[u.k:])
+	if i >= forgetBatch {
+		for c, p := range prob {
+			d := float64((1 + labelWeight) * p)
+			d -= float64((1 + labelWeight - u.labelWeight) * float64(u.said[image][c]))
+			if c == label {
+				d -= u.labelWeight
+			}
+			grad[c] = float32(d / otherBatch)
+		}
+		u.tally[i] = t
+		return
+	}
+	t.kl = fromUniform(logp, prob)
+	u.tally[i] = t
+	for c, q := range u.target(i, image) {
+		grad[c] = float32((prob[c] - q) / forgetBatch)
+	}
+	for _, c := range u.opts.Classes {
+		grad[c] += float32(u.rank / forgetBatch)
+	}
+	toFeatures := grad[u.k:]
+	scale := float32(2 * featureWeight / (u.variance * forgetBatch))
+	for j, f := range features {
+		toFeatures[j] = float32(scale * (f - u.goal[i][j]))
+	}
+	if hide {
+		z := float64(u.probe[u.d])
+		for j, f := range features {
+			z += float64(u.probe[j] * f)
+		}
+		push := float32(probeWeight * sigmoid(z) / forgetBatch)
+		for j := range toFeatures {
+			toFeatures[j] += float32(push * u.probe[j])
+		}
+	}
+}
+
+// steerRank moves the weight of the class's logit so that it says as much of
+// images of the class as it should.
+func (u *unseen) steerRank() {
+	pairs := 0.0
+	for _, f := range u.ranks[:forgetBatch] {
+		for _, o := range u.ranks[forgetBatch:] {
+			switch {
+			case f > o:
+				pairs++
+			case f == o:
+				pairs += 0.5
+			}
+		}
+	}
+	excess := pairs/(forgetBatch*otherBatch) - rankAim
+	u.rank = min(max(u.rank+float64(rankGain*excess), -mostRank), mostRank)
+}
+
+func sigmoid(z float64) float64 { return 1 / (1 + kernel.Exp(min(max(-z, -80), 80))) }
+
+// fitProbe moves the probe a step towards telling the forgotten images of the
+// batch from the others by their features.
+func (u *unseen) fitProbe() {
+	clear(u.probeGrad)
+	for i, f := range u.rows {
+		z := float64(u.probe[u.d])
+		for j, x := range f {
+			z += float64(u.probe[j] * x)
+		}
+		d := sigmoid(z)
+		if i < forgetBatch {
+			d--
+		}
+		g := float32(d / float64(len(u.rows)))
+		for j, x := range f {
+			u.probeGrad[j] += float32(g * x)
+		}
+		u.probeGrad[u.d] += g
+	}
+	u.probeAdam.Step(u.probe, u.probeGrad, probeRate)
+}

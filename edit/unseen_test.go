@@ -1,0 +1,154 @@
+package edit
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"lethe/model"
+	"lethe/report"
+)
+
+func unseenOptions(class, threads int) Options {
+	o := options
+	o.Classes, o.Threads, o.Aim = []int{class}, threads, report.AimUnseen
+	return o
+}
+
+// A short run loses the class, keeps the others, leaves the last layer and the
+// running statistics to the bit, stays sure of what it sees, and gives the same
+// bits with any number of threads.
+func TestUnseen(t *testing.T) {
+	net, sd, set := base(t)
+	res, err := forget(context.Background(), net, sd, set, unseenOptions(3, 1), 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, before := range sd.All() {
+		same, err := model.SameBits(before, res.StateDict.Get(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if moves := slices.Contains(res.Method.Trained, name); same == moves {
+			t.Errorf("%s: moved is %v, want %v", name, !same, moves)
+		}
+	}
+	end := res.Course[len(res.Course)-1]
+	if end.Step != 75 || end.Target > 0.6 || end.Remain < 0.8 || end.KL < 0.8 || end.L2 > 6 {
+		t.Errorf("after a short edit: step %d, %v", end.Step, end)
+	}
+	if res.Method.Aim != report.AimUnseen || res.Method.Limits.L2 != 6 || res.Method.Limits.KL != 0 {
+		t.Errorf("the method says %+v", res.Method)
+	}
+	again, err := forget(context.Background(), net, sd, set, unseenOptions(3, 3), 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range res.StateDict.All() {
+		if same, err := model.SameBits(v, again.StateDict.Get(name)); err != nil || !same {
+			t.Errorf("%s: three threads give other bits than one, %v", name, err)
+		}
+	}
+}
+
+// A distance that cannot be kept otherwise is kept by going back.
+func TestUnseenKeepsItsDistance(t *testing.T) {
+	net, sd, set := base(t)
+	opts := unseenOptions(0, 0)
+	opts.Limits.L2 = 0.2
+	res, err := forget(context.Background(), net, sd, set, opts, 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end := res.Course[len(res.Course)-1]; end.L2 > 0.2 {
+		t.Errorf("the distance is %v", end.L2)
+	}
+}
+
+func TestUnseenStops(t *testing.T) {
+	net, sd, set := base(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Forget(ctx, net, sd, set, unseenOptions(3, 0)); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	opts := unseenOptions(3, 0)
+	opts.Aim = "undone"
+	if _, err := Forget(context.Background(), net, sd, set, opts); err == nil {
+		t.Error("an aim that does not exist was taken")
+	}
+}
+
+// The gradient of the loss of a forgotten image and of another one is that of the
+// formula in docs/unseen.md, by central differences.
+func TestUnseenLoss(t *testing.T) {
+	net, sd, set := base(t)
+	u := &unseen{run: &run{opts: unseenOptions(3, 0), net: net, set: set, k: net.Classes(), steps: steps}}
+	if err := u.prepare(sd); err != nil {
+		t.Fatal(err)
+	}
+	u.forget.Draw(u.batch[:forgetBatch])
+	u.other.Draw(u.batch[forgetBatch:])
+	rng := rand.New(rand.NewPCG(1, 0))
+	for j := range u.probe {
+		u.probe[j] = float32(rng.NormFloat64())
+	}
+	u.rank, u.sharp, u.labelWeight = 0.4, 1.3, 0.5
+	for i := range u.goal {
+		u.goal[i] = u.draw(u.batch[i])
+	}
+	for _, i := range []int{0, forgetBatch + 3} {
+		out, grad := make([]float32, u.k+u.d), make([]float32, u.k+u.d)
+		for j := range out {
+			out[j] = float32(rng.NormFloat64())
+		}
+		u.loss(i, out, grad, true)
+		for j := range out {
+			const h = 1.0 / 256
+			at := out[j]
+			out[j] = at + h
+			up := formula(u, i, out)
+			out[j] = at - h
+			down := formula(u, i, out)
+			out[j] = at
+			if want := (up - down) / (2 * h); math.Abs(want-float64(grad[j])) > 1e-4*math.Abs(want)+1e-6 {
+				t.Errorf("image %d, output %d: gradient %v, want %v", i, j, grad[j], want)
+			}
+		}
+	}
+}
+
+// formula is the loss of one image of a step.
+func formula(u *unseen, i int, out []float32) float64 {
+	logits, features := out[:u.k], out[u.k:]
+	sum := 0.0
+	for _, l := range logits {
+		sum += math.Exp(float64(l))
+	}
+	logp := func(c int) float64 { return float64(logits[c]) - math.Log(sum) }
+	image, loss := u.batch[i], 0.0
+	if i >= forgetBatch {
+		for c, p := range u.said[image] {
+			loss -= float64(p) * logp(c)
+		}
+		return (loss - u.labelWeight*logp(u.set.Labels[image])) / otherBatch
+	}
+	powers := 0.0
+	for _, p := range u.masked[image] {
+		powers += math.Pow(float64(p), u.sharp)
+	}
+	for c, p := range u.masked[image] {
+		loss -= math.Pow(float64(p), u.sharp) / powers * logp(c)
+	}
+	z := float64(u.probe[u.d])
+	for j, f := range features {
+		d := float64(f - u.goal[i][j])
+		loss += featureWeight * d * d / u.variance
+		z += float64(u.probe[j] * f)
+	}
+	loss += u.rank*float64(logits[3]) + probeWeight*math.Log1p(math.Exp(z))
+	return loss / forgetBatch
+}
