@@ -25,10 +25,10 @@ import (
 type CheckSettings struct {
 	Before, After string // paths, references to models in registries, or -
 	Reading       Reading
-	Class         string // the forgotten one, or "": nothing is measured
+	Class         string     // the forgotten one, or "": nothing is measured
 	Aim           report.Aim // of the edit; "": report.AimUniform
-	Gate          string // see [verify.ParseGate]
-	Rules         string // a file, see [report.ParseRules]; "" is the default
+	Gate          string     // see [verify.ParseGate]
+	Rules         string     // a file, see [report.ParseRules]; "" is the default
 	Data          DataSettings
 	Audit         bool   // look for what is left of the class
 	Retrain       bool   // compare that with networks that never saw it
