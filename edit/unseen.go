@@ -87,21 +87,6 @@ type unseen struct {
 // span is a part of a vector.
 type span struct{ lo, hi int }
 
-// withFeatures returns the network whose output is the logits followed by the
-// inputs of its last layer.
-func withFeatures(net *nn.Net, sd *model.StateDict) (*nn.Net, error) {
-	g := net.Graph().Clone()
-	last := graph.NewIndex(g).Maker(g.Outputs[0].Name)
-	if last == nil || sd.Get(last.Input(1)) == nil || len(sd.Get(last.Input(1)).Shape()) != 2 {
-		return nil, &model.UnsupportedError{What: "this aim needs a network whose last operator is a fully connected layer"}
-	}
-	logits := g.Outputs[0]
-	const joined = "logits and features"
-	g.Nodes = append(g.Nodes, graph.Node{Name: joined, Op: "Concat", Inputs: []string{logits.Name, last.Inputs[0]}, Outputs: []string{joined}, Attrs: graph.Attrs{"axis": graph.Int(1)}})
-	g.Outputs = []graph.Value{graph.TensorValue(joined, model.Float32, nil)}
-	return nn.Bind(g, sd)
-}
-
 func forgetUnseen(ctx context.Context, r *run, sd *model.StateDict) (*Result, error) {
 	u := &unseen{run: r}
 	if err := u.prepare(sd); err != nil {
@@ -140,7 +125,7 @@ func (u *unseen) prepare(sd *model.StateDict) error {
 	if err != nil {
 		return err
 	}
-	net, err := withFeatures(u.net, sd)
+	net, err := nn.BindWithFeatures(u.net.Graph(), sd)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ var rooms = map[string][]string{
 	// What the others link beside it.
 	"internal/network":  {"file", "graph", "internal/cli", "internal/nn", "internal/structure", "model", "onnxio", "ops", "pickle", "report", "verify"},
 	"internal/job":      {all},
-	"internal/jobflags": {"internal/cli", "internal/dataset", "internal/job", urfave},
+	"internal/jobflags": {"internal/cli", "internal/dataset", "internal/job", "report", urfave},
 	"internal/registry": {"model", "internal/strictjson", oras, ocispecs, yaml},
 	"internal/canary":   {},        // for tests and a bench
 	"internal/oracle":   {},        // for tests
