@@ -98,7 +98,7 @@ func (e *Evidence) Paths() []string { return []string{e.Report, e.HTML, e.Attest
 
 // Media types of what is attached to a model in a registry.
 const (
-	reportType    = "application/vnd.lethe.Report.v1+json"
+	reportType    = "application/vnd.lethe.report.v1+json"
 	statementType = "application/vnd.in-toto+json"
 	bundleType    = "application/vnd.dev.sigstore.bundle.v0.3+json"
 )
