@@ -1,10 +1,14 @@
 package nn
 
-import "lethe/graph"
+import (
+	"maps"
+
+	"lethe/graph"
+)
 
 // architectures are whole networks, as thin as keeps their structure.
 func architectures() map[string]*network {
-	return map[string]*network{
+	all := map[string]*network{
 		"ResNet-20":   resNet20(16),
 		"ResNet-18":   resNet18(8),
 		"VGG-11-BN":   vgg11(8),
@@ -12,6 +16,8 @@ func architectures() map[string]*network {
 		"ViT":         viT(8, 2, 24, 3),
 		"MLP":         mlp(),
 	}
+	maps.Copy(all, modern())
+	return all
 }
 
 func same(k int64) graph.Attrs {

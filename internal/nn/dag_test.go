@@ -62,7 +62,7 @@ func (n *network) drawn(mean, spread float64, dims ...int) string {
 	for i := range v {
 		v[i] = float32(scale * n.r.NormFloat64())
 		if mean > 0 {
-			v[i] = float32(mean + spread*math.Abs(n.r.NormFloat64()))
+			v[i] = float32(mean + float64(spread*math.Abs(n.r.NormFloat64())))
 		}
 	}
 	name := fmt.Sprintf("w%d", len(n.entries))

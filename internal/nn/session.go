@@ -304,18 +304,21 @@ func (s *Session) read(p part) {
 		for l := range n {
 			s.fill(g*Lanes+l, r.x[l*size:(l+1)*size:(l+1)*size])
 		}
+		for l := n; l < Lanes; l++ { // a sample, and no zeros, of which a network may make NaN
+			copy(r.x[l*size:(l+1)*size], r.x[:size])
+		}
 		if len(s.inputs) == 1 {
 			in := s.inputs[0]
-			kernel.Interleave(in.data(p)[(g-p.lo)*in.size:(g-p.lo+1)*in.size], r.x, n)
+			kernel.Interleave(in.data(p)[(g-p.lo)*in.size:(g-p.lo+1)*in.size], r.x, Lanes)
 			continue
 		}
 		at := 0
 		for _, in := range s.inputs {
 			own := in.size / Lanes
-			for l := range n {
+			for l := range Lanes {
 				copy(r.part[l*own:(l+1)*own], r.x[l*size+at:])
 			}
-			kernel.Interleave(in.data(p)[(g-p.lo)*in.size:(g-p.lo+1)*in.size], r.part, n)
+			kernel.Interleave(in.data(p)[(g-p.lo)*in.size:(g-p.lo+1)*in.size], r.part, Lanes)
 			at += own
 		}
 	}
