@@ -26,6 +26,7 @@ const (
 	cpu      = "golang.org/x/sys/cpu"
 	term     = "golang.org/x/term"
 	compress = "github.com/klauspost/compress"
+	parquet  = "github.com/parquet-go/parquet-go"
 	pictures = "golang.org/x/image"
 	yaml     = "go.yaml.in/yaml"
 	oras     = "oras.land/oras-go"
@@ -58,7 +59,7 @@ var rooms = map[string][]string{
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},
 	"internal/nn":         {"ops", "graph", "model", "internal/kernel", gorgonia},
-	"internal/dataset":    {"model", compress, pictures},
+	"internal/dataset":    {"model", compress, pictures, parquet},
 	"internal/rewrite":    {"model"},
 	"internal/wiring":     {"ops", "convert/arch", "convert/aten", "convert/layers", "model", "internal/dataset", "internal/learn", "internal/nn"},
 	"internal/learn":      {"report", "ops", "graph", "model", "internal/nn", "internal/kernel", "internal/dataset"},
@@ -102,6 +103,7 @@ var replaceable = map[string]map[string]int{
 	onnxGo:   {"verify": 1},
 	gorgonia: {"verify": 1, "internal/nn": 100},
 	oras:     {"internal/registry": 100},
+	parquet:  {"internal/dataset": 1},
 }
 
 // never lists ways that must not exist, not even through other packages.

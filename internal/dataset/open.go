@@ -51,6 +51,13 @@ func (s Settings) Open() (*Data, error) {
 	if info.IsDir() {
 		return s.OpenFS(os.DirFS(abs), abs)
 	}
+	if head, err := firstBytes(abs); err == nil && string(head) == "PAR1" {
+		d, err := s.openParquet(os.DirFS(filepath.Dir(abs)), [3][]string{{filepath.Base(abs)}})
+		if err != nil {
+			return nil, fmt.Errorf("data in %s: %w", name, err)
+		}
+		return d, nil
+	}
 	z, err := zip.OpenReader(abs)
 	if errors.Is(err, zip.ErrFormat) {
 		return nil, fmt.Errorf("%s is a file and not a zip archive; give the folder that holds %s or folders of images", name, trainImages)
@@ -71,6 +78,18 @@ func (s Settings) Open() (*Data, error) {
 		z.Close() // otherwise it is open as long as the data lives
 	}
 	return d, err
+}
+
+// firstBytes returns the first four bytes of a file.
+func firstBytes(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, 4)
+	_, err = io.ReadFull(f, b)
+	return b, err
 }
 
 // later reports whether images are still in the files.
@@ -108,6 +127,13 @@ func (s Settings) OpenFS(fsys fs.FS, name string) (*Data, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if c, dir := findCIFAR(fsys); c != nil {
 			d, err := s.openCIFAR(fsys, c, dir)
+			if err != nil {
+				return nil, fmt.Errorf("data in %s: %w", name, err)
+			}
+			return d, nil
+		}
+		if by, failed := findParquet(fsys); failed == nil && (by[0] != nil || by[1] != nil || by[2] != nil) {
+			d, err := s.openParquet(fsys, by)
 			if err != nil {
 				return nil, fmt.Errorf("data in %s: %w", name, err)
 			}
