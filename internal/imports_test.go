@@ -132,6 +132,9 @@ func scan(root fs.FS) ([]file, error) {
 		}
 		base := path.Base(name)
 		if d.IsDir() {
+			if _, err := fs.Stat(root, path.Join(name, "go.mod")); name != "." && err == nil {
+				return fs.SkipDir // another module
+			}
 			if name != "." && (base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")) {
 				return fs.SkipDir
 			}
