@@ -360,6 +360,9 @@ func (e *evaluator) arithmetic(op string, a, b any) any {
 	return nil
 }
 
+// clamps are operators that bound numbers, and the names of the bounds.
+var clamps = map[string][]string{"clamp": {"min", "max"}, "clip": {"min", "max"}, "clamp_min": {"min"}, "clamp_max": {"max"}}
+
 // hostOnly reports whether nothing in the arguments is a tensor whose values are
 // not known.
 func hostOnly(args []any) bool {
@@ -396,6 +399,19 @@ func (e *evaluator) host(op string, args []any, named map[string]any) (v any, ok
 		case "__xor__":
 			return e.truth(a) != e.truth(b), true
 		}
+	}
+	if bound := clamps[op]; bound != nil {
+		given := e.signature(args, named, append([]string{"self"}, bound...)...)
+		v := given["self"]
+		for _, side := range []struct{ name, op string }{{"min", "max"}, {"max", "min"}} {
+			if limit := given[side.name]; limit != nil {
+				known := true
+				if v, known = e.hostBinary(side.op, v, limit, nil); !known {
+					return nil, false
+				}
+			}
+		}
+		return v, isNumber(v)
 	}
 	if len(args) == 1 || len(args) == 2 && (op == "round") {
 		return e.hostUnary(op, args[0])

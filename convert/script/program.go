@@ -38,7 +38,7 @@ func (e *ShapeError) Error() string { return e.Unwrap().Error() }
 // Unwrap returns the error with what to do.
 func (e *ShapeError) Unwrap() error {
 	return &model.UnsupportedError{What: fmt.Sprintf("the shape of the input is not known: the file does not say the sizes of %q", e.Inputs),
-		Advice: "give the shape of one sample with --input, such as 3x224x224"}
+		Advice: "give pt2onnx the shape of one sample with --input, such as 3x224x224"}
 }
 
 // Decode runs the forward method of a module with inputs whose elements are not
@@ -54,11 +54,8 @@ func Decode(s *file.Script, opts Options) (*aten.Program, error) {
 	}
 	e := newEvaluator(s, opts, opts.Batch)
 	p, err := e.program()
-	if err == nil && opts.Batch > 0 {
-		p.Fixed = "--batch says so"
-	}
 	var shapes *shapeError
-	if opts.Batch > 0 || !errors.As(err, &shapes) {
+	if !errors.As(err, &shapes) {
 		return p, err
 	}
 	// The code may have the size of the batch as a number.

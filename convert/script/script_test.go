@@ -78,6 +78,7 @@ func TestLanguage(t *testing.T) {
 		{"lists", "l = annotate(List[Tensor], [])\n_0 = torch.append(l, x)\n_1 = torch.append(l, torch.neg(x))\nreturn torch.add(l[0], torch.mul(l[1], 3))", []float64{-2, -4, -6, -8, 2, 4, 6, 8}},
 		{"unpacking", "a, b, = torch.chunk(x, 2, 1)\nreturn torch.sub(a, b)", []float64{-2, -2, 2, 2}},
 		{"sizes as tensors", "_0 = ops.prim.NumToTensor(torch.size(x, 0))\n_1 = torch.mul(_0, 2)\nreturn torch.view(x, [int(_1), -1])", []float64{1, 2, 3, 4, -1, -2, -3, -4}},
+		{"clamped size", "_0 = ops.prim.NumToTensor(torch.size(x, 1))\nn = torch.clamp(torch.sub(_0, 7), 0)\nreturn torch.add(x, int(torch.clamp(n, 2, None)))", []float64{3, 4, 5, 6, 1, 0, -1, -2}},
 		{"dictionary", "d = {\"a\": x, \"b\": 2}\nreturn torch.mul(d[\"a\"], d[\"b\"])", []float64{2, 4, 6, 8, -2, -4, -6, -8}},
 		{"not taken", "if torch.__is__(x, None):\n  ops.prim.RaiseException(\"no\")\nelse:\n  pass\nreturn torch.neg(x)", []float64{-1, -2, -3, -4, 1, 2, 3, 4}},
 		{"types", "return torch.mul(x, torch.to(torch.gt(x, 0), 6))", []float64{1, 2, 3, 4, -0., -0., -0., -0.}},

@@ -2,8 +2,10 @@
 // compares ONNX Runtime with PyTorch at several batch sizes, and writes the table
 // of docs/conversion.md.
 //
-//	go run ./internal/bench/conversion -python PYTHON [-run REGEXP] [-results FILE] [-table FILE]
+//	go run ./internal/bench/conversion -python PYTHON [-run REGEXP] [-as traced|scripted] [-results FILE] [-table FILE]
 //
+// Networks are exported programs, or TorchScript with -as, which has a table of
+// its own.
 // PYTHON needs torch 2.8 or later, torchvision, timm and onnxruntime. Results are
 // lines of JSON; networks that are in FILE already are not run again, so that a
 // run can be continued.
@@ -45,15 +47,16 @@ func main() {
 	log.SetFlags(0)
 	python := flag.String("python", "python3", "`PYTHON` with torch, torchvision, timm and onnxruntime")
 	pattern := flag.String("run", "", "`REGEXP` of the networks to run")
+	as := flag.String("as", "", "`KIND` of TorchScript, traced or scripted, instead of exported programs")
 	results := flag.String("results", "conversion.jsonl", "`FILE` of the results")
 	table := flag.String("table", "", "`FILE` whose table between the marks is replaced")
 	flag.Parse()
-	if err := run(*python, *pattern, *results, *table); err != nil {
+	if err := run(*python, *pattern, *as, *results, *table); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(python, pattern, results, table string) error {
+func run(python, pattern, as, results, table string) error {
 	chosen, err := regexp.Compile(pattern)
 	if err != nil {
 		return err
@@ -64,6 +67,9 @@ func run(python, pattern, results, table string) error {
 	}
 	var todo []string
 	for _, name := range strings.Fields(models) {
+		if as != "" {
+			name += "@" + as
+		}
 		if _, done := rows[name]; !done && chosen.MatchString(name) && pattern != "" {
 			todo = append(todo, name)
 		}
@@ -90,7 +96,7 @@ func run(python, pattern, results, table string) error {
 	if table == "" {
 		return nil
 	}
-	return write(table, rows)
+	return write(table, as, rows)
 }
 
 // read returns the results so far by name; the last of a network counts.
@@ -134,24 +140,57 @@ func compare(python, command, dir, results string, group []string) error {
 	return cmd.Run()
 }
 
-// The marks around the table.
-const begin, end = "<!-- table: go run ./internal/bench/conversion -->\n", "<!-- end of table -->\n"
+// The marks around the tables.
+const (
+	begin       = "<!-- table: go run ./internal/bench/conversion -->\n"
+	beginScript = "<!-- table: go run ./internal/bench/conversion -as traced, scripted -->\n"
+	end         = "<!-- end of table -->\n"
+)
 
 // tolerance is how far an output may be from PyTorch's, relative to the largest.
 const tolerance = 1e-4
 
-// write replaces the table of a page.
-func write(path string, rows map[string]row) error {
+// write replaces the table of a page: that of exported programs, or that of
+// TorchScript.
+func write(path, as string, rows map[string]row) error {
 	page, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(page), begin)
+	mark, table := begin, tableOf
+	if as != "" {
+		mark, table = beginScript, scriptTable
+	}
+	before, rest, ok := strings.Cut(string(page), mark)
 	_, after, closed := strings.Cut(rest, end)
 	if !ok || !closed {
 		return fmt.Errorf("%s has no marks for the table", path)
 	}
-	return os.WriteFile(path, []byte(before+begin+tableOf(rows)+end+after), 0o666)
+	return os.WriteFile(path, []byte(before+mark+table(rows)+end+after), 0o666)
+}
+
+// scriptTable has a line for each family and kind of TorchScript.
+func scriptTable(rows map[string]row) string {
+	var b strings.Builder
+	b.WriteString("| networks | traced | scripted | largest difference | not run, or in disagreement |\n|---|---|---|---|---|\n")
+	for _, kind := range []string{"tv", "timm", "common"} {
+		traced, scripted := linesOf(kind, "@traced", rows), linesOf(kind, "@scripted", rows)
+		for i, t := range traced {
+			s := scripted[i]
+			var others []string
+			for _, name := range t.others {
+				others = append(others, name+" (traced)")
+			}
+			for _, name := range s.others {
+				others = append(others, name+" (scripted)")
+			}
+			if len(others) > 8 {
+				others = append(others[:8], fmt.Sprintf("and %d more", len(others)-8))
+			}
+			fmt.Fprintf(&b, "| %s | %d of %d | %d of %d | %.1e | %s |\n", t.name, t.agree, t.all, s.agree, s.all, max(t.largest, s.largest), strings.Join(others, ", "))
+		}
+	}
+	return b.String()
 }
 
 // line is a line of the table: networks that are counted together.
@@ -179,31 +218,38 @@ func tableOf(rows map[string]row) string {
 	var b strings.Builder
 	b.WriteString("| networks | agree | largest difference | not run, or in disagreement |\n|---|---|---|---|\n")
 	for _, kind := range []string{"tv", "timm", "common"} {
-		all := &line{name: "**" + titles[kind] + "**"}
-		lines := []*line{all}
-		for _, name := range strings.Fields(models) {
-			of, short, _ := strings.Cut(name, ".")
-			if of != kind {
-				continue
-			}
-			r, ran := rows[name]
-			all.add(short, r, ran)
-			if kind != "tv" {
-				continue
-			}
-			family := familyOf(short)
-			i := slices.IndexFunc(lines, func(l *line) bool { return l.name == family })
-			if i < 0 {
-				i = len(lines)
-				lines = append(lines, &line{name: family})
-			}
-			lines[i].add(short, r, ran)
-		}
-		for _, l := range lines {
+		for _, l := range linesOf(kind, "", rows) {
 			fmt.Fprintf(&b, "| %s | %d of %d | %.1e | %s |\n", l.name, l.agree, l.all, l.largest, strings.Join(l.others, ", "))
 		}
 	}
 	return b.String()
+}
+
+// linesOf returns the lines of a kind of networks: one of all and, for
+// torchvision, one of each family. Their results are under the names with the
+// suffix.
+func linesOf(kind, suffix string, rows map[string]row) []*line {
+	all := &line{name: "**" + titles[kind] + "**"}
+	lines := []*line{all}
+	for _, name := range strings.Fields(models) {
+		of, short, _ := strings.Cut(name, ".")
+		if of != kind {
+			continue
+		}
+		r, ran := rows[name+suffix]
+		all.add(short, r, ran)
+		if kind != "tv" {
+			continue
+		}
+		family := familyOf(short)
+		i := slices.IndexFunc(lines, func(l *line) bool { return l.name == family })
+		if i < 0 {
+			i = len(lines)
+			lines = append(lines, &line{name: family})
+		}
+		lines[i].add(short, r, ran)
+	}
+	return lines
 }
 
 // agrees reports whether all batches are close to PyTorch's.

@@ -4,8 +4,8 @@ usage: models.py PT2ONNX FOLDER NAME...
 
 A name is tv.NAME of torchvision, timm.NAME of timm, or common.NAME of the small networks below. Weights are random,
 scaled so that activations stay moderate; statistics of batch normalization are away from 0 and 1. A name may end in
-@static1 or @static2, for a program with a fixed batch of 1 or 2, or in @core, for the core dialect. For every name one
-line of JSON is written: the largest difference from PyTorch at each batch size, relative to the largest output.
+@static1 or @static2, for a program with a fixed batch of 1 or 2, in @core, for the core dialect, or in @traced or @scripted,
+for TorchScript. For every name one line of JSON is written: the largest difference from PyTorch at each batch size, relative to the largest output.
 """
 import gc, json, os, subprocess, sys, time, warnings
 
@@ -261,15 +261,23 @@ def check(pt2onnx, folder, name):
     name, _, variant = name.partition("@")
     model, batch = network(name)
     row["parameters"] = sum(p.numel() for p in model.parameters())
-    program, onnx = os.path.join(folder, name + ".pt2"), os.path.join(folder, name + ".onnx")
+    program, onnx = os.path.join(folder, name + (".pt" if variant in ("traced", "scripted") else ".pt2")), os.path.join(folder, name + ".onnx")
+    flags = []
     try:
         args = batch(1 if variant == "static1" else 2)
         shapes = None if variant.startswith("static") else tuple({0: torch.export.Dim.DYNAMIC} for _ in args)
-        with torch.no_grad():
-            exported = torch.export.export(model, args, dynamic_shapes=shapes)
-            if variant == "core":
-                exported = exported.run_decompositions()
-            torch.export.save(exported, program)
+        if variant in ("traced", "scripted"):
+            with torch.no_grad():
+                exported = torch.jit.script(model) if variant == "scripted" else torch.jit.trace(model, args, check_trace=False)
+            torch.jit.save(exported, program)
+            if variant == "scripted":
+                flags = ["--input", ",".join("x".join(map(str, a.shape[1:])) for a in args)]
+        else:
+            with torch.no_grad():
+                exported = torch.export.export(model, args, dynamic_shapes=shapes)
+                if variant == "core":
+                    exported = exported.run_decompositions()
+                torch.export.save(exported, program)
         del exported
         gc.collect()
         inputs = [batch(n) for n in BATCHES]
@@ -279,7 +287,7 @@ def check(pt2onnx, folder, name):
         del model
         gc.collect()
         start = time.time()
-        done = subprocess.run([pt2onnx, "--force", program, onnx], capture_output=True, text=True)
+        done = subprocess.run([pt2onnx, "--force", *flags, program, onnx], capture_output=True, text=True)
         row["seconds"] = round(time.time() - start, 2)
         if done.returncode:
             row["error"] = done.stderr.strip()[-2000:]
