@@ -61,7 +61,7 @@ var rooms = map[string][]string{
 	"internal/nn":         {"ops", "graph", "model", "internal/kernel", gorgonia},
 	"internal/dataset":    {"model", compress, pictures, parquet},
 	"internal/rewrite":    {"model"},
-	"internal/wiring":     {"ops", "convert/arch", "convert/aten", "convert/layers", "model", "internal/dataset", "internal/learn", "internal/nn"},
+	"internal/wiring":     {"convert/arch", "convert/aten", "convert/layers", "model", "internal/dataset", "internal/learn", "internal/nn"},
 	"internal/learn":      {"report", "ops", "graph", "model", "internal/nn", "internal/kernel", "internal/dataset"},
 	// The kernel's exponential is the same on every machine; math.Exp is not.
 	"report": {"model", "internal/strictjson"},

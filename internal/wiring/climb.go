@@ -108,31 +108,20 @@ func (s *search) fits(c *candidate) bool {
 	return len(shape) == 1
 }
 
-// tied puts the candidate first whose slope is smallest among those at the head
-// of the pool whose scores do not tell them apart. Nearly equal ones go by what is
-// usual.
-func (s *search) tied(pool []*candidate) error {
-	n := len(s.images)
-	ties := 1
-	for ties < len(pool) && ties < tiesMax && pool[ties].score(n)-pool[0].score(n) < sureMargin {
-		ties++
-	}
-	if ties == 1 {
-		return nil
-	}
-	for _, c := range pool[:ties] {
-		var err error
-		if c.slope, err = s.slope(c, min(n, slopeImages), s.opts.Threads); err != nil {
-			return err
+// usual puts the candidate first that has the most usual activations among those at
+// the head of the pool that nothing tells apart: ReLU and its leaky kind of slope
+// 0.01 are nearly the same function.
+func (s *search) usual(pool []*candidate) {
+	n, best := len(s.images), 0
+	for i, c := range pool {
+		if c.score(n)-pool[0].score(n) < tie && c.cost <= pool[best].cost && slices.Compare(c.wiring.Activation, pool[best].wiring.Activation) < 0 &&
+			slices.Equal(c.wiring.Alternative, pool[0].wiring.Alternative) && slices.Equal(c.wiring.Pooling, pool[0].wiring.Pooling) && c.norm == pool[0].norm {
+			best = i
 		}
 	}
-	least := slices.MinFunc(pool[:ties], func(a, b *candidate) int { return cmp.Compare(a.slope, b.slope) })
-	if least.slope < flatter*pool[0].slope {
-		at := slices.Index(pool, least)
-		copy(pool[1:at+1], pool[:at])
-		pool[0] = least
-	}
-	return nil
+	first := pool[best]
+	copy(pool[1:best+1], pool[:best])
+	pool[0] = first
 }
 
 // report compares the best with the others.
@@ -141,7 +130,7 @@ func (s *search) report(pool []*candidate, more bool) *Found {
 	best := pool[0]
 	show := func(c *candidate) Candidate {
 		margin, deviation := difference(best.losses, c.losses)
-		return Candidate{s.net.Fix(c.wiring), s.opts.Norms[c.norm], c.mean(n), margin, deviation, c.slope}
+		return Candidate{s.net.Fix(c.wiring), s.opts.Norms[c.norm], c.mean(n), margin, deviation}
 	}
 	f := &Found{Best: show(best), Images: n, Tried: int(s.tried.Load()), More: more}
 	doubt := func(format string, args ...any) { f.Doubts = append(f.Doubts, fmt.Sprintf(format, args...)) }

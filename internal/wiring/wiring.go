@@ -39,7 +39,6 @@ type Candidate struct {
 	Loss   float64 // mean cross-entropy of the images in nats
 	Margin float64 // of its loss over that of the best
 	Error  float64 // standard error of Margin, from the differences image by image
-	Slope  float64 // squared norm of the gradient of the loss; 0 where the losses were enough to decide
 }
 
 // Found is what the images tell.
@@ -72,9 +71,7 @@ const (
 	stepsMax     = 12    // changes in a row
 	finalists    = 8
 	sureMargin   = 0.004 // a rival that is closer is as good
-	tiesMax      = 6
-	slopeImages  = 4096
-	flatter      = 0.8  // of two that are nearly as good the one with so small a share of the other's slope is right
+	tie          = 0.001
 	sureZ        = 3.0  // standard errors
 	hopelessLoss = 0.75 // of that of guessing
 )
@@ -85,7 +82,6 @@ type candidate struct {
 	norm   int
 	cost   int       // how far it is from a regular one
 	losses []float64 // of the first images
-	slope  float64
 }
 
 // score is the mean loss of the first n images and what irregularity costs: of
@@ -149,9 +145,7 @@ func Find(ctx context.Context, sd *model.StateDict, net *layers.Net, set *datase
 	if pool, err = s.climb(pool); err != nil {
 		return nil, err
 	}
-	if err := s.tied(pool); err != nil {
-		return nil, err
-	}
+	s.usual(pool)
 	return s.report(pool, more), nil
 }
 

@@ -90,13 +90,21 @@ func run(ctx context.Context, dir string, first, networks, steps, threads int, o
 		}
 		fmt.Printf("%d: %s; loss %.3f in training, %.4f as found; %d tried in %.0f s, trained in %.0f s\n   %s\n", i, verdict, loss, found.Best.Loss, found.Tried, time.Since(start).Seconds(), trained.Seconds(), text(made.net))
 		if !ok {
-			fmt.Printf("   found %s\n", text(found.Best.Net))
+			own, err := meanLoss(ctx, sd, made.net, norm, data.Train)
+			if err != nil {
+				return err
+			}
+			other, err := meanLoss(ctx, sd, found.Best.Net, found.Best.Norm, data.Train)
+			if err != nil {
+				return err
+			}
+			fmt.Printf("   found %s, loss %.4f of %.4f\n", text(found.Best.Net), other, own)
 		}
 		for _, d := range found.Doubts {
 			fmt.Printf("   doubt: %s\n", d)
 		}
 		for _, r := range found.Rivals[:min(3, len(found.Rivals))] {
-			fmt.Printf("   rival: %+.5f (%.5f), slope %.2g of %.2g: %s\n", r.Margin, r.Error, r.Slope, found.Best.Slope, wiring.Difference(found.Best, r))
+			fmt.Printf("   rival: %+.5f (%.5f): %s\n", r.Margin, r.Error, wiring.Difference(found.Best, r))
 		}
 	}
 	fmt.Printf("%d of %d right (%d of them with a warning), %d wrong without a warning\n", right, networks, warned, unwarned)
@@ -139,6 +147,29 @@ func equal(ctx context.Context, sd *model.StateDict, net *layers.Net, norm datas
 		d = max(d, math.Abs(float64(x)-float64(outs[1][i])))
 	}
 	return d <= 1e-4*largest, nil
+}
+
+// meanLoss returns the mean cross-entropy of the first 8,000 images.
+func meanLoss(ctx context.Context, sd *model.StateDict, net *layers.Net, norm dataset.Norm, set *dataset.Set) (float64, error) {
+	bound, err := bind(sd, net)
+	if err != nil {
+		return 0, err
+	}
+	images := make([]int, min(8000, set.Len()))
+	for i := range images {
+		images[i] = i
+	}
+	logits, err := learn.Outputs(ctx, bound, set, norm, images, 0)
+	if err != nil {
+		return 0, err
+	}
+	k, sum := bound.Classes(), 0.0
+	logp, p := make([]float64, k), make([]float64, k)
+	for i := range images {
+		learn.LogSoftmax(logp, p, logits[i*k:][:k])
+		sum -= logp[set.Labels[i]] / float64(len(images))
+	}
+	return sum, nil
 }
 
 func bind(sd *model.StateDict, net *layers.Net) (*nn.Net, error) {

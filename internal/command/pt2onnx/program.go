@@ -21,7 +21,7 @@ import (
 )
 
 // programFlags are the flags that only programs can follow.
-var programFlags = []string{"input-names", "output-names", "batch", "force-eval", "external-data"}
+var programFlags = []string{"optimize", "input-names", "output-names", "batch", "force-eval", "external-data"}
 
 // onlyForPrograms refuses flags that a state dict cannot follow.
 func onlyForPrograms(c *urfave.Context) error {
@@ -49,8 +49,8 @@ func dataFile(c *urfave.Context, in, out string) string {
 
 // writeProgram writes a network that was converted from a program.
 func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cli.Outputs, out, data string, stdout, stderr io.Writer) error {
-	if c.Bool("fold-batchnorm") {
-		return cli.Usagef("--fold-batchnorm is for the LeNet")
+	if err := optimize(c, r); err != nil {
+		return fmt.Errorf("%s: %w", n.Name, err)
 	}
 	plan, err := cli.NewPlan(cli.PlanSettingsOf(c), n)
 	if err != nil {

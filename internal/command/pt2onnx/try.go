@@ -19,16 +19,8 @@ const workMax = 50_000_000
 // samples must not depend on each other, whatever the size of the batch. It says
 // what was done, or why it was not.
 func tryModel(ctx context.Context, g *graph.Graph, sd *model.StateDict) (said string, err error) {
-	for _, v := range append(g.Inputs[:len(g.Inputs):len(g.Inputs)], g.Outputs...) {
-		if len(v.Shape) == 0 || !v.Shape[0].Equal(graph.Symbol(graph.BatchSymbol)) {
-			return "not run: an input or output does not begin with the batch", nil
-		}
-		if _, ok := v.Shape[1:].Ints(); !ok {
-			return "not run: a size beside the batch is open", nil
-		}
-	}
-	if n := work(g, sd); n > workMax {
-		return fmt.Sprintf("not run: a sample takes %.0f million products", n/1e6), nil
+	if why := notRun(g, sd); why != "" {
+		return why, nil
 	}
 	var results []map[string]*ops.Tensor
 	for _, of := range [][2]int{{0, 1}, {1, 2}, {0, 2}} {
@@ -62,6 +54,22 @@ func tryModel(ctx context.Context, g *graph.Graph, sd *model.StateDict) (said st
 		return "", fmt.Errorf("running the model: two samples together differ from one by one by %.2g of the largest output", largest)
 	}
 	return "run on one and two samples: the same", nil
+}
+
+// notRun returns why a model cannot be run as it is, or "".
+func notRun(g *graph.Graph, sd *model.StateDict) string {
+	for _, v := range append(g.Inputs[:len(g.Inputs):len(g.Inputs)], g.Outputs...) {
+		if len(v.Shape) == 0 || !v.Shape[0].Equal(graph.Symbol(graph.BatchSymbol)) {
+			return "not run: an input or output does not begin with the batch"
+		}
+		if _, ok := v.Shape[1:].Ints(); !ok {
+			return "not run: a size beside the batch is open"
+		}
+	}
+	if n := work(g, sd); n > workMax {
+		return fmt.Sprintf("not run: a sample takes %.0f million products", n/1e6)
+	}
+	return ""
 }
 
 // difference returns the largest difference of two lists, relative to the
