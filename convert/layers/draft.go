@@ -286,6 +286,9 @@ func (d *drafter) count() {
 		}
 		if i+1 < len(d.blocks) {
 			b.after = gap(last, &d.blocks[i+1].found)
+			if b.op != d.blocks[i+1].op && b.after > 0 {
+				b.after-- // flattens
+			}
 		}
 		if max(b.before, b.after) > 0 {
 			m, _, _ := split(last)
@@ -356,8 +359,8 @@ func (d *drafter) net(input []int) *Net {
 		}
 		add(b.convs()...)
 		if last {
-			add(append(b.follow(nil), nil)...)
-			add(join(target1("adaptive_avg_pool", 1), flattened()), join(target1("adaptive_max_pool", 1), flattened()), flattened())
+			add(append([][]Layer{nil}, b.follow(nil)...)...)
+			add(join(target1("adaptive_avg_pool", 1), flattened()), join(target1("adaptive_max_pool", 1), flattened()))
 			continue
 		}
 		add(b.follow(poolings)...)
@@ -430,6 +433,9 @@ func (b *block) convs() [][]Layer {
 	return out
 }
 
+// gapMax is how many layers without weights a draft writes into a gap.
+const gapMax = 4
+
 // follow returns what can stand between this block and the next: activation, one
 // of the poolings or none, and the normalization in its place.
 func (b *block) follow(poolings []Layer) [][]Layer {
@@ -446,7 +452,14 @@ func (b *block) follow(poolings []Layer) [][]Layer {
 		if b.norm == nil && len(before) > 0 || b.before >= 0 && len(before) > b.before || b.after >= 0 && len(after) > b.after {
 			return
 		}
-		out = append(out, join(before, norm, after))
+		// A place that the numbers leave is that of a dropout.
+		drop := func(list []Layer, count int) []Layer {
+			for len(list) < min(count, gapMax) {
+				list = append(slices.Clone(list), Of("dropout", ""))
+			}
+			return list
+		}
+		out = append(out, join(drop(before, b.before), norm, drop(after, b.after)))
 	}
 	a := []Layer{act}
 	try(nil, a)

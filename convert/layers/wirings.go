@@ -187,14 +187,18 @@ func (s *step) unusual(shapes Shapes) (cost int) {
 			if l.Size != both(2) || l.Stride != both(2) {
 				cost++
 			}
-			if l.Ceil || l.Padding != [2]int{} && l.Size == both(2) || l.Stride == both(1) {
-				cost++
+			if l.Ceil || l.Padding != [2]int{} && l.Size == both(2) || l.Stride == both(1) || l.Size == both(4) {
+				cost += 2
 			}
 			if p := s.before(func(o *Layer) bool { return ops[o.Op].kind == ops[l.Op].kind }); p != nil && (p.Size != l.Size || p.Stride != l.Stride) {
 				cost++
 			}
 		case target:
-			cost++
+			cost += 2
+		case plain:
+			if l.Op == "dropout" {
+				cost += 2
+			}
 		case flattening:
 			if l.Last {
 				cost += 2
@@ -220,7 +224,7 @@ func (s *step) unusualConv(l *Layer, shapes Shapes) (cost int) {
 	k := kernel(l, shapes)
 	same := [2]int{k[0] / 2, k[1] / 2}
 	if l.Stride != both(1) {
-		cost++
+		cost += 2
 	}
 	if l.Padding != same && l.Padding != [2]int{} {
 		cost += 2

@@ -61,7 +61,7 @@ var rounds = []struct {
 
 const (
 	batch        = 256
-	wiringsMax   = 150   // that fit the shapes and are tried
+	wiringsMax   = 250   // that fit the shapes and are tried
 	mainMax      = 7     // activations that are tried everywhere at once
 	imagesMax    = 8000  // by default
 	lossMax      = 30    // of one image: a wrong wiring must not win or lose by a single one
