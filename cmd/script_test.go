@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ROOT", root)
 			env.Setenv("BASE", filepath.Join(root, "fixtures", "lenet-fashion.pt"))
 			env.Setenv("DATA", filepath.Join(root, "fixtures", "fashion-mnist"))
+			env.Setenv("COLOUR", filepath.Join(root, "cmd", "testdata", "colour"))
 			serveRegistries(env)
 			return nil
 		},

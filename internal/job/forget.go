@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"lethe/edit"
+	"lethe/file"
 	"lethe/internal/cli"
 	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
@@ -71,6 +72,9 @@ func Forget(ctx context.Context, s ForgetSettings, std Streams) (*Forgotten, err
 		return nil, err
 	}
 	defer f.net.Close()
+	if err := f.announceONNX(); err != nil {
+		return nil, err
+	}
 	if err := f.checkExternal(); err != nil {
 		return nil, err
 	}
@@ -133,9 +137,18 @@ func (f *forgetting) onnxPath() (string, error) {
 	case f.ONNX != "":
 		return f.ONNX, nil
 	case registry.IsReference(f.Out):
-		return registry.WithFile(f.Out, ".onnx"), nil
+		return "", nil // see announceONNX
 	}
 	return strings.TrimSuffix(f.Out, filepath.Ext(f.Out)) + ".onnx", nil
+}
+
+// announceONNX adds the ONNX model to a model in a registry, unless that is one.
+func (f *forgetting) announceONNX() error {
+	if f.NoONNX || f.ONNX != "" || !registry.IsReference(f.Out) || cli.KeptFormat(f.Out, f.net.Format()) == file.ONNX {
+		return nil
+	}
+	f.ONNX = registry.WithFile(f.Out, ".onnx")
+	return f.outs.Announce([]string{f.In}, f.ONNX)
 }
 
 // checkExternal announces the files beside the model that an edit of it writes, and

@@ -265,10 +265,11 @@ func (m *mlflowModel) read(ctx context.Context, a artifact, limit int64) ([]byte
 	return b.Bytes(), err
 }
 
-// choose finds the checkpoint among the artifacts.
+// choose finds the checkpoint among the artifacts, or the ONNX model where there is
+// no checkpoint.
 func (m *mlflowModel) choose(file string) error {
-	var candidates []artifact
-	var found []string
+	var candidates, onnx []artifact
+	var names []string
 	for _, a := range m.files {
 		switch {
 		case file != "" && a.name == file:
@@ -276,14 +277,19 @@ func (m *mlflowModel) choose(file string) error {
 			return nil
 		case isCheckpoint(a.name):
 			candidates = append(candidates, a)
+		case isONNX(a.name):
+			onnx = append(onnx, a)
 		}
-		found = append(found, a.name)
+		names = append(names, a.name)
+	}
+	if len(candidates) == 0 {
+		candidates = onnx
 	}
 	if file == "" && len(candidates) == 1 {
 		m.file = candidates[0]
 		return nil
 	}
-	return noCheckpoint(m.place, file, len(candidates), found)
+	return noCheckpoint(m.place, file, len(candidates), names)
 }
 
 // Fetch writes the checkpoint to f.
@@ -712,7 +718,7 @@ func (up *uploader) carry(ctx context.Context, base *mlflowModel) (left []string
 }
 
 // isWeightsFile tells by its name whether a file has weights.
-func isWeightsFile(name string) bool { return isCheckpoint(name) || path.Ext(name) == ".onnx" }
+func isWeightsFile(name string) bool { return isCheckpoint(name) || isONNX(name) }
 
 // describe writes the MLmodel of the base anew, if it has one, and returns what
 // of it is not true any more.

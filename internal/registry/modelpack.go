@@ -32,6 +32,8 @@ func isCheckpoint(name string) bool {
 	return slices.Contains(checkpoints, strings.ToLower(path.Ext(name)))
 }
 
+func isONNX(name string) bool { return strings.ToLower(path.Ext(name)) == ".onnx" }
+
 func isArchive(mediaType string) bool {
 	return strings.HasSuffix(mediaType, ".tar") || strings.HasSuffix(mediaType, ".tar+gzip") || strings.HasSuffix(mediaType, ".tar+zstd")
 }
@@ -45,7 +47,7 @@ func isWeights(m ocispec.Manifest, l ocispec.Descriptor) bool {
 	case strings.HasPrefix(m.Config.MediaType, typeModelKit), strings.HasPrefix(l.MediaType, typeModelKit):
 		return strings.HasPrefix(l.MediaType, typeModelKit+"model")
 	}
-	return isCheckpoint(layerFile(l))
+	return isCheckpoint(layerFile(l)) || isONNX(layerFile(l))
 }
 
 func isModelPack(m ocispec.Manifest) bool { return m.Config.MediaType == typeConfig }

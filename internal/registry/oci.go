@@ -229,10 +229,11 @@ func tooLarge(what string, got, limit int64) error {
 	return &model.LimitError{What: what, Got: uint64(max(got, 0)), Limit: uint64(limit)}
 }
 
-// choose finds the checkpoint among the layers.
+// choose finds the checkpoint among the layers, or the ONNX model where there is
+// no checkpoint.
 func (m *ociModel) choose(file string) error {
-	var candidates []ocispec.Descriptor
-	var found []string
+	var candidates, onnx []ocispec.Descriptor
+	var names []string
 	for _, l := range m.manifest.Layers {
 		name := layerFile(l)
 		switch {
@@ -241,10 +242,15 @@ func (m *ociModel) choose(file string) error {
 			return nil
 		case isWeights(m.manifest, l) && (isCheckpoint(name) || isArchive(l.MediaType)):
 			candidates = append(candidates, l)
+		case isWeights(m.manifest, l) && isONNX(name):
+			onnx = append(onnx, l)
 		}
 		if name != "" {
-			found = append(found, name)
+			names = append(names, name)
 		}
+	}
+	if len(candidates) == 0 {
+		candidates = onnx
 	}
 	// The file may be inside the one archive.
 	if archives := slices.DeleteFunc(slices.Clone(candidates), func(l ocispec.Descriptor) bool { return !isArchive(l.MediaType) }); file != "" && len(archives) == 1 {
@@ -253,12 +259,12 @@ func (m *ociModel) choose(file string) error {
 	}
 	if file == "" && len(candidates) == 1 {
 		m.layer = candidates[0]
-		if name := layerFile(m.layer); isCheckpoint(name) {
+		if name := layerFile(m.layer); isCheckpoint(name) || isONNX(name) {
 			m.file = name
 		}
 		return nil
 	}
-	return noCheckpoint(m.place, file, len(candidates), found)
+	return noCheckpoint(m.place, file, len(candidates), names)
 }
 
 func (m *ociModel) URI() string    { return m.place.at(m.desc.Digest) }
