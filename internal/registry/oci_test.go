@@ -329,6 +329,10 @@ func TestRead(t *testing.T) {
 		{"ModelKit, tar", kit + "config.v1+json", []layer{{kit + "model.v1.tar", "", archive(t, false, "m/a.bin", "A")}}, "", "A", 0},
 		{"ORAS", empty, []layer{{"application/octet-stream", "a.pth", "A"}, {"text/plain", "notes.txt", "N"}}, "", "A", 0},
 		{"ORAS, exported", empty, []layer{{"application/octet-stream", "a.pt2", "A"}}, "", "A", 0},
+		{"ORAS, ONNX alone", empty, []layer{{"application/octet-stream", "a.onnx", "O"}, {"text/plain", "notes.txt", "N"}}, "", "O", 0},
+		{"ORAS, ONNX beside", empty, []layer{{"application/octet-stream", "a.onnx", "O"}, {"application/octet-stream", "a.pt2", "A"}}, "", "A", 0},
+		{"ORAS, two ONNX", empty, []layer{{"application/octet-stream", "a.onnx", "O"}, {"application/octet-stream", "b.onnx", "P"}}, "", "has 2 checkpoints", 4},
+		{"ModelPack, ONNX alone", modelPack, []layer{{weights + "raw", "a.onnx", "O"}}, "", "O", 0},
 		{"ORAS, unusual name", empty, []layer{{"application/octet-stream", "weights", "A"}}, "weights", "A", 0},
 		{"ORAS, no names", empty, []layer{{"application/octet-stream", "", "A"}}, "", "no checkpoint", 4},
 	} {
