@@ -202,3 +202,29 @@ func TestOpenZip(t *testing.T) {
 		t.Errorf("got %d and %d images, want 2 and 1", d.Train.Len(), d.Test.Len())
 	}
 }
+
+// 20,000 pictures of the size of CIFAR's: reading headers, decoding, colours.
+func BenchmarkDecodeCIFAR(b *testing.B) {
+	m := image.NewRGBA(image.Rect(0, 0, 32, 32))
+	for i := range m.Pix {
+		m.Pix[i] = uint8(i * i >> 5)
+	}
+	var encoded bytes.Buffer
+	if err := jpeg.Encode(&encoded, m, nil); err != nil {
+		b.Fatal(err)
+	}
+	files := fstest.MapFS{}
+	for i := range 20000 {
+		files[fmt.Sprintf("train/%d/%d.jpg", i%10, i)] = &fstest.MapFile{Data: encoded.Bytes()}
+	}
+	list, err := pictures(files)
+	if err != nil {
+		b.Fatal(err)
+	}
+	a := inFolder(files, list, map[string]int{})
+	for b.Loop() {
+		if _, _, err := (Preprocess{}).load(a, &album{}, 10); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

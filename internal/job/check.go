@@ -116,7 +116,7 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 		if q.TrainBefore, err = verify.Measure(ctx, c.net.Net, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
 			return err
 		}
-		if err := c.data.CheckAccuracy(q.TrainBefore); err != nil {
+		if err := c.data.CheckAccuracy(ctx, c.net.Net, q.TrainBefore); err != nil {
 			return err
 		}
 		if q.Rules, err = readRules(ctx, c.Rules, c.std.In, c.net, learn.Selection{}, c.Aim, q.TrainBefore.Remain); err != nil {

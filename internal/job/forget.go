@@ -177,7 +177,7 @@ func (f *forgetting) measure(ctx context.Context) (err error) {
 	if f.before, err = verify.Measure(ctx, f.net.Net, f.data.Train, f.Edit.Classes, f.data.Norm, f.Edit.Threads); err != nil {
 		return err
 	}
-	if err := f.data.CheckAccuracy(f.before); err != nil {
+	if err := f.data.CheckAccuracy(ctx, f.net.Net, f.before); err != nil {
 		return err
 	}
 	if f.Edit.Rules, err = readRules(ctx, f.Rules, f.std.In, f.net, learn.Selection{}, f.Edit.Aim, f.before.Remain); err != nil {

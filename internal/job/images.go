@@ -2,7 +2,6 @@ package job
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -124,18 +123,4 @@ func (d *Data) Plan(classes []int, labels []string, before *verify.Measures) *cl
 		p.Forget = append(p.Forget, cli.PlannedClass{Class: class, Label: labels[i], Images: len(images)})
 	}
 	return p
-}
-
-// fitting is the least accuracy at which a network counts as trained on the
-// images at hand: with wrong labels or another normalization it falls far below.
-const fitting = 0.5
-
-// CheckAccuracy refuses images that the network was not trained on. It is given what the
-// unedited network measures on them.
-func (d *Data) CheckAccuracy(before *verify.Measures) error {
-	if before.Accuracy >= fitting {
-		return nil
-	}
-	return fmt.Errorf("the network gets only %.1f %% of the images right (%s), so it was not trained on such images or not with mean %v and standard deviation %v: give its training data with --data, and --mean and --std if they differ",
-		100*before.Accuracy, d.Source, d.Norm.Mean, d.Norm.Std)
 }

@@ -1,0 +1,141 @@
+package job
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"lethe/internal/dataset"
+	"lethe/internal/learn"
+	"lethe/internal/nn"
+	"lethe/verify"
+)
+
+// fitting is the least accuracy at which a network of so many classes counts as
+// trained on the images at hand: with wrong labels or another normalization it falls far below.
+func fitting(classes int) float64 { return math.Min(0.5, 5/float64(max(classes, 1))) }
+
+// CheckAccuracy refuses images that the network was not trained on. It is given what
+// the unedited network measures on them. The error names the likely reason, if one
+// of those that are tried on a sample of the images explains it.
+func (d *Data) CheckAccuracy(ctx context.Context, net *nn.Net, before *verify.Measures) error {
+	least := fitting(net.Classes())
+	if before.Accuracy >= least {
+		return nil
+	}
+	why := d.reason(ctx, net, before, least)
+	if why == "" {
+		why = "it was not trained on such images or not with mean " + d.Norm.Mean.String() + " and standard deviation " + d.Norm.Std.String() + ": give its training data with --data, and --mean and --std if they differ"
+	}
+	return fmt.Errorf("the network gets only %.1f %% of the images right (%s), so %s", 100*before.Accuracy, d.Source, why)
+}
+
+// sampled is how many images are asked for a reason.
+const sampled = 512
+
+// guess is a way in which images may be prepared.
+type guess struct {
+	name  string // for a person
+	flags string
+	norm  dataset.Norm
+}
+
+func guesses(channels int) []guess {
+	all := []guess{
+		{"pixels / 255 without a normalization", "--mean 0 --std 1", dataset.OneNorm(0, 1)},
+		{"pixels of 0 to 255 as they are", "--scale 1 --mean 0 --std 1", dataset.Norm{Mean: dataset.PerChannel{0}, Std: dataset.PerChannel{1}, Scale: 1}},
+		{"mean and deviation of 0.5", "--mean 0.5 --std 0.5", dataset.OneNorm(0.5, 0.5)},
+	}
+	if channels == 3 {
+		cifar := dataset.Norm{Mean: dataset.PerChannel{0.4914, 0.4822, 0.4465}, Std: dataset.PerChannel{0.2470, 0.2435, 0.2616}}
+		for _, g := range []guess{{"the normalization of ImageNet", "", dataset.ImageNetNorm}, {"the normalization of CIFAR-10", "", cifar}} {
+			g.flags = fmt.Sprintf("--mean %v --std %v", g.norm.Mean, g.norm.Std)
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+// reason tries why a network gets images wrong: the order of the classes, the order of
+// the channels, and the normalization.
+func (d *Data) reason(ctx context.Context, net *nn.Net, before *verify.Measures, least float64) string {
+	convincing := math.Max(least, 2*before.Accuracy)
+	if share, order := assigned(before.Confusion); share >= convincing {
+		return fmt.Sprintf("the classes are in another order than the network's: with the best assignment (%s) it gets %.1f %% right; name the classes in the network's order (labels.txt, one a line)", order, 100*share)
+	}
+	if !d.Train.Images() {
+		return ""
+	}
+	n := min(d.Train.Len(), sampled)
+	idx, all := make([]int, n), make([]int, n)
+	for i := range idx {
+		idx[i], all[i] = i*d.Train.Len()/n, i
+	}
+	set := d.Train.Copy(idx)
+	session, err := net.NewSession(n, 0, nil)
+	if err != nil {
+		return ""
+	}
+	best, why := convincing, ""
+	try := func(set *dataset.Set, norm dataset.Norm, text string) {
+		if share, err := learn.Accuracy(ctx, session, set, norm, all); err == nil && share >= best {
+			best, why = share, fmt.Sprintf("%s: on %d of the images it then gets %.1f %% right", text, n, 100*share)
+		}
+	}
+	reversed := set
+	if set.Shape[0] == 3 {
+		reversed = set.Copy(all)
+		plane := set.Shape[1] * set.Shape[2]
+		for i := range n {
+			image := set.Image(i)
+			copy(reversed.Image(i), slices.Concat(image[2*plane:], image[plane:2*plane], image[:plane]))
+		}
+		other := dataset.BGR
+		if d.Preprocess.Channels == dataset.BGR {
+			other = dataset.RGB
+		}
+		try(reversed, d.Norm, "it seems to take its channels in the other order (--channels "+other+")")
+	}
+	for _, g := range guesses(set.Shape[0]) {
+		try(set, g.norm, fmt.Sprintf("it seems to be trained with %s (%s)", g.name, g.flags))
+		if reversed != set {
+			try(reversed, g.norm, fmt.Sprintf("it seems to take its channels in the other order and to be trained with %s (--channels, %s)", g.name, g.flags))
+		}
+	}
+	return why
+}
+
+// assigned gives each label the class that most of its images are taken for, the
+// largest counts first and each class once, and returns the share of images
+// that are then right, and the first assignments that move a class.
+func assigned(confusion [][]int) (share float64, order string) {
+	type cell struct{ label, class, n int }
+	var cells []cell
+	total := 0
+	for label, row := range confusion {
+		for class, n := range row {
+			if total += n; n > 0 {
+				cells = append(cells, cell{label, class, n})
+			}
+		}
+	}
+	slices.SortStableFunc(cells, func(a, b cell) int { return cmp.Compare(b.n, a.n) })
+	labels, classes := map[int]bool{}, map[int]bool{}
+	hits, moved := 0, []string{}
+	for _, c := range cells {
+		if labels[c.label] || classes[c.class] {
+			continue
+		}
+		labels[c.label], classes[c.class] = true, true
+		if hits += c.n; c.label != c.class && len(moved) < 10 {
+			moved = append(moved, fmt.Sprintf("%d is %d", c.label, c.class))
+		}
+	}
+	if total == 0 {
+		return 0, ""
+	}
+	return float64(hits) / float64(total), strings.Join(moved, ", ")
+}
