@@ -190,7 +190,8 @@ func (c *compiler) append(b *builder, l layer, trained bool) {
 		}
 	}
 	c.layers, c.trains = append(c.layers, l), append(c.trains, trained)
-	c.uses = append(c.uses, use{needs: b.needs, sinks: b.sinks, temps: b.temps})
+	outs := slices.DeleteFunc(slices.Clone(b.out), func(v *value) bool { return v == nil })
+	c.uses = append(c.uses, use{needs: b.needs, sinks: b.sinks, temps: b.temps, outs: outs, node: b.node})
 }
 
 func (c *compiler) newValue(s shape, needsGrad bool) *value {

@@ -126,6 +126,9 @@ func (d *double) loss(t *testing.T, x []float32, count int) float64 {
 // Along a random direction of each weight the loss, as package ops computes it in
 // float64, changes as the gradient says.
 func TestGraphGradients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("evaluates every network thousands of times")
+	}
 	for name, n := range graphs() {
 		t.Run(name, func(t *testing.T) {
 			net, _ := n.bind(t)

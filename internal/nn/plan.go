@@ -5,6 +5,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"lethe/graph"
 	"lethe/internal/kernel"
 )
 
@@ -101,6 +102,8 @@ type use struct {
 	needs []*value // that backward reads
 	sinks []*sink
 	temps []*value // from forward to backward
+	outs  []*value
+	node  *graph.Node // nil for a weight that becomes a value
 }
 
 // layerRange is layers lo to hi, which take a chunk group by group, each group
