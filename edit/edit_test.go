@@ -344,7 +344,7 @@ func TestForgetOnly(t *testing.T) {
 func TestStepAllocatesNothing(t *testing.T) {
 	net, _, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1000}
-	r.opts.Limits = report.FashionMNIST.FullMarks()
+	r.limits = report.FashionMNIST.FullMarks()
 	if err := r.prepare(); err != nil {
 		t.Fatal(err)
 	}

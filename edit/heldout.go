@@ -23,7 +23,7 @@ func holdOut(rng *rand.Rand, images []int) (heldOut, rest []int) {
 // excess returns by how much forgetting falls short, as the logarithm of a
 // ratio: above 0 where KL or target is larger than what is aimed for.
 func (r *run) excess() float64 {
-	limits := r.opts.Limits
+	limits := r.limits
 	kl, target := r.now.KL, r.now.Target
 	aim, aimShare := aimKL*limits.KL, aimTarget*limits.Target
 	if n := float64(len(r.heldOut)); n > 0 {
@@ -32,8 +32,8 @@ func (r *run) excess() float64 {
 		// One more hit than was seen keeps the error of a share from being 0.
 		share := (float64(target*n) + 1) / (n + 2)
 		aim = lowered(aim, deviation/math.Sqrt(n))
-		if r.teacher == nil && r.method.BaseRemain >= weakBaseRemain && !r.minimal() {
-			aim = min(aim, unseenKL*limits.KL)
+		if r.teacher == nil && !r.weak() && !r.minimal() {
+			aim = min(aim, r.unseenKL()*limits.KL)
 		}
 		aimShare = lowered(aimShare, math.Sqrt(float64(share*(1-share))/n))
 	} else {
@@ -42,6 +42,15 @@ func (r *run) excess() float64 {
 		aim, aimShare = aim/gap, aimShare/gap
 	}
 	return max(kernel.Log(kl/aim), kernel.Log(max(target, 1e-3)/aimShare))
+}
+
+// unseenKL returns what is aimed for of the limit of the divergence, because the
+// base learned from the held-out images too.
+func (r *run) unseenKL() float64 {
+	if r.reference() {
+		return unseenKL
+	}
+	return unseenKLWide
 }
 
 // lowered returns a limit less a margin for the standard error of what is

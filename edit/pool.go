@@ -17,8 +17,13 @@ const (
 	inventRounds = 6 // of leastOthers distorted images each
 
 	tolerance = 0.9  // share of its accuracy that the base keeps on variants that suit the images
+	gentle    = 0.97 // the same of variants that have the label of the image
 	inquiry   = 1000 // images that are asked for that, at most
 )
+
+// mostVariants returns how many variants of the other images there may be where
+// there are enough of these: 20,000, in 256 MiB.
+func mostVariants(set *dataset.Set) int { return min(20000, 1<<28/set.Size()) }
 
 // extend adds variants to the images to learn from, as many as make enough of
 // them, and lets the base say what it sees in the others. Variants of a
@@ -33,32 +38,16 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 	if r.opts.ForgetOnly {
 		asked = forget // of the others the network said itself what they are
 	}
-	recipe := r.tolerated(c, asked)
-	for kind, strength := range recipe {
-		if strength > 0 {
-			r.method.Variations = append(r.method.Variations, kindNames[kind])
-		}
+	recipe := r.tolerated(c, asked, tolerance)
+	r.method.Variations = recipe.names()
+	if len(others) >= leastOthers && !r.opts.ForgetOnly {
+		// The labels of the others say more than the base does, also of variants
+		// that it hardly minds.
+		moreForget = r.vary(c, recipe, forget, leastForget, c.splice)
+		return moreForget, r.vary(c, r.tolerated(c, others, gentle).only(shift, mirror), others, min(2*len(others), len(others)+mostVariants(r.set)), nil)
 	}
-	var pixels []uint8
-	var labels []int
-	variants := func(images []int, least int, combine func(dst, other []uint8)) []int {
-		pool := slices.Clone(images)
-		dst, other := make([]uint8, r.set.Size()), make([]uint8, r.set.Size())
-		for i := 0; len(pool) < least; i++ {
-			at := images[i%len(images)]
-			c.vary(dst, r.set.Image(at), recipe)
-			if c.rng.IntN(2) == 0 {
-				c.vary(other, r.set.Image(images[c.rng.IntN(len(images))]), recipe)
-				combine(dst, other)
-			}
-			pool = append(pool, r.set.Len()+len(labels))
-			pixels, labels = append(pixels, dst...), append(labels, r.set.Labels[at])
-		}
-		return pool
-	}
-	moreForget = variants(forget, leastForget, c.splice)
-	moreOthers = variants(others, leastOthers, c.blend)
-	r.set = r.set.With(pixels, labels)
+	moreForget = r.vary(c, recipe, forget, leastForget, c.splice)
+	moreOthers = r.vary(c, recipe, others, leastOthers, c.blend)
 	r.teacher = r.probabilities(moreOthers)
 	return moreForget, moreOthers
 }
@@ -74,6 +63,27 @@ func (r *run) standIn(c *canvas, forget []int) ([]int, error) {
 		return nil, &model.UnsupportedError{What: "the network sees nothing but the forgotten classes in any distortion of their images: give images of the other classes too"}
 	}
 	return others, nil
+}
+
+// vary adds variants of images to the set, and combinations of two of them, until
+// there are at least so many with the images. It returns them all.
+func (r *run) vary(c *canvas, recipe recipe, images []int, least int, combine func(dst, other []uint8)) []int {
+	pool := slices.Clone(images)
+	var pixels []uint8
+	var labels []int
+	dst, other := make([]uint8, r.set.Size()), make([]uint8, r.set.Size())
+	for i := 0; len(pool) < least; i++ {
+		at := images[i%len(images)]
+		c.vary(dst, r.set.Image(at), recipe)
+		if combine != nil && c.rng.IntN(2) == 0 {
+			c.vary(other, r.set.Image(images[c.rng.IntN(len(images))]), recipe)
+			combine(dst, other)
+		}
+		pool = append(pool, r.set.Len()+len(labels))
+		pixels, labels = append(pixels, dst...), append(labels, r.set.Labels[at])
+	}
+	r.set = r.set.With(pixels, labels)
+	return pool
 }
 
 // invent makes images that the network does not take for the forgotten classes,
@@ -115,15 +125,15 @@ func (r *run) invent(c *canvas, forget []int) []int {
 // gets the images right: each kind as strong as leaves tolerance of the
 // accuracy, or half or a quarter as strong. So digits are not mirrored, and
 // shirts are.
-func (r *run) tolerated(c *canvas, images []int) recipe {
+func (r *run) tolerated(c *canvas, images []int, share float64) recipe {
 	images = slices.Clone(images)
 	c.rng.Shuffle(len(images), func(a, b int) { images[a], images[b] = images[b], images[a] })
 	images = images[:min(len(images), inquiry)]
 	varied := r.set.Copy(images)
 	all := indices(len(images))
-	needed := tolerance * r.accuracy(varied, all)
+	needed := share * r.accuracy(varied, all)
 	var accepted recipe
-	for kind := range kinds {
+	for kind := range c.kinds() {
 		for strength := fixedOne; strength >= fixedOne/4; strength /= 2 {
 			var only recipe
 			only[kind] = strength

@@ -13,10 +13,11 @@ const (
 	mirror           // left and right exchanged
 	tone             // contrast and brightness
 	occlusion        // a black rectangle, up to half as high and wide as the image
+	colour           // contrast of each channel, if there are several
 	kinds
 )
 
-var kindNames = [kinds]string{"shift", "affine", "mirror", "tone", "occlusion"}
+var kindNames = [kinds]string{"shift", "affine", "mirror", "tone", "occlusion", "colour"}
 
 // fixedOne is 1 in the fixed-point arithmetic of this file, which gives the same
 // pixels on every machine.
@@ -25,11 +26,38 @@ const fixedOne = 256
 // recipe holds how strong each kind of variation is, 0 to fixedOne.
 type recipe [kinds]int
 
+// only returns a recipe with nothing but these kinds of variation.
+func (r recipe) only(kinds ...int) (o recipe) {
+	for _, kind := range kinds {
+		o[kind] = r[kind]
+	}
+	return o
+}
+
+// names returns the kinds of variation in a recipe.
+func (r recipe) names() (names []string) {
+	for kind, strength := range r {
+		if strength > 0 {
+			names = append(names, kindNames[kind])
+		}
+	}
+	return names
+}
+
 // canvas makes variants of the images of a set, whose channels follow one another
 // and are moved and covered alike.
 type canvas struct {
 	rng        *rand.Rand
 	rows, cols int
+	channels   int
+}
+
+// kinds returns how many of the kinds of variation these images may bear.
+func (c *canvas) kinds() int {
+	if c.channels > 1 {
+		return kinds
+	}
+	return colour
 }
 
 // newCanvasOf returns a canvas for the images of a set, or nil if its samples are not
@@ -38,7 +66,7 @@ func newCanvasOf(rng *rand.Rand, set *dataset.Set) *canvas {
 	if !set.Images() {
 		return nil
 	}
-	return &canvas{rng, set.Shape[1], set.Shape[2]}
+	return &canvas{rng, set.Shape[1], set.Shape[2], set.Shape[0]}
 }
 
 // jitter draws uniformly from -most to most.
@@ -57,6 +85,15 @@ func (c *canvas) vary(dst, src []uint8, r recipe) {
 		v := int(p)
 		v += curve * v * (255 - v) / (255 * fixedOne)
 		dst[i] = uint8(min(v*gain/fixedOne, 255))
+	}
+	if r[colour] > 0 {
+		plane := len(dst) / c.channels
+		for from := 0; from < len(dst); from += plane {
+			gain := fixedOne + c.jitter(r[colour]/4)
+			for i, p := range dst[from : from+plane] {
+				dst[from+i] = uint8(min(int(p)*gain/fixedOne, 255))
+			}
+		}
 	}
 	if r[occlusion] > 0 && c.rng.IntN(2) == 0 {
 		c.occlude(dst, r[occlusion])

@@ -8,7 +8,7 @@ import (
 	"lethe/internal/dataset"
 )
 
-func newCanvas() *canvas { return &canvas{rand.New(rand.NewPCG(1, 2)), 28, 28} }
+func newCanvas() *canvas { return &canvas{rand.New(rand.NewPCG(1, 2)), 28, 28, 1} }
 
 // A recipe of nothing changes nothing, and each kind of variation something.
 func TestVary(t *testing.T) {
@@ -100,7 +100,7 @@ func TestTolerated(t *testing.T) {
 			t.Fatalf("only %d %s images", w.set.Len(), w.name)
 		}
 		r.set = w.set
-		got := r.tolerated(newCanvas(), indices(w.set.Len()))
+		got := r.tolerated(newCanvas(), indices(w.set.Len()), tolerance)
 		if (got[mirror] > 0) != w.mirror {
 			t.Errorf("%s images: mirrored by %d of %d", w.name, got[mirror], fixedOne)
 		}

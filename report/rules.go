@@ -27,6 +27,14 @@ type Rule struct {
 // MoreIsBetter reports whether a larger value of the measure is better.
 func (r Rule) MoreIsBetter() bool { return r.None < r.Full }
 
+// Mark returns the mark of a value, 0 to 100; 0 of NaN.
+func (r Rule) Mark(v float64) float64 {
+	if share := (r.None - v) / (r.None - r.Full); share > 0 { // not so for NaN
+		return 100 * min(1, share)
+	}
+	return 0
+}
+
 // Aim is what an edit is to make of a network.
 type Aim string
 

@@ -78,6 +78,7 @@ type Question struct {
 	Gate          Gate
 	Limits        report.Limits // of GateFull
 	Rules         report.Rules  // of the score and the gate; none: [report.FashionMNIST]
+	MaxLoss       float64       // largest loss of accuracy on the other classes in Test; 0: not checked
 	Threads       int           // 0: one for each processor
 
 	// The forgotten classes and the images to measure on. Without classes only
@@ -129,11 +130,25 @@ func Judge(ctx context.Context, q Question) (*Report, error) {
 			score := Grade(rules, r.Data.TrainAfter, r.Comparison.L2)
 			r.Score = &score
 		}
+		if q.MaxLoss > 0 && r.Data.TestAfter != nil && !r.Data.TestAfter.alone() {
+			r.Checks = append(r.Checks, checkLoss(r.Data.TestBefore, r.Data.TestAfter, q.MaxLoss))
+		} else if q.MaxLoss > 0 {
+			r.NotMeasured = append(r.NotMeasured, "what the others lose on images that the edit did not learn from: there were none")
+		}
 		r.Checks = append(r.Checks, q.Gate.Check(rules, r.Data.TrainAfter, r.Comparison.L2, q.Limits))
 	}
 	r.NotMeasured = append(r.NotMeasured, notMeasured(r.Audit)...)
 	r.Passed = Err(r.AllChecks()) == nil
 	return r, nil
+}
+
+// checkLoss holds an edit to what it may cost the other classes.
+func checkLoss(before, after *Measures, most float64) Check {
+	c := Check{Name: "the others keep their accuracy", OK: before.Remain-after.Remain <= most}
+	if !c.OK {
+		c.Detail = fmt.Sprintf("on unseen images it falls from %.4f to %.4f, by more than %g: give more images, a larger --budget-l2 or --max-kl, or allow it with --max-loss", before.Remain, after.Remain, most)
+	}
+	return c
 }
 
 // RulesOf returns the rules that the report judges by.

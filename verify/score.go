@@ -37,10 +37,7 @@ func Grade(rules report.Rules, m *Measures, l2 float64) Score {
 	var s Score
 	all := rules.All()
 	for _, r := range all {
-		mark := 0.0
-		if share := (r.None - measures[r.Name].value(m, l2)) / (r.None - r.Full); share > 0 { // not so for NaN
-			mark = 100 * min(1, share)
-		}
+		mark := r.Mark(measures[r.Name].value(m, l2))
 		*measures[r.Name].mark(&s) = mark
 		s.Total += mark / float64(len(all))
 	}

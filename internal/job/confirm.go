@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,7 +48,7 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 		return err
 	}
 	settings.Threads = c.Threads
-	q := verify.Question{Net: c.net.Net, Before: c.net.State, After: edited.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, Threads: settings.Threads}
+	q := verify.Question{Net: c.net.Net, Before: c.net.State, After: edited.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, MaxLoss: claimedMaxLoss(claim, settings), Threads: settings.Threads}
 	labels, err := c.claimedData(ctx, claim, &q)
 	if err != nil {
 		return err
@@ -145,6 +146,15 @@ func (c *checking) claimedData(ctx context.Context, claim *evidence.Claim, q *ve
 	return labels, nil
 }
 
+// claimedMaxLoss returns the bound of the others' loss that the report was made
+// with. A report of before there was one has no check of that name.
+func claimedMaxLoss(claim *evidence.Claim, settings edit.Options) float64 {
+	if claim.Gate == verify.GateNone || claim.Method == nil {
+		return 0
+	}
+	return cmp.Or(settings.MaxLoss, edit.DefaultMaxLoss)
+}
+
 // claimedSettings returns the options of an edit that its report names.
 func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 	opts := edit.Options{Classes: claim.Classes, Seed: claim.Seed, Rules: claim.RulesOf()}
@@ -159,7 +169,10 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 	if err != nil {
 		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method is not one of an edit: %.200v", err)}
 	}
-	opts.Limits, opts.Prefer, opts.Aim = method.Limits, method.Prefer, method.Aim
+	opts.Limits, opts.Prefer, opts.Aim, opts.MaxLoss = method.Limits, method.Prefer, method.Aim, method.MaxLoss
+	if method.Aim != report.AimUnseen {
+		opts.Select.Train = method.Trained
+	}
 	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == FilesOfForgetOnly
 	if err := opts.Check(); err != nil {
 		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method cannot be: %.200v", err)}

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -13,7 +14,6 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
-	"lethe/internal/learn"
 	"lethe/internal/network"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
@@ -180,11 +180,19 @@ func (f *forgetting) measure(ctx context.Context) (err error) {
 	if err := f.data.CheckAccuracy(ctx, f.net.Net, f.before); err != nil {
 		return err
 	}
-	if f.Edit.Rules, err = readRules(ctx, f.Rules, f.std.In, f.net, learn.Selection{}, f.Edit.Aim, f.before.Remain); err != nil {
+	if f.Edit.Rules, err = readRules(ctx, f.Rules, f.std.In, f.net, f.Edit.Select, f.Edit.Aim, f.before.Remain); err != nil {
 		return err
 	}
 	f.Edit.Limits = f.Edit.Limits.Or(f.Edit.Rules.FullMarks())
 	return nil
+}
+
+// maxLoss returns what the gate lets the others lose on unseen images, 0 if anything.
+func (f *forgetting) maxLoss() float64 {
+	if f.gate == verify.GateNone {
+		return 0
+	}
+	return cmp.Or(f.Edit.MaxLoss, edit.DefaultMaxLoss)
 }
 
 // plan says what [forgetting.run] would do.
@@ -218,7 +226,7 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 		return nil, err
 	}
 	q := verify.Question{
-		Net: f.net.Net, Before: f.net.State, After: result.StateDict, Gate: f.gate, Limits: f.Edit.Limits, Rules: f.Edit.Rules, Threads: f.Edit.Threads,
+		MaxLoss: f.maxLoss(), Net: f.net.Net, Before: f.net.State, After: result.StateDict, Gate: f.gate, Limits: f.Edit.Limits, Rules: f.Edit.Rules, Threads: f.Edit.Threads,
 		Classes: f.Edit.Classes, TrainBefore: f.before,
 	}
 	f.data.ask(&q)

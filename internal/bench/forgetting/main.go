@@ -21,14 +21,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"lethe/edit"
 	"lethe/internal/dataset"
+	"lethe/internal/learn"
 	"lethe/internal/network"
 	"lethe/model"
 	"lethe/pickle"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -38,7 +41,21 @@ type task struct {
 	class int
 	seen  *dataset.Set
 	norm  dataset.Norm
+	rules report.Rules
 	seed  uint64
+}
+
+// rules returns the rules that hold for forgetting a class.
+func rules(ctx context.Context, n *network.Network, set *dataset.Set, class int, norm dataset.Norm) (report.Rules, error) {
+	move, _, err := learn.Movable(n.Graph, learn.Selection{})
+	if err != nil {
+		return report.Rules{}, err
+	}
+	before, err := verify.Measure(ctx, n.Net, set, []int{class}, norm, 0)
+	if err != nil {
+		return report.Rules{}, err
+	}
+	return learn.Rules(n.Net, move, before.Remain), nil
 }
 
 // method is a way to forget, and how many images of each class it sees; 0: all.
@@ -52,7 +69,7 @@ type method struct {
 func lethe(opts edit.Options) func(context.Context, task) (*model.StateDict, error) {
 	return func(ctx context.Context, t task) (*model.StateDict, error) {
 		opts := opts
-		opts.Classes, opts.Norm, opts.Seed = []int{t.class}, t.norm, t.seed
+		opts.Classes, opts.Norm, opts.Rules, opts.Seed = []int{t.class}, t.norm, t.rules, t.seed
 		res, err := edit.Forget(ctx, t.net.Net, t.net.State, t.seen, opts)
 		if err != nil {
 			return nil, err
@@ -85,21 +102,48 @@ func main() {
 	frontier := flag.String("frontier", "", "draw the frontier of the first checkpoint into this SVG file instead")
 	flag.Uint64Var(&b.seed, "seed", 0, "seed of the edit")
 	flag.IntVar(&b.offset, "offset", 0, "leave out so many images of each class before taking few")
-	mean := flag.Float64("mean", 0.2860, "mean of the pixels / 255")
-	std := flag.Float64("std", 0.3530, "standard deviation of the pixels / 255")
+	mean := flag.String("mean", "", "mean of the pixels / 255, one or one for each channel; default as for forget")
+	std := flag.String("std", "", "standard deviation of the pixels / 255, likewise")
+	flag.Func("classes", "classes to forget, with commas; default: all", func(s string) error {
+		for _, word := range strings.Split(s, ",") {
+			class, err := strconv.Atoi(word)
+			if err != nil {
+				return err
+			}
+			b.classes = append(b.classes, class)
+		}
+		return nil
+	})
 	flag.Parse()
-	b.norm, b.paths = dataset.OneNorm(float32(*mean), float32(*std)), flag.Args()
+	b.paths = flag.Args()
+	if err := b.normalize(*mean, *std); err != nil {
+		log.Fatal(err)
+	}
 	if err := b.run(*dir, strings.Split(*tables, ","), names, *frontier); err != nil {
 		log.Fatal(err)
 	}
 }
 
 type bench struct {
-	data   *dataset.Data
-	norm   dataset.Norm
-	seed   uint64
-	offset int
-	paths  []string
+	data    *dataset.Data
+	norm    dataset.Norm
+	seed    uint64
+	offset  int
+	paths   []string
+	classes []int // to forget, one after the other; none: all
+}
+
+// normalize reads --mean and --std.
+func (b *bench) normalize(mean, std string) (err error) {
+	if mean != "" {
+		if b.norm.Mean, err = dataset.ParsePerChannel(mean); err != nil {
+			return err
+		}
+	}
+	if std != "" {
+		b.norm.Std, err = dataset.ParsePerChannel(std)
+	}
+	return err
 }
 
 func (b *bench) run(dir string, tables, names []string, frontier string) (err error) {
@@ -109,6 +153,7 @@ func (b *bench) run(dir string, tables, names []string, frontier string) (err er
 	if b.data.Test == nil {
 		return fmt.Errorf("%s has no test images", dir)
 	}
+	b.norm = b.norm.Or(dataset.DefaultNorm(b.data.Train.Shape[0]))
 	if len(b.paths) == 0 {
 		return fmt.Errorf("no checkpoints")
 	}
@@ -137,17 +182,20 @@ func (b *bench) run(dir string, tables, names []string, frontier string) (err er
 // table prints what a method does with every class of every checkpoint, and
 // returns a line for the summary.
 func (b *bench) table(m method) (string, error) {
-	fmt.Printf("%s:\n\n| model | class | score | target | remain | KL | L2 | unseen | change | unseen KL |\n|---|---|---|---|---|---|---|---|---|---|\n", m.name)
+	fmt.Printf("%s:\n\n| model | class | score | target | remain | KL | L2 | unseen | change | unseen KL | unseen target | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", m.name)
 	sum, cells := cell{}, 0.0
 	leastScore, leastChange, mostKL := math.Inf(1), math.Inf(1), 0.0
 	for _, path := range b.paths {
 		for class := range b.data.Train.Classes {
+			if len(b.classes) > 0 && !slices.Contains(b.classes, class) {
+				continue
+			}
 			c, err := b.cell(path, class, m)
 			if err != nil {
 				return "", err
 			}
-			fmt.Printf("| %s | %d | %.2f | %.4f | %.4f | %.4f | %.4f | %.4f | %+.4f | %.4f |\n", strings.TrimSuffix(filepath.Base(path), ".pt"), class,
-				c.score, c.after.Target, c.after.Remain, c.after.KL, c.l2, c.unseen.Remain, c.change, c.unseen.KL)
+			fmt.Printf("| %s | %d | %.2f | %.4f | %.4f | %.4f | %.4f | %.4f | %+.4f | %.4f | %.4f | %.0f |\n", strings.TrimSuffix(filepath.Base(path), ".pt"), class,
+				c.score, c.after.Target, c.after.Remain, c.after.KL, c.l2, c.unseen.Remain, c.change, c.unseen.KL, c.unseen.Target, c.elapsed.Seconds())
 			sum.score, sum.l2, sum.change, sum.elapsed = sum.score+c.score, sum.l2+c.l2, sum.change+c.change, sum.elapsed+c.elapsed
 			leastScore, leastChange, mostKL = min(leastScore, c.score), min(leastChange, c.change), max(mostKL, c.unseen.KL)
 			cells++
@@ -176,14 +224,18 @@ func (b *bench) cell(path string, class int, m method) (cell, error) {
 	if m.perClass > 0 {
 		seen = seen.Stratified(m.perClass, b.offset)
 	}
+	rules, err := rules(ctx, n, b.data.Train, class, b.norm)
+	if err != nil {
+		return cell{}, err
+	}
 	start := time.Now()
-	edited, err := m.forget(ctx, task{n, class, seen, b.norm, b.seed})
+	edited, err := m.forget(ctx, task{n, class, seen, b.norm, rules, b.seed})
 	if err != nil {
 		return cell{}, err
 	}
 	elapsed := time.Since(start)
 	r, err := verify.Judge(ctx, verify.Question{
-		Net: n.Net, Before: n.State, After: edited, Gate: verify.GateNone,
+		Net: n.Net, Before: n.State, After: edited, Gate: verify.GateNone, Rules: rules,
 		Classes: []int{class}, Train: b.data.Train, Test: b.data.Test, Norm: b.norm,
 	})
 	if err != nil {

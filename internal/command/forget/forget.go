@@ -12,6 +12,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/job"
 	"lethe/internal/jobflags"
+	"lethe/internal/learn"
 	"lethe/report"
 	"lethe/verify"
 )
@@ -41,6 +42,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.Float64Flag{Name: "budget-l2", Usage: "largest distance of the parameters; default: full marks by the rules, 1.3 for the reference task"},
 			&urfave.Float64Flag{Name: "max-kl", Usage: "largest mean divergence from uniform on the class, in nats; default: full marks by the rules, 0.2 for ten classes"},
 			&urfave.Float64Flag{Name: "max-target", Usage: "largest accuracy on the class, 0 to 1; default: full marks by the rules, 0.09 for ten classes"},
+			&urfave.Float64Flag{Name: "max-loss", Value: edit.DefaultMaxLoss, Usage: "largest loss of accuracy on the other classes in unseen images, 0 to 1: an edit that costs more is not written; with --gate none it is"},
+			&urfave.StringSliceFlag{Name: "train", Usage: "move nothing but the parameters of these `NAME`s: whole names, their beginnings up to a dot, or patterns with * and ?"},
+			&urfave.StringSliceFlag{Name: "freeze", Usage: "leave the parameters of these `NAME`s as they are"},
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw"},
 			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor; the output does not depend on it"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
@@ -65,7 +69,8 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 		In: paths[0], Out: paths[1], ONNX: c.String("onnx"), NoONNX: c.Bool("no-onnx"),
 		Reading: jobflags.Reading(c), Class: c.String("class"), Gate: c.String("gate"), Rules: c.String("rules"),
 		Edit: edit.Options{
-			Seed: c.Uint64("seed"), Threads: c.Int("threads"), Prefer: edit.Preference(c.String("prefer")),
+			Seed: c.Uint64("seed"), Threads: c.Int("threads"), Prefer: edit.Preference(c.String("prefer")), MaxLoss: c.Float64("max-loss"),
+			Select: learn.Selection{Train: c.StringSlice("train"), Freeze: c.StringSlice("freeze")},
 			Limits: report.Limits{Target: c.Float64("max-target"), KL: c.Float64("max-kl"), L2: c.Float64("budget-l2")},
 		},
 		Evidence: jobflags.Evidence(c), Results: cli.ResultFilesOf(c), Plan: cli.PlanSettingsOf(c), Force: c.Bool("force"),
@@ -74,6 +79,7 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 		{"max-target", "accuracy on the class is 0: it must be above 0 and below 1"},
 		{"max-kl", "divergence is 0: it must be a positive number"},
 		{"budget-l2", "distance is 0: it must be a positive number"},
+		{"max-loss", "loss of the others is 0: it must be above 0"},
 	} {
 		if c.IsSet(limit.flag) && c.Float64(limit.flag) == 0 { // which is no limit, for a job
 			return s, cli.Usagef("limits (--max-target, --max-kl, --budget-l2): the largest %s", limit.is)

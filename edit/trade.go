@@ -1,0 +1,242 @@
+package edit
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"lethe/internal/dataset"
+	"lethe/internal/learn"
+	"lethe/report"
+)
+
+// Where the limits of full marks cannot all be had, or only at the price of what
+// the network knows of the other classes, Forget tries others
+// (docs/decisions/035-trade.md).
+const (
+	enough       = 99.0 // marks with which there is nothing to look for
+	lossShare    = 0.9  // of MaxLoss, that the others may lose on variants of their images
+	sampleImages = 4000 // of the others, that are measured for the score
+	lossImages   = 3000 // of these, that are varied for the loss
+	widening     = 1.15 // of a limit from one attempt to the next
+	narrowest    = 1.05 // between two attempts
+	mostAttempts = 8
+)
+
+// DefaultMaxLoss is what the accuracy on the other classes may lose.
+const DefaultMaxLoss = 0.02
+
+// Attempt is an edit that was tried, and what decided about it.
+type Attempt struct {
+	Limits  report.Limits `json:"limits"`
+	Guarded bool          `json:"guarded"` // it learned what the base says of variants of the other images
+	Score   float64       `json:"score"`   // of held-out images of the classes and a sample of the others
+	Loss    float64       `json:"loss"`    // of accuracy on variants of images of the others
+
+	theta  []float32
+	course []Point
+}
+
+// judge is what attempts are measured on beside the held-out images.
+type judge struct {
+	set      *dataset.Set
+	sample   []int        // others in set
+	variants *dataset.Set // of some of these, as the base hardly minds
+	known    float64      // accuracy of the base on variants
+}
+
+// newJudge takes a sample of the others, and varies some. Nothing in it draws from
+// the numbers of the edit.
+func (r *run) newJudge(others []int) *judge {
+	rng := rand.New(rand.NewPCG(r.opts.Seed, 1))
+	j := &judge{set: r.set, sample: slices.Clone(others)}
+	rng.Shuffle(len(j.sample), func(a, b int) { j.sample[a], j.sample[b] = j.sample[b], j.sample[a] })
+	j.sample = j.sample[:min(len(j.sample), sampleImages)]
+	varied := j.sample[:min(len(j.sample), lossImages)]
+	if c := newCanvasOf(rng, r.set); c == nil {
+		j.variants = r.set.Subset(varied)
+	} else {
+		j.variants = r.set.Copy(varied)
+		var mild recipe
+		mild[shift], mild[affine], mild[tone] = fixedOne/2, fixedOne/2, fixedOne/2
+		for i, at := range varied {
+			c.vary(j.variants.Image(i), r.set.Image(at), mild)
+		}
+	}
+	j.known = r.accuracy(j.variants, indices(j.variants.Len()))
+	return j
+}
+
+// judged reports whether there is enough to measure attempts on.
+func (r *run) judged() bool { return len(r.heldOut) > 0 && r.judge != nil }
+
+// attempt runs the steps from the base network.
+func (r *run) attempt(ctx context.Context) (*Attempt, error) {
+	a := &Attempt{Limits: r.limits, Guarded: r.guarded}
+	for step := range r.steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p := r.step(step)
+		if err := r.set.Err(); err != nil {
+			return nil, err
+		}
+		if (step+1)%max(r.steps/coursePoints, 1) == 0 {
+			a.course = append(a.course, p)
+		}
+		if r.opts.Progress != nil {
+			r.opts.Progress(p, r.steps)
+		}
+	}
+	a.theta = slices.Clone(r.session.Theta())
+	if r.judged() {
+		kl, target, _ := r.look()
+		rules, j := r.opts.Rules, r.judge
+		a.Score = (rules.Target.Mark(target) + rules.KL.Mark(kl) + rules.L2.Mark(r.now.L2) + rules.Remain.Mark(r.accuracy(j.set, j.sample))) / 4
+		a.Loss = j.known - r.accuracy(j.variants, indices(j.variants.Len()))
+	}
+	return a, nil
+}
+
+// damaged reports whether the others lose more than they may.
+func (r *run) damaged(a *Attempt) bool { return a.Loss > lossShare*r.opts.MaxLoss }
+
+// lacks reports whether another attempt could be worth something.
+func (r *run) lacks(a *Attempt) bool { return a.Score < enough || r.damaged(a) }
+
+// better reports whether a is to be preferred to b: first no network may come
+// back damaged.
+func (r *run) better(a, b *Attempt) bool {
+	switch x, y := r.damaged(a), r.damaged(b); {
+	case x != y:
+		return y
+	case x:
+		return a.Loss < b.Loss
+	}
+	return a.Score > b.Score
+}
+
+// try makes one more attempt within other limits.
+func (r *run) try(ctx context.Context, limits report.Limits) (*Attempt, error) {
+	r.limits = limits
+	r.restart(rand.New(rand.NewPCG(r.opts.Seed, uint64(len(r.tried))+1)))
+	a, err := r.attempt(ctx)
+	if err == nil {
+		r.tried = append(r.tried, a)
+	}
+	return a, err
+}
+
+// best returns the best of several attempts: the first, if nothing is missing.
+func (r *run) best(ctx context.Context) (best *Attempt, err error) {
+	best, err = r.attempt(ctx)
+	if err != nil || !r.judged() || !r.lacks(best) {
+		return best, err
+	}
+	r.tried = []*Attempt{best}
+	if r.damaged(best) && r.guard() {
+		a, err := r.try(ctx, best.Limits)
+		if err != nil {
+			return nil, err
+		}
+		if r.better(a, best) {
+			best = a
+		}
+	}
+	// Limits that somebody asked for stay.
+	full := r.opts.Rules.FullMarks()
+	if best.Limits.L2 == full.L2 {
+		if best, err = r.widen(ctx, best, func(l *report.Limits) *float64 { return &l.L2 }); err != nil {
+			return nil, err
+		}
+	}
+	if best.Limits.KL == full.KL && !r.damaged(best) && !r.guarded {
+		best, err = r.widen(ctx, best, func(l *report.Limits) *float64 { return &l.KL })
+	}
+	return best, err
+}
+
+// widen tries larger values of a limit as long as that makes the edit better, and
+// then smaller steps.
+func (r *run) widen(ctx context.Context, best *Attempt, limit func(*report.Limits) *float64) (*Attempt, error) {
+	with := func(v float64) (*Attempt, error) {
+		l := best.Limits
+		*limit(&l) = v
+		return r.try(ctx, l)
+	}
+	by := widening
+	for by > narrowest && len(r.tried) < mostAttempts && r.lacks(best) {
+		at := *limit(&best.Limits)
+		a, err := with(at * by)
+		switch {
+		case err != nil:
+			return nil, err
+		case !r.better(a, best):
+			by = math.Sqrt(by)
+		case r.damaged(best) && !r.damaged(a):
+			// The least that does lies between the two.
+			best = a
+			for low, high := at, at*by; high > low*narrowest && len(r.tried) < mostAttempts; {
+				if a, err = with(math.Sqrt(low * high)); err != nil {
+					return nil, err
+				}
+				if r.damaged(a) {
+					low = *limit(&a.Limits)
+					continue
+				}
+				high = *limit(&a.Limits)
+				if r.better(a, best) {
+					best = a
+				}
+			}
+			return best, nil
+		default:
+			best = a
+		}
+	}
+	return best, nil
+}
+
+// guard lets further attempts learn what the base says of the other images and
+// of as many variants of them. So they keep what it knows of images that it did
+// not learn by heart. It reports whether that is possible.
+func (r *run) guard() bool {
+	c := newCanvasOf(rand.New(rand.NewPCG(r.opts.Seed, 2)), r.set)
+	if r.teacher != nil || c == nil {
+		return false
+	}
+	copy(r.session.Theta(), r.theta0)
+	r.session.Refresh()
+	others := slices.Clone(r.others)
+	c.rng.Shuffle(len(others), func(a, b int) { others[a], others[b] = others[b], others[a] })
+	others = others[:min(len(others), mostVariants(r.set))]
+	recipe := r.tolerated(c, others, tolerance)
+	r.others = r.vary(c, recipe, others, 2*len(others), c.blend)
+	r.teacher = r.probabilities(r.others)
+	r.read = r.set.Reader(r.opts.Norm)
+	r.variations, r.guarded = recipe.names(), true
+	return true
+}
+
+// restart puts everything back to where the steps begin.
+func (r *run) restart(rng *rand.Rand) {
+	theta := r.session.Theta()
+	if r.theta0 == nil {
+		r.theta0 = slices.Clone(theta)
+	}
+	copy(theta, r.theta0)
+	r.session.Refresh()
+	r.forget, r.other = learn.NewSampler(rng, r.learned), learn.NewSampler(rng, r.others)
+	r.adam = learn.NewAdam(len(theta), beta1, beta2)
+	r.pull, r.retain, r.leastRetain, r.mostRetain = firstPull, firstRetain, leastRetain, mostRetain
+	if r.heldOut == nil {
+		r.retain, r.leastRetain, r.mostRetain = blindRetain, leastBlind, mostBlind
+	}
+	r.aimL2 = aimL2 * r.limits.L2
+	if r.minimal() {
+		r.aimL2 *= firstL2
+		r.leastRetain = leastMinimal
+	}
+	r.now = startingPoint(r.k)
+}
