@@ -22,13 +22,14 @@ import (
 
 // Options say what to forget and how.
 type Options struct {
-	Classes []int           // to forget; at least one class must remain
-	Norm    dataset.Norm    // of the pixels, as in training
-	Seed    uint64          // of every random draw
-	Threads int             // goroutines; 0: one for each processor. The result does not depend on it
-	Limits  report.Limits   // what the edit must keep; what is 0: as for full marks
-	Select  learn.Selection // which parameters may move
-	Rules   report.Rules    // of the task; none: those of [learn.Rules]
+	Classes []int         // to forget; at least one class must remain
+	Norm    dataset.Norm  // of the pixels, as in training
+	Seed    uint64        // of every random draw
+	Threads int           // goroutines; 0: one for each processor. The result does not depend on it
+	Limits  report.Limits // what the edit must keep; what is 0: as for full marks
+	Train   []string      // names of the only parameters that may move, also their beginnings up to a dot, and patterns as of [path.Match]; none: all
+	Freeze  []string      // those of them that stay
+	Rules   report.Rules  // of the task; none: those of [learn.Rules]
 	// ForgetOnly learns from the images of the forgotten classes alone: what is
 	// to remain is what the network says of distortions of them.
 	ForgetOnly bool
@@ -74,7 +75,7 @@ func (o *Options) Check() error {
 	default:
 		return fmt.Errorf("unknown preference %q: there are %s and %s", o.Prefer, PreferRetain, PreferMinimal)
 	}
-	if o.Aim == report.AimUnseen && len(o.Select.Train)+len(o.Select.Freeze) > 0 {
+	if o.Aim == report.AimUnseen && len(o.Train)+len(o.Freeze) > 0 {
 		return fmt.Errorf("the aim %s takes every parameter before the last layer: none can be chosen (--train, --freeze)", o.Aim)
 	}
 	if !(o.MaxLoss >= 0 && o.MaxLoss <= 1) {
@@ -100,7 +101,7 @@ func (o *Options) CheckInputs(net *nn.Net, set *dataset.Set) error {
 	case !o.ForgetOnly && (len(forget) == 0 || len(others) == 0):
 		return fmt.Errorf("the data has %d images to forget and %d others: both are needed", len(forget), len(others))
 	}
-	_, _, err := learn.Movable(net.Graph(), o.Select)
+	_, _, err := learn.Movable(net.Graph(), learn.Selection{Train: o.Train, Freeze: o.Freeze})
 	return err
 }
 
@@ -315,7 +316,7 @@ func (r *run) prepare() error {
 	if err := r.opts.CheckInputs(r.net, r.set); err != nil {
 		return err
 	}
-	train, last, err := learn.Movable(r.net.Graph(), r.opts.Select)
+	train, last, err := learn.Movable(r.net.Graph(), learn.Selection{Train: r.opts.Train, Freeze: r.opts.Freeze})
 	if err != nil {
 		return err
 	}

@@ -171,7 +171,7 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 	}
 	opts.Limits, opts.Prefer, opts.Aim, opts.MaxLoss = method.Limits, method.Prefer, method.Aim, method.MaxLoss
 	if method.Aim != report.AimUnseen {
-		opts.Select.Train = method.Trained
+		opts.Train = method.Trained
 	}
 	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == FilesOfForgetOnly
 	if err := opts.Check(); err != nil {

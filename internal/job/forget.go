@@ -14,6 +14,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
+	"lethe/internal/learn"
 	"lethe/internal/network"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
@@ -180,7 +181,7 @@ func (f *forgetting) measure(ctx context.Context) (err error) {
 	if err := f.data.CheckAccuracy(ctx, f.net.Net, f.before); err != nil {
 		return err
 	}
-	if f.Edit.Rules, err = readRules(ctx, f.Rules, f.std.In, f.net, f.Edit.Select, f.Edit.Aim, f.before.Remain); err != nil {
+	if f.Edit.Rules, err = readRules(ctx, f.Rules, f.std.In, f.net, learn.Selection{Train: f.Edit.Train, Freeze: f.Edit.Freeze}, f.Edit.Aim, f.before.Remain); err != nil {
 		return err
 	}
 	f.Edit.Limits = f.Edit.Limits.Or(f.Edit.Rules.FullMarks())

@@ -12,7 +12,6 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/job"
 	"lethe/internal/jobflags"
-	"lethe/internal/learn"
 	"lethe/report"
 	"lethe/verify"
 )
@@ -70,7 +69,7 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 		Reading: jobflags.Reading(c), Class: c.String("class"), Gate: c.String("gate"), Rules: c.String("rules"),
 		Edit: edit.Options{
 			Seed: c.Uint64("seed"), Threads: c.Int("threads"), Prefer: edit.Preference(c.String("prefer")), MaxLoss: c.Float64("max-loss"),
-			Select: learn.Selection{Train: c.StringSlice("train"), Freeze: c.StringSlice("freeze")},
+			Train: c.StringSlice("train"), Freeze: c.StringSlice("freeze"),
 			Limits: report.Limits{Target: c.Float64("max-target"), KL: c.Float64("max-kl"), L2: c.Float64("budget-l2")},
 		},
 		Evidence: jobflags.Evidence(c), Results: cli.ResultFilesOf(c), Plan: cli.PlanSettingsOf(c), Force: c.Bool("force"),
