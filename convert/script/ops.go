@@ -1,6 +1,7 @@
 package script
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -308,15 +309,17 @@ func (e *evaluator) unknownOperator(op string) {
 }
 
 // guessTypes settles the type of inputs of which the file does not say it: what
-// a table is read at, or what picks a class, is an integer.
+// a table is read at, or what is compared with an integer, is an integer.
 func (e *evaluator) guessTypes(op string, args []aten.Arg) {
 	for _, a := range args {
 		v, ok := a.Value.(*aten.Value)
 		if !ok || !e.guessed[v] {
 			continue
 		}
-		if op == "embedding" && a.Name == "indices" {
+		compared := (op == "eq" || op == "ne") && slices.ContainsFunc(args, func(a aten.Arg) bool { _, isInt := a.Value.(int64); return isInt })
+		if op == "embedding" && a.Name == "indices" || compared {
 			v.DType = model.Int64
+			e.out.Notes = append(e.out.Notes, fmt.Sprintf("the file does not say the type of the input %q: int64 by what it is used for", v.Name))
 		}
 		delete(e.guessed, v)
 	}

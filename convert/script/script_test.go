@@ -171,3 +171,22 @@ func TestHostile(t *testing.T) {
 		t.Errorf("a module in itself: %v", err)
 	}
 }
+
+// Where the file does not say the type of an input, its use does.
+func TestGuessedTypes(t *testing.T) {
+	for body, want := range map[string]model.DType{
+		"return torch.neg(x)":                                     model.Float32,
+		"return torch.to(torch.eq(x, 0), 6)":                      model.Int64,
+		"return torch.to(torch.eq(x, 0.), 6)":                     model.Float32,
+		"return torch.embedding(torch.zeros([3, 2], dtype=6), x)": model.Int64,
+	} {
+		s := scripted(body)
+		s.Inputs = nil
+		p, err := Decode(s, Options{Input: [][]int{{4}}})
+		if err != nil {
+			t.Errorf("%s: %v", body, err)
+		} else if have := p.Inputs[0].DType; have != want || len(p.Notes) == 1 != (want == model.Int64) {
+			t.Errorf("%s: the input is %v (%q)", body, have, p.Notes)
+		}
+	}
+}

@@ -169,25 +169,23 @@ func write(path, as string, rows map[string]row) error {
 	return os.WriteFile(path, []byte(before+mark+table(rows)+end+after), 0o666)
 }
 
-// scriptTable has a line for each family and kind of TorchScript.
+// scriptTable has a line for each family: how many networks there are, and of
+// those that were run, how many agree.
 func scriptTable(rows map[string]row) string {
 	var b strings.Builder
-	b.WriteString("| networks | traced | scripted | largest difference | not run, or in disagreement |\n|---|---|---|---|---|\n")
+	b.WriteString("| networks | all | traced: agree of run | scripted: agree of run | largest difference | in disagreement |\n|---|---|---|---|---|---|\n")
 	for _, kind := range []string{"tv", "timm", "common"} {
 		traced, scripted := linesOf(kind, "@traced", rows), linesOf(kind, "@scripted", rows)
 		for i, t := range traced {
 			s := scripted[i]
-			var others []string
-			for _, name := range t.others {
-				others = append(others, name+" (traced)")
+			var wrong []string
+			for _, name := range t.wrong {
+				wrong = append(wrong, name+" (traced)")
 			}
-			for _, name := range s.others {
-				others = append(others, name+" (scripted)")
+			for _, name := range s.wrong {
+				wrong = append(wrong, name+" (scripted)")
 			}
-			if len(others) > 8 {
-				others = append(others[:8], fmt.Sprintf("and %d more", len(others)-8))
-			}
-			fmt.Fprintf(&b, "| %s | %d of %d | %d of %d | %.1e | %s |\n", t.name, t.agree, t.all, s.agree, s.all, max(t.largest, s.largest), strings.Join(others, ", "))
+			fmt.Fprintf(&b, "| %s | %d | %d of %d | %d of %d | %.1e | %s |\n", t.name, t.all, t.agree, t.ran, s.agree, s.ran, max(t.largest, s.largest), strings.Join(wrong, ", "))
 		}
 	}
 	return b.String()
@@ -199,10 +197,18 @@ type line struct {
 	all, agree int
 	largest    float64  // difference of those that agree
 	others     []string // that were not run or do not agree
+	ran        int
+	wrong      []string // that were run and do not agree
 }
 
 func (l *line) add(name string, r row, ran bool) {
 	l.all++
+	if ran {
+		l.ran++
+		if !r.agrees() {
+			l.wrong = append(l.wrong, name)
+		}
+	}
 	if !ran || !r.agrees() {
 		l.others = append(l.others, name)
 		return
