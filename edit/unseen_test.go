@@ -22,6 +22,9 @@ func unseenOptions(class, threads int) Options {
 // running statistics to the bit, stays sure of what it sees, and gives the same
 // bits with any number of threads.
 func TestUnseen(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hundreds of steps")
+	}
 	net, sd, set := base(t)
 	res, err := forget(context.Background(), net, sd, set, unseenOptions(3, 1), 24)
 	if err != nil {
