@@ -1,3 +1,5 @@
+//go:build js
+
 // Command wasm is what the page in web runs: the scan, the formats, the drawing
 // and the conversion of a file that never leaves the browser. It is built for
 // GOOS=js GOARCH=wasm by web/build.
