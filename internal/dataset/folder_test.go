@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -227,4 +228,26 @@ func BenchmarkDecodeCIFAR(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func FuzzPictures(f *testing.F) {
+	f.Add("set/train/cat/1.png\nset/train/ant/2.jpg\nset/test/cat/3.png")
+	f.Add("10/a.png\n9/b.png\nx/.hidden/c.png")
+	f.Fuzz(func(t *testing.T, paths string) {
+		files := fstest.MapFS{}
+		for _, p := range strings.Split(paths, "\n") {
+			if fs.ValidPath(p) && p != "." {
+				files[p] = &fstest.MapFile{}
+			}
+		}
+		list, err := pictures(files)
+		if err != nil {
+			return
+		}
+		for _, p := range list {
+			if p.class == "" || files[p.path] == nil {
+				t.Fatalf("%q: class %q", p.path, p.class)
+			}
+		}
+	})
 }
