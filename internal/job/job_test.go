@@ -119,3 +119,39 @@ func TestForgetRefuses(t *testing.T) {
 		}
 	}
 }
+
+// An exported program keeps its kind, and its report is confirmed. What is cut
+// short or does not fit writes nothing.
+func TestForgetProgram(t *testing.T) {
+	folder := filepath.Join("..", "..", "cmd", "testdata", "colour")
+	s := tiny(t)
+	s.In, s.Out, s.Class = filepath.Join(folder, "net.pt2"), filepath.Join(t.TempDir(), "out.pt2"), "2"
+	s.Data.Path, s.Data.Mean, s.Data.Std = filepath.Join(folder, "images.npz"), dataset.PerChannel{0.25}, dataset.PerChannel{0.25}
+	text, err := os.ReadFile(s.In)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cut, misfit := s, s
+	cut.In = filepath.Join(t.TempDir(), "cut.pt2")
+	if err := os.WriteFile(cut.In, text[:9000], 0o666); err != nil {
+		t.Fatal(err)
+	}
+	misfit.In = filepath.Join("..", "..", "fixtures", "lenet-fashion.pt")
+	for want, s := range map[string]ForgetSettings{"cut short": cut, "--channels": misfit} {
+		if _, err := Forget(t.Context(), s, streams(&stderr)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", s.In, err)
+		}
+		if left, err := os.ReadDir(filepath.Dir(s.Out)); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v is left, %v", s.In, left, err)
+		}
+	}
+	s.Evidence.Report = filepath.Join(filepath.Dir(s.Out), "report.json")
+	if done, err := Forget(t.Context(), s, streams(&stderr)); err != nil || done.Report.Parity == nil || done.Report.Comparison.L2 == 0 {
+		t.Fatalf("got %+v, %v", done, err)
+	}
+	check := CheckSettings{Before: s.In, After: s.Out, Data: s.Data, Report: s.Evidence.Report, Threads: 1}
+	if found, err := Check(t.Context(), check, streams(&stderr)); err != nil || found.Claim == nil {
+		t.Errorf("got %+v, %v", found, err)
+	}
+}
