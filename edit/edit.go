@@ -115,9 +115,10 @@ type Result struct {
 // Method are the settings of an edit, for its report.
 type Method struct {
 	Name       string        `json:"name"`
-	Aim        report.Aim    `json:"aim,omitempty"` // "": report.AimUniform
-	Trained    []string      `json:"trained"`       // the parameters that moved
-	Frozen     []string      `json:"frozen"`        // the last layer
+	Aim        report.Aim    `json:"aim,omitempty"`      // "": report.AimUniform
+	Trained    []string      `json:"trained"`            // the parameters that moved
+	Selected   bool          `json:"selected,omitempty"` // somebody chose them
+	Frozen     []string      `json:"frozen"`             // the last layer
 	Steps      int           `json:"steps"`
 	Forgotten  int           `json:"forgotten_images_per_step"`
 	Others     int           `json:"other_images_per_step"`
@@ -378,7 +379,7 @@ func (r *run) prepare() error {
 		}
 	}
 	r.method = Method{
-		Name: "KL to near-uniform, cross-entropy and distance, with adaptive weights", Trained: train, Frozen: last,
+		Name: "KL to near-uniform, cross-entropy and distance, with adaptive weights", Trained: train, Selected: len(r.opts.Train)+len(r.opts.Freeze) > 0, Frozen: last,
 		Steps: r.steps, Forgotten: forgetBatch, Others: otherBatch, Rate: rate, Residual: residual,
 		HeldOut: len(r.heldOut), BaseRemain: r.method.BaseRemain, Variations: append([]string{}, r.method.Variations...), Limits: r.opts.Limits, Prefer: r.opts.Prefer, Parameters: len(r.theta0),
 	}

@@ -275,13 +275,13 @@ func TestFewImagesHoldNoneOut(t *testing.T) {
 
 func TestOptionsRefuse(t *testing.T) {
 	for name, o := range map[string]Options{
-		"preference":    {Prefer: "quick"},
-		"no target":     {Limits: report.Limits{KL: 0.2, L2: 1}},
-		"target of 1":   {Limits: report.Limits{Target: 1, KL: 0.2, L2: 1}},
-		"negative KL":   {Limits: report.Limits{Target: 0.1, KL: -1, L2: 1}},
-		"infinite KL":   {Limits: report.Limits{Target: 0.1, KL: math.Inf(1), L2: 1}},
-		"NaN distance":  {Limits: report.Limits{Target: 0.1, KL: 0.2, L2: math.NaN()}},
-		"zero distance": {Limits: report.Limits{Target: 0.1, KL: 0.2}},
+		"preference":        {Prefer: "quick"},
+		"negative target":   {Limits: report.Limits{Target: -0.1, KL: 0.2, L2: 1}},
+		"target of 1":       {Limits: report.Limits{Target: 1, KL: 0.2, L2: 1}},
+		"negative KL":       {Limits: report.Limits{Target: 0.1, KL: -1, L2: 1}},
+		"infinite KL":       {Limits: report.Limits{Target: 0.1, KL: math.Inf(1), L2: 1}},
+		"NaN distance":      {Limits: report.Limits{Target: 0.1, KL: 0.2, L2: math.NaN()}},
+		"negative distance": {Limits: report.Limits{Target: 0.1, KL: 0.2, L2: -1}},
 	} {
 		if o.Check() == nil {
 			t.Errorf("%s: no error", name)

@@ -31,9 +31,10 @@ type Report struct {
 	Seed         uint64                   `json:"seed"`
 	Gate         Gate                     `json:"gate"`
 	Passed       bool                     `json:"passed"`
-	Rules        *report.Rules            `json:"rules,omitempty"` // of the score and the gate, unless they are those of the reference task
-	Score        *Score                   `json:"score,omitempty"` // on the training images; none without images of the others
-	Files        map[string]report.Digest `json:"files"`           // "input", "output", "onnx"
+	Rules        *report.Rules            `json:"rules,omitempty"`     // of the score and the gate, unless they are those of the reference task
+	OwnRules     bool                     `json:"own_rules,omitempty"` // somebody gave them
+	Score        *Score                   `json:"score,omitempty"`     // on the training images; none without images of the others
+	Files        map[string]report.Digest `json:"files"`               // "input", "output", "onnx"
 	Data         *Data                    `json:"data,omitempty"`
 	Comparison   *Comparison              `json:"comparison"`
 	Checks       []Check                  `json:"checks"` // the gate's; the invariants are in Comparison

@@ -565,6 +565,10 @@ type method struct {
 	Limits report.Limits `json:"limits"`
 	Prefer string        `json:"prefer"`
 	Aim    report.Aim    `json:"aim"`
+
+	MaxLoss  float64  `json:"max_loss"` // 0: the default
+	Selected bool     `json:"selected"` // that of Trained
+	Trained  []string `json:"trained"`
 }
 
 // command returns the command line that makes the edit again, or "" if the
@@ -600,10 +604,25 @@ func command(p Page) (string, error) {
 	if r.Data.Scale != 0 {
 		words = append(words, "--scale", fmt.Sprint(r.Data.Scale))
 	}
-	words = append(words, "--mean", fmt.Sprint(r.Data.Mean), "--std", fmt.Sprint(r.Data.Std), "--prefer", m.Prefer,
-		"--max-target", fmt.Sprint(m.Limits.Target), "--budget-l2", fmt.Sprint(m.Limits.L2))
-	if m.Limits.KL > 0 {
+	words = append(words, "--mean", fmt.Sprint(r.Data.Mean), "--std", fmt.Sprint(r.Data.Std))
+	if m.Aim != report.AimUnseen {
+		words = append(words, "--prefer", m.Prefer)
+	}
+	words = append(words, "--max-target", fmt.Sprint(m.Limits.Target))
+	if m.Aim != report.AimUnseen {
 		words = append(words, "--max-kl", fmt.Sprint(m.Limits.KL))
+	}
+	words = append(words, "--budget-l2", fmt.Sprint(m.Limits.L2))
+	if m.MaxLoss > 0 {
+		words = append(words, "--max-loss", fmt.Sprint(m.MaxLoss))
+	}
+	if m.Selected {
+		for _, name := range m.Trained {
+			words = append(words, "--train", name)
+		}
+	}
+	if r.OwnRules {
+		words = append(words, "--rules", "FILE")
 	}
 	if _, ok := r.Files["onnx"]; !ok {
 		words = append(words, "--no-onnx")

@@ -132,7 +132,7 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 	if err != nil {
 		return err
 	}
-	r.Tool, r.Labels = "ptcheck "+cli.Version(), labels
+	r.Tool, r.Labels, r.OwnRules = "ptcheck "+cli.Version(), labels, c.Rules != ""
 	if r.Files, err = cli.Digests(c.net.Checkpoint, e); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 	}
 	// What made the report cannot be computed; a false version shows in the
 	// digest of the ONNX model, which names it.
-	computed.Tool, computed.Labels, computed.Files = claim.Tool, labels, files
+	computed.Tool, computed.Labels, computed.Files, computed.OwnRules = claim.Tool, labels, files, claim.OwnRules
 	if err := c.repeat(ctx, claim, settings, computed, edited); err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method is not one of an edit: %.200v", err)}
 	}
 	opts.Limits, opts.Prefer, opts.Aim, opts.MaxLoss = method.Limits, method.Prefer, method.Aim, method.MaxLoss
-	if method.Aim != report.AimUnseen {
+	if method.Selected {
 		opts.Train = method.Trained
 	}
 	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == FilesOfForgetOnly

@@ -27,7 +27,9 @@ func (d *Data) CheckAccuracy(ctx context.Context, net *nn.Net, before *verify.Me
 		return nil
 	}
 	why := d.reason(ctx, net, before, least)
-	if why == "" {
+	if why != "" {
+		why += "; if these are not images as it was trained on, give those with --data"
+	} else {
 		why = "it was not trained on such images or not with mean " + d.Norm.Mean.String() + " and standard deviation " + d.Norm.Std.String() + ": give its training data with --data, and --mean and --std if they differ"
 	}
 	return fmt.Errorf("the network gets only %.1f %% of the images right (%s), so %s", 100*before.Accuracy, d.Source, why)
@@ -48,6 +50,9 @@ func guesses(channels int) []guess {
 		{"pixels / 255 without a normalization", "--mean 0 --std 1", dataset.OneNorm(0, 1)},
 		{"pixels of 0 to 255 as they are", "--scale 1 --mean 0 --std 1", dataset.Norm{Mean: dataset.PerChannel{0}, Std: dataset.PerChannel{1}, Scale: 1}},
 		{"mean and deviation of 0.5", "--mean 0.5 --std 0.5", dataset.OneNorm(0.5, 0.5)},
+	}
+	if channels == 1 {
+		all = append(all, guess{"the normalization of Fashion-MNIST", fmt.Sprintf("--mean %v --std %v", dataset.FashionNorm.Mean, dataset.FashionNorm.Std), dataset.FashionNorm})
 	}
 	if channels == 3 {
 		cifar := dataset.Norm{Mean: dataset.PerChannel{0.4914, 0.4822, 0.4465}, Std: dataset.PerChannel{0.2470, 0.2435, 0.2616}}

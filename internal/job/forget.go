@@ -235,7 +235,7 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Tool, r.Labels, r.Seed = "forget "+cli.Version(), f.labels, f.Edit.Seed
+	r.Tool, r.Labels, r.Seed, r.OwnRules = "forget "+cli.Version(), f.labels, f.Edit.Seed, f.Rules != ""
 	r.Method, r.Course = result.Method, result.Course
 	input, err := f.net.Digest()
 	if err != nil {

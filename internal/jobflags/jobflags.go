@@ -19,7 +19,7 @@ func Reading(c *urfave.Context) job.Reading {
 // DataFlags are the flags that say which data to use and how the network wants it.
 func DataFlags() []urfave.Flag {
 	return []urfave.Flag{
-		&urfave.StringFlag{Name: "data", Usage: "`FILE` or folder of labelled samples: IDX files (train-images-idx3-ubyte[.gz], ...), or pictures, also in a zip (train/CLASS/FILE, test/CLASS/FILE), CIFAR, .npz or Parquet; default: a sample of Fashion-MNIST in this binary"},
+		&urfave.StringFlag{Name: "data", Usage: "`FILE` or folder of labelled samples: IDX files (train-images-idx3-ubyte[.gz], ...), or pictures, also in a zip (a folder for each class in train, and in test), CIFAR, .npz or Parquet; default: a sample of Fashion-MNIST in this binary"},
 		&urfave.StringFlag{Name: "preprocess", Usage: "`FILE` that says how the network wants its images: Hugging Face's preprocessor_config.json or timm's config.json; other flags go before it"},
 		&urfave.StringFlag{Name: "resize", Usage: "scale images to `HxW` pixels, or their shorter side to N, as Pillow does it: bilinear, or with :bicubic, :nearest, :lanczos, :box or :hamming behind it otherwise"},
 		&urfave.StringFlag{Name: "crop", Usage: "take the middle of images, of `HxW` or NxN pixels, after --resize"},
