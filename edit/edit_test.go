@@ -31,14 +31,9 @@ func base(t testing.TB) (*nn.Net, *model.StateDict, *dataset.Set) {
 	return n.Net, n.State, d.Train
 }
 
-var options = Options{Classes: []int{3}, Norm: dataset.FashionNorm}
-
-func TestForgetMovesWhatItShould(t *testing.T) {
-	net, sd, set := base(t)
-	res, err := forget(context.Background(), net, sd, set, options, 150)
-	if err != nil {
-		t.Fatal(err)
-	}
+// checkMoved compares what moved with what an edit says that it trained.
+func checkMoved(t *testing.T, sd *model.StateDict, res *Result) {
+	t.Helper()
 	for name, before := range sd.All() {
 		same, err := model.SameBits(before, res.StateDict.Get(name))
 		if err != nil {
@@ -48,6 +43,17 @@ func TestForgetMovesWhatItShould(t *testing.T) {
 			t.Errorf("%s: moved is %v, want %v", name, !same, moves)
 		}
 	}
+}
+
+var options = Options{Classes: []int{3}, Norm: dataset.FashionNorm}
+
+func TestForgetMovesWhatItShould(t *testing.T) {
+	net, sd, set := base(t)
+	res, err := forget(context.Background(), net, sd, set, options, 150)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMoved(t, sd, res)
 	if want := []string{"fc2.weight", "fc2.bias"}; !slices.Equal(res.Method.Frozen, want) {
 		t.Errorf("frozen are %v, want %v", res.Method.Frozen, want)
 	}
@@ -297,14 +303,18 @@ func TestOptionsRefuse(t *testing.T) {
 // A smaller budget is kept, whatever the edit then achieves.
 func TestForgetKeepsASmallerDistance(t *testing.T) {
 	net, sd, set := base(t)
-	opts := options
-	opts.Limits = report.Limits{Target: 0.09, KL: 0.2, L2: 0.3}
-	res, err := forget(context.Background(), net, sd, set, opts, 150)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if end := res.Course[len(res.Course)-1]; end.L2 > 0.3 {
-		t.Errorf("the distance is %v, allowed 0.3", end.L2)
+	for _, c := range []struct {
+		opts  Options
+		steps int
+	}{{options, 150}, {unseenOptions(0, 0), 12}} {
+		c.opts.Limits = report.Limits{Target: 0.09, KL: 0.2, L2: 0.3}
+		res, err := forget(context.Background(), net, sd, set, c.opts, c.steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := res.Course[len(res.Course)-1]; end.L2 > 0.3 {
+			t.Errorf("%s: the distance is %v, allowed 0.3", c.opts.Aim, end.L2)
+		}
 	}
 }
 

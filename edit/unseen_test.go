@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"lethe/model"
@@ -30,15 +29,7 @@ func TestUnseen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, before := range sd.All() {
-		same, err := model.SameBits(before, res.StateDict.Get(name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if moves := slices.Contains(res.Method.Trained, name); same == moves {
-			t.Errorf("%s: moved is %v, want %v", name, !same, moves)
-		}
-	}
+	checkMoved(t, sd, res)
 	end := res.Course[len(res.Course)-1]
 	if end.Step != 75 || end.Target > 0.6 || end.Remain < 0.8 || end.KL < 0.8 || end.L2 > 6 {
 		t.Errorf("after a short edit: step %d, %v", end.Step, end)
@@ -54,20 +45,6 @@ func TestUnseen(t *testing.T) {
 		if same, err := model.SameBits(v, again.StateDict.Get(name)); err != nil || !same {
 			t.Errorf("%s: three threads give other bits than one, %v", name, err)
 		}
-	}
-}
-
-// A distance that cannot be kept otherwise is kept by going back.
-func TestUnseenKeepsItsDistance(t *testing.T) {
-	net, sd, set := base(t)
-	opts := unseenOptions(0, 0)
-	opts.Limits.L2 = 0.2
-	res, err := forget(context.Background(), net, sd, set, opts, 12)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if end := res.Course[len(res.Course)-1]; end.L2 > 0.2 {
-		t.Errorf("the distance is %v", end.L2)
 	}
 }
 

@@ -2,7 +2,6 @@ package aten
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -459,18 +458,10 @@ func slicedShape(c *call) []*Value {
 
 // within returns a bound of a slice counted from the start, inside the axis.
 func within(at, size graph.Dim) graph.Dim {
-	n, ok := at.Int()
-	limit, sized := size.Int()
-	switch {
-	case ok && sized:
-		if n < 0 {
-			n += limit
-		}
-		return graph.Size(min(max(n, 0), limit))
-	case ok && n == math.MaxInt64 || at.Equal(size):
-		return size
-	case ok && n == 0:
-		return at
+	if bound, ok := counted(at, size); ok {
+		return bound
+	}
+	switch n, ok := at.Int(); {
 	case ok && n < 0:
 		return size.Add(at).Max(graph.Size(0))
 	case ok && n == 1: // no axis is empty

@@ -120,6 +120,16 @@ func (c *call) bounds() (start, end graph.Dim, step int) {
 // absolute returns a bound of a slice counted from the start, inside the axis.
 // It refuses where that depends on the size of the batch.
 func absolute(at, size graph.Dim) graph.Dim {
+	bound, ok := counted(at, size)
+	if !ok {
+		panic(refusal{what: fmt.Sprintf("writing in place to elements %v of an axis of size %v", at, size)})
+	}
+	return bound
+}
+
+// counted returns a bound of a slice counted from the start, inside the axis, if
+// that does not depend on a size that is open.
+func counted(at, size graph.Dim) (bound graph.Dim, ok bool) {
 	n, ok := at.Int()
 	limit, sized := size.Int()
 	switch {
@@ -127,13 +137,13 @@ func absolute(at, size graph.Dim) graph.Dim {
 		if n < 0 {
 			n += limit
 		}
-		return graph.Size(min(max(n, 0), limit))
+		return graph.Size(min(max(n, 0), limit)), true
 	case ok && n == math.MaxInt64 || at.Equal(size):
-		return size
+		return size, true
 	case ok && n == 0:
-		return at
+		return at, true
 	}
-	panic(refusal{what: fmt.Sprintf("writing in place to elements %v of an axis of size %v", at, size)})
+	return graph.Dim{}, false
 }
 
 // between returns how many elements a slice has.

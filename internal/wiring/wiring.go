@@ -273,9 +273,9 @@ func (s *search) evaluate(list []*candidate, n int) ([]*candidate, error) {
 	return out, nil
 }
 
-// bind makes a candidate ready to run.
-func (s *search) bind(c *candidate) (*nn.Net, error) {
-	network, err := arch.Layers(s.sd, s.net.Fix(c.wiring))
+// Bind makes the network that a description and its weights are ready to run.
+func Bind(sd *model.StateDict, net *layers.Net) (*nn.Net, error) {
+	network, err := arch.Layers(sd, net)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +297,7 @@ func (s *search) run(c *candidate, n, threads int) error {
 			s.opts.Progress(int(tried))
 		}
 	}
-	net, err := s.bind(c)
+	net, err := Bind(s.sd, s.net.Fix(c.wiring))
 	if err != nil {
 		return err
 	}

@@ -15,12 +15,9 @@ import (
 	"slices"
 	"time"
 
-	"lethe/convert/arch"
-	"lethe/convert/aten"
 	"lethe/convert/layers"
 	"lethe/internal/dataset"
 	"lethe/internal/learn"
-	"lethe/internal/nn"
 	"lethe/internal/wiring"
 	"lethe/model"
 )
@@ -133,7 +130,7 @@ func equal(ctx context.Context, sd *model.StateDict, net *layers.Net, norm datas
 	}
 	var outs [2][]float32
 	for i, c := range []wiring.Candidate{{Net: net, Norm: norm}, found} {
-		bound, err := bind(sd, c.Net)
+		bound, err := wiring.Bind(sd, c.Net)
 		if err != nil {
 			return false, err
 		}
@@ -151,7 +148,7 @@ func equal(ctx context.Context, sd *model.StateDict, net *layers.Net, norm datas
 
 // meanLoss returns the mean cross-entropy of the first 8,000 images.
 func meanLoss(ctx context.Context, sd *model.StateDict, net *layers.Net, norm dataset.Norm, set *dataset.Set) (float64, error) {
-	bound, err := bind(sd, net)
+	bound, err := wiring.Bind(sd, net)
 	if err != nil {
 		return 0, err
 	}
@@ -172,25 +169,13 @@ func meanLoss(ctx context.Context, sd *model.StateDict, net *layers.Net, norm da
 	return sum, nil
 }
 
-func bind(sd *model.StateDict, net *layers.Net) (*nn.Net, error) {
-	n, err := arch.Layers(sd, net)
-	if err != nil {
-		return nil, err
-	}
-	r, err := aten.Convert(n.Program, aten.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return nn.Bind(r.Graph, r.State)
-}
-
 // train fits a network to images with Adam and a rate that falls to 0.
 func train(ctx context.Context, made *network, set *dataset.Set, norm dataset.Norm, rng *rand.Rand, steps, threads int) (*model.StateDict, float64, error) {
 	sd, err := model.NewStateDict(made.entries...)
 	if err != nil {
 		return nil, 0, err
 	}
-	net, err := bind(sd, made.net)
+	net, err := wiring.Bind(sd, made.net)
 	if err != nil {
 		return nil, 0, err
 	}
