@@ -131,7 +131,7 @@ func Judge(ctx context.Context, q Question) (*Report, error) {
 			score := Grade(rules, r.Data.TrainAfter, r.Comparison.L2)
 			r.Score = &score
 		}
-		if q.MaxLoss > 0 && r.Data.TestAfter != nil && !r.Data.TestAfter.alone() {
+		if _, measured := r.Loss(); q.MaxLoss > 0 && measured {
 			r.Checks = append(r.Checks, checkLoss(r.Data.TestBefore, r.Data.TestAfter, q.MaxLoss))
 		} else if q.MaxLoss > 0 {
 			r.NotMeasured = append(r.NotMeasured, "what the others lose on images that the edit did not learn from: there were none")
@@ -150,6 +150,15 @@ func checkLoss(before, after *Measures, most float64) Check {
 		c.Detail = fmt.Sprintf("on unseen images it falls from %.4f to %.4f, by more than %g: give more images, a larger --budget-l2 or --max-kl, or allow it with --max-loss", before.Remain, after.Remain, most)
 	}
 	return c
+}
+
+// Loss returns what the edit costs the accuracy on the other classes in images that
+// it did not learn from, below 0 where that grows; ok is false if there were none.
+func (r *Report) Loss() (loss float64, ok bool) {
+	if r.Data == nil || r.Data.TestAfter == nil || r.Data.TestAfter.alone() {
+		return 0, false
+	}
+	return r.Data.TestBefore.Remain - r.Data.TestAfter.Remain, true
 }
 
 // RulesOf returns the rules that the report judges by.

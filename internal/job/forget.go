@@ -196,6 +196,16 @@ func (f *forgetting) maxLoss() float64 {
 	return cmp.Or(f.Edit.MaxLoss, edit.DefaultMaxLoss)
 }
 
+// damage warns of an edit that was written although it costs the others more than
+// most, because no gate was asked for; else it is "".
+func damage(r *verify.Report, most float64) string {
+	loss, ok := r.Loss()
+	if r.Gate != verify.GateNone || !ok || loss <= most {
+		return ""
+	}
+	return fmt.Sprintf("WARNING: on unseen images of the other classes the accuracy falls by %.4f, more than %g; without --gate none nothing would have been written\n", loss, most)
+}
+
 // plan says what [forgetting.run] would do.
 func (f *forgetting) plan() (*cli.Plan, error) {
 	if err := f.Edit.CheckInputs(f.net.Net, f.data.Train); err != nil {
@@ -251,6 +261,7 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 	if !f.std.Quiet {
 		f.outs.TellLeft(f.std.Err)
 		f.net.TellLost(f.std.Err, f.Out, cli.KeptFormat(f.Out, f.net.Format()))
+		fmt.Fprint(f.std.Err, damage(r, cmp.Or(f.Edit.MaxLoss, edit.DefaultMaxLoss)))
 	}
 	return r, nil
 }
