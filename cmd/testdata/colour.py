@@ -1,6 +1,6 @@
 """Makes testdata/colour, an exported program and colour images that are small enough for a test of a whole edit:
 
-    /opt/lethe/t215/bin/python testdata/colour.py testdata/colour
+    python3 testdata/colour.py testdata/colour
 
 A network of one convolution for 8x8 images of four classes: a corner in one of four colours, blurred by noise.
 Needs torch 2.15 and numpy. The files are committed; making them again gives other weights with another version of torch.
