@@ -408,6 +408,27 @@ func startingPoint(classes int) Point {
 	return Point{Target: 1, KL: kernel.Log(float64(classes)), Remain: 1}
 }
 
+// walk makes all steps and returns the measures on the way. It ends early with the
+// error of ctx, or of images that cannot be read.
+func (r *run) walk(ctx context.Context, step func(step int) Point) (course []Point, err error) {
+	for i := range r.steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p := step(i)
+		if err := r.set.Err(); err != nil {
+			return nil, err
+		}
+		if (i+1)%max(r.steps/coursePoints, 1) == 0 {
+			course = append(course, p)
+		}
+		if r.opts.Progress != nil {
+			r.opts.Progress(p, r.steps)
+		}
+	}
+	return course, nil
+}
+
 // step draws a batch, moves the parameters and the weights of the loss, and
 // returns the measures. Explicit conversions keep products from being fused
 // with sums, which would make the result depend on the processor.

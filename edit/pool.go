@@ -165,10 +165,7 @@ func (r *run) probabilities(images []int) [][]float32 {
 	r.evaluate(r.set, images, func(i int, logits []float32) {
 		logp, prob := make([]float64, r.k), make([]float64, r.k)
 		learn.LogSoftmax(logp, prob, logits)
-		p[images[i]] = make([]float32, r.k)
-		for c, x := range prob {
-			p[images[i]][c] = float32(x)
-		}
+		p[images[i]] = narrow(prob)
 	})
 	return p
 }

@@ -74,20 +74,9 @@ func (r *run) judged() bool { return len(r.heldOut) > 0 && r.judge != nil }
 // attempt runs the steps from the base network.
 func (r *run) attempt(ctx context.Context) (*Attempt, error) {
 	a := &Attempt{Limits: r.limits, Guarded: r.guarded}
-	for step := range r.steps {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		p := r.step(step)
-		if err := r.set.Err(); err != nil {
-			return nil, err
-		}
-		if (step+1)%max(r.steps/coursePoints, 1) == 0 {
-			a.course = append(a.course, p)
-		}
-		if r.opts.Progress != nil {
-			r.opts.Progress(p, r.steps)
-		}
+	var err error
+	if a.course, err = r.walk(ctx, r.step); err != nil {
+		return nil, err
 	}
 	a.theta = slices.Clone(r.session.Theta())
 	if r.judged() {

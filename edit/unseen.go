@@ -92,19 +92,11 @@ func forgetUnseen(ctx context.Context, r *run, sd *model.StateDict) (*Result, er
 	if err := u.prepare(sd); err != nil {
 		return nil, err
 	}
-	res := &Result{Method: r.method}
-	for step := range r.steps {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		p := u.step(step)
-		if (step+1)%max(r.steps/coursePoints, 1) == 0 {
-			res.Course = append(res.Course, p)
-		}
-		if r.opts.Progress != nil {
-			r.opts.Progress(p, r.steps)
-		}
+	course, err := r.walk(ctx, u.step)
+	if err != nil {
+		return nil, err
 	}
+	res := &Result{Method: r.method, Course: course}
 	edited, err := u.both.StateDict(sd)
 	if err != nil {
 		return nil, err
@@ -264,6 +256,7 @@ func (u *unseen) ask(forget, others []int) {
 	}
 }
 
+// narrow returns p as float32.
 func narrow(p []float64) []float32 {
 	out := make([]float32, len(p))
 	for c, x := range p {
