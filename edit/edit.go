@@ -55,12 +55,18 @@ func checkLimits(l report.Limits) error {
 }
 
 // Preference is what an edit does with what its limits leave.
-type Preference string
+type Preference = report.Preference
 
 // The preferences.
 const (
-	PreferRetain  Preference = "retain"  // the highest accuracy on the other classes
-	PreferMinimal Preference = "minimal" // the smallest change that keeps them at full marks
+	PreferRetain  = report.PreferRetain
+	PreferMinimal = report.PreferMinimal
+)
+
+// What a report says of an edit.
+type (
+	Method = report.Method
+	Point  = report.Point
 )
 
 // Check refuses options that make no sense whatever the network and the images.
@@ -110,47 +116,6 @@ type Result struct {
 	StateDict *model.StateDict
 	Method    Method
 	Course    []Point // the measures as they evolved, about 50 of them
-}
-
-// Method are the settings of an edit, for its report.
-type Method struct {
-	Name       string        `json:"name"`
-	Aim        report.Aim    `json:"aim,omitempty"`      // "": report.AimUniform
-	Trained    []string      `json:"trained"`            // the parameters that moved
-	Selected   bool          `json:"selected,omitempty"` // somebody chose them
-	Frozen     []string      `json:"frozen"`             // the last layer
-	Steps      int           `json:"steps"`
-	Forgotten  int           `json:"forgotten_images_per_step"`
-	Others     int           `json:"other_images_per_step"`
-	Rate       float64       `json:"rate"`
-	Residual   float64       `json:"residual_probability"`
-	HeldOut    int           `json:"held_out_images"` // of the classes; they steer the edit
-	BaseRemain float64       `json:"base_remain"`     // the unedited network's accuracy on a sample of the other images and variants
-	Variations []string      `json:"variations"`      // of the images, where they are few; the base tolerates them
-	Limits     report.Limits `json:"limits"`
-	Prefer     Preference    `json:"prefer"`
-	Parameters int           `json:"trained_elements"`
-	MaxLoss    float64       `json:"max_loss,omitempty"` // if it is not DefaultMaxLoss
-	Attempts   []*Attempt    `json:"attempts,omitempty"` // if there was more than one
-	Chosen     int           `json:"chosen,omitempty"`   // of Attempts, from 0
-}
-
-// Point is the state of an edit after a step. Target, Remain and KL are running
-// means over the images of the last steps and their variants, which are harder
-// than images; compare Remain with Method.BaseRemain.
-type Point struct {
-	Step   int     `json:"step"`
-	Target float64 `json:"target"` // accuracy on forgotten images
-	Remain float64 `json:"remain"` // accuracy on others
-	KL     float64 `json:"kl"`     // mean divergence from uniform on forgotten images, nats
-	L2     float64 `json:"l2"`     // distance from the original parameters
-	Retain float64 `json:"retain"` // weight of the loss on other images
-	Pull   float64 `json:"pull"`   // weight of the squared distance
-}
-
-// String shows the measures to a person who waits.
-func (p Point) String() string {
-	return fmt.Sprintf("target %.3f  remain %.3f  KL %.3f  L2 %.2f", p.Target, p.Remain, p.KL, p.L2)
 }
 
 // The settings are the same for every class, base and data set; what differs
@@ -253,8 +218,11 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 	}
 	copy(r.session.Theta(), a.theta)
 	res := &Result{Method: r.method, Course: a.course}
-	if res.Method.Attempts = r.tried; len(r.tried) > 0 {
+	if len(r.tried) > 0 {
 		res.Method.Limits, res.Method.Chosen = r.opts.Limits, slices.Index(r.tried, a)
+	}
+	for _, a := range r.tried {
+		res.Method.Attempts = append(res.Method.Attempts, a.Attempt)
 	}
 	if r.opts.MaxLoss != DefaultMaxLoss {
 		res.Method.MaxLoss = r.opts.MaxLoss
@@ -299,7 +267,7 @@ type run struct {
 	judge      *judge        // nil if attempts cannot be compared
 	guarded    bool          // steps learn from variants of the others for their sake
 	variations []string      // that these bear
-	tried      []*Attempt    // if there was more than one
+	tried      []*attempt    // if there was more than one
 }
 
 // tally is what a step sees of images.

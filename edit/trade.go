@@ -27,13 +27,9 @@ const (
 // DefaultMaxLoss is what the accuracy on the other classes may lose.
 const DefaultMaxLoss = 0.02
 
-// Attempt is an edit that was tried, and what decided about it.
-type Attempt struct {
-	Limits  report.Limits `json:"limits"`
-	Guarded bool          `json:"guarded"` // it learned what the base says of variants of the other images
-	Score   float64       `json:"score"`   // of held-out images of the classes and a sample of the others
-	Loss    float64       `json:"loss"`    // of accuracy on variants of images of the others
-
+// attempt is an edit that was tried, and what came of it.
+type attempt struct {
+	report.Attempt
 	theta  []float32
 	course []Point
 }
@@ -72,8 +68,8 @@ func (r *run) newJudge(others []int) *judge {
 func (r *run) judged() bool { return len(r.heldOut) > 0 && r.judge != nil }
 
 // attempt runs the steps from the base network.
-func (r *run) attempt(ctx context.Context) (*Attempt, error) {
-	a := &Attempt{Limits: r.limits, Guarded: r.guarded}
+func (r *run) attempt(ctx context.Context) (*attempt, error) {
+	a := &attempt{Attempt: report.Attempt{Limits: r.limits, Guarded: r.guarded}}
 	var err error
 	if a.course, err = r.walk(ctx, r.step); err != nil {
 		return nil, err
@@ -89,14 +85,14 @@ func (r *run) attempt(ctx context.Context) (*Attempt, error) {
 }
 
 // damaged reports whether the others lose more than they may.
-func (r *run) damaged(a *Attempt) bool { return a.Loss > lossShare*r.opts.MaxLoss }
+func (r *run) damaged(a *attempt) bool { return a.Loss > lossShare*r.opts.MaxLoss }
 
 // lacks reports whether another attempt could be worth something.
-func (r *run) lacks(a *Attempt) bool { return a.Score < enough || r.damaged(a) }
+func (r *run) lacks(a *attempt) bool { return a.Score < enough || r.damaged(a) }
 
 // better reports whether a is to be preferred to b: first no network may come
 // back damaged.
-func (r *run) better(a, b *Attempt) bool {
+func (r *run) better(a, b *attempt) bool {
 	switch x, y := r.damaged(a), r.damaged(b); {
 	case x != y:
 		return y
@@ -107,7 +103,7 @@ func (r *run) better(a, b *Attempt) bool {
 }
 
 // try makes one more attempt within other limits.
-func (r *run) try(ctx context.Context, limits report.Limits) (*Attempt, error) {
+func (r *run) try(ctx context.Context, limits report.Limits) (*attempt, error) {
 	r.limits = limits
 	r.restart(rand.New(rand.NewPCG(r.opts.Seed, uint64(len(r.tried))+1)))
 	a, err := r.attempt(ctx)
@@ -118,12 +114,12 @@ func (r *run) try(ctx context.Context, limits report.Limits) (*Attempt, error) {
 }
 
 // best returns the best of several attempts: the first, if nothing is missing.
-func (r *run) best(ctx context.Context) (best *Attempt, err error) {
+func (r *run) best(ctx context.Context) (best *attempt, err error) {
 	best, err = r.attempt(ctx)
 	if err != nil || !r.judged() || !r.lacks(best) {
 		return best, err
 	}
-	r.tried = []*Attempt{best}
+	r.tried = []*attempt{best}
 	if r.damaged(best) && r.guard() {
 		a, err := r.try(ctx, best.Limits)
 		if err != nil {
@@ -148,8 +144,8 @@ func (r *run) best(ctx context.Context) (best *Attempt, err error) {
 
 // widen tries larger values of a limit as long as that makes the edit better, and
 // then smaller steps.
-func (r *run) widen(ctx context.Context, best *Attempt, limit func(*report.Limits) *float64) (*Attempt, error) {
-	with := func(v float64) (*Attempt, error) {
+func (r *run) widen(ctx context.Context, best *attempt, limit func(*report.Limits) *float64) (*attempt, error) {
+	with := func(v float64) (*attempt, error) {
 		l := best.Limits
 		*limit(&l) = v
 		return r.try(ctx, l)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"lethe/model"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -149,6 +151,27 @@ func TestReportMutants(t *testing.T) {
 	other.Seed++
 	if err := c.Check(&other); err == nil || err.Error() != "check failed: report (seed is 0, found 1)" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What a report holds is all in its types: read and written again, it has the same
+// bytes, and a method that is none is refused where it is read.
+func TestReportRoundTrip(t *testing.T) {
+	b := read(t, "report.json")
+	claim := golden(t)
+	if claim.Method == nil || claim.Method.Prefer != report.PreferRetain || len(claim.Course) == 0 || claim.Tool.Name != "forget" || claim.Tool.Version == "" {
+		t.Errorf("the report is read as %+v, %+v", claim.Tool, claim.Method)
+	}
+	if again, err := Canonical(&claim.Report); err != nil || !bytes.Equal(again, b) {
+		t.Errorf("written again it has other bytes, %v:\n%s", err, again)
+	}
+	at := bytes.Index(b, []byte(`"method":{`))
+	if at < 0 {
+		t.Fatal("the report has no method")
+	}
+	broken := slices.Concat(b[:at], []byte(`"method":"nonsense","was":{`), b[at+len(`"method":{`):])
+	if _, err := ParseReport(broken); !refused(err) {
+		t.Errorf("a method that is none: got %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"lethe/internal/strictjson"
 	"lethe/model"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -60,10 +61,10 @@ func file(name, sha256 string) resource {
 // provenance is SLSA's Provenance v1.
 type provenance struct {
 	BuildDefinition struct {
-		BuildType            string     `json:"buildType"`
-		ExternalParameters   parameters `json:"externalParameters"`
-		InternalParameters   any        `json:"internalParameters,omitempty"`
-		ResolvedDependencies []resource `json:"resolvedDependencies"`
+		BuildType            string         `json:"buildType"`
+		ExternalParameters   parameters     `json:"externalParameters"`
+		InternalParameters   *report.Method `json:"internalParameters,omitempty"`
+		ResolvedDependencies []resource     `json:"resolvedDependencies"`
 	} `json:"buildDefinition"`
 	RunDetails struct {
 		Builder struct {
@@ -135,11 +136,11 @@ func figuresOf(m *verify.Measures) *figures {
 // outputs: where they come from, which checks they passed, and what the edit
 // did. They are a function of the report and of run alone.
 func statements(r *verify.Report, run Run) ([]statement, error) {
-	report, err := Canonical(r)
+	canonical, err := Canonical(r)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(report)
+	sum := sha256.Sum256(canonical)
 	reportFile := resource{Name: "report", Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}, MediaType: "application/json"}
 	data := r.Data
 	if data == nil {
@@ -169,7 +170,7 @@ func statements(r *verify.Report, run Run) ([]statement, error) {
 	p.BuildDefinition.InternalParameters = r.Method
 	p.BuildDefinition.ResolvedDependencies = append([]resource{file("input", r.Files["input"].SHA256)}, images...)
 	p.RunDetails.Builder.ID = builderID
-	p.RunDetails.Builder.Version = map[string]string{"lethe": r.Tool}
+	p.RunDetails.Builder.Version = map[string]string{"lethe": r.Tool.String()}
 	if run.Binary != "" {
 		p.RunDetails.Builder.Dependencies = []resource{file("program", run.Binary)}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"lethe/internal/nn"
 	"lethe/onnxio"
+	"lethe/report"
 )
 
 // Tolerance is the largest difference between two evaluations of the same
@@ -24,30 +25,13 @@ const Tolerance = 1e-4
 // parity is the name of the check.
 const parity = "ONNX parity"
 
-// Parity is how closely an ONNX file computes what the weights compute.
-type Parity struct {
-	Samples   int     `json:"samples"`
-	Evaluator float64 `json:"evaluator"`                 // largest relative difference by our own evaluator
-	OnnxGo    float64 `json:"onnx_go"`                   // the same by onnx-go, if it ran, rounded up to a power of ten
-	Skipped   string  `json:"onnx_go_skipped,omitempty"` // why onnx-go did not run
-}
-
-// String tells a person what agreed with what.
-func (p *Parity) String() string {
-	second := fmt.Sprintf("up to %.0e by onnx-go", p.OnnxGo)
-	if p.Skipped != "" {
-		second = "not measured by onnx-go (" + p.Skipped + ")"
-	}
-	return fmt.Sprintf("logits of %d random samples differ by %.1g by our evaluator, %s, relative to the largest", p.Samples, p.Evaluator, second)
-}
-
 // ONNX reads the bytes of an ONNX file and runs a batch of random samples
 // through it, by our own evaluator and by onnx-go as a second opinion, and
 // compares the logits with those of net. More than [Tolerance] apart, or another
 // shape of inputs or outputs, is a [FailedError]. Bytes that are not ONNX, or an
 // ONNX model that Lethe cannot evaluate, are an error of packages onnxio or nn.
-// That onnx-go cannot run a model is no error: see [Parity].Skipped.
-func ONNX(b []byte, net *nn.Net) (*Parity, error) {
+// That onnx-go cannot run a model is no error: see [report.Parity].Skipped.
+func ONNX(b []byte, net *nn.Net) (*report.Parity, error) {
 	file, err := onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
@@ -65,7 +49,7 @@ func ONNX(b []byte, net *nn.Net) (*Parity, error) {
 			again.InputShape(), again.Classes(), net.InputShape(), net.Classes())}})
 	}
 	// onnx-go is wrong at batch 1, and slow.
-	p := &Parity{Samples: 4}
+	p := &report.Parity{Samples: 4}
 	shape := net.InputShape()
 	size := 1
 	for _, d := range shape {

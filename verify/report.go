@@ -24,7 +24,7 @@ const ReportSchema = "lethe/report/v1"
 // and no path of the machine.
 type Report struct {
 	Schema       string                   `json:"schema"`
-	Tool         string                   `json:"tool"` // name and version
+	Tool         report.Tool              `json:"tool"`
 	Architecture string                   `json:"architecture"`
 	Classes      []int                    `json:"classes"`
 	Labels       []string                 `json:"labels"` // of Classes
@@ -38,16 +38,16 @@ type Report struct {
 	Data         *Data                    `json:"data,omitempty"`
 	Comparison   *Comparison              `json:"comparison"`
 	Checks       []Check                  `json:"checks"` // the gate's; the invariants are in Comparison
-	Parity       *Parity                  `json:"onnx_parity,omitempty"`
+	Parity       *report.Parity           `json:"onnx_parity,omitempty"`
 	Audit        *Audit                   `json:"audit,omitempty"`
-	Method       any                      `json:"method,omitempty"` // settings of the edit
-	Course       any                      `json:"course,omitempty"` // its measures as it ran
+	Method       *report.Method           `json:"method,omitempty"` // settings of the edit, if it is known
+	Course       []report.Point           `json:"course,omitempty"` // its measures as it ran
 	NotMeasured  []string                 `json:"not_measured"`
 }
 
 // Data is what was measured on which images.
 type Data struct {
-	Source      string             `json:"source"`
+	Source      report.Source      `json:"source"`
 	TrainSHA256 string             `json:"train_sha256"`          // of all pixels, then all labels
 	TestSHA256  string             `json:"test_sha256,omitempty"` // likewise
 	Mean        dataset.PerChannel `json:"mean"`                  // of the normalization, pixels / 255
@@ -85,7 +85,7 @@ type Question struct {
 	// The forgotten classes and the images to measure on. Without classes only
 	// the invariants are checked.
 	Classes     []int
-	Source      string
+	Source      report.Source
 	Train, Test *dataset.Set // Test may be nil
 	Norm        dataset.Norm
 	TrainBefore *Measures          // of Net on Train, if it is already known

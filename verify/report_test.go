@@ -172,13 +172,38 @@ func TestJudgeTakesWhatIsKnown(t *testing.T) {
 	}
 }
 
+// Whoever reads a report knows what it holds: none of its members can be anything.
+func TestReportIsTyped(t *testing.T) {
+	seen := map[reflect.Type]bool{}
+	var walk func(path string, of reflect.Type)
+	walk = func(path string, of reflect.Type) {
+		if seen[of] {
+			return
+		}
+		seen[of] = true
+		switch of.Kind() {
+		case reflect.Interface:
+			t.Errorf("%s is of type %v", path, of)
+		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+			walk(path, of.Elem())
+		case reflect.Struct:
+			for _, f := range reflect.VisibleFields(of) {
+				if f.IsExported() {
+					walk(path+"."+f.Name, f.Type)
+				}
+			}
+		}
+	}
+	walk("Report", reflect.TypeFor[Report]())
+}
+
 func TestReportJSON(t *testing.T) {
 	marshal := func(q Question) []byte {
 		r, err := Judge(context.Background(), q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Parity = &Parity{Samples: 16, Evaluator: 1e-7, Skipped: "no"}
+		r.Parity = &report.Parity{Samples: 16, Evaluator: 1e-7, Skipped: "no"}
 		r.Files = map[string]report.Digest{"onnx": {SHA256: "ab", Bytes: 2}, "input": {SHA256: "cd", Bytes: 3}}
 		b, err := json.Marshal(r)
 		if err != nil {

@@ -24,14 +24,14 @@ func DryFlag() urfave.Flag {
 
 // Plan is what a command does to which files: for --dry-run, what it would do.
 type Plan struct {
-	Tool    string           `json:"tool"` // name and version
+	Tool    report.Tool      `json:"tool"`
 	DryRun  bool             `json:"dry_run"`
 	Input   PlannedInput     `json:"input"`
 	Edit    *PlannedEdit     `json:"edit,omitempty"`
 	Outputs []*PlannedOutput `json:"outputs"`
 	Changes []string         `json:"changes,omitempty"`     // of names and types
 	Lost    []string         `json:"not_in_output"`         // what the input holds and the output does not
-	Parity  any              `json:"onnx_parity,omitempty"` // not known before the work
+	Parity  *report.Parity   `json:"onnx_parity,omitempty"` // not known before the work
 
 	settings PlanSettings
 }
@@ -50,7 +50,7 @@ type PlannedInput struct {
 // PlannedEdit is an edit.
 type PlannedEdit struct {
 	Forget      []PlannedClass `json:"forget"`
-	Data        string         `json:"data"`
+	Data        report.Source  `json:"data"`
 	TrainImages int            `json:"train_images"`
 	TestImages  int            `json:"test_images"`
 	Accuracy    float64        `json:"accuracy"` // of the unedited network, on the training images
@@ -92,7 +92,7 @@ func PlanSettingsOf(c *urfave.Context) PlanSettings {
 // that is in it as JSON only: it can take longer than the work.
 func NewPlan(s PlanSettings, n *Checkpoint) (p *Plan, err error) {
 	p = &Plan{
-		Tool: s.Tool + " " + Version(), DryRun: s.DryRun, Lost: []string{}, settings: s,
+		Tool: ToolOf(s.Tool), DryRun: s.DryRun, Lost: []string{}, settings: s,
 		Input: PlannedInput{Path: n.Name, Format: n.Format(), Digest: report.Digest{Bytes: n.input.Size}, Tensors: n.State.Len()},
 	}
 	if s.JSON {

@@ -28,6 +28,7 @@ import (
 
 	"lethe/internal/registry"
 	"lethe/model"
+	"lethe/report"
 )
 
 // Exit codes of every command.
@@ -207,6 +208,9 @@ func Version() string {
 	}
 	return version(info)
 }
+
+// ToolOf returns what a report calls a command of this version.
+func ToolOf(command string) report.Tool { return report.Tool{Name: command, Version: Version()} }
 
 func version(info *debug.BuildInfo) string {
 	if v := info.Main.Version; v != "" && v != "(devel)" {

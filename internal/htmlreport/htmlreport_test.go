@@ -50,7 +50,7 @@ func pages(t testing.TB) map[string]Page {
 		{Name: "relearning_steps", Title: "relearning", Definition: "steps", Before: e(0, 0, 0), After: &verify.Estimate{Value: 200, Low: 150, High: 200, AtLeast: true}},
 		{Name: "membership", Title: "membership", Definition: "loss", NotMeasured: "there are 3 pairs"},
 	}}
-	least := &verify.Report{Schema: verify.ReportSchema, Tool: "ptcheck devel", Comparison: &verify.Comparison{}}
+	least := &verify.Report{Schema: verify.ReportSchema, Tool: report.Tool{Name: "ptcheck", Version: "devel"}, Comparison: &verify.Comparison{}}
 	network := &drawing.Network{Name: "<b>", Parameters: 168, Layers: []drawing.Layer{{Name: "in"},
 		{Name: "block1.0", Operators: []string{"Conv"}, Output: "N × 6", Parameters: 150, Weights: []string{"block1.0.weight"}, Inputs: []int{0}}}}
 	return map[string]Page{"forget": {Report: read(), Samples: samples, Network: network}, "audit": {Report: audited, Samples: samples}, "least": {Report: least}}
@@ -95,9 +95,9 @@ func TestPage(t *testing.T) {
 func TestPageEscapes(t *testing.T) {
 	p := pages(t)["forget"]
 	const bad = `<script>alert(1)</script>"'`
-	p.Report.Tool, p.Report.Labels, p.Report.NotMeasured, p.Report.Architecture = bad, []string{bad}, []string{bad}, bad
+	p.Report.Tool.Name, p.Report.Labels, p.Report.NotMeasured, p.Report.Architecture = bad, []string{bad}, []string{bad}, bad
 	p.Report.Comparison.Changes[0].Name = bad
-	p.Report.Data.Predicted[0].Label, p.Report.Data.Source = bad, bad
+	p.Report.Data.Predicted[0].Label, p.Report.Data.Source = bad, report.Source(bad)
 	if text := render(t, p); strings.Contains(text, "<script") {
 		t.Error("a name became a script")
 	}
@@ -169,20 +169,24 @@ func TestPlace(t *testing.T) {
 func TestCommand(t *testing.T) {
 	p := pages(t)["forget"]
 	p.Input, p.Output, p.Reading = "a b.pt", "c\n'.pt", []string{"--key", "ema/$x", "--inert"}
-	got, err := command(p)
-	if err != nil || !strings.HasSuffix(got, ` --key 'ema/$x' --inert 'a b.pt' $'c\012\047.pt'`) {
-		t.Errorf("got %s, %v", got, err)
+	got := command(p)
+	if !strings.HasSuffix(got, ` --key 'ema/$x' --inert 'a b.pt' $'c\012\047.pt'`) {
+		t.Errorf("got %s", got)
 	}
 	for _, flag := range []string{"--class 1 ", "--seed 0 ", "--gate ", "--mean ", "--std ", "--prefer ", "--max-target ", "--max-kl ", "--budget-l2 "} {
 		if !strings.Contains(got, " "+flag) {
 			t.Errorf("no %sin %s", flag, got)
 		}
 	}
-	p.Report.Method = "nonsense"
-	if _, err := command(p); err == nil {
-		t.Error("a method that is none gives a command")
+	p.Report.Data.Source = report.SourceForgetOnly
+	if got := command(p); !strings.Contains(got, " --forget-only DIR ") {
+		t.Errorf("no --forget-only in %s", got)
 	}
-	if got, err := command(Page{Report: pages(t)["least"].Report}); got != "" || err != nil {
-		t.Errorf("a report without an edit: got %q, %v", got, err)
+	p.Report.Data.Source = "images of --data and of a library" // a sentence of somebody
+	if got := command(p); strings.Contains(got, "DIR") {
+		t.Errorf("a flag was read out of a sentence: %s", got)
+	}
+	if got := command(Page{Report: pages(t)["least"].Report}); got != "" {
+		t.Errorf("a report without an edit: got %q", got)
 	}
 }

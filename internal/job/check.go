@@ -132,7 +132,7 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 	if err != nil {
 		return err
 	}
-	r.Tool, r.Labels, r.OwnRules = "ptcheck "+cli.Version(), labels, c.Rules != ""
+	r.Tool, r.Labels, r.OwnRules = cli.ToolOf("ptcheck"), labels, c.Rules != ""
 	if r.Files, err = cli.Digests(c.net.Checkpoint, e); err != nil {
 		return err
 	}

@@ -3,11 +3,9 @@ package job
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"lethe/edit"
 	"lethe/evidence"
@@ -69,8 +67,8 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 		return err
 	}
 	if err := claim.Check(computed); err != nil {
-		if own := cli.Version(); !strings.HasSuffix(claim.Tool, " "+own) {
-			return fmt.Errorf("%w; it was made by %.100q, this is version %s, which may edit and write in another way", err, claim.Tool, own)
+		if own := cli.Version(); claim.Tool.Version != own {
+			return fmt.Errorf("%w; it was made by %.100q, this is version %s, which may edit and write in another way", err, claim.Tool.String(), own)
 		}
 		return err
 	}
@@ -115,7 +113,7 @@ func (c *checking) claimedData(ctx context.Context, claim *evidence.Claim, q *ve
 	if len(claim.Classes) == 0 {
 		return []string{}, nil
 	}
-	if claim.Data != nil && (claim.Data.Source == FilesOfData || claim.Data.Source == FilesOfForgetOnly) && c.CheckSettings.Data.Path == "" {
+	if claim.Data != nil && (claim.Data.Source == report.SourceFiles || claim.Data.Source == report.SourceForgetOnly) && c.CheckSettings.Data.Path == "" {
 		return nil, cli.Usagef("the report was measured on %s; give the folder with --data", claim.Data.Source)
 	}
 	settings := c.CheckSettings.Data
@@ -130,8 +128,8 @@ func (c *checking) claimedData(ctx context.Context, claim *evidence.Claim, q *ve
 	if err != nil {
 		return nil, err
 	}
-	if claim.Data != nil && claim.Data.Source == FilesOfForgetOnly {
-		data.Source = FilesOfForgetOnly
+	if claim.Data != nil && claim.Data.Source == report.SourceForgetOnly {
+		data.Source = report.SourceForgetOnly
 		data.Only(claim.Classes)
 	}
 	q.Classes = claim.Classes
@@ -161,19 +159,12 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 	if claim.Method == nil {
 		return opts, nil
 	}
-	var method edit.Method
-	text, err := json.Marshal(claim.Method)
-	if err == nil {
-		err = json.Unmarshal(text, &method)
-	}
-	if err != nil {
-		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method is not one of an edit: %.200v", err)}
-	}
+	method := claim.Method
 	opts.Limits, opts.Prefer, opts.Aim, opts.MaxLoss = method.Limits, method.Prefer, method.Aim, method.MaxLoss
 	if method.Selected {
 		opts.Train = method.Trained
 	}
-	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == FilesOfForgetOnly
+	opts.ForgetOnly = claim.Data != nil && claim.Data.Source == report.SourceForgetOnly
 	if err := opts.Check(); err != nil {
 		return opts, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("its method cannot be: %.200v", err)}
 	}
@@ -184,8 +175,7 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 // that there were any, and puts into computed what came out.
 func (c *checking) repeat(ctx context.Context, claim *evidence.Claim, settings edit.Options, computed *verify.Report, edited *network.Network) error {
 	if _, ok := claim.Files["onnx"]; ok {
-		version := strings.TrimPrefix(claim.Tool, "forget ")
-		parity, digest, err := network.EditedONNX(edited.Net, edited.Structure, edited.State, network.EditedOptions(edited.Graph, computed.Labels, version))
+		parity, digest, err := network.EditedONNX(edited.Net, edited.Structure, edited.State, network.EditedOptions(edited.Graph, computed.Labels, claim.Tool.Version))
 		if err != nil {
 			return err
 		}
@@ -198,7 +188,7 @@ func (c *checking) repeat(ctx context.Context, claim *evidence.Claim, settings e
 	if err != nil {
 		return err
 	}
-	computed.Seed, computed.Method, computed.Course = settings.Seed, result.Method, result.Course
+	computed.Seed, computed.Method, computed.Course = settings.Seed, &result.Method, result.Course
 	for name, t := range result.StateDict.All() {
 		same := slices.Contains(edited.State.Names(), name)
 		if same {

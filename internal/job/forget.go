@@ -41,6 +41,9 @@ type ForgetSettings struct {
 	Force    bool             // replace existing outputs
 }
 
+// toolForget is the name of the command that edits, in reports.
+const toolForget = "forget"
+
 // Forgotten is what [Forget] has done.
 type Forgotten struct {
 	Plan   *cli.Plan      // of a dry run, or nil
@@ -245,8 +248,8 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Tool, r.Labels, r.Seed, r.OwnRules = "forget "+cli.Version(), f.labels, f.Edit.Seed, f.Rules != ""
-	r.Method, r.Course = result.Method, result.Course
+	r.Tool, r.Labels, r.Seed, r.OwnRules = cli.ToolOf(toolForget), f.labels, f.Edit.Seed, f.Rules != ""
+	r.Method, r.Course = &result.Method, result.Course
 	input, err := f.net.Digest()
 	if err != nil {
 		return nil, err
@@ -271,7 +274,7 @@ func runEdit(ctx context.Context, n *network.Network, data *Data, opts edit.Opti
 	progress := std.progress()
 	defer progress.Done()
 	opts.Norm = data.Norm
-	opts.Progress = func(p edit.Point, steps int) { progress.Update(p.Step, steps, p.String()) }
+	opts.Progress = func(p report.Point, steps int) { progress.Update(p.Step, steps, p.String()) }
 	return edit.Forget(ctx, n.Net, n.State, data.Train, opts)
 }
 
@@ -315,7 +318,7 @@ func lineage(r *verify.Report) map[string]string {
 		classes[i] = strconv.Itoa(c)
 	}
 	return map[string]string{
-		"lethe.tool":             r.Tool,
+		"lethe.tool":             r.Tool.String(),
 		"lethe.forgotten.class":  strings.Join(classes, ","),
 		"lethe.forgotten.labels": strings.Join(r.Labels, ","),
 		"lethe.seed":             strconv.FormatUint(r.Seed, 10),

@@ -10,6 +10,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/dataset"
 	"lethe/pickle"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -19,18 +20,11 @@ type DataSettings struct {
 	ForgetOnly       string // as the path, but only the images of the forgotten classes are used
 }
 
-// What a report calls images that are not in this binary. Their digests are in
-// the report, their place is not.
-const (
-	FilesOfData       = "files of --data"
-	FilesOfForgetOnly = "files of --forget-only" // of the forgotten classes alone
-)
-
 // Data is labelled images and how the network wants them.
 type Data struct {
 	*dataset.Data
 	Norm   dataset.Norm
-	Source string // for messages and the report
+	Source report.Source // for messages and the report
 }
 
 // StartData is [OpenData] in the background: it returns at once, and the function
@@ -49,17 +43,17 @@ func StartData(ctx context.Context, s DataSettings) (wait func() (*Data, error))
 
 // OpenData reads the images that settings ask for.
 func OpenData(ctx context.Context, s DataSettings) (d *Data, err error) {
-	d = &Data{Source: FilesOfData}
+	d = &Data{Source: report.SourceFiles}
 	if s.ForgetOnly != "" {
 		if s.Path != "" {
 			return nil, cli.Usagef("--data and --forget-only contradict each other")
 		}
-		s.Path, d.Source = s.ForgetOnly, FilesOfForgetOnly
+		s.Path, d.Source = s.ForgetOnly, report.SourceForgetOnly
 	}
 	s.Unpickle = unpickle
 	if s.Path == "" {
-		d.Source = "embedded sample of Fashion-MNIST"
-		d.Data, err = s.OpenFS(fixtures.FashionMNIST(), d.Source)
+		d.Source = report.SourceSample
+		d.Data, err = s.OpenFS(fixtures.FashionMNIST(), string(d.Source))
 	} else {
 		d.Data, err = cli.Await(ctx, func() (*dataset.Data, error) { return s.Open() })
 	}

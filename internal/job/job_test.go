@@ -38,7 +38,7 @@ func TestForgetAndConfirm(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := done.Report
-	if done.Plan != nil || done.Stdout || r == nil || r.Method == nil || len(r.Files) != 3 || r.Parity == nil || r.Tool == "" {
+	if done.Plan != nil || done.Stdout || r == nil || r.Method == nil || len(r.Files) != 3 || r.Parity == nil || r.Tool.Version == "" {
 		t.Errorf("the report is not complete: %+v", r)
 	}
 	if r.Data.TrainAfter.Target >= r.Data.TrainBefore.Target {

@@ -94,7 +94,7 @@ func encodeONNX(w io.Writer, s *structure.Structure, sd *model.StateDict, opts o
 
 // StageONNX stages the network with the weights of sd as the ONNX output at path,
 // and checks the file against net, which it must agree with.
-func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *verify.Parity, digest report.Digest, err error) {
+func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *report.Parity, digest report.Digest, err error) {
 	opts.ProducerVersion = cli.Version()
 	if opts.DocString == "" {
 		opts.DocString = s.Graph.Name + " converted from a PyTorch state dict"
@@ -125,7 +125,7 @@ func EditedOptions(g *graph.Graph, labels []string, version string) onnxio.Encod
 
 // EditedONNX encodes the ONNX model of an edit in memory and checks it against
 // the network.
-func EditedONNX(net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*verify.Parity, report.Digest, error) {
+func EditedONNX(net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*report.Parity, report.Digest, error) {
 	var b bytes.Buffer
 	if err := encodeONNX(&b, s, sd, opts); err != nil {
 		return nil, report.Digest{}, err

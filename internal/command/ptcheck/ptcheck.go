@@ -282,6 +282,6 @@ func confirmed(claim *evidence.Claim) string {
 	} else {
 		b.WriteString("invariants, measures, checks and digests were computed again\n")
 	}
-	fmt.Fprintf(&b, "made by %q, by the report alone\n", claim.Tool)
+	fmt.Fprintf(&b, "made by %q, by the report alone\n", claim.Tool.String())
 	return b.String()
 }
