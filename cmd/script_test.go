@@ -14,8 +14,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"lethe/dataset"
 	"lethe/fixtures"
-	"lethe/internal/dataset"
 	"lethe/model"
 	"lethe/pickle"
 )

@@ -12,7 +12,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
+	"lethe/graph"
 	"lethe/internal/kernel"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
@@ -91,7 +92,15 @@ func (o *Options) Check() error {
 }
 
 // CheckInputs refuses a network and images that these options cannot work on.
-func (o *Options) CheckInputs(net *nn.Net, set *dataset.Set) error {
+func (o *Options) CheckInputs(g *graph.Graph, sd *model.StateDict, set *dataset.Set) error {
+	net, err := nn.Bind(g, sd)
+	if err != nil {
+		return err
+	}
+	return o.checkInputs(net, set)
+}
+
+func (o *Options) checkInputs(net *nn.Net, set *dataset.Set) error {
 	if err := set.CheckNetwork(net.InputShape(), net.Classes()); err != nil {
 		return err
 	}
@@ -172,7 +181,8 @@ const (
 	firstPull, leastPull, mostPull       = 0.11, 0.01, 3
 )
 
-// Forget returns a state dict in which the classes are forgotten. It learns from
+// Forget returns a state dict in which the classes are forgotten by the network
+// that the graph g makes of the weights in sd. It learns from
 // set, which must hold images of the forgotten classes and, unless
 // Options.ForgetOnly, of others. The last
 // layer, the buffers and every entry that the graph does not use stay as they
@@ -193,7 +203,11 @@ const (
 // aimed for, so that forgetting takes no more than it must, and pull grows while
 // L2 is above. What the limits leave goes where Options.Prefer says. Limits that
 // cannot be met are no error: the result is then as near as the edit came.
-func Forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.Set, opts Options) (*Result, error) {
+func Forget(ctx context.Context, g *graph.Graph, sd *model.StateDict, set *dataset.Set, opts Options) (*Result, error) {
+	net, err := nn.Bind(g, sd)
+	if err != nil {
+		return nil, err
+	}
 	return forget(ctx, net, sd, set, opts, steps)
 }
 
@@ -282,7 +296,7 @@ func (t *tally) add(o tally) {
 }
 
 func (r *run) prepare() error {
-	if err := r.opts.CheckInputs(r.net, r.set); err != nil {
+	if err := r.opts.checkInputs(r.net, r.set); err != nil {
 		return err
 	}
 	train, last, err := learn.Movable(r.net.Graph(), learn.Selection{Train: r.opts.Train, Freeze: r.opts.Freeze})

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"lethe/dataset"
 	"lethe/fixtures"
-	"lethe/internal/dataset"
 	"lethe/internal/network"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -157,7 +157,7 @@ func TestForgetStopsWhenItIsCancelled(t *testing.T) {
 			cancel()
 		}
 	}
-	res, err := Forget(ctx, net, sd, set, opts)
+	res, err := Forget(ctx, net.Graph(), sd, set, opts)
 	if !errors.Is(err, context.Canceled) || res != nil || calls != 5 {
 		t.Errorf("after %d steps: got %v and %v, want nothing and a cancellation after 5", calls, res, err)
 	}
@@ -179,7 +179,7 @@ func TestForgetRefuses(t *testing.T) {
 	} {
 		opts := options
 		opts.Classes = c.classes
-		if _, err := Forget(context.Background(), net, sd, c.set, opts); err == nil {
+		if _, err := Forget(context.Background(), net.Graph(), sd, c.set, opts); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -8,10 +8,9 @@ import (
 	"os"
 
 	"lethe/convert"
+	"lethe/dataset"
 	"lethe/edit"
 	"lethe/fixtures"
-	"lethe/internal/dataset"
-	"lethe/internal/nn"
 	"lethe/pickle"
 	"lethe/verify"
 )
@@ -36,10 +35,6 @@ func ExampleForget() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	net, err := nn.Bind(graph, before)
-	if err != nil {
-		log.Fatal(err)
-	}
 	data, err := dataset.OpenFS(fixtures.FashionMNIST(), "fashion")
 	if err != nil {
 		log.Fatal(err)
@@ -47,12 +42,12 @@ func ExampleForget() {
 
 	ctx := context.Background()
 	ankleBoot := []int{9}
-	result, err := edit.Forget(ctx, net, before, data.Train, edit.Options{Classes: ankleBoot, Norm: dataset.FashionNorm})
+	result, err := edit.Forget(ctx, graph, before, data.Train, edit.Options{Classes: ankleBoot, Norm: dataset.FashionNorm})
 	if err != nil {
 		log.Fatal(err)
 	}
 	report, err := verify.Judge(ctx, verify.Question{
-		Net: net, Before: before, After: result.StateDict, Gate: verify.GateFull,
+		Graph: graph, Before: before, After: result.StateDict, Gate: verify.GateFull,
 		Classes: ankleBoot, Train: data.Train, Norm: dataset.FashionNorm,
 	})
 	if err != nil {

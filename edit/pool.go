@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 	"lethe/internal/learn"
 	"lethe/model"
 )

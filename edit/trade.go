@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 	"lethe/internal/learn"
 	"lethe/report"
 )

@@ -110,7 +110,7 @@ func forgetUnseen(ctx context.Context, r *run, sd *model.StateDict) (*Result, er
 }
 
 func (u *unseen) prepare(sd *model.StateDict) error {
-	if err := u.opts.CheckInputs(u.net, u.set); err != nil {
+	if err := u.opts.checkInputs(u.net, u.set); err != nil {
 		return err
 	}
 	train, last, err := learn.Movable(u.net.Graph(), learn.Selection{})

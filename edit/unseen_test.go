@@ -52,12 +52,12 @@ func TestUnseenStops(t *testing.T) {
 	net, sd, set := base(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Forget(ctx, net, sd, set, unseenOptions(3, 0)); !errors.Is(err, context.Canceled) {
+	if _, err := Forget(ctx, net.Graph(), sd, set, unseenOptions(3, 0)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	opts := unseenOptions(3, 0)
 	opts.Aim = "undone"
-	if _, err := Forget(context.Background(), net, sd, set, opts); err == nil {
+	if _, err := Forget(context.Background(), net.Graph(), sd, set, opts); err == nil {
 		t.Error("an aim that does not exist was taken")
 	}
 }

@@ -3,7 +3,7 @@ package edit
 import (
 	"math/rand/v2"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 )
 
 // Kinds of variation that images of things may bear.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 )
 
 func newCanvas() *canvas { return &canvas{rand.New(rand.NewPCG(1, 2)), 28, 28, 1} }

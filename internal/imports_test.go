@@ -59,14 +59,14 @@ var rooms = map[string][]string{
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},
 	"internal/nn":         {"ops", "graph", "model", "internal/kernel", gorgonia},
-	"internal/dataset":    {"model", compress, pictures, parquet},
+	"dataset":             {"model", compress, pictures, parquet},
 	"internal/rewrite":    {"model"},
-	"internal/wiring":     {"convert/arch", "convert/aten", "convert/layers", "model", "internal/dataset", "internal/learn", "internal/nn"},
-	"internal/learn":      {"report", "ops", "graph", "model", "internal/nn", "internal/kernel", "internal/dataset"},
+	"internal/wiring":     {"convert/arch", "convert/aten", "convert/layers", "model", "dataset", "internal/learn", "internal/nn"},
+	"internal/learn":      {"report", "ops", "graph", "model", "internal/nn", "internal/kernel", "dataset"},
 	// The kernel's exponential is the same on every machine; math.Exp is not.
 	"report": {"model", "internal/strictjson"},
-	"edit":   {"report", "ops", "graph", "model", "internal/nn", "internal/dataset", "internal/learn", "internal/kernel"},
-	"verify": {"report", "ops", "graph", "model", "internal/nn", "internal/dataset", "internal/learn", "internal/kernel", "onnxio", onnxGo, gorgonia},
+	"edit":   {"report", "ops", "graph", "model", "internal/nn", "dataset", "internal/learn", "internal/kernel"},
+	"verify": {"report", "ops", "graph", "model", "internal/nn", "dataset", "internal/learn", "internal/kernel", "onnxio", onnxGo, gorgonia},
 
 	"evidence":            {"model", "report", "verify", "internal/strictjson"},
 	"internal/htmlreport": {"report", "verify", "internal/drawing"},
@@ -82,7 +82,7 @@ var rooms = map[string][]string{
 	// What the others link beside it.
 	"internal/network":  {"file", "graph", "internal/cli", "internal/nn", "internal/structure", "model", "onnxio", "ops", "pickle", "report", "verify"},
 	"internal/job":      {all},
-	"internal/jobflags": {"internal/cli", "internal/dataset", "internal/job", "report", urfave},
+	"internal/jobflags": {"internal/cli", "dataset", "internal/job", "report", urfave},
 	"internal/registry": {"model", "internal/strictjson", oras, ocispecs, yaml},
 	"internal/canary":   {},        // for tests and a bench
 	"internal/oracle":   {},        // for tests
@@ -103,7 +103,7 @@ var replaceable = map[string]map[string]int{
 	onnxGo:   {"verify": 1},
 	gorgonia: {"verify": 1, "internal/nn": 100},
 	oras:     {"internal/registry": 100},
-	parquet:  {"internal/dataset": 1},
+	parquet:  {"dataset": 1},
 }
 
 // never lists ways that must not exist, not even through other packages.
@@ -289,7 +289,7 @@ func TestImportsCatches(t *testing.T) {
 		{"convert/x.go", gopickle, "1 files of convert import " + gopickle + ", 0 may"},
 		{"pickle/x.go", "lethe/onnxio", "pickle must never reach onnxio: pickle -> onnxio"},
 		{"edit/x.go", "lethe/pickle", "edit may not import pickle"},
-		{"internal/dataset/x.go", "lethe/pickle", "verify must never reach pickle: verify -> "},
+		{"dataset/x.go", "lethe/pickle", "verify must never reach pickle: verify -> "},
 		{"verify/x.go", "lethe/edit", "verify may not import edit"},
 		{"verify/x.go", "gorgonia.org/vecf32", "2 files of verify import gorgonia.org, 1 may"},
 		{"verify/x.go", onnxGo, "2 files of verify import " + onnxGo},
@@ -300,7 +300,7 @@ func TestImportsCatches(t *testing.T) {
 		{"pickle/x.go", "lethe/internal/vectors", "nothing may import internal/vectors"},
 		{"cmd/forget/x.go", "lethe/internal/oracle", "nothing may import internal/oracle"},
 		{"cmd/forget/x.go", protobuf + "/proto", "cmd/forget may not import " + protobuf},
-		{"internal/dataset/x.go", urfave + "/v2", "internal/dataset may not import " + urfave},
+		{"dataset/x.go", urfave + "/v2", "dataset may not import " + urfave},
 		{"internal/nn/x.go", "golang.org/x/sys/unix", "internal/nn may not import golang.org/x/sys/unix"},
 		{"internal/kernel/x.go", "C", "internal/kernel/x.go: cgo is not allowed"},
 		{"internal/kernel/x.go", avo + "/build", "internal/kernel may not import " + avo},

@@ -13,7 +13,7 @@ var notLinked = map[string][]string{
 	"ptconvert": {
 		onnxGo, gorgonia, protobuf, compress, "gonum.org", "github.com/apache/arrow", "github.com/gogo/protobuf", "github.com/golang/protobuf", "github.com/chewxy",
 		"lethe/fixtures", "lethe/convert", "lethe/ops", "lethe/edit", "lethe/verify", "lethe/evidence",
-		"lethe/internal/nn", "lethe/internal/kernel", "lethe/internal/dataset", "lethe/internal/learn", "lethe/internal/htmlreport", "lethe/internal/job",
+		"lethe/internal/nn", "lethe/internal/kernel", "lethe/dataset", "lethe/internal/learn", "lethe/internal/htmlreport", "lethe/internal/job",
 	},
 	"ptcheck": {},
 	"pt2onnx": {},

@@ -9,8 +9,7 @@
 // that wrapper dictionaries, key order, strides, ties and objects that Lethe
 // does not understand survive: the bytes are those that torch.save writes for
 // the same object, and an unedited checkpoint comes out as it was. [New] makes a
-// checkpoint of the tensors of another format, [Inspect] lists what a file
-// holds, and [Scan] what of it is no tensor.
+// checkpoint of the tensors of another format, and [Inspect] lists what a file holds.
 //
 // A pickle is a program, and nothing in a file is trusted. Bytes pass three
 // gates before they become tensors: the container must be laid out as torch

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/internal/kernel"
 	"lethe/internal/learn"
 	"lethe/internal/nn"

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"slices"
 
+	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/report"
 )
 
 // Audit is what attacks on an edited network find, beside what they find on the
@@ -19,9 +20,9 @@ import (
 // its distance from the retrained networks, which never saw the classes and know
 // something of them all the same.
 type Audit struct {
-	Seed      uint64         `json:"seed"`                // of every draw
-	Retrained []learn.Recipe `json:"retrained,omitempty"` // how the networks to compare with were trained
-	Measures  []AuditMeasure `json:"measures"`
+	Seed      uint64          `json:"seed"`                // of every draw
+	Retrained []report.Recipe `json:"retrained,omitempty"` // how the networks to compare with were trained
+	Measures  []AuditMeasure  `json:"measures"`
 }
 
 // AuditMeasure is one measure on the network before the edit, on that after it,
@@ -48,7 +49,7 @@ func (m *AuditMeasure) Gap() (gap float64, apart, ok bool) {
 // Retrained is a network that was trained without the classes.
 type Retrained struct {
 	State  *model.StateDict
-	Recipe learn.Recipe
+	Recipe report.Recipe
 }
 
 // AuditOptions ask [Judge] for an audit.
@@ -223,7 +224,7 @@ type subject struct {
 }
 
 func newAuditor(ctx context.Context, q *Question) *auditor {
-	k := q.Net.Classes()
+	k := q.net.Classes()
 	a := &auditor{ctx: ctx, q: q, k: k, seed: q.Audit.Seed, forgotten: make([]bool, k), byClass: make([][]int, k)}
 	for _, c := range q.Classes {
 		a.forgotten[c] = true
@@ -260,10 +261,10 @@ func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 	for _, m := range auditMeasures {
 		result.Measures = append(result.Measures, AuditMeasure{Name: m.name, Title: m.title, Definition: m.definition})
 	}
-	nets := []*nn.Net{q.Net, after}
+	nets := []*nn.Net{q.net, after}
 	states := []*model.StateDict{q.Before, q.After}
 	for _, r := range opts.Retrained {
-		net, err := nn.Bind(q.Net.Graph(), r.State)
+		net, err := nn.Bind(q.net.Graph(), r.State)
 		if err != nil {
 			return nil, fmt.Errorf("a retrained network: %w", err)
 		}

@@ -11,11 +11,12 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/dataset"
 	"lethe/fixtures"
-	"lethe/internal/dataset"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/report"
 )
 
 // The toy that audits are tested on: three classes of images of 2 x 2 pixels.
@@ -39,7 +40,7 @@ func toy(t testing.TB) (q Question, hidden, lost *model.StateDict) {
 	hidden = set(t, sd, "fc.bias", 2, to(-10))
 	lost = set(t, sd, "pass.weight", 10, to(0))
 	return Question{
-		Net: bind(t, net.Graph(), sd), Before: sd, Classes: []int{2}, Norm: plain, Threads: 2,
+		Graph: net.Graph(), net: bind(t, net.Graph(), sd), Before: sd, Classes: []int{2}, Norm: plain, Threads: 2,
 		Train: toyImages(30), Test: toyImages(20), Audit: &AuditOptions{},
 	}, hidden, lost
 }
@@ -48,7 +49,7 @@ func toy(t testing.TB) (q Question, hidden, lost *model.StateDict) {
 func audited(t testing.TB, q Question, after *model.StateDict) (*Audit, map[string]*AuditMeasure) {
 	t.Helper()
 	q.After = after
-	a, err := audit(context.Background(), &q, bind(t, q.Net.Graph(), after))
+	a, err := audit(context.Background(), &q, bind(t, q.net.Graph(), after))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestAuditOfLeNet(t *testing.T) {
 		hidden = hidden.With(name, model.Float32Tensor(sd.Get(name).Shape(), v))
 	}
 	q := Question{
-		Net: net, Classes: []int{5}, Norm: dataset.FashionNorm,
+		Graph: net.Graph(), net: net, Classes: []int{5}, Norm: dataset.FashionNorm,
 		Train: data.Train.Stratified(100, 0), Test: data.Test, Audit: &AuditOptions{},
 	}
 	never, _, err := learn.Without(context.Background(), net.Graph(), sd, q.Train, learn.Options{Classes: q.Classes, Norm: q.Norm})
@@ -239,7 +240,7 @@ func TestAuditWithout(t *testing.T) {
 
 func TestAuditJSON(t *testing.T) {
 	q, hidden, lost := toy(t)
-	q.Audit.Retrained = []Retrained{{State: lost}, {State: hidden}, {lost, learn.Recipe{Seed: 2}}}
+	q.Audit.Retrained = []Retrained{{State: lost}, {State: hidden}, {lost, report.Recipe{Seed: 2}}}
 	marshal := func() []byte {
 		a, _ := audited(t, q, hidden)
 		b, err := json.Marshal(a)
@@ -269,16 +270,16 @@ func TestAuditErrors(t *testing.T) {
 	q.After = hidden
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := audit(cancelled, &q, bind(t, q.Net.Graph(), hidden)); !errors.Is(err, context.Canceled) {
+	if _, err := audit(cancelled, &q, bind(t, q.net.Graph(), hidden)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	q.Audit.Retrained = []Retrained{{State: stateDict(t)}}
 	var format *model.FormatError
-	if _, err := audit(context.Background(), &q, bind(t, q.Net.Graph(), hidden)); !errors.As(err, &format) || !strings.HasPrefix(err.Error(), "a retrained network: ") {
+	if _, err := audit(context.Background(), &q, bind(t, q.net.Graph(), hidden)); !errors.As(err, &format) || !strings.HasPrefix(err.Error(), "a retrained network: ") {
 		t.Errorf("a retrained network without weights: %v", err)
 	}
 	q.Audit.Retrained = make([]Retrained, 11)
-	if _, err := audit(context.Background(), &q, bind(t, q.Net.Graph(), hidden)); err == nil || err.Error() != "an audit compares with 10 retrained networks at most, not with 11" {
+	if _, err := audit(context.Background(), &q, bind(t, q.net.Graph(), hidden)); err == nil || err.Error() != "an audit compares with 10 retrained networks at most, not with 11" {
 		t.Errorf("eleven retrained networks: %v", err)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/report"
@@ -76,7 +76,7 @@ func ExampleJudge() {
 	net, before := tiny(1, 0, 0, 1)
 	_, after := tiny(1, 0.5, 0, 0) // nothing speaks for class 1 any more
 	r, err := verify.Judge(context.Background(), verify.Question{
-		Net: net, Before: before, After: after, Gate: verify.GateFull, Classes: []int{1},
+		Graph: net.Graph(), Before: before, After: after, Gate: verify.GateFull, Classes: []int{1},
 		Train: &dataset.Set{Shape: []int{1, 1, 2}, Classes: 2, Pixels: []uint8{255, 0, 0, 255}, Labels: []int{0, 1}},
 		Norm:  dataset.OneNorm(0, 1),
 	})

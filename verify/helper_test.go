@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"lethe/convert"
+	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/pickle"

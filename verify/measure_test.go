@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/model"
 )
 
@@ -46,7 +46,7 @@ func TestMeasureByHand(t *testing.T) {
 			{nil, 0, 0, 4. / 7, 0},
 			{[]int{0, 1, 2}, 7, 4. / 7, 0, (2*kls[0] + 2*kls[1] + kls[3] + 2*kls[2]) / 7},
 		} {
-			m, err := Measure(context.Background(), net, set, c.classes, plain, 0)
+			m, err := measure(context.Background(), net, set, c.classes, plain, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestMeasureSizes(t *testing.T) {
 			set.Labels[n-1] = 2
 			copy(set.Image(n-1), []uint8{0, 0, 255, 0})
 		}
-		m, err := Measure(context.Background(), net, set, []int{2}, plain, 0)
+		m, err := measure(context.Background(), net, set, []int{2}, plain, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func TestMeasureSizes(t *testing.T) {
 
 func TestMeasureWithoutForgottenImages(t *testing.T) {
 	net, _ := flat(t, weights)
-	m, err := Measure(context.Background(), net, images(1, lit{0, 0}, lit{1, 0}), []int{2}, plain, 0)
+	m, err := measure(context.Background(), net, images(1, lit{0, 0}, lit{1, 0}), []int{2}, plain, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestMeasureWithoutForgottenImages(t *testing.T) {
 func TestMeasureNormalizes(t *testing.T) {
 	net, _ := flat(t, weights)
 	// A lit pixel is (1 - 0.5) / 0.25 = 2 and a dark one -2.
-	m, err := Measure(context.Background(), net, images(1, lit{2, 2}), []int{2}, dataset.OneNorm(0.5, 0.25), 0)
+	m, err := measure(context.Background(), net, images(1, lit{2, 2}), []int{2}, dataset.OneNorm(0.5, 0.25), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestMeasureNormalizes(t *testing.T) {
 func TestMeasureDivergenceIsInRange(t *testing.T) {
 	for _, w := range []float32{0, 1e-7, -3e-8, 1, 100, 1e4, 1e30, -1e30} {
 		net, _ := flat(t, [][4]float32{{w}, {w / 3}, {w / 7}})
-		m, err := Measure(context.Background(), net, images(1, lit{0, 0}), []int{0}, plain, 0)
+		m, err := measure(context.Background(), net, images(1, lit{0, 0}), []int{0}, plain, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestMeasureDivergenceIsInRange(t *testing.T) {
 func TestMeasureDivergenceOfUniform(t *testing.T) {
 	for k := 2; k <= 100; k++ {
 		net, _ := flat(t, make([][4]float32, k))
-		m, err := Measure(context.Background(), net, images(1, lit{0, 0}), []int{0}, plain, 0)
+		m, err := measure(context.Background(), net, images(1, lit{0, 0}), []int{0}, plain, 0)
 		if err != nil || !(m.KL >= 0 && m.KL < 1e-12) {
 			t.Errorf("%d classes: KL %v, %v", k, m.KL, err)
 		}
@@ -142,12 +142,12 @@ func TestMeasureDoesNotDependOnThreads(t *testing.T) {
 	set := images(320*28, lit{0, 0}, lit{3, 1}, lit{9, 2}, lit{4, 3}, lit{9, 0}, lit{5, 0}, lit{5, 1})
 	set.Shape = []int{1, 28, 28} // 320 images, a chunk of work for each of five threads
 	set.Labels = set.Labels[:len(set.Pixels)/(28*28)]
-	one, err := Measure(context.Background(), net, set, []int{0, 9}, dataset.FashionNorm, 1)
+	one, err := measure(context.Background(), net, set, []int{0, 9}, dataset.FashionNorm, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, threads := range []int{0, 2, 3, 8} {
-		m, err := Measure(context.Background(), net, set, []int{0, 9}, dataset.FashionNorm, threads)
+		m, err := measure(context.Background(), net, set, []int{0, 9}, dataset.FashionNorm, threads)
 		if err != nil || !reflect.DeepEqual(m, one) {
 			t.Errorf("%d threads: %+v, %v, want %+v", threads, m, err, one)
 		}
@@ -177,35 +177,35 @@ func TestMeasureErrors(t *testing.T) {
 		want string
 	}{
 		{"a class above", func() error {
-			_, err := Measure(context.Background(), net, good, []int{0, 3}, plain, 0)
+			_, err := measure(context.Background(), net, good, []int{0, 3}, plain, 0)
 			return err
 		}, "class 3 does not exist: the network has classes 0 to 2"},
 		{"a class below", func() error {
-			_, err := Measure(context.Background(), net, good, []int{-1}, plain, 0)
+			_, err := measure(context.Background(), net, good, []int{-1}, plain, 0)
 			return err
 		}, "class -1 does not exist: the network has classes 0 to 2"},
 		{"a label above", func() error {
-			_, err := Measure(context.Background(), net, images(1, lit{0, 0}, lit{3, 0}), nil, plain, 0)
+			_, err := measure(context.Background(), net, images(1, lit{0, 0}, lit{3, 0}), nil, plain, 0)
 			return err
 		}, "the data has label 3, the network has classes 0 to 2: give the data that it was trained on"},
 		{"another size", func() error {
-			_, err := Measure(context.Background(), net, wide, nil, plain, 0)
+			_, err := measure(context.Background(), net, wide, nil, plain, 0)
 			return err
 		}, "the network takes inputs of shape [1 2 2], the images have the shape [1 1 4] (channels, rows, columns): give the data that it was trained on"},
 		{"colours", func() error {
-			_, err := Measure(context.Background(), bind(t, &colour, sd), dot, nil, plain, 0)
+			_, err := measure(context.Background(), bind(t, &colour, sd), dot, nil, plain, 0)
 			return err
 		}, "the network takes inputs of shape [4 1 1], the images have the shape [1 1 1]"},
 		{"an infinite logit", func() error {
-			_, err := Measure(context.Background(), huge, both, nil, plain, 0)
+			_, err := measure(context.Background(), huge, both, nil, plain, 0)
 			return err
 		}, "the network gives logits that are NaN or infinite for image 1399: its weights or the normalization (mean 0, standard deviation 1) are out of all proportion"},
 		{"a NaN logit", func() error {
-			_, err := Measure(context.Background(), opposed, both, nil, dataset.OneNorm(0, 0), 0)
+			_, err := measure(context.Background(), opposed, both, nil, dataset.OneNorm(0, 0), 0)
 			return err
 		}, "the network gives logits that are NaN or infinite for image 0: its weights or the normalization (mean 0, standard deviation 0)"},
 		{"cancelled", func() error {
-			_, err := Measure(cancelled, net, good, nil, plain, 0)
+			_, err := measure(cancelled, net, good, nil, plain, 0)
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("cancelled: %v", err)
 			}

@@ -13,7 +13,9 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"lethe/graph"
 	"lethe/internal/nn"
+	"lethe/model"
 	"lethe/onnxio"
 	"lethe/report"
 )
@@ -27,20 +29,24 @@ const parity = "ONNX parity"
 
 // ONNX reads the bytes of an ONNX file and runs a batch of random samples
 // through it, by our own evaluator and by onnx-go as a second opinion, and
-// compares the logits with those of net. More than [Tolerance] apart, or another
+// compares the logits with those of the graph with the weights of sd. More than [Tolerance] apart, or another
 // shape of inputs or outputs, is a [FailedError]. Bytes that are not ONNX, or an
 // ONNX model that Lethe cannot evaluate, are an error of packages onnxio or nn.
 // That onnx-go cannot run a model is no error: see [report.Parity].Skipped.
-func ONNX(b []byte, net *nn.Net) (*report.Parity, error) {
+func ONNX(b []byte, g *graph.Graph, sd *model.StateDict) (*report.Parity, error) {
+	net, err := nn.Bind(g, sd)
+	if err != nil {
+		return nil, err
+	}
 	file, err := onnxio.Decode(bytes.NewReader(b), int64(len(b)), onnxio.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
 	}
-	g, err := file.Graph()
+	read, err := file.Graph()
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
 	}
-	again, err := nn.Bind(g, file.StateDict())
+	again, err := nn.Bind(read, file.StateDict())
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
 	}

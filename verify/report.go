@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"slices"
 
+	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/report"
@@ -74,7 +74,7 @@ type Predicted struct {
 
 // Question is what [Judge] is asked.
 type Question struct {
-	Net           *nn.Net // before the edit
+	Graph         *graph.Graph // of both
 	Before, After *model.StateDict
 	Gate          Gate
 	Limits        report.Limits // of GateFull
@@ -88,12 +88,14 @@ type Question struct {
 	Source      report.Source
 	Train, Test *dataset.Set // Test may be nil
 	Norm        dataset.Norm
-	TrainBefore *Measures          // of Net on Train, if it is already known
+	TrainBefore *Measures          // before the edit, on Train, if it is already known
 	Names       []string           // labels of all classes, or nil
 	Preprocess  dataset.Preprocess // what was done to the images, for the report
 	Notes       []string           // of the data, for the report
 
 	Audit *AuditOptions // nil: no audit. It takes classes, and test images that the edit never saw
+
+	net *nn.Net // before the edit
 }
 
 // Judge compares two state dicts, measures the edited network and applies the
@@ -105,7 +107,7 @@ type Question struct {
 // take, and training images without one of every forgotten class, which any
 // network would pass.
 func Judge(ctx context.Context, q Question) (*Report, error) {
-	g := q.Net.Graph()
+	g := q.Graph
 	r := &Report{
 		Schema: ReportSchema, Architecture: g.Name, Classes: append([]int{}, q.Classes...), Gate: q.Gate,
 		Checks: []Check{}, // a list, never null in JSON
@@ -177,6 +179,9 @@ func (r *Report) measure(ctx context.Context, q Question, g *graph.Graph) error 
 	if err != nil {
 		return err
 	}
+	if q.net, err = nn.Bind(g, q.Before); err != nil {
+		return err
+	}
 	r.Data = &Data{
 		Source: q.Source,
 		Mean:   q.Norm.Mean, Std: q.Norm.Std, Scale: q.Norm.Scale, Preprocess: q.Preprocess, Notes: q.Notes, TrainBefore: q.TrainBefore,
@@ -194,15 +199,15 @@ func (r *Report) measure(ctx context.Context, q Question, g *graph.Graph) error 
 		net *nn.Net
 		set *dataset.Set
 	}{
-		{&r.Data.TrainBefore, q.Net, q.Train},
+		{&r.Data.TrainBefore, q.net, q.Train},
 		{&r.Data.TrainAfter, after, q.Train},
-		{&r.Data.TestBefore, q.Net, q.Test},
+		{&r.Data.TestBefore, q.net, q.Test},
 		{&r.Data.TestAfter, after, q.Test},
 	} {
 		if m.set == nil || *m.to != nil {
 			continue
 		}
-		if *m.to, err = Measure(ctx, m.net, m.set, q.Classes, q.Norm, q.Threads); err != nil {
+		if *m.to, err = measure(ctx, m.net, m.set, q.Classes, q.Norm, q.Threads); err != nil {
 			return err
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/report"
@@ -42,7 +42,7 @@ func deep(t testing.TB) (*nn.Net, *model.StateDict) {
 func question(t testing.TB) Question {
 	net, sd := deep(t)
 	return Question{
-		Net: net, Before: sd, After: set(t, sd, "pass.weight", 10, to(0)),
+		Graph: net.Graph(), Before: sd, After: set(t, sd, "pass.weight", 10, to(0)),
 		Gate: GateHard, Classes: []int{2}, Source: "by hand", Norm: plain,
 		Train: images(3, lit{0, 0}, lit{1, 1}, lit{2, 2}), Test: images(1, lit{0, 0}, lit{1, 1}, lit{2, 2}, lit{2, 1}),
 	}
@@ -139,7 +139,7 @@ func TestJudgeBrokenInvariant(t *testing.T) {
 
 func TestJudgeWithoutClasses(t *testing.T) {
 	q := question(t)
-	r, err := Judge(context.Background(), Question{Net: q.Net, Before: q.Before, After: q.After})
+	r, err := Judge(context.Background(), Question{Graph: q.Graph, Before: q.Before, After: q.After})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestReportJSONOfDamage(t *testing.T) {
 	q := question(t)
 	for _, bits := range []uint32{0x7fc00000, 0x7f800000, 0xff800000, 0x7f7fffff} {
 		q.After = poke(t, q.Before, "pass.bias", 0, func(uint32) uint32 { return bits })
-		r, err := Judge(context.Background(), Question{Net: q.Net, Before: q.Before, After: q.After})
+		r, err := Judge(context.Background(), Question{Graph: q.Graph, Before: q.Before, After: q.After})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,10 +276,10 @@ func TestJudgeErrors(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	// A last layer that is not fully connected has no invariant to check.
-	g := *q.Net.Graph()
+	g := *q.Graph
 	g.Nodes = append(slices.Clone(g.Nodes), graph.Node{Name: "relu", Op: "Relu", Inputs: []string{"logits"}, Outputs: []string{"relu"}})
 	g.Outputs = []graph.Value{graph.TensorValue("relu", model.Float32, graph.Batch(3))}
-	q.Net = bind(t, &g, q.Before)
+	q.Graph = &g
 	var unsupported *model.UnsupportedError
 	if _, err := Judge(context.Background(), q); !errors.As(err, &unsupported) {
 		t.Errorf("a network that ends in a ReLU: %v", err)

@@ -103,7 +103,7 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 	if err != nil {
 		return err
 	}
-	q := verify.Question{Net: c.net.Net, Before: c.net.State, After: e.State, Gate: gate, Threads: c.Threads}
+	q := verify.Question{Graph: c.net.Graph, Before: c.net.State, After: e.State, Gate: gate, Threads: c.Threads}
 	labels := []string{}
 	if c.Class != "" {
 		if c.data, err = OpenData(ctx, c.CheckSettings.Data); err != nil {
@@ -113,7 +113,7 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 			return err
 		}
 		c.data.ask(&q)
-		if q.TrainBefore, err = verify.Measure(ctx, c.net.Net, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
+		if q.TrainBefore, err = verify.Measure(ctx, c.net.Graph, c.net.State, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
 			return err
 		}
 		if err := c.data.CheckAccuracy(ctx, c.net.Net, q.TrainBefore); err != nil {

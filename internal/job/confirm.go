@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"slices"
 
+	"lethe/dataset"
 	"lethe/edit"
 	"lethe/evidence"
 	"lethe/internal/cli"
-	"lethe/internal/dataset"
 	"lethe/internal/network"
 	"lethe/model"
 	"lethe/report"
@@ -46,7 +46,7 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 		return err
 	}
 	settings.Threads = c.Threads
-	q := verify.Question{Net: c.net.Net, Before: c.net.State, After: edited.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, MaxLoss: claimedMaxLoss(claim, settings), Threads: settings.Threads}
+	q := verify.Question{Graph: c.net.Graph, Before: c.net.State, After: edited.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, MaxLoss: claimedMaxLoss(claim, settings), Threads: settings.Threads}
 	labels, err := c.claimedData(ctx, claim, &q)
 	if err != nil {
 		return err
@@ -135,8 +135,8 @@ func (c *checking) claimedData(ctx context.Context, claim *evidence.Claim, q *ve
 	q.Classes = claim.Classes
 	data.ask(q)
 	for _, class := range claim.Classes {
-		if class < 0 || class >= min(q.Net.Classes(), len(data.Names)) {
-			return nil, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("it names class %d, the network has %d classes and the data %d", class, q.Net.Classes(), len(data.Names))}
+		if class < 0 || class >= min(c.net.Net.Classes(), len(data.Names)) {
+			return nil, &model.FormatError{Format: "report", Offset: -1, Reason: fmt.Sprintf("it names class %d, the network has %d classes and the data %d", class, c.net.Net.Classes(), len(data.Names))}
 		}
 		labels = append(labels, data.Names[class])
 	}
@@ -175,7 +175,7 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 // that there were any, and puts into computed what came out.
 func (c *checking) repeat(ctx context.Context, claim *evidence.Claim, settings edit.Options, computed *verify.Report, edited *network.Network) error {
 	if _, ok := claim.Files["onnx"]; ok {
-		parity, digest, err := network.EditedONNX(edited.Net, edited.Structure, edited.State, network.EditedOptions(edited.Graph, computed.Labels, claim.Tool.Version))
+		parity, digest, err := network.EditedONNX(edited.Graph, edited.Structure, edited.State, network.EditedOptions(edited.Graph, computed.Labels, claim.Tool.Version))
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"lethe/internal/learn"
+	"lethe/report"
 	"lethe/verify"
 )
 
@@ -17,7 +17,7 @@ func TestPrintDetails(t *testing.T) {
 			TrainAfter:  &verify.Measures{Confusion: [][]int{{10, 0}, {4, 0}}},
 		},
 		Audit: &verify.Audit{
-			Retrained: []learn.Recipe{{Images: 54, Steps: 7}, {}, {}},
+			Retrained: []report.Recipe{{Images: 54, Steps: 7}, {}, {}},
 			Measures: []verify.AuditMeasure{
 				{Title: "linear probe", Before: &verify.Estimate{Value: 0.9, Low: 0.8, High: 1}, After: &verify.Estimate{Value: 0.8, Low: 0.7, High: 0.9}, Retrained: &verify.Estimate{Value: 0.5, Low: 0.4, High: 0.6}},
 				{Name: "relearning_steps", Title: "relearning (steps)", Before: &verify.Estimate{}, After: &verify.Estimate{Value: 6.2, Low: 5, High: 7.4}, Retrained: &verify.Estimate{Value: 200, Low: 7, High: 200, AtLeast: true}},

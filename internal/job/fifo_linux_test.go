@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 )
 
 // A pipe among the files of images that nobody writes to does not outlive the

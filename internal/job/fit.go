@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/verify"

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 	"lethe/internal/network"
 	"lethe/pickle"
 	"lethe/verify"
@@ -55,7 +55,7 @@ func TestCheckAccuracy(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.change(d)
-		m, err := verify.Measure(ctx, n.Net, d.Train, nil, d.Norm, 0)
+		m, err := verify.Measure(ctx, n.Graph, n.State, d.Train, nil, d.Norm, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -178,7 +178,7 @@ func (f *forgetting) measure(ctx context.Context) (err error) {
 	if f.Edit.ForgetOnly {
 		f.data.Only(f.Edit.Classes)
 	}
-	if f.before, err = verify.Measure(ctx, f.net.Net, f.data.Train, f.Edit.Classes, f.data.Norm, f.Edit.Threads); err != nil {
+	if f.before, err = verify.Measure(ctx, f.net.Graph, f.net.State, f.data.Train, f.Edit.Classes, f.data.Norm, f.Edit.Threads); err != nil {
 		return err
 	}
 	if err := f.data.CheckAccuracy(ctx, f.net.Net, f.before); err != nil {
@@ -211,7 +211,7 @@ func damage(r *verify.Report, most float64) string {
 
 // plan says what [forgetting.run] would do.
 func (f *forgetting) plan() (*cli.Plan, error) {
-	if err := f.Edit.CheckInputs(f.net.Net, f.data.Train); err != nil {
+	if err := f.Edit.CheckInputs(f.net.Graph, f.net.State, f.data.Train); err != nil {
 		return nil, err
 	}
 	plan, err := network.NewPlan(f.ForgetSettings.Plan, f.net)
@@ -240,7 +240,7 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 		return nil, err
 	}
 	q := verify.Question{
-		MaxLoss: f.maxLoss(), Net: f.net.Net, Before: f.net.State, After: result.StateDict, Gate: f.gate, Limits: f.Edit.Limits, Rules: f.Edit.Rules, Threads: f.Edit.Threads,
+		MaxLoss: f.maxLoss(), Graph: f.net.Graph, Before: f.net.State, After: result.StateDict, Gate: f.gate, Limits: f.Edit.Limits, Rules: f.Edit.Rules, Threads: f.Edit.Threads,
 		Classes: f.Edit.Classes, TrainBefore: f.before,
 	}
 	f.data.ask(&q)
@@ -275,7 +275,7 @@ func runEdit(ctx context.Context, n *network.Network, data *Data, opts edit.Opti
 	defer progress.Done()
 	opts.Norm = data.Norm
 	opts.Progress = func(p report.Point, steps int) { progress.Update(p.Step, steps, p.String()) }
-	return edit.Forget(ctx, n.Net, n.State, data.Train, opts)
+	return edit.Forget(ctx, n.Graph, n.State, data.Train, opts)
 }
 
 // write writes the outputs and completes the report with what is known of them.
@@ -290,7 +290,7 @@ func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.R
 		return err
 	}
 	if f.ONNX != "" {
-		parity, digest, err := network.StageONNX(ctx, f.outs, f.ONNX, edited, f.net.Structure, sd, network.EditedOptions(f.net.Graph, r.Labels, cli.Version()))
+		parity, digest, err := network.StageONNX(ctx, f.outs, f.ONNX, f.net.Graph, sd, f.net.Structure, sd, network.EditedOptions(f.net.Graph, r.Labels, cli.Version()))
 		if err != nil {
 			return err
 		}

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"lethe/dataset"
 	"lethe/fixtures"
 	"lethe/internal/cli"
-	"lethe/internal/dataset"
 	"lethe/pickle"
 	"lethe/report"
 	"lethe/verify"

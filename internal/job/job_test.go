@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/dataset"
 	"lethe/edit"
-	"lethe/internal/dataset"
 	"lethe/verify"
 )
 

@@ -5,8 +5,8 @@ package jobflags
 import (
 	urfave "github.com/urfave/cli/v2"
 
+	"lethe/dataset"
 	"lethe/internal/cli"
-	"lethe/internal/dataset"
 	"lethe/internal/job"
 	"lethe/report"
 )

@@ -3,7 +3,7 @@ package learn
 import (
 	"context"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 	"lethe/internal/nn"
 )
 

@@ -10,7 +10,7 @@ package learn
 import (
 	"math/rand/v2"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 	"lethe/internal/nn"
 )
 

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
 )

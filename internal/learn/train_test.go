@@ -17,14 +17,15 @@ import (
 	"testing"
 
 	"lethe/convert"
+	"lethe/dataset"
 	"lethe/fixtures"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/internal/oracle"
 	"lethe/model"
 	"lethe/ops"
 	"lethe/pickle"
+	"lethe/report"
 )
 
 func lenet(t testing.TB) (*graph.Graph, *model.StateDict) {
@@ -127,7 +128,7 @@ func TestWithoutLearnsTheOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Recipe{"Adam", 2e-3, 256, 64, 120, 5400, 0}); *recipe != want {
+	if want := (report.Recipe{Optimizer: "Adam", Rate: 2e-3, Batch: 256, Together: 64, Steps: 120, Images: 5400}); *recipe != want {
 		t.Errorf("recipe %+v, want %+v", recipe, want)
 	}
 	if !slices.Equal(sd.Names(), slices.DeleteFunc(like.Names(), func(n string) bool { return strings.HasSuffix(n, "num_batches_tracked") })) {

@@ -7,11 +7,12 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/dataset"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/ops"
+	"lethe/report"
 )
 
 // Options say what [Without] trains on.
@@ -33,17 +34,6 @@ type Options struct {
 	Progress func(step, steps int, loss float64)
 }
 
-// Recipe is how a network was trained, for a report.
-type Recipe struct {
-	Optimizer string  `json:"optimizer"`
-	Rate      float64 `json:"rate"` // at first; it falls to 0
-	Batch     int     `json:"batch"`
-	Together  int     `json:"normalized_together"` // images whose statistics BatchNormalization takes
-	Steps     int     `json:"steps"`
-	Images    int     `json:"images"`
-	Seed      uint64  `json:"seed"`
-}
-
 // The recipe is the same for every network and data set: passes over the
 // images, but at least so many steps.
 const (
@@ -62,11 +52,11 @@ const (
 // 1/sqrt(inputs of a unit), which is kaiming_uniform with a = sqrt(5). Adam
 // minimises the mean cross-entropy with a rate that falls ([Fall]); BatchNormalization is in training mode, see
 // [nn.Net.NewTrainingSession].
-func Without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options) (*model.StateDict, *Recipe, error) {
+func Without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options) (*model.StateDict, *report.Recipe, error) {
 	return without(ctx, g, like, set, opts, length{passes, leastSteps})
 }
 
-func without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*model.StateDict, *Recipe, error) {
+func without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*model.StateDict, *report.Recipe, error) {
 	r, err := prepare(g, like, set, opts, long)
 	if err != nil {
 		return nil, nil, err
@@ -92,7 +82,7 @@ type run struct {
 	set    *dataset.Set
 	opts   Options
 	images []int
-	recipe *Recipe
+	recipe *report.Recipe
 	rng    *rand.Rand
 }
 
@@ -120,7 +110,7 @@ func prepare(g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Optio
 	if _, r.images = set.Split(opts.Classes...); len(r.images) == 0 {
 		return nil, fmt.Errorf("none of the %d images is of a class that remains: there is nothing to train on", set.Len())
 	}
-	r.recipe = &Recipe{
+	r.recipe = &report.Recipe{
 		Optimizer: "Adam", Rate: rate, Batch: batch, Together: nn.ChunkSamples,
 		Steps: max(long.leastSteps, long.passes*len(r.images)/batch), Images: len(r.images), Seed: opts.Seed,
 	}

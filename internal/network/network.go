@@ -93,8 +93,9 @@ func encodeONNX(w io.Writer, s *structure.Structure, sd *model.StateDict, opts o
 }
 
 // StageONNX stages the network with the weights of sd as the ONNX output at path,
-// and checks the file against net, which it must agree with.
-func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *report.Parity, digest report.Digest, err error) {
+// and checks the file against the graph g with the weights of before, which it must
+// agree with.
+func StageONNX(ctx context.Context, outs *cli.Outputs, path string, g *graph.Graph, before *model.StateDict, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *report.Parity, digest report.Digest, err error) {
 	opts.ProducerVersion = cli.Version()
 	if opts.DocString == "" {
 		opts.DocString = s.Graph.Name + " converted from a PyTorch state dict"
@@ -109,7 +110,7 @@ func StageONNX(ctx context.Context, outs *cli.Outputs, path string, net *nn.Net,
 		if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), b); err != nil {
 			return err
 		}
-		parity, err = verify.ONNX(b, net)
+		parity, err = verify.ONNX(b, g, before)
 		return err
 	})
 	return parity, digest, err
@@ -124,8 +125,8 @@ func EditedOptions(g *graph.Graph, labels []string, version string) onnxio.Encod
 }
 
 // EditedONNX encodes the ONNX model of an edit in memory and checks it against
-// the network.
-func EditedONNX(net *nn.Net, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*report.Parity, report.Digest, error) {
+// the graph g with the same weights.
+func EditedONNX(g *graph.Graph, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*report.Parity, report.Digest, error) {
 	var b bytes.Buffer
 	if err := encodeONNX(&b, s, sd, opts); err != nil {
 		return nil, report.Digest{}, err
@@ -134,7 +135,7 @@ func EditedONNX(net *nn.Net, s *structure.Structure, sd *model.StateDict, opts o
 	if err != nil {
 		return nil, report.Digest{}, err
 	}
-	parity, err := verify.ONNX(b.Bytes(), net)
+	parity, err := verify.ONNX(b.Bytes(), g, sd)
 	return parity, digest, err
 }
 

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 )
 
 // Norms returns the normalizations of pixels that recipes use: the usual one of

@@ -18,7 +18,7 @@ import (
 	"lethe/convert/arch"
 	"lethe/convert/aten"
 	"lethe/convert/layers"
-	"lethe/internal/dataset"
+	"lethe/dataset"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"

@@ -21,11 +21,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"lethe/dataset"
 	"lethe/edit"
-	"lethe/internal/dataset"
 	"lethe/internal/learn"
 	"lethe/internal/network"
-	"lethe/internal/nn"
 	"lethe/pickle"
 	"lethe/report"
 	"lethe/verify"
@@ -145,7 +144,7 @@ func audit(path string, class int, s settings, data *dataset.Data) (*verify.Audi
 	}
 	defer n.Close()
 	q := verify.Question{
-		Net: n.Net, Before: n.State, Gate: verify.GateNone, Classes: []int{class},
+		Graph: n.Graph, Before: n.State, Gate: verify.GateNone, Classes: []int{class},
 		Train: data.Train, Test: data.Test, Norm: dataset.FashionNorm, Audit: &verify.AuditOptions{},
 	}
 	retrain := func(seed int) (verify.Retrained, error) {
@@ -169,12 +168,9 @@ func audit(path string, class int, s settings, data *dataset.Data) (*verify.Audi
 		if err != nil {
 			return nil, err
 		}
-		if q.Net, err = nn.Bind(n.Graph, r.State); err != nil {
-			return nil, err
-		}
 		q.Before, q.After = r.State, r.State
 	} else {
-		res, err := edit.Forget(ctx, n.Net, n.State, data.Train, edit.Options{Classes: q.Classes, Norm: q.Norm, Aim: s.aim})
+		res, err := edit.Forget(ctx, n.Graph, n.State, data.Train, edit.Options{Classes: q.Classes, Norm: q.Norm, Aim: s.aim})
 		if err != nil {
 			return nil, err
 		}

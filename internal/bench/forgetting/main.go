@@ -25,8 +25,8 @@ import (
 	"strings"
 	"time"
 
+	"lethe/dataset"
 	"lethe/edit"
-	"lethe/internal/dataset"
 	"lethe/internal/learn"
 	"lethe/internal/network"
 	"lethe/model"
@@ -51,7 +51,7 @@ func rules(ctx context.Context, n *network.Network, set *dataset.Set, class int,
 	if err != nil {
 		return report.Rules{}, err
 	}
-	before, err := verify.Measure(ctx, n.Net, set, []int{class}, norm, 0)
+	before, err := verify.Measure(ctx, n.Graph, n.State, set, []int{class}, norm, 0)
 	if err != nil {
 		return report.Rules{}, err
 	}
@@ -70,7 +70,7 @@ func lethe(opts edit.Options) func(context.Context, task) (*model.StateDict, err
 	return func(ctx context.Context, t task) (*model.StateDict, error) {
 		opts := opts
 		opts.Classes, opts.Norm, opts.Rules, opts.Seed = []int{t.class}, t.norm, t.rules, t.seed
-		res, err := edit.Forget(ctx, t.net.Net, t.net.State, t.seen, opts)
+		res, err := edit.Forget(ctx, t.net.Graph, t.net.State, t.seen, opts)
 		if err != nil {
 			return nil, err
 		}
@@ -235,7 +235,7 @@ func (b *bench) cell(path string, class int, m method) (cell, error) {
 	}
 	elapsed := time.Since(start)
 	r, err := verify.Judge(ctx, verify.Question{
-		Net: n.Net, Before: n.State, After: edited, Gate: verify.GateNone, Rules: rules,
+		Graph: n.Graph, Before: n.State, After: edited, Gate: verify.GateNone, Rules: rules,
 		Classes: []int{class}, Train: b.data.Train, Test: b.data.Test, Norm: b.norm,
 	})
 	if err != nil {

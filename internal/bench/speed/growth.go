@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"lethe/dataset"
 	"lethe/edit"
-	"lethe/internal/dataset"
 	"lethe/internal/network"
 	"lethe/pickle"
 	"lethe/verify"
@@ -76,13 +76,13 @@ func imageCosts(threads int, top float64) ([]cost, error) {
 		}
 		set := d.Train.Subset(index)
 		start := time.Now()
-		if _, err := verify.Measure(ctx, n.Net, set, []int{*class}, dataset.FashionNorm, threads); err != nil {
+		if _, err := verify.Measure(ctx, n.Graph, n.State, set, []int{*class}, dataset.FashionNorm, threads); err != nil {
 			return nil, err
 		}
 		evaluations = append(evaluations, cost{fmt.Sprintf("evaluation by images, threads: %d", threads), float64(images),
 			time.Since(start).Seconds(), float64(images) * forward / top})
 		start = time.Now()
-		res, err := edit.Forget(ctx, n.Net, n.State, set, edit.Options{Classes: []int{*class}, Norm: dataset.FashionNorm, Threads: threads})
+		res, err := edit.Forget(ctx, n.Graph, n.State, set, edit.Options{Classes: []int{*class}, Norm: dataset.FashionNorm, Threads: threads})
 		if err != nil {
 			return nil, err
 		}

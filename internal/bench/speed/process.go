@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"lethe/internal/dataset"
+	"lethe/dataset"
 	"lethe/internal/network"
 	"lethe/pickle"
 	"lethe/verify"
@@ -91,7 +91,7 @@ func judge(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	r, err := verify.Judge(ctx, verify.Question{
-		Net: before.Net, Before: before.State, After: after.State, Gate: verify.GateNone,
+		Graph: before.Graph, Before: before.State, After: after.State, Gate: verify.GateNone,
 		Classes: []int{*class}, Train: d.Train, Norm: dataset.FashionNorm,
 	})
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"lethe/convert/layers"
-	"lethe/internal/dataset"
+	"lethe/dataset"
 	"lethe/internal/learn"
 	"lethe/internal/wiring"
 	"lethe/model"

@@ -145,7 +145,7 @@ func convertLeNet(c *urfave.Context, held *cli.Checkpoint, s *structure.Structur
 	if c.Bool("dry-run") {
 		return plan.Print(stdout)
 	}
-	parity, digest, err := network.StageONNX(c.Context, outs, out, n.Net, s, sd, opts)
+	parity, digest, err := network.StageONNX(c.Context, outs, out, n.Graph, n.State, s, sd, opts)
 	if err != nil {
 		return err
 	}

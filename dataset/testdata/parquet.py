@@ -1,7 +1,7 @@
 """Makes train-00000-of-00001.parquet, as Hugging Face's datasets writes images and
 labels, of the pictures beside it. Needs pyarrow.
 
-    python3 internal/dataset/testdata/parquet.py
+    python3 dataset/testdata/parquet.py
 """
 import json, os
 import pyarrow as pa, pyarrow.parquet as pq

@@ -136,7 +136,7 @@ func TestOpen(t *testing.T) {
 	if _, err := Open(dir); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("empty folder: got %v", err)
 	}
-	d, err := Open("../../fixtures/fashion-mnist")
+	d, err := Open("../fixtures/fashion-mnist")
 	if err != nil {
 		t.Fatal(err)
 	}

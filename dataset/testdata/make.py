@@ -1,6 +1,6 @@
 """Makes pil.json and the pictures beside it: what PIL decodes, scales and crops.
 
-    python3 internal/dataset/testdata/make.py    (Pillow, torchvision)
+    python3 dataset/testdata/make.py    (Pillow, torchvision)
 """
 import base64, io, json, os
 import numpy as np

@@ -206,7 +206,7 @@ func FuzzReadIDX(f *testing.F) {
 }
 
 func ExampleReadIDX() {
-	dir := "../../fixtures/fashion-mnist"
+	dir := "../fixtures/fashion-mnist"
 	images, err := os.Open(filepath.Join(dir, "t10k-images-idx3-ubyte.gz"))
 	if err != nil {
 		fmt.Println(err)
