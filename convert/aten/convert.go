@@ -268,7 +268,7 @@ func (v *converter) node(n *Node) {
 	}
 	r, inPlace := lookUp(n)
 	if r == nil {
-		panic(refusal{what: "\x00", advice: adviceFor(n)})
+		panic(refusal{what: "\x00", advice: Advice(n.Op)})
 	}
 	if r.lower == nil {
 		return
@@ -355,9 +355,10 @@ func lookUp(n *Node) (r *row, inPlace bool) {
 	return nil, false
 }
 
-// adviceFor says what to do about an operator that is in no row.
-func adviceFor(n *Node) string {
-	namespace, name, _ := strings.Cut(n.Op, ".")
+// Advice says what a person can do about an operator that cannot be converted, such
+// as "aten.bernoulli".
+func Advice(op string) string {
+	namespace, name, _ := strings.Cut(op, ".")
 	switch {
 	case strings.HasPrefix(namespace, "quantized") || strings.Contains(name, "quantize") || strings.Contains(name, "quantized"):
 		return "export the network before it is quantized"

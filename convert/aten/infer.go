@@ -30,7 +30,7 @@ func Infer(n *Node) (err error) {
 	}()
 	r, inPlace := lookUp(n)
 	if r == nil || r.lower == nil {
-		return &model.UnsupportedError{What: "operator " + strings.TrimPrefix(n.Op, "aten."), Advice: adviceFor(n)}
+		return &model.UnsupportedError{What: "operator " + strings.TrimPrefix(n.Op, "aten."), Advice: Advice(n.Op)}
 	}
 	c := (&converter{builder: &builder{}}).newCall(n, r)
 	if inPlace {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,6 +53,7 @@ type evaluator struct {
 	batch    int  // the number of samples, or 0
 	free     bool // the number of samples is open
 	branched bool // a condition was evaluated
+	listing  bool // refusals are noted, and the evaluation goes on
 
 	units       map[string]*unit
 	weights     map[view]*weight
@@ -63,17 +65,22 @@ type evaluator struct {
 	set         map[*file.Object]map[string]any // attributes that the code has set
 	counts      map[string]int
 
-	out    *aten.Program
-	steps  int
-	budget int // of steps
-	depth  int
-	module string
-	file   string
-	line   int
+	out     *aten.Program
+	unknown []aten.Unknown // what was noted
+	steps   int
+	budget  int // of steps
+	depth   int
+	module  string
+	file    string
+	line    int
 }
 
-// stop ends the evaluation; it does not leave this package.
-type stop struct{ err error }
+// stop ends the evaluation; it does not leave this package. The part is what
+// cannot be converted, if that is why.
+type stop struct {
+	err  error
+	part *aten.Unknown
+}
 
 func newEvaluator(s *file.Script, opts Options, batch int) *evaluator {
 	return &evaluator{
@@ -93,18 +100,18 @@ func (e *evaluator) where() string {
 }
 
 func (e *evaluator) unsupported(advice, format string, args ...any) {
-	panic(stop{&model.UnsupportedError{What: fmt.Sprintf(format, args...) + " (" + e.where() + ")", Advice: advice}})
+	panic(e.refuse(fmt.Sprintf(format, args...), advice))
 }
 
 func (e *evaluator) broken(file string, line int, format string, args ...any) {
-	panic(stop{broken(file, line, format, args...)})
+	panic(stop{err: broken(file, line, format, args...)})
 }
 
 // bad is an error in the code itself.
 func (e *evaluator) bad(format string, args ...any) { e.broken(e.file, e.line, format, args...) }
 
 func (e *evaluator) limit(what, unit string, got, limit int) {
-	panic(stop{&model.LimitError{What: what, Unit: unit, Got: uint64(got), Limit: uint64(limit)}})
+	panic(stop{err: &model.LimitError{What: what, Unit: unit, Got: uint64(got), Limit: uint64(limit)}})
 }
 
 func (e *evaluator) spend(n int) {
@@ -126,14 +133,14 @@ func (e *evaluator) unit(path string) *unit {
 	name := strings.ReplaceAll(path, ".", "/") + ".py"
 	src, err := e.script.Code(name)
 	if err != nil {
-		panic(stop{err})
+		panic(stop{err: err})
 	}
 	if src == "" {
 		return nil
 	}
 	u, err := parse("code/"+name, src)
 	if err != nil {
-		panic(stop{err})
+		panic(stop{err: err})
 	}
 	e.units[path] = u
 	return u
@@ -257,6 +264,9 @@ func (e *evaluator) loop(env map[string]any, s *loop) (v any, returned bool) {
 		}
 		return nil, false
 	}
+	if over == (unknown{}) {
+		panic(stop{err: errUnknown})
+	}
 	if !ok {
 		e.unsupported("", "a loop over %s", describe(over))
 	}
@@ -280,6 +290,9 @@ func (e *evaluator) assign(env map[string]any, s *assignment) {
 		return
 	}
 	values, ok := elements(v)
+	if v == (unknown{}) {
+		values, ok = slices.Repeat([]any{v}, len(s.targets)), true
+	}
 	if !ok || len(values) != len(s.targets) {
 		e.bad("%s is unpacked into %d names", describe(v), len(s.targets))
 	}
@@ -336,6 +349,8 @@ func describe(v any) string {
 		return string(v)
 	case graph.Dim:
 		return fmt.Sprintf("the size %v", v)
+	case missing:
+		return "a value that was never set"
 	}
 	return fmt.Sprintf("%.100v", v)
 }
@@ -374,6 +389,9 @@ func (e *evaluator) truth(v any) bool {
 		}
 		e.unsupported("write the network without it, such as with torch.where", "control flow that depends on the values of a tensor")
 	}
+	if v == (unknown{}) {
+		panic(stop{err: errUnknown})
+	}
 	e.bad("a condition is %s", describe(v))
 	return false
 }
@@ -399,9 +417,6 @@ func (e *evaluator) eval(env map[string]any, x expr) any {
 		if !ok {
 			e.line = x.line
 			e.bad("the name %.100q is read before it has a value", x.id)
-		}
-		if v == (missing{}) {
-			e.bad("the name %.100q has no value on this way through the code", x.id)
 		}
 		return v
 	case *negation:
@@ -546,6 +561,8 @@ func (e *evaluator) attribute(v any, name string) any {
 		}
 	case *aten.Value, scalar:
 		return e.property(v, name)
+	case unknown:
+		return v
 	}
 	e.bad("%s has no attribute %.100q", describe(v), name)
 	return nil
@@ -668,7 +685,7 @@ func (e *evaluator) isInstance(v any, t expr) bool {
 		e.unsupported("", "isinstance of a class")
 	}
 	switch v.(type) {
-	case *aten.Value, scalar:
+	case *aten.Value, scalar, unknown:
 		return n.id == "Tensor"
 	case *list:
 		return n.id == "List"
@@ -692,12 +709,17 @@ func (e *evaluator) isInstance(v any, t expr) bool {
 
 // method calls a method of a module.
 func (e *evaluator) method(receiver any, name string, args []any, named map[string]any) any {
+	if receiver == (unknown{}) {
+		return receiver
+	}
 	o, ok := receiver.(*file.Object)
 	if !ok {
 		e.bad("%s has no method %.100q", describe(receiver), name)
 	}
 	if strings.HasPrefix(o.Class, "__torch__.torch.classes.") {
-		e.unsupported("save the network before it is quantized or compiled", "an object of the C++ class %.100s", o.Class)
+		return e.listed(func() any {
+			panic(e.refuse(fmt.Sprintf("an object of the C++ class %.100s", o.Class), "save the network before it is quantized or compiled"))
+		})
 	}
 	f := e.class(o.Class).methods[name]
 	if f == nil {
@@ -719,17 +741,19 @@ func (e *evaluator) callGlobal(full string, env map[string]any, x *apply) any {
 	case "torch":
 		args, named := e.arguments(env, x)
 		e.line = x.line
-		return e.operator(rest, args, named)
+		return e.listed(func() any { return e.operator(rest, args, named) })
 	case "ops":
 		args, named := e.arguments(env, x)
 		e.line = x.line
 		if op, ok := strings.CutPrefix(rest, "prim."); ok {
 			return e.prim(op, args, named)
 		}
-		if op, ok := strings.CutPrefix(rest, "aten."); ok {
-			return e.operator(op, args, named)
-		}
-		e.unsupported("save the network without custom operators", "operator %s", rest)
+		return e.listed(func() any {
+			if op, ok := strings.CutPrefix(rest, "aten."); ok {
+				return e.operator(op, args, named)
+			}
+			panic(e.refuse("operator "+rest, aten.Advice(rest)))
+		})
 	case "__torch__":
 		args, named := e.arguments(env, x)
 		e.line = x.line
@@ -760,11 +784,13 @@ func (e *evaluator) node(op, overload string, args []aten.Arg) []*aten.Value {
 	}
 	n := &aten.Node{Op: "aten." + op, Overload: overload, Args: args, Module: e.module}
 	if err := aten.Infer(n); err != nil {
+		s := stop{err: err}
 		var u *model.UnsupportedError
 		if errors.As(err, &u) {
-			err = &model.UnsupportedError{What: u.What + " (" + e.where() + ")", Advice: u.Advice}
+			s = e.refuse(u.What, u.Advice)
 		}
-		panic(stop{&shapeError{err}})
+		s.err = &shapeError{s.err}
+		panic(s)
 	}
 	for _, v := range n.Outputs {
 		v.Name = strings.Trim(op, "_")

@@ -50,6 +50,8 @@ func (e *evaluator) integer(v any) any {
 	case bool:
 		d, _ := dimOf(v)
 		return plain(d)
+	case unknown:
+		return v
 	case float64:
 		if !(math.Abs(v) < 1<<62) {
 			e.bad("%v is no integer", v)
@@ -70,6 +72,8 @@ func (e *evaluator) integer(v any) any {
 func (e *evaluator) float(v any) any {
 	switch v := v.(type) {
 	case float64:
+		return v
+	case unknown:
 		return v
 	case int64:
 		return float64(v)
@@ -103,6 +107,8 @@ func (e *evaluator) fixed(v any) int64 {
 		return v
 	case graph.Dim:
 		e.unsupported("give the number of samples with --batch N", "a number that depends on the size of the batch (%v) where it must be known", v)
+	case unknown:
+		panic(stop{err: errUnknown})
 	}
 	return 0
 }
@@ -148,6 +154,8 @@ func (e *evaluator) index(v any, n int) int {
 
 func (e *evaluator) item(v, key any) any {
 	switch v := v.(type) {
+	case unknown:
+		return v
 	case *list:
 		return v.values[e.index(key, len(v.values))]
 	case *tuple:
@@ -381,6 +389,11 @@ var comparisons = map[string]bool{"eq": true, "ne": true, "lt": true, "le": true
 func (e *evaluator) host(op string, args []any, named map[string]any) (v any, ok bool) {
 	if v, ok := e.containers(op, args, named); ok {
 		return v, true
+	}
+	if len(args) > 0 {
+		if _, isNumber := args[0].(scalar); isNumber && !strings.HasPrefix(op, "_") {
+			op = strings.TrimSuffix(op, "_") // in traced code nothing else has the number
+		}
 	}
 	if !hostOnly(args) {
 		return nil, false

@@ -180,6 +180,9 @@ func (e *evaluator) operator(op string, args []any, named map[string]any) any {
 	case strings.Contains(op, "."): // torch.nn.functional.x does not occur in code
 		e.unsupported("", "the function torch.%.100s", op)
 	}
+	if v, ok := e.ofUnknown(op, args, named); ok {
+		return v
+	}
 	switch op {
 	case "is_scripting", "is_contiguous":
 		return true
@@ -257,7 +260,7 @@ func (e *evaluator) call1(op string, args []any, named map[string]any) any {
 	args, named = e.renamed(op, overload, args, named)
 	params := aten.Parameters("aten."+op, overload)
 	if params == nil {
-		e.unknownOperator(op)
+		panic(e.refuse("operator "+op, aten.Advice("aten."+op)))
 	}
 	if !makers[op] && !anyTensor(args) && !anyTensor(valuesOf(named)) {
 		e.bad("torch.%.100s of %d values, none of which is a tensor", op, len(args)+len(named))
@@ -302,11 +305,6 @@ func listOf(values []*aten.Value) *list {
 
 // listing are operators that return a list.
 var listing = map[string]bool{"split": true, "split_with_sizes": true, "chunk": true, "unbind": true, "tensor_split": true}
-
-func (e *evaluator) unknownOperator(op string) {
-	panic(stop{&model.UnsupportedError{What: "operator " + op + " (" + e.where() + ")",
-		Advice: "replace it by operators that are known, or open an issue with the name of the operator"}})
-}
 
 // guessTypes settles the type of inputs of which the file does not say it: what
 // a table is read at, or what is compared with an integer, is an integer.

@@ -54,9 +54,12 @@ func Decode(s *file.Script, opts Options) (*aten.Program, error) {
 	}
 	e := newEvaluator(s, opts, opts.Batch)
 	p, err := e.program()
+	if err == nil {
+		return p, nil
+	}
 	var shapes *shapeError
 	if !errors.As(err, &shapes) {
-		return p, err
+		return nil, refusalsOr(err, s, opts)
 	}
 	// The code may have the size of the batch as a number.
 	for _, n := range batches(s, e.branched) {
@@ -68,7 +71,7 @@ func Decode(s *file.Script, opts Options) (*aten.Program, error) {
 			return fixed, nil
 		}
 	}
-	return nil, err
+	return nil, refusalsOr(err, s, opts)
 }
 
 // beginWith reports whether axis 0 of all outputs has a size.
@@ -111,7 +114,9 @@ func (e *evaluator) program() (p *aten.Program, err error) {
 		switch r := recover().(type) {
 		case nil:
 		case stop:
-			p, err = nil, r.err
+			if p, err = nil, r.err; e.listing && r.part != nil {
+				e.unknown = append(e.unknown, *r.part)
+			}
 		default:
 			panic(r)
 		}
@@ -249,7 +254,7 @@ func (e *evaluator) floatType() model.DType {
 // outputs takes over what forward returns.
 func (e *evaluator) outputs(v any) {
 	e.leaves("", v, 0)
-	if len(e.out.Outputs) == 0 {
+	if len(e.out.Outputs) == 0 && !e.listing {
 		e.unsupported("save a module that returns tensors", "the network returns no tensor")
 	}
 }
@@ -298,7 +303,7 @@ func (e *evaluator) leaves(prefix string, v any, depth int) {
 		}
 	case scalar:
 		e.leaves(prefix, e.tensorOf(v), depth)
-	case nil:
+	case nil, unknown:
 	default:
 		e.out.Notes = append(e.out.Notes, fmt.Sprintf("output %q is no tensor and is left out", join("")))
 	}

@@ -78,6 +78,8 @@ func TestLanguage(t *testing.T) {
 		{"lists", "l = annotate(List[Tensor], [])\n_0 = torch.append(l, x)\n_1 = torch.append(l, torch.neg(x))\nreturn torch.add(l[0], torch.mul(l[1], 3))", []float64{-2, -4, -6, -8, 2, 4, 6, 8}},
 		{"unpacking", "a, b, = torch.chunk(x, 2, 1)\nreturn torch.sub(a, b)", []float64{-2, -2, 2, 2}},
 		{"sizes as tensors", "_0 = ops.prim.NumToTensor(torch.size(x, 0))\n_1 = torch.mul(_0, 2)\nreturn torch.view(x, [int(_1), -1])", []float64{1, 2, 3, 4, -1, -2, -3, -4}},
+		{"sizes multiplied in place", "_0 = ops.prim.NumToTensor(torch.size(x, 0))\nn = torch.mul_(_0, ops.prim.NumToTensor(torch.size(x, 1)))\nreturn torch.reshape(x, [int(n)])", []float64{1, 2, 3, 4, -1, -2, -3, -4}},
+		{"copies of what has no value", "_0 = uninitialized(Tensor)\n_1, y = _0, x\nif torch.eq(torch.dim(x), 3):\n  y = _1\nelse:\n  pass\nreturn torch.neg(y)", []float64{-1, -2, -3, -4, 1, 2, 3, 4}},
 		{"clamped size", "_0 = ops.prim.NumToTensor(torch.size(x, 1))\nn = torch.clamp(torch.sub(_0, 7), 0)\nreturn torch.add(x, int(torch.clamp(n, 2, None)))", []float64{3, 4, 5, 6, 1, 0, -1, -2}},
 		{"dictionary", "d = {\"a\": x, \"b\": 2}\nreturn torch.mul(d[\"a\"], d[\"b\"])", []float64{2, 4, 6, 8, -2, -4, -6, -8}},
 		{"not taken", "if torch.__is__(x, None):\n  ops.prim.RaiseException(\"no\")\nelse:\n  pass\nreturn torch.neg(x)", []float64{-1, -2, -3, -4, 1, 2, 3, 4}},
@@ -115,6 +117,51 @@ func TestRefusals(t *testing.T) {
 	s.Inputs = nil
 	if _, err := Decode(s, Options{}); err == nil || !strings.Contains(err.Error(), "--input") {
 		t.Fatalf("without sizes it says: %v", err)
+	}
+}
+
+// All that cannot be converted is listed, with what comes after it and what the
+// conversion refuses.
+func TestListOfRefusals(t *testing.T) {
+	body := `
+a = torch.fft_fft(x)
+b = torch.relu(a)
+c, d, = torch.fft_split(b, 2)
+l = annotate(List[Tensor], [])
+_0 = torch.append(l, torch.fft_fft(c))
+_1 = torch.append(l, x)
+e = torch.cat(l, 1)
+if torch.eq(torch.dim(x), 2):
+  f = ops.quantized.linear(e)
+else:
+  f = e
+g = torch.dropout(x, 0.5, True)
+h = ops.torchvision.nms(x)
+return (f, g, h)`
+	_, err := Decode(scripted(body), Options{})
+	var list *aten.UnsupportedError
+	if !errors.As(err, &list) {
+		t.Fatalf("it says: %v", err)
+	}
+	got := map[string]int{}
+	for _, p := range list.Parts {
+		got[p.What] = p.Count
+		if p.Advice == "" || p.First == "" && !strings.Contains(p.What, "dropout") {
+			t.Errorf("%+v", p)
+		}
+	}
+	want := map[string]int{"operator fft_fft": 2, "operator fft_split": 1, "operator quantized.linear": 1, "operator torchvision.nms": 1}
+	for what, n := range want {
+		if got[what] != n {
+			t.Errorf("%s: %d, want %d (%v)", what, got[what], n, got)
+		}
+	}
+	if len(got) != len(want)+1 {
+		t.Errorf("it lists %v", got)
+	}
+	var unsupported *model.UnsupportedError
+	if !errors.As(err, &unsupported) {
+		t.Errorf("the list is no model.UnsupportedError")
 	}
 }
 
