@@ -78,6 +78,29 @@ func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, t
 	}
 }
 
+func outer(acc *[OuterRows * OuterCols * Lanes]float32, a, b []float32, boff *[OuterCols]int32, ai int, w *Walk, add bool) {
+	if use == portable {
+		outerGo(acc, a, b, boff, ai, w, add)
+		return
+	}
+	f := outer256
+	if use == avx512 {
+		f = outer512
+	}
+	s := w.bytes()
+	f(&acc[0], &a[0], &b[boff[0]], 4*int(boff[1]-boff[0]), 4*int(boff[2]-boff[0]), w.Rows, w.N, 4*ai, s.APos, s.ARow, s.BPos, s.BRow, add)
+}
+
+func transpose(dst, src []float32, step, n int) {
+	m := whole(n)
+	if m > 0 {
+		interleave256(&dst[0], &src[0], step, m/8)
+	}
+	if m < n {
+		transposeGo(dst[m*Lanes:], src[m:], step, n-m)
+	}
+}
+
 func interleave(dst, src []float32, size int) {
 	n := whole(size)
 	if n > 0 {

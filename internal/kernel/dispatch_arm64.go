@@ -23,6 +23,18 @@ func tileNEON(c, a, b, bias *float32, taps *int32, ntaps, ci, cj, bj, rows, n in
 //go:noescape
 func dotNEON(acc, a, b *float32, boff *[4]int32, taps *int32, ntaps, ai int, add bool)
 
+//go:noescape
+func outerNEON(acc, a, b *float32, b1, b2, rows, n, ai, aPos, aRow, bPos, bRow int, add bool)
+
+func outer(acc *[OuterRows * OuterCols * Lanes]float32, a, b []float32, boff *[OuterCols]int32, ai int, w *Walk, add bool) {
+	if !neon {
+		outerGo(acc, a, b, boff, ai, w, add)
+		return
+	}
+	s := w.bytes()
+	outerNEON(&acc[0], &a[0], &b[boff[0]], 4*int(boff[1]-boff[0]), 4*int(boff[2]-boff[0]), w.Rows, w.N, 4*ai, s.APos, s.ARow, s.BPos, s.BRow, add)
+}
+
 func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 	if !neon || len(taps) == 0 {
 		tileGo(c, a, b, bias, taps, ci, cj, bj, rows, n)

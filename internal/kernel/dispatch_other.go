@@ -5,6 +5,7 @@ package kernel
 // Everything but the products is in Go alone here.
 
 func interleave(dst, src []float32, size int)             { interleaveGo(dst, src, size) }
+func transpose(dst, src []float32, step, n int)           { transposeGo(dst, src, step, n) }
 func sumLanes(dst, src []float32)                         { sumLanesGo(dst, src) }
 func affine(dst, src []float32, scale, shift float32)     { affineGo(dst, src, scale, shift) }
 func relu(dst, src []float32)                             { reluGo(dst, src) }

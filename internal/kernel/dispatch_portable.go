@@ -12,3 +12,7 @@ func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int, add bool) {
 	dotGo(acc, a, b, boff, taps, ai, add)
 }
+
+func outer(acc *[OuterRows * OuterCols * Lanes]float32, a, b []float32, boff *[OuterCols]int32, ai int, w *Walk, add bool) {
+	outerGo(acc, a, b, boff, ai, w, add)
+}

@@ -66,6 +66,37 @@ func dotGo(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32,
 	}
 }
 
+func outerGo(acc *[OuterRows * OuterCols * Lanes]float32, a, b []float32, boff *[OuterCols]int32, ai int, w *Walk, add bool) {
+	for i := range OuterRows {
+		for j, off := range boff {
+			var s [Lanes]float32
+			for r := range w.Rows {
+				for p := range w.N {
+					x, y := a[r*w.ARow+p*w.APos+i*ai:][:Lanes], b[int(off)+r*w.BRow+p*w.BPos:][:Lanes*Lanes]
+					for l := range Lanes {
+						for v, f := range y[l*Lanes:][:Lanes] {
+							s[v] = fma(x[l], f, s[v])
+						}
+					}
+				}
+			}
+			out := acc[(i*OuterCols+j)*Lanes:][:Lanes]
+			if add {
+				addToGo(s[:], out)
+			}
+			copy(out, s[:])
+		}
+	}
+}
+
+func transposeGo(dst, src []float32, step, n int) {
+	for i := range n {
+		for r, v := 0, dst[i*Lanes:][:Lanes]; r < Lanes; r++ {
+			v[r] = src[r*step+i]
+		}
+	}
+}
+
 // interleaveGo writes eight samples at a time, so that half a cache line is
 // written at once.
 func interleaveGo(dst, src []float32, size int) {

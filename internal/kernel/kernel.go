@@ -35,6 +35,9 @@ const (
 	Rows = 6
 	// Cols is the number of columns of B that [Dot] takes at once.
 	Cols = 4
+	// OuterRows and OuterCols are the rows of A and the vectors of B that [Outer]
+	// takes at once.
+	OuterRows, OuterCols = 8, 3
 )
 
 // Tap is one product of a sum: the offsets, in elements, of its two factors.
@@ -118,6 +121,50 @@ func Dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, t
 		panic("kernel: negative offset")
 	}
 	dot(acc, a, b, boff, taps.list, ai, add)
+}
+
+// Walk is the way of [Outer] through its factors, in elements: Rows rows of N
+// positions, which are APos and BPos apart and whose rows are ARow and BRow apart.
+type Walk struct {
+	Rows, N                int
+	APos, ARow, BPos, BRow int
+}
+
+// Outer makes 24 vectors of a product whose sum runs over positions and lanes:
+//
+//	acc[(i*OuterCols+j)*Lanes + v] = sum over rows r, positions p and lanes l of
+//	    a[r*ARow + p*APos + i*ai + l] * b[boff[j] + r*BRow + p*BPos + l*Lanes + v]
+//
+// for [OuterRows] rows i, [OuterCols] columns j and all v; if add is true, what acc
+// holds is added to the sum. b has lanes where a has positions of its vectors, see
+// [Transpose].
+func Outer(acc *[OuterRows * OuterCols * Lanes]float32, a, b []float32, boff *[OuterCols]int32, ai int, w *Walk, add bool) {
+	if w.Rows < 1 || w.N < 1 || min(ai, w.APos, w.ARow, w.BPos, w.BRow) < 0 || min(boff[0], boff[1], boff[2]) < 0 {
+		panic(fmt.Sprintf("kernel: cannot walk %+v with %d and %v", *w, ai, *boff))
+	}
+	need("a", a, (w.Rows-1)*w.ARow+(w.N-1)*w.APos+(OuterRows-1)*ai+Lanes)
+	need("b", b, (w.Rows-1)*w.BRow+(w.N-1)*w.BPos+int(max(boff[0], boff[1], boff[2]))+Lanes*Lanes)
+	outer(acc, a, b, boff, ai, w, add)
+}
+
+// bytes returns the steps as the assembly takes them: in bytes, from where the loop
+// inside ends.
+func (w *Walk) bytes() Walk {
+	return Walk{
+		APos: 4 * (w.APos - Lanes), ARow: 4 * (w.ARow - w.N*w.APos),
+		BPos: 4 * (w.BPos - Lanes*Lanes), BRow: 4 * (w.BRow - w.N*w.BPos),
+	}
+}
+
+// Transpose sets dst[i*Lanes+r] = src[r*step+i] for i < n and [Lanes] rows r: of a
+// position of sixteen channels it makes a vector of channels for each lane.
+func Transpose(dst, src []float32, step, n int) {
+	if n <= 0 {
+		return
+	}
+	need("dst", dst, n*Lanes)
+	need("src", src, (Lanes-1)*step+n)
+	transpose(dst, src, step, n)
 }
 
 // Interleave lays samples out in lanes: src holds [Lanes] samples one after the

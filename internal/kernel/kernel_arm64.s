@@ -191,3 +191,121 @@ store:
 	SUB  $1, R4
 	CBNZ R4, column
 	RET
+
+// One lane of four rows: acc += x * b, the lane at R12 in the first row and R5
+// further in each of the next.
+#define SHARE(x, v0, v1, v2, v3) \
+	VLD1R (R12), [x.S4]; \
+	ADD   R5, R12; \
+	ROW(x, v0, v1, v2, v3)
+
+// Four quarters of a vector go to R6, with what is there added if R7 is not 0. The
+// next row is three vectors on.
+#define PUT(v0, v1, v2, v3) \
+	VST1 [v0.S4, v1.S4, v2.S4, v3.S4], (R6); \
+	ADD  $192, R6
+
+// Adding is a product with one, since the assembler knows no VFADD of vectors.
+#define ADDED(v0, v1, v2, v3) \
+	VLD1  (R6), [V24.S4, V25.S4, V26.S4, V27.S4]; \
+	VFMLA V31.S4, V24.S4, v0.S4; \
+	VFMLA V31.S4, V25.S4, v1.S4; \
+	VFMLA V31.S4, V26.S4, v2.S4; \
+	VFMLA V31.S4, V27.S4, v3.S4; \
+	ADD   $192, R6
+
+// func outerNEON(acc, a, b *float32, b1, b2, rows, n, ai, aPos, aRow, bPos, bRow int, add bool)
+//
+// outerNEON is outer with NEON: four rows and one column at a time.
+TEXT ·outerNEON(SB), NOSPLIT, $0-97
+	MOVD acc+0(FP), R0
+	MOVD a+8(FP), R1
+	MOVD ai+56(FP), R5
+	MOVD $2, R4
+
+half:
+	MOVD $0, R3 // column
+
+column:
+	MOVD b+16(FP), R2
+	MOVD $0, R6
+	CMP  $1, R3
+	BLT  first
+	MOVD b1+24(FP), R6
+	BEQ  first
+	MOVD b2+32(FP), R6
+
+first:
+	ADD  R6, R2
+	MOVD R1, R8
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	MOVD rows+40(FP), R9
+
+row:
+	MOVD n+48(FP), R10
+
+position:
+	MOVD $16, R11
+
+lane:
+	VLD1.P 64(R2), [V24.S4, V25.S4, V26.S4, V27.S4]
+	MOVD   R8, R12
+	SHARE(V28, V0, V1, V2, V3)
+	SHARE(V29, V4, V5, V6, V7)
+	SHARE(V30, V8, V9, V10, V11)
+	SHARE(V31, V12, V13, V14, V15)
+	ADD    $4, R8
+	SUB    $1, R11
+	CBNZ   R11, lane
+	MOVD   aPos+64(FP), R12
+	ADD    R12, R8
+	MOVD   bPos+80(FP), R12
+	ADD    R12, R2
+	SUB    $1, R10
+	CBNZ   R10, position
+	MOVD   aRow+72(FP), R12
+	ADD    R12, R8
+	MOVD   bRow+88(FP), R12
+	ADD    R12, R2
+	SUB    $1, R9
+	CBNZ   R9, row
+	MOVBU  add+96(FP), R7
+	CBZ    R7, put
+	MOVD   R0, R6
+	FMOVS  $1.0, F31
+	VDUP   V31.S[0], V31.S4
+	ADDED(V0, V1, V2, V3)
+	ADDED(V4, V5, V6, V7)
+	ADDED(V8, V9, V10, V11)
+	ADDED(V12, V13, V14, V15)
+
+put:
+	MOVD R0, R6
+	PUT(V0, V1, V2, V3)
+	PUT(V4, V5, V6, V7)
+	PUT(V8, V9, V10, V11)
+	PUT(V12, V13, V14, V15)
+	ADD  $64, R0
+	ADD  $1, R3
+	CMP  $3, R3
+	BLT  column
+	ADD  $576, R0 // the four rows just done are 768 long, the columns 192
+	ADD  R5<<2, R1, R1
+	SUB  $1, R4
+	CBNZ R4, half
+	RET

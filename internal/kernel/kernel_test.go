@@ -319,14 +319,17 @@ func TestMaxTapsMatchTwins(t *testing.T) {
 
 func TestShortSlicesPanic(t *testing.T) {
 	taps := NewTaps([]Tap{{0, 0}, {6, 16}})
-	long := make([]float32, 1000)
+	long, block := make([]float32, 1000), new([OuterRows * OuterCols * Lanes]float32)
 	for name, f := range map[string]func(){
-		"tile a":   func() { Tile(long, long[:11], long, long, taps, 16, 16, 16, 6, 1) },
-		"tile b":   func() { Tile(long, long, long[:47], long, taps, 16, 16, 16, 6, 2) },
-		"tile c":   func() { Tile(long[:95], long, long, long, taps, 16, 16, 16, 6, 1) },
-		"relu":     func() { ReLU(long[:8], long[:7]) },
-		"sumLanes": func() { SumLanes(long[:2], long[:31]) },
-		"negative": func() { NewTaps([]Tap{{-1, 0}}) },
+		"tile a":    func() { Tile(long, long[:11], long, long, taps, 16, 16, 16, 6, 1) },
+		"tile b":    func() { Tile(long, long, long[:47], long, taps, 16, 16, 16, 6, 2) },
+		"tile c":    func() { Tile(long[:95], long, long, long, taps, 16, 16, 16, 6, 1) },
+		"relu":      func() { ReLU(long[:8], long[:7]) },
+		"sumLanes":  func() { SumLanes(long[:2], long[:31]) },
+		"outer a":   func() { Outer(block, long[:143], long, &[3]int32{}, 16, &Walk{Rows: 1, N: 2, APos: 16}, false) },
+		"outer b":   func() { Outer(block, long, long[:273], &[3]int32{2}, 0, &Walk{Rows: 1, N: 2, BPos: 16}, false) },
+		"transpose": func() { Transpose(long, long[:15*7+2], 7, 3) },
+		"negative":  func() { NewTaps([]Tap{{-1, 0}}) },
 	} {
 		func() {
 			defer func() {
@@ -423,4 +426,52 @@ func TestSmoothFunctionsAgreeWithMath(t *testing.T) {
 	if e[len(e)-9] != float32(math.Inf(1)) || e[len(e)-8] != 0 {
 		t.Errorf("exp of the infinities is %v and %v", e[len(e)-9], e[len(e)-8])
 	}
+}
+
+func TestOuterMatchesTwin(t *testing.T) {
+	r := rand.New(rand.NewPCG(21, 22))
+	for range 300 {
+		w := &Walk{Rows: 1 + r.IntN(3), N: 1 + r.IntN(5)}
+		ai := r.IntN(3) * Lanes
+		w.APos = []int{0, Lanes, 5 * Lanes}[r.IntN(3)]
+		w.ARow = []int{0, w.N * w.APos, 7}[r.IntN(3)]
+		w.BPos = []int{0, 256, 512, 40}[r.IntN(4)]
+		w.BRow = []int{0, w.N * w.BPos, 300}[r.IntN(3)]
+		boff := [OuterCols]int32{int32(r.IntN(300)), int32(r.IntN(300)), int32(r.IntN(300))}
+		a, aDone := guarded(t, r, (w.Rows-1)*w.ARow+(w.N-1)*w.APos+(OuterRows-1)*ai+Lanes)
+		b, bDone := guarded(t, r, (w.Rows-1)*w.BRow+(w.N-1)*w.BPos+int(max(boff[0], boff[1], boff[2]))+256)
+		got, gotDone := guarded(t, r, OuterRows*OuterCols*Lanes)
+		want := [OuterRows * OuterCols * Lanes]float32(got)
+		add := r.IntN(2) == 0
+		outerGo(&want, a, b, &boff, ai, w, add)
+		Outer((*[OuterRows * OuterCols * Lanes]float32)(got), a, b, &boff, ai, w, add)
+		sameBits(t, fmt.Sprintf("%+v", *w), got, want[:])
+		aDone()
+		bDone()
+		gotDone()
+	}
+}
+
+func TestTransposeMatchesTwin(t *testing.T) {
+	r := rand.New(rand.NewPCG(23, 24))
+	for n := range 40 {
+		step := n + r.IntN(20)
+		src, _ := guarded(t, r, 15*step+n)
+		got, done := guarded(t, r, n*Lanes)
+		want := clone(got)
+		transposeGo(want, src, step, n)
+		Transpose(got, src, step, n)
+		sameBits(t, fmt.Sprint(n), got, want)
+		done()
+	}
+}
+
+func BenchmarkOuter(b *testing.B) {
+	w := &Walk{Rows: 4, N: 8, APos: Lanes, ARow: 8 * Lanes, BPos: 256, BRow: 10 * 256}
+	x, y := make([]float32, 1<<16), make([]float32, 1<<16)
+	var acc [OuterRows * OuterCols * Lanes]float32
+	for b.Loop() {
+		Outer(&acc, x, y, &[OuterCols]int32{0, 256, 512}, 4*8*Lanes, w, true)
+	}
+	b.ReportMetric(2*float64(4*8*Lanes*len(acc))*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }

@@ -34,6 +34,16 @@ func dot256(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, n
 //go:noescape
 func dotRow512(acc *float32, a *float32, b *float32, boff *[4]int32, taps *int32, ntaps int)
 
+// outer512 is outer with AVX-512. Steps are in bytes, from where the inner loop ends.
+//
+//go:noescape
+func outer512(acc *float32, a *float32, b *float32, b1 int, b2 int, rows int, n int, ai int, aPos int, aRow int, bPos int, bRow int, add bool)
+
+// outer256 is outer with AVX2 and FMA: four rows and half of each vector at a time.
+//
+//go:noescape
+func outer256(acc *float32, a *float32, b *float32, b1 int, b2 int, rows int, n int, ai int, aPos int, aRow int, bPos int, bRow int, add bool)
+
 // interleave256 is interleave with AVX, for the first 8*n elements of each sample.
 //
 //go:noescape

@@ -47,7 +47,7 @@ type convLayer struct {
 	biases, zeros []float32 // biases: for each group
 	ahead, back   []strip
 
-	grad    *weightGrad
+	grad    gradient
 	biasSum *sums
 }
 
@@ -72,7 +72,14 @@ func buildConv(b *builder) layer {
 	}
 	if l.weight.trained {
 		b.keep(l.in)
-		l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.images, l.planGrad(g, width))
+		if outerFits(l.m, l.c) {
+			l.grad = b.newOuterGrad(&outerGrad{
+				weight: l.weight, in: l.in, out: l.out, images: l.images, group: group, m: l.m, c: l.c,
+				rs: l.c * l.kk, cs: l.kk, x: plane{l.inSz, Lanes}, y: plane{l.outSz, Lanes}, w: g,
+			})
+		} else {
+			l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.images, l.planGrad(g, width))
+		}
 	}
 	if l.bias != nil && l.bias.trained {
 		l.biasSum = b.newSums(len(l.bias.w))

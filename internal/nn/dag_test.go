@@ -213,6 +213,25 @@ func graphs() map[string]*network {
 	all["Conv large"] = image(24, func(n *network, x string) (string, int) { // whose gradient is that of the whole batch
 		return n.op("Conv", graph.Attrs{"strides": graph.Ints(7, 5)}, n.conv(x, 40, 24, 7, nil), n.weight(200, 40, 3, 1)), 200
 	})
+	// Gradients as products of matrices: 20 and 11 features are no whole vectors.
+	for name, attrs := range map[string]graph.Attrs{
+		"wide":         {"pads": graph.Ints(1, 1, 1, 1)},
+		"wide stride":  {"pads": graph.Ints(2, 0, 1, 1), "strides": graph.Ints(2, 3)},
+		"wide dilated": {"pads": graph.Ints(2, 1, 2, 1), "dilations": graph.Ints(2, 1)},
+	} {
+		all["Conv "+name] = image(20, func(n *network, x string) (string, int) {
+			c := n.op("Conv", attrs, x, n.weight(11, 20, 3, 3), n.weight(11))
+			return n.op("GlobalAveragePool", nil, c), 11
+		})
+	}
+	all["Conv wide groups"] = image(40, func(n *network, x string) (string, int) {
+		c := n.op("Conv", graph.Attrs{"group": graph.Int(2), "pads": graph.Ints(1, 1, 0, 0)}, x, n.weight(18, 20, 2, 2), n.weight(18))
+		return n.op("GlobalAveragePool", nil, c), 18
+	})
+	all["Conv wide 1x1"] = image(70, func(n *network, x string) (string, int) { // two units of vectors
+		c := n.op("Conv", graph.Attrs{"strides": graph.Ints(2, 2)}, x, n.weight(9, 70, 1, 1))
+		return n.op("GlobalAveragePool", nil, c), 9
+	})
 	for name, attrs := range map[string]graph.Attrs{
 		"":               {"kernel_shape": graph.Ints(3, 2), "strides": graph.Ints(2, 2)},
 		"pads":           {"kernel_shape": graph.Ints(3, 3), "strides": graph.Ints(2, 2), "pads": graph.Ints(1, 1, 0, 1)},

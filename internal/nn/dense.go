@@ -46,7 +46,7 @@ type denseLayer struct {
 	// The gradient of the weight: of one position a sample over the groups of the
 	// batch, of several as that of a convolution.
 	groupTaps *kernel.Taps // one for each group of the batch
-	grad      *weightGrad
+	grad      gradient
 	biasSum   *sums
 }
 
@@ -76,7 +76,14 @@ func newDense(b *builder, weight, bias *param, k, m, rs, cs int) layer {
 	positions := l.in.size / (k * Lanes)
 	if l.weight.trained {
 		b.keep(l.in)
-		if positions > 1 {
+		if positions > 1 && outerFits(m, k) {
+			one := axis{in: 1, out: 1, kernel: 1, stride: 1, dilat: 1}
+			l.grad = b.newOuterGrad(&outerGrad{
+				weight: l.weight, in: l.in, out: l.out, images: 1, group: 1, m: m, c: k, rs: rs, cs: cs,
+				x: plane{Lanes, k * Lanes}, y: plane{Lanes, m * Lanes},
+				w: window{one, axis{in: positions, out: positions, kernel: 1, stride: 1, dilat: 1}},
+			})
+		} else if positions > 1 {
 			l.grad = b.newWeightGrad(l.weight, l.in, l.out, 1, l.planGrad(positions))
 		} else {
 			l.in.wholeBatch, l.out.wholeBatch = true, true

@@ -42,6 +42,8 @@ func main() {
 	dot512()
 	dot256()
 	dotRow512()
+	outer512()
+	outer256()
 	interleave()
 	sumLanes()
 	sumLanes512()
@@ -461,6 +463,149 @@ func dot256() {
 		ADDQ(U32(rows*lane), out)
 		ADDQ(Imm(4), off)
 	})
+	VZEROUPPER()
+	RET()
+}
+
+// outerRows and outerCols are the size of a block of outer.
+const outerRows, outerCols = 8, 3
+
+// positions emits the loops of outer: over rows, the positions of each, and the
+// lanes of a position, four at a time. product is given the displacements of a
+// lane in a and in b.
+func positions(label string, a, b reg.Register, product func(da, db int)) {
+	rows, n, lanes := GP64(), GP64(), GP64()
+	Load(Param("rows"), rows)
+	Label(label + "_row")
+	Load(Param("n"), n)
+	Label(label + "_position")
+	MOVQ(U32(4), lanes)
+	Label(label + "_lanes")
+	for l := range 4 {
+		product(4*l, lane*l)
+	}
+	ADDQ(Imm(16), a)
+	ADDQ(U32(4*lane), b)
+	DECQ(lanes)
+	JNZ(LabelRef(label + "_lanes"))
+	by := GP64()
+	Load(Param("aPos"), by)
+	ADDQ(by, a)
+	Load(Param("bPos"), by)
+	ADDQ(by, b)
+	DECQ(n)
+	JNZ(LabelRef(label + "_position"))
+	Load(Param("aRow"), by)
+	ADDQ(by, a)
+	Load(Param("bRow"), by)
+	ADDQ(by, b)
+	DECQ(rows)
+	JNZ(LabelRef(label + "_row"))
+}
+
+func outer512() {
+	TEXT("outer512", NOSPLIT, "func(acc, a, b *float32, b1, b2, rows, n, ai, aPos, aRow, bPos, bRow int, add bool)")
+	Pragma("noescape")
+	Doc("outer512 is outer with AVX-512. Steps are in bytes, from where the inner loop ends.")
+	a, b := Load(Param("a"), GP64()), Load(Param("b"), GP64())
+	b1, b2 := Load(Param("b1"), GP64()), Load(Param("b2"), GP64())
+	ai, ai3, ai5, ai7 := Load(Param("ai"), GP64()), GP64(), GP64(), GP64()
+	LEAQ(at(ai, ai, 2), ai3)
+	LEAQ(at(ai, ai, 4), ai5)
+	LEAQ(at(ai3, ai, 4), ai7)
+	acc := make([]reg.VecVirtual, outerRows*outerCols)
+	for i := range acc {
+		acc[i] = ZMM()
+		VPXORD(acc[i], acc[i], acc[i])
+	}
+	positions("x", a, b, func(da, db int) {
+		v := []reg.VecVirtual{ZMM(), ZMM(), ZMM()}
+		for j, m := range []Mem{{Base: b}, at(b, b1, 1), at(b, b2, 1)} {
+			m.Disp = db
+			VMOVUPS(m, v[j])
+		}
+		for i := range outerRows {
+			var m Mem
+			switch i {
+			case 6:
+				m = at(a, ai3, 2)
+			case 7:
+				m = at(a, ai7, 1)
+			default:
+				m = rowAddress(a, ai, ai3, ai5, i)
+			}
+			m.Disp = da
+			x := ZMM()
+			VBROADCASTSS(m, x)
+			for j := range v {
+				VFMADD231PS(x, v[j], acc[i*outerCols+j])
+			}
+		}
+	})
+	out := Load(Param("acc"), GP64())
+	add := Load(Param("add"), GP8())
+	TESTB(add, add)
+	JZ(LabelRef("store"))
+	for i := range acc {
+		VADDPS(Mem{Base: out, Disp: lane * i}, acc[i], acc[i])
+	}
+	Label("store")
+	for i := range acc {
+		VMOVUPS(acc[i], Mem{Base: out, Disp: lane * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func outer256() {
+	TEXT("outer256", NOSPLIT, "func(acc, a, b *float32, b1, b2, rows, n, ai, aPos, aRow, bPos, bRow int, add bool)")
+	Pragma("noescape")
+	Doc("outer256 is outer with AVX2 and FMA: four rows and half of each vector at a time.")
+	acc := make([]reg.VecVirtual, outerRows/2*outerCols)
+	for i := range acc {
+		acc[i] = YMM()
+	}
+	for part := range 4 {
+		rows, half := part/2*outerRows/2, part%2*32
+		for i := range acc {
+			VXORPS(acc[i], acc[i], acc[i])
+		}
+		a, b := Load(Param("a"), GP64()), Load(Param("b"), GP64())
+		b1, b2 := Load(Param("b1"), GP64()), Load(Param("b2"), GP64())
+		ai, ai3 := Load(Param("ai"), GP64()), GP64()
+		LEAQ(at(ai, ai, 2), ai3)
+		if rows > 0 {
+			LEAQ(at(a, ai, 4), a)
+		}
+		positions(fmt.Sprintf("x%d", part), a, b, func(da, db int) {
+			v := []reg.VecVirtual{YMM(), YMM(), YMM()}
+			for j, m := range []Mem{{Base: b}, at(b, b1, 1), at(b, b2, 1)} {
+				m.Disp = db + half
+				VMOVUPS(m, v[j])
+			}
+			x := YMM()
+			for i := range outerRows / 2 {
+				m := rowAddress(a, ai, ai3, ai3, i)
+				m.Disp = da
+				VBROADCASTSS(m, x)
+				for j := range v {
+					VFMADD231PS(x, v[j], acc[i*outerCols+j])
+				}
+			}
+		})
+		out := Load(Param("acc"), GP64())
+		add := Load(Param("add"), GP8())
+		at := func(i int) Mem { return Mem{Base: out, Disp: lane*(rows*outerCols+i) + half} }
+		TESTB(add, add)
+		JZ(LabelRef(fmt.Sprintf("store%d", part)))
+		for i := range acc {
+			VADDPS(at(i), acc[i], acc[i])
+		}
+		Label(fmt.Sprintf("store%d", part))
+		for i := range acc {
+			VMOVUPS(acc[i], at(i))
+		}
+	}
 	VZEROUPPER()
 	RET()
 }
