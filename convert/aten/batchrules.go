@@ -40,6 +40,7 @@ func init() {
 		"index":                                            indexed, "index_select": sliced, "embedding": embedded,
 		"mean sum amax amin max min prod logsumexp any all std var var_mean linalg_vector_norm norm argmax argmin":    reduced,
 		"scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math": attended,
+		"prelu":                      func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
 		"lstm gru rnn_tanh rnn_relu": recurrentBatch, "mkldnn_rnn_layer": oneLayerBatch,
 	} {
 		for name := range strings.FieldsSeq(names) {

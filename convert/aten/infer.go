@@ -84,7 +84,7 @@ func init() {
 			"eq ne not_equal lt gt le ge": compared, "logical_and logical_or logical_xor": compared,
 			"addcmul addcdiv": promotedBroadcast("self", "tensor1", "tensor2"), "lerp": promotedBroadcast("self", "end", "weight"),
 			"where": chosen, "masked_fill": masked, "glu": halved,
-		}, inferShapes, inferLayers, inferReductions, inferMakers,
+		}, inferShapes, inferLayers, inferReductions, inferMakers, inferCells,
 	} {
 		for names, rule := range part {
 			for name := range strings.FieldsSeq(names) {

@@ -15,7 +15,7 @@ import (
 // for it, unless another package must say the sizes.
 func TestInferRules(t *testing.T) {
 	without := map[string]bool{}
-	for name := range strings.FieldsSeq("mkldnn_rnn_layer bilinear _prelu_kernel _native_batch_norm_legit_functional " +
+	for name := range strings.FieldsSeq("mkldnn_rnn_layer _prelu_kernel _native_batch_norm_legit_functional " +
 		"_batch_norm_no_update _batch_norm_with_update _batch_norm_with_update_functional _fused_rms_norm empty_strided empty_permuted new_empty_strided") {
 		without["aten."+name] = true
 	}

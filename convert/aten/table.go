@@ -8,7 +8,7 @@ import "maps"
 var table = map[string]*row{}
 
 func init() {
-	for _, part := range []map[string]row{elementwiseRows, numberRows, layerRows, poolRows, shapeRows, partRows, reduceRows, matrixRows, makerRows, recurrentRows} {
+	for _, part := range []map[string]row{elementwiseRows, numberRows, layerRows, poolRows, shapeRows, partRows, reduceRows, matrixRows, makerRows, recurrentRows, cellRows} {
 		for name, r := range maps.All(part) {
 			r.params = parseSchema(r.schema)
 			table[name] = &r
