@@ -35,8 +35,12 @@ type Options struct {
 	// to remain is what the network says of distortions of them.
 	ForgetOnly bool
 	Aim        report.Aim // what the network is to become; "": report.AimUniform
-	MaxLoss    float64    // what the accuracy on the others may lose on images that no step learned from, above 0; 0: DefaultMaxLoss
-	Prefer     Preference // what it does with what the limits leave; "": PreferRetain
+	// Reference are the weights of a network with the same graph that was trained
+	// without the classes; an edit with [report.AimUnseen] steers by it. nil: it
+	// steers by constants.
+	Reference *model.StateDict
+	MaxLoss   float64    // what the accuracy on the others may lose on images that no step learned from, above 0; 0: DefaultMaxLoss
+	Prefer    Preference // what it does with what the limits leave; "": PreferRetain
 
 	// Progress, if not nil, is called after every step with the measures so far.
 	Progress func(p Point, steps int)

@@ -31,9 +31,10 @@ const (
 	relearnWeight = 3
 
 	// The probe that looks for the class in the features.
-	probeRate  = 1e-2
-	probeSteps = 3  // of its own in a step
-	probeStart = 20 // step from which the features are hidden from it
+	probeRate   = 1e-2
+	probeSteps  = 3  // of its own in a step
+	probeStart  = 20 // step from which the features are hidden from it
+	probeMemory = 30 // steps that its running loss is of
 
 	// What is steered for. A network that never saw a class is surer of what it
 	// takes its images for than the base is behind the mask, and the class's
@@ -44,6 +45,7 @@ const (
 	rankAim               = 0.7  // probability that the logit is larger for an image of the class than for another
 	rankGain              = 0.01 // of the weight that steers for that, a step
 	mostRank              = 1
+	mostRankByReference   = 0.06 // a push on the logit is itself easy to find
 
 	// How relearning is tried.
 	relearnMost  = 15   // steps at most
@@ -69,15 +71,18 @@ type unseen struct {
 	variance float64     // of the features, summed over them
 	ranks    []float64   // the class's logit of the images of a step
 	rank     float64     // weight of the class's logit on forgotten images
+	aimRank  float64     // probability that it is to be larger for them
+	mostRank float64     // of rank, either way
+	hide     float64     // weight of hiding their features from the probe
 	aimKL    float64     // divergence from uniform that images of the class are to have on average
 	sharp    float64     // power of the masked probabilities that makes it so
 	targets  [][]float64 // of each image of a step
 
-	probe     []float32 // weights and, last, the intercept
-	probeGrad []float32
-	probeAdam *learn.Adam
-	rows      [][]float32 // features of the images of a step
-	goal      [][]float32 // features that a forgotten image of the step is to have
+	probe   *probe
+	ref     *reference  // nil: there is none, and constants stand for it
+	refRows [][]float32 // what the inputs of its last layer are for the images of a step
+	rows    [][]float32 // features of the images of a step
+	goal    [][]float32 // features that a forgotten image of the step is to have
 
 	kept, outer []float32 // parameters and gradient, while relearning is tried
 	tried       []int     // images of a batch that relearns
@@ -140,6 +145,9 @@ func (u *unseen) prepare(sd *model.StateDict) error {
 	u.steps, u.d = unseenSteps*u.steps/steps, net.Classes()-u.k
 	u.rng = rand.New(rand.NewPCG(u.opts.Seed, 0))
 	u.images = len(forget)
+	if u.ref, err = u.newReference(forget, others); err != nil {
+		return err
+	}
 	c := newCanvasOf(u.rng, u.set)
 	if u.opts.ForgetOnly {
 		if others, err = u.standIn(c, forget); err != nil {
@@ -186,12 +194,15 @@ func (u *unseen) allocate() {
 	n := len(u.both.Theta())
 	u.theta0, u.kept, u.outer = slices.Clone(u.both.Theta()), make([]float32, n), make([]float32, n)
 	u.adam = learn.NewAdam(n, beta1, beta2)
-	u.probe, u.probeGrad = make([]float32, u.d+1), make([]float32, u.d+1)
-	u.probeAdam = learn.NewAdam(u.d+1, 0.9, 0.999)
+	u.probe, u.hide, u.aimRank, u.mostRank = newProbe(u.d, float64(u.d)), probeWeight, rankAim, mostRank
+	if u.ref != nil {
+		u.probe, u.mostRank = newProbe(u.d, u.variance), mostRankByReference
+		u.aimKL, u.aimRank = u.ref.kl, u.ref.rank
+	}
 	u.batch, u.tried, u.tally = make([]int, images), make([]int, images), make([]tally, images)
 	for range images {
 		u.scratch = append(u.scratch, make([]float64, 2*u.k))
-		u.rows = append(u.rows, make([]float32, u.d))
+		u.rows, u.refRows = append(u.rows, make([]float32, u.d)), append(u.refRows, make([]float32, u.d))
 		u.targets = append(u.targets, make([]float64, u.k))
 	}
 	u.sharp = 1
@@ -243,17 +254,7 @@ func (u *unseen) ask(forget, others []int) {
 			u.drawn[c] = append(u.drawn[c], i)
 		}
 	}
-	for j := range u.d {
-		var sum, squares float64
-		for _, f := range kept {
-			sum += float64(f[j])
-		}
-		mean := sum / float64(len(kept))
-		for _, f := range kept {
-			squares += float64((float64(f[j]) - mean) * (float64(f[j]) - mean))
-		}
-		u.variance += squares / float64(len(kept))
-	}
+	u.variance = totalVariance(kept)
 }
 
 // narrow returns p as float32.
@@ -309,12 +310,16 @@ func (u *unseen) step(step int) Point {
 	hide := step > probeStart
 	u.both.Step(len(u.batch), u.fill, func(i int, out, grad []float32) { u.loss(i, out, grad, hide) })
 	u.observe()
-	for range probeSteps {
-		u.fitProbe()
-	}
+	u.probe.fit(u.rows)
 	u.steerRank()
 	if step > u.steps/restPart {
 		u.sharp = steer(u.sharp, sharpGain*(u.aimKL-u.now.KL), leastSharp, mostSharp)
+		if u.ref != nil {
+			u.ref.look(u.read, u.batch, u.refRows, u.k)
+			if step > 2*u.steps/restPart {
+				u.hide = steer(u.hide, separation*clamp(kernel.Log(probeLag*u.ref.probe.loss/u.probe.loss), 1), probeLeast, probeMost)
+			}
+		}
 	}
 	theta, grad := u.both.Theta(), u.both.Grad()
 	kernel.Pull(grad, theta, u.theta0, float32(2*pullWeight))
@@ -386,10 +391,7 @@ func (u *unseen) loss(i int, out, grad []float32, hide bool) {
 	image := u.batch[i]
 	label := int(u.set.Labels[image])
 	copy(u.rows[i], features)
-	u.ranks[i] = math.Inf(-1)
-	for _, c := range u.opts.Classes {
-		u.ranks[i] = max(u.ranks[i], float64(logits[c]))
-	}
+	u.ranks[i] = u.classLogit(logits)
 	t := tally{}
 	if learn.Best(logits) == label {
 		t.hits = 1
@@ -421,55 +423,27 @@ func (u *unseen) loss(i int, out, grad []float32, hide bool) {
 		toFeatures[j] = float32(scale * (f - u.goal[i][j]))
 	}
 	if hide {
-		z := float64(u.probe[u.d])
-		for j, f := range features {
-			z += float64(u.probe[j] * f)
-		}
-		push := float32(probeWeight * sigmoid(z) / forgetBatch)
+		push := float32(u.hide * sigmoid(u.probe.logit(features)) / forgetBatch)
 		for j := range toFeatures {
-			toFeatures[j] += float32(push * u.probe[j])
+			toFeatures[j] += float32(float32(push*u.probe.scale) * u.probe.w[j])
 		}
 	}
+}
+
+// classLogit returns the largest logit of the classes.
+func (u *unseen) classLogit(logits []float32) float64 {
+	z := math.Inf(-1)
+	for _, c := range u.opts.Classes {
+		z = max(z, float64(logits[c]))
+	}
+	return z
 }
 
 // steerRank moves the weight of the class's logit so that it says as much of
 // images of the class as it should.
 func (u *unseen) steerRank() {
-	pairs := 0.0
-	for _, f := range u.ranks[:forgetBatch] {
-		for _, o := range u.ranks[forgetBatch:] {
-			switch {
-			case f > o:
-				pairs++
-			case f == o:
-				pairs += 0.5
-			}
-		}
-	}
-	excess := pairs/(forgetBatch*otherBatch) - rankAim
-	u.rank = min(max(u.rank+float64(rankGain*excess), -mostRank), mostRank)
+	excess := larger(u.ranks[:forgetBatch], u.ranks[forgetBatch:]) - u.aimRank
+	u.rank = min(max(u.rank+float64(rankGain*excess), -u.mostRank), u.mostRank)
 }
 
 func sigmoid(z float64) float64 { return 1 / (1 + kernel.Exp(min(max(-z, -80), 80))) }
-
-// fitProbe moves the probe a step towards telling the forgotten images of the
-// batch from the others by their features.
-func (u *unseen) fitProbe() {
-	clear(u.probeGrad)
-	for i, f := range u.rows {
-		z := float64(u.probe[u.d])
-		for j, x := range f {
-			z += float64(u.probe[j] * x)
-		}
-		d := sigmoid(z)
-		if i < forgetBatch {
-			d--
-		}
-		g := float32(d / float64(len(u.rows)))
-		for j, x := range f {
-			u.probeGrad[j] += float32(g * x)
-		}
-		u.probeGrad[u.d] += g
-	}
-	u.probeAdam.Step(u.probe, u.probeGrad, probeRate)
-}

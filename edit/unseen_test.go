@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"lethe/model"
@@ -48,6 +49,44 @@ func TestUnseen(t *testing.T) {
 	}
 }
 
+// A reference is steered by: the network becomes another one, with the same bits
+// on any number of threads. What is no such network is refused.
+func TestUnseenReference(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hundreds of steps")
+	}
+	net, sd, set := base(t)
+	opts := unseenOptions(3, 1)
+	plain, err := forget(context.Background(), net, sd, set, opts, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Reference = sd
+	first, err := forget(context.Background(), net, sd, set, opts, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMoved(t, sd, first)
+	opts.Threads = 3
+	again, err := forget(context.Background(), net, sd, set, opts, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := first.Method.Trained[0]
+	if same, _ := model.SameBits(first.StateDict.Get(name), again.StateDict.Get(name)); !same {
+		t.Error("three threads give other bits than one")
+	}
+	if same, _ := model.SameBits(first.StateDict.Get(name), plain.StateDict.Get(name)); same {
+		t.Error("the reference changes nothing")
+	}
+	if opts.Reference, err = model.NewStateDict(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := forget(context.Background(), net, sd, set, opts, 8); err == nil || !strings.HasPrefix(err.Error(), "the reference: ") {
+		t.Errorf("a reference without weights: %v", err)
+	}
+}
+
 func TestUnseenStops(t *testing.T) {
 	net, sd, set := base(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -73,8 +112,8 @@ func TestUnseenLoss(t *testing.T) {
 	u.forget.Draw(u.batch[:forgetBatch])
 	u.other.Draw(u.batch[forgetBatch:])
 	rng := rand.New(rand.NewPCG(1, 0))
-	for j := range u.probe {
-		u.probe[j] = float32(rng.NormFloat64())
+	for j := range u.probe.w {
+		u.probe.w[j] = float32(rng.NormFloat64())
 	}
 	u.rank, u.sharp, u.labelWeight = 0.4, 1.3, 0.5
 	for i := range u.goal {
@@ -123,12 +162,12 @@ func formula(u *unseen, i int, out []float32) float64 {
 	for c, p := range u.masked[image] {
 		loss -= math.Pow(float64(p), u.sharp) / powers * logp(c)
 	}
-	z := float64(u.probe[u.d])
+	z := float64(u.probe.w[u.d])
 	for j, f := range features {
 		d := float64(f - u.goal[i][j])
 		loss += featureWeight * d * d / u.variance
-		z += float64(u.probe[j] * f)
+		z += float64(u.probe.w[j] * u.probe.scale * f)
 	}
-	loss += u.rank*float64(logits[3]) + probeWeight*math.Log1p(math.Exp(z))
+	loss += u.rank*float64(logits[3]) + u.hide*math.Log1p(math.Exp(z))
 	return loss / forgetBatch
 }

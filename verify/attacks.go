@@ -172,21 +172,29 @@ func withOthers(e Estimate, others []float64) Estimate {
 
 // tuner returns a session of the network in which every parameter is trained,
 // with the running statistics fixed, and the fitter of it.
-func (a *auditor) tuner(s *subject, images []int, run int) (*nn.Session, *learn.Fitter, error) {
-	session, err := s.net.NewSession(4*tuneBatch, a.q.Threads, ops.Parameters(s.net.Graph()))
+func (a *auditor) tuner(s *subject, images []int, batch, run int) (*nn.Session, *learn.Fitter, error) {
+	session, err := s.net.NewSession(max(4*tuneBatch, batch), a.q.Threads, ops.Parameters(s.net.Graph()))
 	if err != nil {
 		return nil, nil, err
 	}
 	rng := rand.New(rand.NewPCG(a.seed, uint64(run)))
-	return session, learn.NewFitter(session, a.q.Train, a.q.Norm, images, tuneBatch, rng), nil
+	return session, learn.NewFitter(session, a.q.Train, a.q.Norm, images, batch, rng), nil
 }
 
 func (a *auditor) relearn(s *subject) (Estimate, error) {
+	return a.stepsUntil(s, relearnShare, func(*rand.Rand) (images []int, batch int) { return all(a.q.Train), tuneBatch })
+}
+
+// stepsUntil returns how many steps of training bring back a share of the
+// accuracy that the class had before the edit. images draws those that a run
+// trains on.
+func (a *auditor) stepsUntil(s *subject, share float64, images func(*rand.Rand) (images []int, batch int)) (Estimate, error) {
 	class, _ := a.q.Test.Split(a.q.Classes...)
 	var steps []float64
 	atLeast := false
 	for run := range relearnRuns {
-		session, fitter, err := a.tuner(s, all(a.q.Train), run)
+		drawn, batch := images(rand.New(rand.NewPCG(a.seed, uint64(run))))
+		session, fitter, err := a.tuner(s, drawn, batch, run)
 		if err != nil {
 			return Estimate{}, err
 		}
@@ -196,7 +204,7 @@ func (a *auditor) relearn(s *subject) (Estimate, error) {
 			if err != nil {
 				return Estimate{}, err
 			}
-			if !(accuracy < relearnShare*a.before) {
+			if !(accuracy < share*a.before) {
 				break
 			}
 			if step == relearnMost {
@@ -217,7 +225,7 @@ func (a *auditor) fineTune(s *subject) (Estimate, error) {
 	_, others := a.q.Train.Split(a.q.Classes...)
 	var shares, remain []float64
 	for run := range fineTuneRuns {
-		session, fitter, err := a.tuner(s, others, run)
+		session, fitter, err := a.tuner(s, others, tuneBatch, run)
 		if err != nil {
 			return Estimate{}, err
 		}

@@ -119,11 +119,28 @@ var auditMeasures = []auditMeasure{
 		definition: fmt.Sprintf("accuracy on unseen images of the class of a multinomial logistic regression on the standardized inputs of the last layer, fitted to the first %d training images of every class with penalty %d/2 ||w||^2 on the sum of the losses, intercepts free; Wilson's interval", probeImages, probePenalty),
 		measure:    (*auditor).probe,
 	},
+	nearestMean(0), nearestMean(5),
+	{
+		name: "neighbours", isShare: true, title: "nearest neighbours", unaudited: "nearest neighbours in the penultimate features",
+		definition: fmt.Sprintf("accuracy on unseen images of the class of the majority of the %d nearest of the first %d training images of every class, by Euclidean distance of the standardized inputs of the last layer, ties for the smaller class; Wilson's interval", neighbours, neighbourImages),
+		measure:    (*auditor).nearest,
+	},
+	{
+		name: "output_probe", isShare: true, title: "probe of the outputs for the others", unaudited: "class membership by the outputs for the other classes",
+		definition: "as linear_probe, of the logits of the other classes less their mean instead of the inputs of the last layer",
+		measure:    (*auditor).probeOutputs,
+	},
 	fewShot(1), fewShot(5), fewShot(20), fewShot(100),
 	{
 		name: "relearning_steps", title: "relearning (steps)", unaudited: "relearning time",
 		definition: fmt.Sprintf("steps of Adam, size %g, on batches of %d training images of all classes, all parameters free and running statistics fixed, until the accuracy on the unseen images of the class is %g of that before the edit; at most %d; mean of %d runs, Student's interval", tuneRate, tuneBatch, relearnShare, relearnMost, relearnRuns),
 		measure:    (*auditor).relearn,
+	},
+	{
+		name: "relearning_few", title: "relearning from 20 a class (steps)", unaudited: "relearning from few images",
+		definition: fmt.Sprintf("as relearning_steps, on all of %d training images of every class in each step, until the accuracy is %g of that before the edit; mean of %d draws", relearnFew, relearnFewShare, relearnRuns),
+		lacks:      func(a *auditor) string { return a.lacksImages(relearnFew) },
+		measure:    (*auditor).relearnFromFew,
 	},
 	{
 		name: "fine_tuning", isShare: true, title: "fine-tuning on the others", unaudited: "fine-tuning on the other classes",
@@ -152,6 +169,8 @@ var auditMeasures = []auditMeasure{
 		definition: "as kl, " + int8Rule,
 		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.divergence(s.rounded), nil },
 	},
+	pruned("accuracy", func(a *auditor, logits []float32) Estimate { return a.accuracy(best(logits, a.k), true) }),
+	pruned("others", func(a *auditor, logits []float32) Estimate { return a.accuracy(best(logits, a.k), false) }),
 }
 
 const int8Rule = "with every weight of a convolution or a fully connected layer rounded to 8 bits: one scale a tensor, the largest magnitude over 127, no zero point; biases, normalization and arithmetic in float32"
@@ -161,15 +180,8 @@ func fewShot(images int) auditMeasure {
 		name: fmt.Sprintf("few_shot_%d", images), isShare: true, title: fmt.Sprintf("last layer retuned, %d a class", images),
 		unaudited:  "few-shot retuning of the last layer",
 		definition: fmt.Sprintf("accuracy on unseen images of the class after the last layer is fitted to %d training images of every class: the smallest sum of their cross-entropies and %d/2 of the squared distance from the layer as it is, intercepts free, inputs scaled so that the mean of their squares over these images is 1; mean of %d draws, Student's and Wilson's intervals together", images, fewPenalty, fewRuns),
-		lacks: func(a *auditor) string {
-			for c, have := range a.byClass {
-				if len(have) < images && (len(have) > 0 || a.forgotten[c]) {
-					return fmt.Sprintf("class %d has %d training images, it takes %d", c, len(have), images)
-				}
-			}
-			return ""
-		},
-		measure: func(a *auditor, s *subject) (Estimate, error) { return a.retune(s, images) },
+		lacks:      func(a *auditor) string { return a.lacksImages(images) },
+		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.retune(s, images) },
 	}
 }
 
@@ -186,6 +198,7 @@ func notMeasured(a *Audit) []string {
 		for _, m := range auditMeasures {
 			add(m.unaudited)
 		}
+		add(earlierLayers)
 	} else {
 		for _, m := range a.Measures {
 			if m.NotMeasured != "" {
@@ -221,6 +234,7 @@ type subject struct {
 	logits, rounded []float32 // of the test images, as it is and rounded to int8
 	inputs, probed  []float64 // of the last layer: of the test images and of the auditor's probed ones
 	featureNet      *nn.Net
+	pruned          []float32 // logits of the test images without the smaller half of the weights; nil: not computed yet
 }
 
 func newAuditor(ctx context.Context, q *Question) *auditor {
@@ -254,6 +268,7 @@ func all(s *dataset.Set) []int {
 // retrained ones.
 func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 	a, opts := newAuditor(ctx, q), q.Audit
+	auditMeasures := slices.Concat(auditMeasures, layerProbes(q.net.Graph(), q.Before))
 	if most := len(student) - 1; len(opts.Retrained) > most {
 		return nil, fmt.Errorf("an audit compares with %d retrained networks at most, not with %d", most, len(opts.Retrained))
 	}
@@ -337,6 +352,16 @@ func (a *auditor) lacksUnseen() string {
 func (a *auditor) lacksOthers() string {
 	if _, others := a.q.Train.Split(a.q.Classes...); len(others) == 0 {
 		return "all training images are of the class"
+	}
+	return ""
+}
+
+// lacksImages says which class has fewer training images than a measure takes.
+func (a *auditor) lacksImages(images int) string {
+	for c, have := range a.byClass {
+		if len(have) < images && (len(have) > 0 || a.forgotten[c]) {
+			return fmt.Sprintf("class %d has %d training images, it takes %d", c, len(have), images)
+		}
 	}
 	return ""
 }

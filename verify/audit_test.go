@@ -179,7 +179,7 @@ func TestJudgeAudits(t *testing.T) {
 	if !slices.Equal(r.NotMeasured, want) {
 		t.Errorf("not measured: %q, want %q", r.NotMeasured, want)
 	}
-	if len(r.Audit.Measures) != len(auditMeasures) || r.Audit.Retrained != nil {
+	if len(r.Audit.Measures) != len(auditMeasures)+1 || r.Audit.Retrained != nil {
 		t.Errorf("got %+v", r.Audit)
 	}
 	names := map[string]bool{}
@@ -201,7 +201,7 @@ func TestJudgeAudits(t *testing.T) {
 	}
 	// Without an audit the same are missing, and all others.
 	q.Audit = nil
-	if r, err = Judge(context.Background(), q); err != nil || r.Audit != nil || len(r.NotMeasured) != 9 {
+	if r, err = Judge(context.Background(), q); err != nil || r.Audit != nil || len(r.NotMeasured) != 15 {
 		t.Errorf("without an audit: %v, %q", err, r.NotMeasured)
 	}
 }

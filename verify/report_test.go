@@ -78,7 +78,7 @@ func TestJudge(t *testing.T) {
 	if r.Data.Source != "by hand" || r.Data.Mean.String() != "0" || r.Data.Std.String() != "1" || len(r.Data.TrainSHA256) != 64 || len(r.Data.TestSHA256) != 64 || r.Data.TrainSHA256 == r.Data.TestSHA256 {
 		t.Errorf("got %+v", r.Data)
 	}
-	if want := notMeasured(nil); !slices.Equal(r.NotMeasured, want) || len(want) != 9 {
+	if want := notMeasured(nil); !slices.Equal(r.NotMeasured, want) || len(want) != 15 {
 		t.Errorf("not measured: %q, want %q", r.NotMeasured, want)
 	}
 	var names []string

@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"lethe/dataset"
 	"lethe/edit"
@@ -36,6 +37,8 @@ type settings struct {
 	control    bool
 	aim        report.Aim
 	class      int // the only one; -1: all
+	seed       uint64
+	reference  bool
 }
 
 func main() {
@@ -46,6 +49,8 @@ func main() {
 	flag.StringVar((*string)(&s.aim), "aim", string(report.AimUniform), "aim of the edits, uniform or unseen")
 	flag.StringVar(&s.cache, "cache", "", "folder that keeps the retrained networks for another run")
 	flag.IntVar(&s.class, "class", -1, "the only class to audit")
+	flag.Uint64Var(&s.seed, "seed", 0, "seed of the edits")
+	flag.BoolVar(&s.reference, "reference", false, "let an edit with the aim unseen steer by one more retrained network")
 	flag.Parse()
 	if err := run(s, flag.Args()); err != nil {
 		log.Fatal(err)
@@ -170,10 +175,20 @@ func audit(path string, class int, s settings, data *dataset.Data) (*verify.Audi
 		}
 		q.Before, q.After = r.State, r.State
 	} else {
-		res, err := edit.Forget(ctx, n.Graph, n.State, data.Train, edit.Options{Classes: q.Classes, Norm: q.Norm, Aim: s.aim})
+		opts := edit.Options{Classes: q.Classes, Norm: q.Norm, Aim: s.aim, Seed: s.seed}
+		if s.reference {
+			r, err := retrain(networks)
+			if err != nil {
+				return nil, err
+			}
+			opts.Reference = r.State
+		}
+		start := time.Now()
+		res, err := edit.Forget(ctx, n.Graph, n.State, data.Train, opts)
 		if err != nil {
 			return nil, err
 		}
+		log.Printf("edited in %.0f s, %v", time.Since(start).Seconds(), res.Course[len(res.Course)-1])
 		q.After = res.StateDict
 	}
 	r, err := verify.Judge(ctx, q)
