@@ -1,9 +1,10 @@
 // Command speed prints the tables of docs/performance.md, one section or all:
 //
-//	go run ./internal/bench/speed [flags] [peak|gemm|step|forget|growth|memory]...
+//	go run ./internal/bench/speed [flags] [peak|gemm|step|networks|forget|growth|memory]...
 //
 // Peers are measured in the same run on the same machine: OpenBLAS and PyTorch,
-// through peers.py, which needs a Python with torch and numpy. A quantity is the
+// through peers.py, which needs a Python with torch and numpy; section networks
+// needs torchvision, onnx and onnxruntime too. A quantity is the
 // best of several rounds, Lethe and its peer in turns, so that what else the
 // machine does meets both.
 package main
@@ -47,7 +48,7 @@ func main() {
 	sections := []struct {
 		name string
 		run  func() error
-	}{{"peak", peakSection}, {"gemm", gemmSection}, {"step", stepSection}, {"forget", forgetSection}, {"growth", growthSection}, {"memory", memorySection}}
+	}{{"peak", peakSection}, {"gemm", gemmSection}, {"step", stepSection}, {"networks", networksSection}, {"forget", forgetSection}, {"growth", growthSection}, {"memory", memorySection}}
 	for _, name := range flag.Args() {
 		if !slices.ContainsFunc(sections, func(s struct {
 			name string

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What PyTorch reaches on the networks of BenchmarkNetworks: images a second of processor time, on one thread.
-Needs torch and torchvision. Images are channels-last but for the transformer; batch normalization is in
+"""What PyTorch and ONNX Runtime reach on the networks of BenchmarkNetworks: images a second of processor time, on
+one thread. Needs torch and torchvision; ONNX Runtime is left out where onnx or onnxruntime is missing. Images are channels-last but for the transformer; batch normalization is in
 evaluation mode; a step is forward, backward and Adam.
 
     peers.py [ResNet-20|ResNet-18|MobileNetV2|ViT]...
 """
+import io
 import sys
 import time
 
@@ -12,6 +13,12 @@ import torch
 import torch.nn.functional as F
 import torchvision.models as tv
 from torch import nn
+
+try:
+    import onnx  # noqa: F401, which the exporter needs
+    import onnxruntime as runtime
+except ImportError:
+    runtime = None
 
 torch.set_num_threads(1)
 
@@ -86,4 +93,14 @@ for name in sys.argv[1:] or NETWORKS:
         with torch.no_grad():
             model(x)
 
-    print(f"{name}: torch {torch.__version__}: step {batch / best(step):.0f}, forward {batch / best(forward):.0f} images/cpu-s", flush=True)
+    print(f"{name}: step {batch / best(step):.0f} images/cpu-s, torch {torch.__version__}")
+    print(f"{name}: forward {batch / best(forward):.0f} images/cpu-s", flush=True)
+    if runtime:
+        file = io.BytesIO()
+        torch.onnx.export(model, (x,), file, dynamo=False)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = runtime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+        images = {session.get_inputs()[0].name: x.contiguous().numpy()}
+        rate = batch / best(lambda: session.run(None, images))
+        print(f"{name}: onnxruntime {rate:.0f} images/cpu-s, {runtime.__version__}", flush=True)
