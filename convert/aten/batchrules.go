@@ -41,7 +41,7 @@ func init() {
 		"mean sum amax amin max min prod logsumexp any all std var var_mean linalg_vector_norm norm argmax argmin":    reduced,
 		"scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math": attended,
 		"prelu":                      func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
-		"lstm gru rnn_tanh rnn_relu": recurrentBatch, "mkldnn_rnn_layer": oneLayerBatch,
+		"lstm gru rnn_tanh rnn_relu": recurrentBatch, "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell": cellBatch, "mkldnn_rnn_layer": oneLayerBatch,
 	} {
 		for name := range strings.FieldsSeq(names) {
 			batchRules["aten."+name] = rule

@@ -89,3 +89,31 @@ var inferCells = map[string]inferRule{
 		return made1(x.DType, append(append(graph.Shape{}, x.Shape[:len(x.Shape)-1]...), w.Shape[0]))
 	},
 }
+
+// cellBatch has the batch in axis 0 of input and states.
+func cellBatch(f *freer, n *Node) {
+	all := tensors(n)
+	in := f.of(all[0])
+	if len(in) != 2 {
+		f.fail("it has no batch axis")
+	}
+	f.onlyFirst(in)
+	states := 1
+	if n.Op == "aten.lstm_cell" {
+		states = 2
+	}
+	for _, v := range all[1 : 1+states] {
+		s := f.of(v)
+		if len(s) != 2 {
+			f.fail("a state has %d axes", len(s))
+		}
+		f.same(in[0], s[0])
+	}
+	for _, v := range n.Outputs {
+		if v != nil {
+			shape := f.original(v)
+			shape[0] = in[0]
+			f.shapes[v] = shape
+		}
+	}
+}

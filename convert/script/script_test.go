@@ -2,6 +2,7 @@ package script
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -87,6 +88,32 @@ func TestLanguage(t *testing.T) {
 		{"number of the code", "return torch.mul(x, torch.div(torch.size(x, 1), 8))", []float64{.5, 1, 1.5, 2, -.5, -1, -1.5, -2}},
 	} {
 		t.Run(c.name, func(t *testing.T) { expect(t, run(t, scripted(c.body)), c.want...) })
+	}
+}
+
+// Cells and normalized weights compute what their formulas say.
+func TestCells(t *testing.T) {
+	sigmoid := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+	state := "h = torch.zeros([torch.size(x, 0), 4])\n"
+	for _, c := range []struct {
+		name, body string
+		of         func(gate float64) float64 // of what the weights make of a sample
+	}{
+		{"GRU", state + "return torch.gru_cell(x, h, torch.full([12, 4], 0.1), torch.full([12, 4], 0.1), None, None)", func(g float64) float64 { return math.Tanh(g) * (1 - sigmoid(g)) }},
+		{"LSTM", state + "_0, _1 = torch.lstm_cell(x, [h, h], torch.full([16, 4], 0.1), torch.full([16, 4], 0.1), None, None)\nreturn _0", func(g float64) float64 { return sigmoid(g) * math.Tanh(sigmoid(g)*math.Tanh(g)) }},
+		{"RNN", state + "return torch.rnn_tanh_cell(x, h, torch.full([4, 4], 0.1), torch.full([4, 4], 0.1), None, None)", math.Tanh},
+		{"weight norm", "return torch.linear(x, torch._weight_norm(torch.full([4, 4], 3.), torch.full([4, 1], 0.2), 0), None)", func(g float64) float64 { return g }},
+	} {
+		got := run(t, scripted(c.body))
+		for i, v := range got {
+			want := c.of(1)
+			if i >= 4 {
+				want = c.of(-1)
+			}
+			if math.Abs(v-want) > 1e-6 || len(got) != 8 {
+				t.Errorf("%s: element %d is %v, want %v", c.name, i, v, want)
+			}
+		}
 	}
 }
 
