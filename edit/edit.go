@@ -97,7 +97,7 @@ func (o *Options) Check() error {
 
 // CheckInputs refuses a network and images that these options cannot work on.
 func (o *Options) CheckInputs(g *graph.Graph, sd *model.StateDict, set *dataset.Set) error {
-	net, err := nn.Bind(g, sd)
+	net, err := nn.BindLogits(g, sd)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ const (
 // L2 is above. What the limits leave goes where Options.Prefer says. Limits that
 // cannot be met are no error: the result is then as near as the edit came.
 func Forget(ctx context.Context, g *graph.Graph, sd *model.StateDict, set *dataset.Set, opts Options) (*Result, error) {
-	net, err := nn.Bind(g, sd)
+	net, err := nn.BindLogits(g, sd)
 	if err != nil {
 		return nil, err
 	}

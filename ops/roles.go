@@ -1,11 +1,9 @@
 package ops
 
 import (
-	"fmt"
 	"slices"
 
 	"lethe/graph"
-	"lethe/model"
 )
 
 // RoleOf returns what input i of a node is for. It is [Data] if the operator is
@@ -53,44 +51,6 @@ func markTrained(nodes []graph.Node, sets opsets, parameters map[string]bool) {
 			}
 		}
 	}
-}
-
-// LastLayer returns the names of the parameters of the layer that makes the
-// first output, which an edit must leave bit-identical: those of a Gemm, or of a
-// MatMul and the sum with its bias, also where weights are transposed or
-// converted on their way. It is a [model.UnsupportedError] if the output is not
-// made by a fully connected layer, because then the words "last layer" have no
-// agreed meaning.
-func LastLayer(g *graph.Graph) ([]string, error) {
-	x := graph.NewIndex(g)
-	var last *graph.Node
-	if len(g.Outputs) > 0 {
-		last = x.Maker(g.Outputs[0].Name)
-	}
-	if last == nil {
-		return nil, &model.UnsupportedError{What: "the graph has no output that a node makes"}
-	}
-	layer := []*graph.Node{last}
-	if last.Op == "Add" { // of a bias?
-		for _, in := range last.Inputs {
-			if n := x.Maker(in); n != nil && n.Op == "MatMul" {
-				layer = append(layer, n)
-			}
-		}
-	}
-	if op := layer[len(layer)-1].Op; op != "Gemm" && op != "MatMul" {
-		return nil, &model.UnsupportedError{What: fmt.Sprintf("the output of the network is made by %s, not by a fully connected layer", last.Op)}
-	}
-	params := Parameters(g)
-	var names []string
-	for _, n := range slices.Backward(layer) {
-		for _, in := range n.Inputs {
-			if name := origin(x, in); slices.Contains(params, name) && !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
-	return names, nil
 }
 
 // origin returns the name that a value has before nodes that only lay it out or

@@ -305,10 +305,11 @@ func TestCompareErrors(t *testing.T) {
 		t.Errorf("after: %v", err)
 	}
 	g := *net.Graph()
-	g.Outputs = []graph.Value{{Name: "block1.2"}}
+	g.Nodes = append(slices.Clone(g.Nodes), graph.Node{Op: "Add", Inputs: []string{g.Outputs[0].Name, g.Outputs[0].Name}, Outputs: []string{"sum"}})
+	g.Outputs = []graph.Value{{Name: "sum"}}
 	var unsupported *model.UnsupportedError
 	if _, err := Compare(&g, sd, sd); !errors.As(err, &unsupported) {
-		t.Errorf("a graph that ends in a MaxPool: %v", err)
+		t.Errorf("a graph that ends in a sum of two outputs: %v", err)
 	}
 }
 

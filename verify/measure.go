@@ -39,7 +39,7 @@ func (m *Measures) alone() bool { return m.Forgotten > 0 && m.Images == m.Forgot
 // figures of that kind are 0. It is an error if the images or a class do not fit
 // the network, if a logit is NaN or infinite, or if ctx is done.
 func Measure(ctx context.Context, g *graph.Graph, sd *model.StateDict, set *dataset.Set, classes []int, norm dataset.Norm, threads int) (*Measures, error) {
-	net, err := nn.Bind(g, sd)
+	net, err := nn.BindLogits(g, sd)
 	if err != nil {
 		return nil, err
 	}

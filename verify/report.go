@@ -175,11 +175,11 @@ func (r *Report) measure(ctx context.Context, q Question, g *graph.Graph) error 
 	if q.Train == nil {
 		return errors.New("verify: there are classes and no training images to measure on")
 	}
-	after, err := nn.Bind(g, q.After)
+	after, err := nn.BindLogits(g, q.After)
 	if err != nil {
 		return err
 	}
-	if q.net, err = nn.Bind(g, q.Before); err != nil {
+	if q.net, err = nn.BindLogits(g, q.Before); err != nil {
 		return err
 	}
 	r.Data = &Data{

@@ -275,14 +275,14 @@ func TestJudgeErrors(t *testing.T) {
 	if _, err := Judge(cancelled, q); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	// A last layer that is not fully connected has no invariant to check.
+	// Without one last layer there is no invariant to check.
 	g := *q.Graph
-	g.Nodes = append(slices.Clone(g.Nodes), graph.Node{Name: "relu", Op: "Relu", Inputs: []string{"logits"}, Outputs: []string{"relu"}})
-	g.Outputs = []graph.Value{graph.TensorValue("relu", model.Float32, graph.Batch(3))}
+	g.Nodes = append(slices.Clone(g.Nodes), graph.Node{Name: "sum", Op: "Add", Inputs: []string{"logits", "logits"}, Outputs: []string{"sum"}})
+	g.Outputs = []graph.Value{graph.TensorValue("sum", model.Float32, graph.Batch(3))}
 	q.Graph = &g
 	var unsupported *model.UnsupportedError
 	if _, err := Judge(context.Background(), q); !errors.As(err, &unsupported) {
-		t.Errorf("a network that ends in a ReLU: %v", err)
+		t.Errorf("a network that ends in a sum of two outputs: %v", err)
 	}
 }
 

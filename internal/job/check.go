@@ -200,7 +200,7 @@ func (c *checking) writePage(ctx context.Context, r *verify.Report, e *cli.Check
 	}
 	page := htmlreport.Page{Report: r, Network: drawn, Input: PageName(c.net.Name), Output: PageName(e.Name), Reading: c.Reading.Flags}
 	if r.Data != nil {
-		after, err := nn.Bind(c.net.Graph, e.State)
+		after, err := nn.BindLogits(c.net.Graph, e.State)
 		if err != nil {
 			return err
 		}

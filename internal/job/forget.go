@@ -285,7 +285,7 @@ func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.R
 		return err
 	}
 	r.Files["output"] = digest
-	edited, err := nn.Bind(f.net.Graph, sd)
+	edited, err := nn.BindLogits(f.net.Graph, sd)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ import (
 type Network struct {
 	*cli.Checkpoint
 	Graph     *graph.Graph
-	Net       *nn.Net
+	Net       *nn.Net              // of Graph, as far as its logits
 	Structure *structure.Structure // Graph is its graph, or one that computes the same for any batch
 }
 
@@ -61,8 +61,22 @@ func Bind(c *cli.Checkpoint, s *structure.Structure) (*Network, error) {
 	return n, nil
 }
 
-// bind binds the weights to the graph.
-func (n *Network) bind() (err error) {
+// bind binds the weights to the graph, or to one that computes the same for any
+// batch, as far as the logits.
+func (n *Network) bind() error {
+	if err := n.bindOutput(); err != nil {
+		return err
+	}
+	if ops.Logits(n.Graph) == n.Graph {
+		return nil // bound already
+	}
+	net, err := nn.BindLogits(n.Graph, n.State)
+	n.Net = net
+	return err
+}
+
+// bindOutput binds the weights to the graph as far as its output.
+func (n *Network) bindOutput() (err error) {
 	if n.Net, err = nn.Bind(n.Graph, n.State); err == nil {
 		return nil
 	}

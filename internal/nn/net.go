@@ -132,6 +132,10 @@ func init() { // the functions of the table refer to the table
 	}
 }
 
+// BindLogits is [Bind] for a graph as far as its logits, see [ops.Logits]: what
+// learns, and what judges a classifier, begins with these.
+func BindLogits(g *graph.Graph, sd *model.StateDict) (*Net, error) { return Bind(ops.Logits(g), sd) }
+
 // Bind checks a graph against a state dict and returns the two as one. A name
 // that the state dict lacks, a shape that does not fit or a number that is not
 // finite is a [model.FormatError]; operators, attributes or a wiring that nn
