@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"lethe/convert"
+	"lethe/graph"
 	"lethe/model"
 )
 
@@ -76,4 +77,55 @@ func ExampleFoldBatchNorm() {
 	}
 	fmt.Println(len(g.Nodes), "nodes became", len(folded.Nodes))
 	// Output: 14 nodes became 12
+}
+
+// small returns a convolution, its batch normalization, and a node that does nothing
+// in evaluation.
+func small() (*graph.Graph, *model.StateDict) {
+	x := graph.TensorValue("x", model.Float32, graph.Batch(1, 4, 4))
+	y := graph.TensorValue("y", model.Float32, graph.Batch(1, 4, 4))
+	g := &graph.Graph{
+		Opsets: map[string]int{"": 17}, Inputs: []graph.Value{x}, Outputs: []graph.Value{y},
+		Nodes: []graph.Node{
+			{Op: "Conv", Inputs: []string{"x", "conv.weight"}, Outputs: []string{"c"}},
+			{Op: "BatchNormalization", Inputs: []string{"c", "bn.weight", "bn.bias", "bn.mean", "bn.var"}, Outputs: []string{"b"}},
+			{Op: "Dropout", Inputs: []string{"b"}, Outputs: []string{"d"}},
+			{Op: "Relu", Inputs: []string{"d"}, Outputs: []string{"y"}},
+		},
+	}
+	entries := []model.Entry{{Name: "conv.weight", Tensor: model.Float32Tensor([]int{1, 1, 1, 1}, []float32{3})}}
+	for _, name := range []string{"bn.weight", "bn.bias", "bn.mean", "bn.var"} {
+		entries = append(entries, model.Entry{Name: name, Tensor: model.Float32Tensor([]int{1}, []float32{1})})
+	}
+	sd, err := model.NewStateDict(entries...)
+	if err != nil {
+		panic(err)
+	}
+	return g, sd
+}
+
+func ExampleOptimize() {
+	g, sd, err := convert.Optimize(small())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, n := range g.Nodes {
+		fmt.Println(n.Op, n.Inputs)
+	}
+	fmt.Println(sd.Names())
+	// Output:
+	// Conv [x conv.weight conv.bias]
+	// Relu [b]
+	// [conv.weight conv.bias]
+}
+
+func ExampleFoldWeights() {
+	g, sd, err := convert.FoldWeights(small())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(g.Nodes), sd.Names())
+	// Output: 3 [conv.weight conv.bias]
 }

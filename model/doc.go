@@ -1,7 +1,7 @@
 // Package model is the vocabulary that every other package speaks: tensors
-// over shared storages, ordered state dicts, graphs in ONNX's operator
-// vocabulary, and the errors that tell a person what is wrong with a file.
+// over shared storages, ordered state dicts,
+// and the errors that tell a person what is wrong with a file.
 //
 // It does no file input or output and no arithmetic. Weights live only in a
-// [StateDict]; a [Graph] refers to them by name.
+// [StateDict]; a graph of package graph refers to them by name.
 package model

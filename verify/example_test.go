@@ -1,20 +1,21 @@
 package verify_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
 	"lethe/dataset"
 	"lethe/graph"
-	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/onnxio"
 	"lethe/report"
 	"lethe/verify"
 )
 
 // tiny returns a network over images of 1 x 2 pixels that tells which of the
 // two is lit: fc passes the pixels on, fc1 makes two classes of them.
-func tiny(fc ...float32) (*nn.Net, *model.StateDict) {
+func tiny(fc ...float32) (*graph.Graph, *model.StateDict) {
 	gemm := func(name, in string) graph.Node {
 		return graph.Node{Name: name, Op: "Gemm", Inputs: []string{in, name + ".weight"}, Outputs: []string{name}}
 	}
@@ -33,19 +34,15 @@ func tiny(fc ...float32) (*nn.Net, *model.StateDict) {
 	if err != nil {
 		panic(err)
 	}
-	net, err := nn.Bind(g, sd)
-	if err != nil {
-		panic(err)
-	}
-	return net, sd
+	return g, sd
 }
 
 func ExampleCompare() {
-	net, before := tiny(1, 0, 0, 1)
+	g, before := tiny(1, 0, 0, 1)
 	after := before.
 		With("fc.weight", model.Float32Tensor([]int{2, 2}, []float32{1, 3, 4, 1})).
 		With("fc1.weight", model.Float32Tensor([]int{2, 2}, []float32{1, 0, 0, 2}))
-	c, err := verify.Compare(net.Graph(), before, after)
+	c, err := verify.Compare(g, before, after)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -73,10 +70,10 @@ func ExampleGrade() {
 }
 
 func ExampleJudge() {
-	net, before := tiny(1, 0, 0, 1)
+	g, before := tiny(1, 0, 0, 1)
 	_, after := tiny(1, 0.5, 0, 0) // nothing speaks for class 1 any more
 	r, err := verify.Judge(context.Background(), verify.Question{
-		Graph: net.Graph(), Before: before, After: after, Gate: verify.GateFull, Classes: []int{1},
+		Graph: g, Before: before, After: after, Gate: verify.GateFull, Classes: []int{1},
 		Train: &dataset.Set{Shape: []int{1, 1, 2}, Classes: 2, Pixels: []uint8{255, 0, 0, 255}, Labels: []int{0, 1}},
 		Norm:  dataset.OneNorm(0, 1),
 	})
@@ -102,4 +99,52 @@ func ExampleAuditMeasure_Gap() {
 	gap, apart, _ := m.Gap()
 	fmt.Printf("%+.2f %v\n", gap, apart)
 	// Output: +0.26 true
+}
+
+func ExampleMeasure() {
+	g, sd := tiny(1, 0, 0, 1)
+	images := &dataset.Set{Shape: []int{1, 1, 2}, Classes: 2, Pixels: []uint8{255, 0, 0, 255, 255, 0}, Labels: []int{0, 1, 1}}
+	m, err := verify.Measure(context.Background(), g, sd, images, []int{1}, dataset.OneNorm(0, 1), 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(m.Images, m.Forgotten, m.Target, m.Remain)
+	// Output: 3 2 0.5 1
+}
+
+// What was written is compared with the weights that it was written from.
+func ExampleONNX() {
+	g, sd := tiny(1, 0, 0, 1)
+	var file bytes.Buffer
+	if err := onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err := verify.ONNX(file.Bytes(), g, sd)
+	fmt.Println(err)
+	_, other := tiny(1, 0.5, 0, 1)
+	_, err = verify.ONNX(file.Bytes(), g, other)
+	fmt.Println(err != nil)
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleParseGate() {
+	g, err := verify.ParseGate("full")
+	fmt.Println(g == verify.GateFull, err)
+	_, err = verify.ParseGate("strict")
+	fmt.Println(err)
+	// Output:
+	// true <nil>
+	// unknown gate "strict": the gates are none, hard and full
+}
+
+func ExampleErr() {
+	fmt.Println(verify.Err([]verify.Check{{Name: verify.SameNames, OK: true}, {Name: verify.AllFinite, OK: true}}))
+	fmt.Println(verify.Err([]verify.Check{{Name: verify.SameNames, OK: false, Detail: "fc.bias is gone"}}))
+	// Output:
+	// <nil>
+	// check failed: same names (fc.bias is gone)
 }
