@@ -143,6 +143,7 @@ const (
 	rate           = 1.6e-3
 	beta1, beta2   = 0.9, 0.99
 	residual       = 0.06 // probability that the class keeps on its own images
+	smoothing      = 0.3  // of the labels of the others, but for the reference task (docs/decisions/048-smoothing.md)
 	residualBlind  = 0.03 // the same without held-out images: it stays further below the others
 
 	// What the controllers steer for, as a share of the limits. KL and target are
@@ -152,7 +153,7 @@ const (
 	// does not learn from.
 	aimKL        = 0.975
 	unseenKL     = 0.67 // of the limit, at most: the base learned from the held-out images too, and on others KL is larger
-	unseenKLWide = 0.62 // the same of networks that tell more from what they learned
+	unseenKLWide = 0.7  // the same of networks beside the reference task's, whose labels are smoothed
 	aimTarget    = 0.89
 	aimL2        = 0.977
 	largestL2    = 0.996
@@ -262,8 +263,9 @@ type run struct {
 	k       int // classes
 	steps   int
 
-	logq                    []float64 // what forgotten images are to get
-	batch                   []int     // the images of a step
+	logq                    []float64   // what forgotten images are to get
+	soft                    [][]float32 // what stands in for the label of an image of the others; nil: the label
+	batch                   []int       // the images of a step
 	forget, other           *learn.Sampler
 	learned, others         []int       // images of the classes and of the others that steps learn from, variants included
 	images                  int         // of the classes, before some are held out and variants come in
@@ -347,6 +349,10 @@ func (r *run) prepare() error {
 	}
 	r.read = r.set.Reader(r.opts.Norm)
 	r.learned, r.others = forget, others
+	smooth := 0.0
+	if r.teacher == nil && !r.reference() {
+		smooth, r.soft = smoothing, r.soften(others)
+	}
 	r.restart(rng)
 
 	forgotten, residual := float64(len(r.opts.Classes)), residual
@@ -366,7 +372,7 @@ func (r *run) prepare() error {
 	}
 	r.method = Method{
 		Name: "KL to near-uniform, cross-entropy and distance, with adaptive weights", Trained: train, Selected: len(r.opts.Train)+len(r.opts.Freeze) > 0, Frozen: last,
-		Steps: r.steps, Forgotten: forgetBatch, Others: otherBatch, Rate: rate, Residual: residual,
+		Steps: r.steps, Forgotten: forgetBatch, Others: otherBatch, Rate: rate, Residual: residual, Smoothing: smooth,
 		HeldOut: len(r.heldOut), BaseRemain: r.method.BaseRemain, Variations: append([]string{}, r.method.Variations...), Limits: r.opts.Limits, Prefer: r.opts.Prefer, Parameters: len(r.theta0),
 	}
 	return nil
@@ -514,6 +520,8 @@ func (r *run) loss(i int, logits, grad []float32) {
 			switch {
 			case r.teacher != nil:
 				d -= float64(r.teacher[r.batch[i]][c])
+			case r.soft != nil:
+				d -= float64(r.soft[r.batch[i]][c])
 			case c == label:
 				d--
 			}

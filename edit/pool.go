@@ -2,6 +2,7 @@ package edit
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"lethe/dataset"
@@ -16,9 +17,11 @@ const (
 
 	inventRounds = 6 // of leastOthers distorted images each
 
-	tolerance = 0.9  // share of its accuracy that the base keeps on variants that suit the images
-	gentle    = 0.97 // the same of variants that have the label of the image
-	inquiry   = 1000 // images that are asked for that, at most
+	tolerance         = 0.9     // share of its accuracy that the base keeps on variants that suit the images
+	gentle            = 0.97    // the same of variants that have the label of the image
+	mostProbabilities = 1 << 26 // of all images, in 256 MiB
+
+	inquiry = 1000 // images that are asked for that, at most
 )
 
 // mostVariants returns how many variants of the other images there may be where
@@ -168,6 +171,59 @@ func (r *run) probabilities(images []int) [][]float32 {
 		p[images[i]] = narrow(prob)
 	})
 	return p
+}
+
+// soften returns what the network is to say of images of the others, by the index
+// of the image: half of it the label, of which a part goes to the other classes that
+// stay, and half what it says itself at twice the temperature, without the classes
+// that are forgotten. Where that takes too much memory it is the label alone.
+func (r *run) soften(images []int) [][]float32 {
+	stays := make([]bool, r.k)
+	n := 0.0
+	for c := range stays {
+		if stays[c] = !slices.Contains(r.opts.Classes, c); stays[c] {
+			n++
+		}
+	}
+	labels := make([][]float32, r.k)
+	for label := range labels {
+		labels[label] = make([]float32, r.k)
+		for c := range stays {
+			if stays[c] {
+				labels[label][c] = float32(smoothing / n)
+			}
+		}
+		labels[label][label] += 1 - smoothing
+	}
+	soft := make([][]float32, r.set.Len())
+	if len(images)*r.k > mostProbabilities {
+		for _, i := range images {
+			soft[i] = labels[r.set.Labels[i]]
+		}
+		return soft
+	}
+	r.evaluate(r.set, images, func(i int, logits []float32) {
+		logp, p := make([]float64, r.k), make([]float64, r.k)
+		learn.LogSoftmax(logp, p, logits)
+		sum := 0.0
+		for c, x := range p {
+			p[c] = 0
+			if stays[c] {
+				p[c] = math.Sqrt(x)
+				sum += p[c]
+			}
+		}
+		label := labels[r.set.Labels[images[i]]]
+		if soft[images[i]] = label; sum == 0 {
+			return // it is sure of a forgotten class
+		}
+		mixed := make([]float32, r.k)
+		for c, x := range p {
+			mixed[c] = float32((float64(label[c]) + x/sum) / 2)
+		}
+		soft[images[i]] = mixed
+	})
+	return soft
 }
 
 // accuracy returns the share of images that the network gets right.

@@ -26,9 +26,10 @@ type Method struct {
 	Others     int        `json:"other_images_per_step"`
 	Rate       float64    `json:"rate"`
 	Residual   float64    `json:"residual_probability"`
-	HeldOut    int        `json:"held_out_images"` // of the classes; they steer the edit
-	BaseRemain float64    `json:"base_remain"`     // the unedited network's accuracy on a sample of the other images and variants
-	Variations []string   `json:"variations"`      // of the images, where they are few; the base tolerates them
+	Smoothing  float64    `json:"label_smoothing,omitempty"` // share of a label of the others that goes to the classes that stay
+	HeldOut    int        `json:"held_out_images"`           // of the classes; they steer the edit
+	BaseRemain float64    `json:"base_remain"`               // the unedited network's accuracy on a sample of the other images and variants
+	Variations []string   `json:"variations"`                // of the images, where they are few; the base tolerates them
 	Limits     Limits     `json:"limits"`
 	Prefer     Preference `json:"prefer"`
 	Parameters int        `json:"trained_elements"`
