@@ -1,6 +1,9 @@
 package script
 
 import (
+	"math"
+	"slices"
+
 	"lethe/convert/aten"
 	"lethe/graph"
 	"lethe/model"
@@ -73,14 +76,35 @@ func ints(v ...any) *list { return &list{v} }
 // values by one weight, attention by heads, the projection of the result. Where
 // a mask is not 0, nobody looks.
 func (e *evaluator) nativeAttention(a map[string]any) any {
-	if need, _ := a["need_weights"].(bool); need || a["need_weights"] == nil {
-		e.unsupported("call the layer with need_weights=False", "the weights of attention as a result")
+	y, parts := e.heads(a, a["query"], a["key"], a["value"])
+	if need, given := a["need_weights"].(bool); given && !need {
+		return &tuple{values: []any{y, nil}}
 	}
-	y := e.heads(a, a["query"], a["key"], a["value"])
-	return &tuple{values: []any{y, nil}}
+	weights := e.attentionWeights(a, parts[0], parts[1])
+	if average, given := a["average_attn_weights"].(bool); !given || average {
+		weights = e.on("mean", weights, ints(int64(1)))
+	}
+	return &tuple{values: []any{y, weights}}
 }
 
-func (e *evaluator) heads(a map[string]any, query, key, value any) *aten.Value {
+// attentionWeights returns how much every query looks at every key, [sample, head, query,
+// key]: softmax(query @ key.T / sqrt(width of a head)), which is 0 where nobody looks.
+func (e *evaluator) attentionWeights(a map[string]any, query, key any) *aten.Value {
+	shape := e.shapeOf(query)
+	width, ok := shape[len(shape)-1].Int()
+	if !ok {
+		e.bad("heads of shape %v", shape)
+	}
+	product := e.on("matmul", e.on("div", query, math.Sqrt(float64(width))), e.on("transpose", key, int64(-2), int64(-1)))
+	if keep := e.keep(a); keep != nil {
+		product = e.on("masked_fill", product, e.on("logical_not", keep), math.Inf(-1))
+	}
+	return e.on("softmax", product, int64(-1))
+}
+
+// heads returns the result of attention and its queries, keys and values by heads,
+// each [sample, head, place, width].
+func (e *evaluator) heads(a map[string]any, query, key, value any) (*aten.Value, []any) {
 	width, heads := e.fixed(a["embed_dim"]), e.fixed(a["num_head"])
 	if width < 1 || heads < 1 || width%heads != 0 {
 		e.bad("%d heads of a width of %d", heads, width)
@@ -111,11 +135,11 @@ func (e *evaluator) heads(a map[string]any, query, key, value any) *aten.Value {
 		split := e.on("view", p, ints(plain(shape[0]), plain(shape[1]), heads, width/heads))
 		parts[i] = e.on("transpose", split, int64(1), int64(2))
 	}
-	y := e.on("scaled_dot_product_attention", append(parts, e.keep(a))...)
+	y := e.on("scaled_dot_product_attention", append(slices.Clone(parts), e.keep(a))...)
 	y = e.on("transpose", y, int64(1), int64(2))
 	shape := e.shapeOf(query)
 	y = e.on("reshape", y, ints(plain(shape[0]), plain(shape[1]), width))
-	return e.on("linear", y, a["proj_weight"], a["proj_bias"])
+	return e.on("linear", y, a["proj_weight"], a["proj_bias"]), parts
 }
 
 // keep returns the mask of attention as PyTorch's other operator has it: true
@@ -144,7 +168,10 @@ func (e *evaluator) encoderLayer(a map[string]any) any {
 	norm := func(v any, i string) any {
 		return e.on("layer_norm", v, ints(width), a["norm_weight_"+i], a["norm_bias_"+i], a["eps"])
 	}
-	attend := func(v any) any { return e.heads(a, v, v, v) }
+	attend := func(v any) any {
+		y, _ := e.heads(a, v, v, v)
+		return y
+	}
 	act := "relu"
 	if gelu, _ := a["use_gelu"].(bool); gelu {
 		act = "gelu"

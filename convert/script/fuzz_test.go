@@ -19,6 +19,7 @@ func FuzzDecode(f *testing.F) {
 		"m = torch.new_zeros(x, [4, 4], dtype=6)\n_0 = torch.fill_(torch.slice(torch.select(m, 0, 1), 0, 1, 3), 2)\nreturn torch.matmul(x, m)",
 		"if torch.eq(torch.dim(x), 2):\n  y = torch.softmax(x, -1, None)\nelse:\n  ops.prim.RaiseException(torch.format(\"{}\", 1), \"builtins.ValueError\")\n  y = uninitialized(Tensor)\nreturn y",
 		"return torch._native_multi_head_attention(x, x, x, 4, 2, x, x, x, x, None, False, True, None)",
+		"return torch._native_multi_head_attention(x, x, x, 4, 2, x, x, x, x)",
 		"return torch.max_pool2d(torch.unsqueeze(torch.unsqueeze(x, 1), 1), [1, 2], [1, 2], [0, 0], [1, 1], True)",
 		"return torch.cat([x, torch.to(torch.arange(4, dtype=4), 6)], 0)",
 		"return torch.upsample_nearest2d(x, [4, 4], [2., 2.])",

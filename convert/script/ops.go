@@ -200,7 +200,7 @@ func (e *evaluator) operator(op string, args []any, named map[string]any) any {
 			return e.identical(args[0], args[1]) == (op == "__is__")
 		}
 	}
-	e.oldMeaning(op, args)
+	e.oldMeaning(op, args, named)
 	if v, ok := e.host(op, args, named); ok {
 		return v
 	}
@@ -212,7 +212,7 @@ func (e *evaluator) operator(op string, args []any, named map[string]any) any {
 
 // oldMeaning refuses operators that meant something else when the file was
 // written.
-func (e *evaluator) oldMeaning(op string, args []any) {
+func (e *evaluator) oldMeaning(op string, args []any, named map[string]any) {
 	integers := func(values []any) bool {
 		return !slices.ContainsFunc(values, func(v any) bool {
 			if typeOf(v) != model.Invalid {
@@ -223,7 +223,7 @@ func (e *evaluator) oldMeaning(op string, args []any) {
 		})
 	}
 	v := e.script.Version
-	if v > 0 && (v < 4 && op == "div" && anyTensor(args) && integers(args) || v < 5 && op == "full" && len(args) > 1 && integers(args[1:2])) {
+	if v > 0 && (v < 4 && op == "div" && named["rounding_mode"] == nil && anyTensor(args) && integers(args) || v < 5 && op == "full" && len(args) > 1 && integers(args[1:2])) {
 		e.unsupported("save the module again with a newer PyTorch", "operator %s of integers in TorchScript of version %d, which had another meaning", op, v)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"lethe/evidence"
@@ -95,7 +96,13 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 	if err != nil {
 		return cli.Usagef("%v", err)
 	}
-	if c.net, err = network.Open(ctx, c.Before, c.std.In, c.Reading.Options); err != nil {
+	images := sync.OnceValues(func() (*Data, error) {
+		if c.Class == "" {
+			return nil, nil
+		}
+		return OpenData(ctx, c.CheckSettings.Data)
+	})
+	if c.net, err = network.OpenFor(ctx, c.Before, c.std.In, c.Reading.Options, shapeOf(images)); err != nil {
 		return err
 	}
 	defer c.net.Close()
@@ -106,7 +113,7 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 	q := verify.Question{Graph: c.net.Graph, Before: c.net.State, After: e.State, Gate: gate, Threads: c.Threads}
 	labels := []string{}
 	if c.Class != "" {
-		if c.data, err = OpenData(ctx, c.CheckSettings.Data); err != nil {
+		if c.data, err = images(); err != nil {
 			return err
 		}
 		if q.Classes, labels, err = c.data.Classes(c.Class, c.net.Net.Classes()); err != nil {

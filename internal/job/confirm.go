@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"lethe/dataset"
 	"lethe/edit"
@@ -24,7 +25,8 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 	if err != nil {
 		return err
 	}
-	if c.net, err = network.Open(ctx, c.Before, c.std.In, c.Reading.Options); err != nil {
+	images := sync.OnceValues(func() (*Data, error) { return c.claimedImages(ctx, claim) })
+	if c.net, err = network.OpenFor(ctx, c.Before, c.std.In, c.Reading.Options, shapeOf(images)); err != nil {
 		return err
 	}
 	defer c.net.Close()
@@ -32,7 +34,7 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 	if err != nil {
 		return err
 	}
-	edited, err := network.Recognize(read)
+	edited, err := network.Recognize(read, shapeOf(images))
 	if err != nil {
 		return err
 	}
@@ -47,7 +49,7 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 	}
 	settings.Threads = c.Threads
 	q := verify.Question{Graph: c.net.Graph, Before: c.net.State, After: edited.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, MaxLoss: claimedMaxLoss(claim, settings), Threads: settings.Threads}
-	labels, err := c.claimedData(ctx, claim, &q)
+	labels, err := c.claimedData(claim, images, &q)
 	if err != nil {
 		return err
 	}
@@ -106,12 +108,11 @@ func claimedFiles(claim *evidence.Claim, before, after *network.Network) (map[st
 	return files, nil
 }
 
-// claimedData opens the images that a report was measured on and completes the
-// question with what it says of them. Without measures in it there are none. It
-// returns the labels of the forgotten classes.
-func (c *checking) claimedData(ctx context.Context, claim *evidence.Claim, q *verify.Question) (labels []string, err error) {
+// claimedImages opens the images that a report was measured on. Without measures in
+// it there are none, and it returns nil.
+func (c *checking) claimedImages(ctx context.Context, claim *evidence.Claim) (*Data, error) {
 	if len(claim.Classes) == 0 {
-		return []string{}, nil
+		return nil, nil
 	}
 	if claim.Data != nil && (claim.Data.Source == report.SourceFiles || claim.Data.Source == report.SourceForgetOnly) && c.CheckSettings.Data.Path == "" {
 		return nil, cli.Usagef("the report was measured on %s; give the folder with --data", claim.Data.Source)
@@ -131,6 +132,16 @@ func (c *checking) claimedData(ctx context.Context, claim *evidence.Claim, q *ve
 	if claim.Data != nil && claim.Data.Source == report.SourceForgetOnly {
 		data.Source = report.SourceForgetOnly
 		data.Only(claim.Classes)
+	}
+	return data, nil
+}
+
+// claimedData completes the question with the images that a report was measured on,
+// and returns the labels of the forgotten classes.
+func (c *checking) claimedData(claim *evidence.Claim, images func() (*Data, error), q *verify.Question) (labels []string, err error) {
+	data, err := images()
+	if err != nil || data == nil {
+		return []string{}, err
 	}
 	q.Classes = claim.Classes
 	data.ask(q)

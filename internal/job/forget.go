@@ -72,7 +72,7 @@ func Forget(ctx context.Context, s ForgetSettings, std Streams) (*Forgotten, err
 		return nil, err
 	}
 	images := StartData(ctx, s.Data)
-	if f.net, err = network.Open(ctx, s.In, std.In, s.Reading.Options); err != nil {
+	if f.net, err = network.OpenFor(ctx, s.In, std.In, s.Reading.Options, shapeOf(images)); err != nil {
 		return nil, err
 	}
 	defer f.net.Close()

@@ -126,6 +126,20 @@ class Attention(nn.Module):
         return self.fc(self.encoder(x).mean(1))
 
 
+class Weights(nn.Module):
+    """The weights of attention, of the mean of the heads, of each of them, and such that nobody reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.MultiheadAttention(4, 2, batch_first=True), nn.MultiheadAttention(4, 2, batch_first=True)
+        self.register_buffer("mask", torch.ones(3, 3).triu(1).bool())
+
+    def forward(self, x):
+        x, mean = self.a(x, x, x)
+        x, each = self.b(x, x, x, attn_mask=self.mask, average_attn_weights=False)
+        return self.a(x, x, x)[0], mean, each
+
+
 def values(shape, integers):
     n = torch.arange(torch.Size(shape).numel())
     return (n * 31 % 29 + 1 if integers else (n * 7919 % 1000).float() / 500 - 1).reshape(shape)
@@ -163,7 +177,7 @@ path = os.path.join(here, "golden.json")
 golden = json.load(open(path)) if os.path.exists(path) else {}
 networks = {
     "lenet": (LeNet, [1, 12, 12], "ts"), "view": (LeNetView, [1, 12, 12], "t" if new else "ts"), "literal": (Literal, [1, 12, 12], "t"), "control": (Control, [4], "s"),
-    "masks": (Masks, [4], "ts" if new else "s"), "words": (Words, [6], "ts"), "attention": (Attention, [5, 8], "t"),
+    "masks": (Masks, [4], "ts" if new else "s"), "words": (Words, [6], "ts"), "attention": (Attention, [5, 8], "t"), "weights": (Weights, [3, 4], "t"),
 }
 for name, (kind, shape, modes) in networks.items():
     torch.manual_seed(1)
