@@ -354,6 +354,10 @@ func (e *evaluator) ofString(op, s string, args []any) (any, bool) {
 		return strings.HasSuffix(s, text(1)), true
 	case "__contains__":
 		return strings.Contains(s, text(1)), true
+	case "find":
+		if len(args) == 2 || args[2] == int64(0) && (len(args) == 3 || args[3] == int64(len(s))) {
+			return int64(strings.Index(s, text(1))), true
+		}
 	case "__getitem__":
 		if len(args) > 1 {
 			return e.item(s, args[1]), true

@@ -31,14 +31,16 @@ const versionMax = 10
 
 // ShapeError says that a file does not tell the shapes of the inputs. It is a
 // [model.UnsupportedError], too.
-type ShapeError struct{ Inputs []string }
+type ShapeError struct {
+	Inputs []string
+	Advice string // what to do
+}
 
 func (e *ShapeError) Error() string { return e.Unwrap().Error() }
 
 // Unwrap returns the error with what to do.
 func (e *ShapeError) Unwrap() error {
-	return &model.UnsupportedError{What: fmt.Sprintf("the shape of the input is not known: the file does not say the sizes of %q", e.Inputs),
-		Advice: "give pt2onnx the shape of one sample with --input, such as 3x224x224"}
+	return &model.UnsupportedError{What: fmt.Sprintf("the shape of the input is not known: the file does not say the sizes of %q", e.Inputs), Advice: e.Advice}
 }
 
 // Decode runs the forward method of a module with inputs whose elements are not
@@ -218,7 +220,7 @@ func (e *evaluator) inputShapes(f *function) ([]file.Input, error) {
 	known := len(names) > 0 && len(traced) == len(names) && !slices.ContainsFunc(traced, func(in file.Input) bool { return in.DType == model.Invalid })
 	if e.opts.Input == nil {
 		if !known {
-			return nil, &ShapeError{names}
+			return nil, &ShapeError{names, "give pt2onnx the shape of one sample with --input, such as 3x224x224"}
 		}
 		e.free = e.batch == 0 && tracedBatch(e.script) > 0
 		if !e.free && e.batch == 0 {

@@ -84,6 +84,7 @@ func TestLanguage(t *testing.T) {
 		{"clamped size", "_0 = ops.prim.NumToTensor(torch.size(x, 1))\nn = torch.clamp(torch.sub(_0, 7), 0)\nreturn torch.add(x, int(torch.clamp(n, 2, None)))", []float64{3, 4, 5, 6, 1, 0, -1, -2}},
 		{"dictionary", "d = {\"a\": x, \"b\": 2}\nreturn torch.mul(d[\"a\"], d[\"b\"])", []float64{2, 4, 6, 8, -2, -4, -6, -8}},
 		{"not taken", "if torch.__is__(x, None):\n  ops.prim.RaiseException(\"no\")\nelse:\n  pass\nreturn torch.neg(x)", []float64{-1, -2, -3, -4, 1, 2, 3, 4}},
+		{"text in a text", "s = \"cuda cpu\"\nreturn torch.add(torch.mul(x, torch.find(s, \"cpu\", 0, torch.len(s))), torch.find(s, \"mps\"))", []float64{4, 9, 14, 19, -6, -11, -16, -21}},
 		{"types", "return torch.mul(x, torch.to(torch.gt(x, 0), 6))", []float64{1, 2, 3, 4, -0., -0., -0., -0.}},
 		{"number of the code", "return torch.mul(x, torch.div(torch.size(x, 1), 8))", []float64{.5, 1, 1.5, 2, -.5, -1, -1.5, -2}},
 	} {

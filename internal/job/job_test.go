@@ -155,3 +155,43 @@ func TestForgetProgram(t *testing.T) {
 		t.Errorf("got %+v, %v", found, err)
 	}
 }
+
+// TorchScript that does not say the shape of its input has that of the images. It
+// keeps its kind, and its report is confirmed.
+func TestForgetScript(t *testing.T) {
+	for _, name := range []string{"scripted.pt", "traced.pt"} {
+		s := tiny(t)
+		s.In = filepath.Join("testdata", name)
+		s.Evidence.Report = filepath.Join(filepath.Dir(s.Out), "report.json")
+		var stderr bytes.Buffer
+		misfit := s
+		misfit.Data.Preprocess.Resize = dataset.Size{Rows: 24, Cols: 24}
+		if _, err := Forget(t.Context(), misfit, streams(&stderr)); err == nil || !strings.Contains(err.Error(), "for images of shape [1 24 24], which --resize") {
+			t.Errorf("%s for other images: got %v", name, err)
+		}
+		none := s
+		none.Data.Path = "nowhere"
+		if _, err := Forget(t.Context(), none, streams(&stderr)); err == nil || !strings.Contains(err.Error(), "nowhere") {
+			t.Errorf("%s without images: got %v", name, err)
+		}
+		done, err := Forget(t.Context(), s, streams(&stderr))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if r := done.Report; r.Parity == nil || r.Data.TrainAfter.Target >= r.Data.TrainBefore.Target {
+			t.Errorf("%s: the report is %+v", name, r)
+		}
+		check := CheckSettings{Before: s.In, After: s.Out, Data: s.Data, Report: s.Evidence.Report, Threads: 1}
+		if found, err := Check(t.Context(), check, streams(&stderr)); err != nil || found.Claim == nil {
+			t.Errorf("%s: its report: %+v, %v", name, found, err)
+		}
+		check.Report, check.Class, check.Gate = "", s.Class, s.Gate
+		if found, err := Check(t.Context(), check, streams(&stderr)); err != nil || found.Report.Comparison.L2 != done.Report.Comparison.L2 {
+			t.Errorf("%s: judged anew: %+v, %v", name, found, err)
+		}
+		check.Class = ""
+		if _, err := Check(t.Context(), check, streams(&stderr)); err == nil || !strings.Contains(err.Error(), "--class") || strings.Contains(err.Error(), "pt2onnx") {
+			t.Errorf("%s without a class: got %v", name, err)
+		}
+	}
+}

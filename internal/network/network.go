@@ -6,12 +6,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 
-	"lethe/convert/script"
 	"lethe/graph"
 	"lethe/internal/cli"
 	"lethe/internal/nn"
@@ -38,9 +36,7 @@ func Open(ctx context.Context, path string, stdin io.Reader, opts pickle.Options
 	return OpenFor(ctx, path, stdin, opts, nil)
 }
 
-// OpenFor is [Open] for a network of images: sample returns the shape of one. It is
-// called for a file that does not say what shape its input has, as scripted
-// TorchScript does not, and returns nil if no images are known.
+// OpenFor is [Open] with [structure.Options.Sample].
 func OpenFor(ctx context.Context, path string, stdin io.Reader, opts pickle.Options, sample func() ([]int, error)) (*Network, error) {
 	n, err := cli.OpenCheckpoint(ctx, path, stdin, opts)
 	if err != nil {
@@ -49,37 +45,14 @@ func OpenFor(ctx context.Context, path string, stdin io.Reader, opts pickle.Opti
 	return Recognize(n, sample)
 }
 
-// Recognize is [OpenFor] for a checkpoint that is open already; sample may be nil.
-// An error closes it.
+// Recognize is [OpenFor] for a checkpoint that is open already. An error closes it.
 func Recognize(c *cli.Checkpoint, sample func() ([]int, error)) (*Network, error) {
-	s, err := structure.ReadForEdit(c.File(), structure.Options{})
-	var unknown *script.ShapeError
-	if errors.As(err, &unknown) && sample != nil {
-		s, err = readWithShape(c, unknown, sample)
-	}
+	s, err := structure.ReadForEdit(c.File(), structure.Options{Sample: sample})
 	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
 	return Bind(c, s)
-}
-
-// readWithShape reads the structure of a file that does not say the shape of its
-// input, which is that of the images.
-func readWithShape(c *cli.Checkpoint, unknown *script.ShapeError, sample func() ([]int, error)) (*structure.Structure, error) {
-	shape, err := sample()
-	if err != nil {
-		return nil, err
-	}
-	if shape == nil {
-		return nil, &model.UnsupportedError{What: fmt.Sprintf("the shape of the input is not known: the file does not say the sizes of %q", unknown.Inputs),
-			Advice: "give the images that the network takes with --data, and a class with --class"}
-	}
-	s, err := structure.ReadForEdit(c.File(), structure.Options{Input: shape})
-	if err != nil {
-		return nil, fmt.Errorf("with the shape of the images, %v, which --resize, --crop and --channels change: %w", shape, err)
-	}
-	return s, nil
 }
 
 // Bind is [Recognize] for a structure that is known already.

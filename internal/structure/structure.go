@@ -23,6 +23,11 @@ type Options struct {
 	Inputs  [][]int      // shapes of one sample of each input, for TorchScript with several; nil is Input
 	Config  *arch.Config // what a Hugging Face folder says of the network; may be nil
 
+	// Sample, if not nil, returns the shape of one sample of the images that the
+	// network takes, or nil if there are none. It is called for TorchScript that does
+	// not say its Input, as scripted modules do not.
+	Sample func() ([]int, error)
+
 	// Edit, if not nil, may change a program before it is converted, such as the
 	// names of its inputs.
 	Edit func(*aten.Program) error
@@ -116,9 +121,9 @@ func fromProgram(f file.File, opts Options) (*Structure, error) {
 	return convertProgram(program, "", opts)
 }
 
-// fromScript converts the code of a TorchScript module. Where neither the file nor
-// the caller knows the shape of a sample, that of a published network with these
-// weights counts.
+// fromScript converts the code of a TorchScript module. Where the file does not say
+// the shape of a sample, that of the caller's images counts, or else that of a
+// published network with these weights.
 func fromScript(f file.File, opts Options) (*Structure, error) {
 	archive, ok := f.(pickle.File)
 	if !ok {
@@ -136,6 +141,16 @@ func fromScript(f file.File, opts Options) (*Structure, error) {
 	program, err := script.Decode(s, o)
 	var unknown *script.ShapeError
 	if errors.As(err, &unknown) {
+		if opts.Sample != nil {
+			shape, err := opts.Sample()
+			if err != nil {
+				return nil, err
+			}
+			if shape != nil {
+				return fromScriptOf(f, shape, opts)
+			}
+			unknown.Advice = "give the images that the network takes with --data, and a class with --class"
+		}
 		published, no := arch.Recognize(f.State(), arch.Options{})
 		if no != nil || len(published.Program.Inputs) != 1 || len(unknown.Inputs) != 1 {
 			return nil, err
@@ -153,6 +168,16 @@ func fromScript(f file.File, opts Options) (*Structure, error) {
 		return nil, err
 	}
 	return convertProgram(program, "", opts)
+}
+
+// fromScriptOf is [fromScript] for images of a shape.
+func fromScriptOf(f file.File, shape []int, opts Options) (*Structure, error) {
+	opts.Input = shape
+	s, err := fromScript(f, opts)
+	if err != nil {
+		return nil, fmt.Errorf("for images of shape %v, which --resize, --crop and --channels change: %w", shape, err)
+	}
+	return s, nil
 }
 
 func convertProgram(p *aten.Program, name string, opts Options) (*Structure, error) {
