@@ -46,6 +46,9 @@ func TestLethe(t *testing.T) {
 		{filepath.Join(dir, "other"), []string{"ptcheck", "missing.pt"}, 1, "ptcheck: "},
 		{lethe, []string{"--version"}, 0, "\ncommit "},
 		{lethe, []string{"--version"}, 0, "\ngo1."},
+		{lethe, []string{"--completion"}, 2, `--completion is "", want bash, zsh or fish`},
+		{lethe, []string{"--completion=csh"}, 2, `--completion is "csh", want bash, zsh or fish`},
+		{lethe, []string{"--completion=fish"}, 0, "complete -c lethe "},
 	} {
 		code, output := exit(t, exec.Command(c.program, c.args...))
 		if code != c.code || !strings.Contains(output, c.says) {

@@ -58,11 +58,21 @@ func lethe(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 		return cli.ExitUsage
 	}
 	text := ""
-	switch args[0] {
+	name, shell, joined := strings.Cut(args[0], "=")
+	switch name {
 	case "--help", "-h", "help":
 		text = usage()
 	case "--version", "-v":
 		text = version()
+	case "--completion":
+		if !joined && len(args) > 1 {
+			shell = args[1]
+		}
+		var err error
+		if text, err = completion(ctx, shell); err != nil {
+			cli.Tell(stderr, "lethe: %v", err)
+			return cli.ExitUsage
+		}
 	default:
 		if run := named(args[0]); run != nil {
 			return run(ctx, args[1:], stdin, stdout, stderr)
@@ -83,7 +93,8 @@ func usage() string {
 	for _, c := range commands {
 		fmt.Fprintf(&b, "   %-10s %s\n", c.name, c.does)
 	}
-	b.WriteString("\nlethe COMMAND --help tells more. A link to lethe with the name of a command is that command.\n")
+	b.WriteString("\nlethe COMMAND --help tells more. A link to lethe with the name of a command is that command.\n" +
+		"lethe --completion bash, zsh or fish prints a completion script.\n")
 	return b.String()
 }
 
