@@ -2,7 +2,7 @@
 // and wheels for one platform, and checksums, bill of materials and provenance of
 // all. Equal input gives equal bytes. release/build calls it.
 //
-//	pack platform DIR VERSION GOOS GOARCH BINARY
+//	pack platform DIR VERSION COMMIT GOOS GOARCH BINARY
 //	pack finish DIR VERSION COMMIT BINARY...
 package main
 
@@ -31,8 +31,11 @@ func run(args []string) error {
 	}
 	date := time.Unix(seconds, 0).UTC()
 	switch {
-	case len(args) == 6 && args[0] == "platform":
-		p := platform{dir: args[1], version: args[2], goos: args[3], goarch: args[4], binary: args[5], date: date}
+	case len(args) == 7 && args[0] == "platform":
+		p := platform{dir: args[1], version: args[2], goos: args[4], goarch: args[5], binary: args[6], date: date}
+		if err := inspect(p.binary, p.goos, p.goarch, p.version, args[3]); err != nil {
+			return err
+		}
 		if err := p.archive(); err != nil {
 			return err
 		}
