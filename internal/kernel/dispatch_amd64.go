@@ -91,6 +91,33 @@ func outer(acc *[OuterRows * OuterCols * Lanes]float32, a, b []float32, boff *[O
 	f(&acc[0], &a[0], &b[boff[0]], 4*int(boff[1]-boff[0]), 4*int(boff[2]-boff[0]), w.Rows, w.N, 4*ai, s.APos, s.ARow, s.BPos, s.BRow, add)
 }
 
+func winogradIn(dst, a, b []float32, dj, dc, ac, bc int, sign float32, channels int, s Strip) {
+	if use == portable {
+		winogradInGo(dst, a, b, dj, dc, ac, bc, sign, channels, s)
+		return
+	}
+	f, edge := winogradIn256, 0
+	if use == avx512 {
+		f = winogradIn512
+	}
+	if s.Edge {
+		edge = 1
+	}
+	f(&dst[0], &a[0], &b[0], 4*dj, 4*dc, 4*ac, 4*bc, sign, channels, edge, s.N, s.Tail)
+}
+
+func winogradOut(y, m []float32, yc, mj, mc int, sign float32, set bool, channels, n, odd int) {
+	if use == portable {
+		winogradOutGo(y, m, yc, mj, mc, sign, set, channels, n, odd)
+		return
+	}
+	f := winogradOut256
+	if use == avx512 {
+		f = winogradOut512
+	}
+	f(&y[0], &m[0], 4*yc, 4*mj, 4*mc, sign, set, channels, n, odd)
+}
+
 func transpose(dst, src []float32, step, n int) {
 	m := whole(n)
 	if m > 0 {

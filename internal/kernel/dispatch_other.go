@@ -24,6 +24,14 @@ func maxTapsGrad(dx, x, y, dy []float32, taps []Tap, step, n int) {
 	maxTapsGradGo(dx, x, y, dy, taps, step, n)
 }
 
+func winogradIn(dst, a, b []float32, dj, dc, ac, bc int, sign float32, channels int, s Strip) {
+	winogradInGo(dst, a, b, dj, dc, ac, bc, sign, channels, s)
+}
+
+func winogradOut(y, m []float32, yc, mj, mc int, sign float32, set bool, channels, n, odd int) {
+	winogradOutGo(y, m, yc, mj, mc, sign, set, channels, n, odd)
+}
+
 func pull(grad, theta, origin []float32, weight float32) { pullGo(grad, theta, origin, weight) }
 func distance(acc *[Lanes]float64, a, b []float32)       { distanceGo(acc, a, b) }
 

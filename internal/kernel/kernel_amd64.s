@@ -1565,6 +1565,474 @@ store3:
 	VZEROUPPER
 	RET
 
+// func winogradIn512(dst *float32, a *float32, b *float32, dj int, dc int, ac int, bc int, sign float32, channels int, edge int, n int, tail int)
+// Requires: AVX, AVX512F
+TEXT ·winogradIn512(SB), NOSPLIT, $0-96
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dj+24(FP), BX
+	LEAQ         (BX)(BX*2), SI
+	VBROADCASTSS sign+56(FP), Z0
+	MOVQ         channels+64(FP), DI
+
+channel:
+	MOVQ        CX, R8
+	MOVQ        DX, R9
+	MOVQ        AX, R10
+	MOVQ        edge+72(FP), R11
+	TESTQ       R11, R11
+	JNZ         edge
+	VMOVUPS     (R9), Z1
+	VFMADD213PS (R8), Z0, Z1
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, R9
+	JMP         second
+
+edge:
+	VPXORD Z1, Z1, Z1
+
+second:
+	VMOVUPS     (R9), Z2
+	VFMADD213PS (R8), Z0, Z2
+	MOVQ        n+80(FP), R11
+	TESTQ       R11, R11
+	JZ          tiles_end
+
+tiles:
+	VMOVUPS     64(R9), Z3
+	VFMADD213PS 64(R8), Z0, Z3
+	VMOVUPS     128(R9), Z4
+	VFMADD213PS 128(R8), Z0, Z4
+	VSUBPS      Z3, Z1, Z1
+	VMOVUPS     Z1, (R10)
+	VADDPS      Z3, Z2, Z1
+	VMOVUPS     Z1, (R10)(BX*1)
+	VSUBPS      Z2, Z3, Z1
+	VMOVUPS     Z1, (R10)(BX*2)
+	VSUBPS      Z4, Z2, Z1
+	VMOVUPS     Z1, (R10)(SI*1)
+	VMOVAPS     Z3, Z1
+	VMOVAPS     Z4, Z2
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, R9
+	ADDQ        $0x40, R10
+	DECQ        R11
+	JNZ         tiles
+
+tiles_end:
+	MOVQ        tail+88(FP), R11
+	TESTQ       R11, R11
+	JZ          next
+	VPXORD      Z3, Z3, Z3
+	VPXORD      Z4, Z4, Z4
+	CMPQ        R11, $0x01
+	JNE         last
+	VMOVUPS     64(R9), Z3
+	VFMADD213PS 64(R8), Z0, Z3
+
+last:
+	VSUBPS  Z3, Z1, Z5
+	VMOVUPS Z5, (R10)
+	VADDPS  Z3, Z2, Z5
+	VMOVUPS Z5, (R10)(BX*1)
+	VSUBPS  Z2, Z3, Z5
+	VMOVUPS Z5, (R10)(BX*2)
+	VSUBPS  Z4, Z2, Z5
+	VMOVUPS Z5, (R10)(SI*1)
+
+next:
+	MOVQ ac+40(FP), R8
+	ADDQ R8, CX
+	MOVQ bc+48(FP), R8
+	ADDQ R8, DX
+	MOVQ dc+32(FP), R8
+	ADDQ R8, AX
+	DECQ DI
+	JNZ  channel
+	VZEROUPPER
+	RET
+
+// func winogradOut512(y *float32, m *float32, yc int, mj int, mc int, sign float32, set bool, channels int, n int, odd int)
+// Requires: AVX, AVX512F
+TEXT ·winogradOut512(SB), NOSPLIT, $0-72
+	MOVQ         y+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         mj+24(FP), DX
+	LEAQ         (DX)(DX*2), BX
+	VBROADCASTSS sign+40(FP), Z0
+	MOVQ         channels+48(FP), SI
+	MOVB         set+44(FP), DI
+	TESTB        DI, DI
+	JZ           add
+
+set:
+	MOVQ  AX, DI
+	MOVQ  CX, R8
+	MOVQ  n+56(FP), R9
+	TESTQ R9, R9
+	JZ    set_tiles_end
+
+set_tiles:
+	VMOVUPS (R8), Z0
+	VMOVUPS (R8)(DX*1), Z1
+	VMOVUPS (R8)(DX*2), Z2
+	VMOVUPS (R8)(BX*1), Z3
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z1, Z1
+	VSUBPS  Z3, Z1, Z1
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	ADDQ    $0x00000080, DI
+	ADDQ    $0x40, R8
+	DECQ    R9
+	JNZ     set_tiles
+
+set_tiles_end:
+	MOVQ    odd+64(FP), R9
+	TESTQ   R9, R9
+	JZ      set_next
+	VMOVUPS (R8), Z0
+	VMOVUPS (R8)(DX*1), Z1
+	VMOVUPS (R8)(DX*2), Z2
+	VMOVUPS (R8)(BX*1), Z3
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z1, Z1
+	VSUBPS  Z3, Z1, Z1
+	VMOVUPS Z0, (DI)
+
+set_next:
+	MOVQ yc+16(FP), DI
+	ADDQ DI, AX
+	MOVQ mc+32(FP), DI
+	ADDQ DI, CX
+	DECQ SI
+	JNZ  set
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ  AX, DI
+	MOVQ  CX, R8
+	MOVQ  n+56(FP), R9
+	TESTQ R9, R9
+	JZ    add_tiles_end
+
+add_tiles:
+	VMOVUPS     (R8), Z1
+	VMOVUPS     (R8)(DX*1), Z2
+	VMOVUPS     (R8)(DX*2), Z3
+	VMOVUPS     (R8)(BX*1), Z4
+	VADDPS      Z2, Z1, Z1
+	VADDPS      Z3, Z1, Z1
+	VSUBPS      Z3, Z2, Z2
+	VSUBPS      Z4, Z2, Z2
+	VFMADD213PS (DI), Z0, Z1
+	VMOVUPS     Z1, (DI)
+	VFMADD213PS 64(DI), Z0, Z2
+	VMOVUPS     Z2, 64(DI)
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x40, R8
+	DECQ        R9
+	JNZ         add_tiles
+
+add_tiles_end:
+	MOVQ        odd+64(FP), R9
+	TESTQ       R9, R9
+	JZ          add_next
+	VMOVUPS     (R8), Z1
+	VMOVUPS     (R8)(DX*1), Z2
+	VMOVUPS     (R8)(DX*2), Z3
+	VMOVUPS     (R8)(BX*1), Z4
+	VADDPS      Z2, Z1, Z1
+	VADDPS      Z3, Z1, Z1
+	VSUBPS      Z3, Z2, Z2
+	VSUBPS      Z4, Z2, Z2
+	VFMADD213PS (DI), Z0, Z1
+	VMOVUPS     Z1, (DI)
+
+add_next:
+	MOVQ yc+16(FP), DI
+	ADDQ DI, AX
+	MOVQ mc+32(FP), DI
+	ADDQ DI, CX
+	DECQ SI
+	JNZ  add
+	VZEROUPPER
+	RET
+
+// func winogradIn256(dst *float32, a *float32, b *float32, dj int, dc int, ac int, bc int, sign float32, channels int, edge int, n int, tail int)
+// Requires: AVX, FMA3
+TEXT ·winogradIn256(SB), NOSPLIT, $0-96
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dj+24(FP), BX
+	LEAQ         (BX)(BX*2), SI
+	VBROADCASTSS sign+56(FP), Y0
+	MOVQ         channels+64(FP), DI
+
+channel:
+	MOVQ        CX, R8
+	MOVQ        DX, R9
+	MOVQ        AX, R10
+	MOVQ        edge+72(FP), R11
+	TESTQ       R11, R11
+	JNZ         edge
+	VMOVUPS     (R9), Y1
+	VFMADD213PS (R8), Y0, Y1
+	VMOVUPS     32(R9), Y2
+	VFMADD213PS 32(R8), Y0, Y2
+	ADDQ        $0x40, R8
+	ADDQ        $0x40, R9
+	JMP         second
+
+edge:
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+second:
+	VMOVUPS     (R9), Y3
+	VFMADD213PS (R8), Y0, Y3
+	VMOVUPS     32(R9), Y4
+	VFMADD213PS 32(R8), Y0, Y4
+	MOVQ        n+80(FP), R11
+	TESTQ       R11, R11
+	JZ          tiles_end
+
+tiles:
+	VMOVUPS     64(R9), Y5
+	VFMADD213PS 64(R8), Y0, Y5
+	VMOVUPS     96(R9), Y6
+	VFMADD213PS 96(R8), Y0, Y6
+	VMOVUPS     128(R9), Y7
+	VFMADD213PS 128(R8), Y0, Y7
+	VMOVUPS     160(R9), Y8
+	VFMADD213PS 160(R8), Y0, Y8
+	VSUBPS      Y5, Y1, Y1
+	VMOVUPS     Y1, (R10)
+	VADDPS      Y5, Y3, Y1
+	VMOVUPS     Y1, (R10)(BX*1)
+	VSUBPS      Y3, Y5, Y1
+	VMOVUPS     Y1, (R10)(BX*2)
+	VSUBPS      Y7, Y3, Y1
+	VMOVUPS     Y1, (R10)(SI*1)
+	VSUBPS      Y6, Y2, Y1
+	VMOVUPS     Y1, 32(R10)
+	VADDPS      Y6, Y4, Y1
+	VMOVUPS     Y1, 32(R10)(BX*1)
+	VSUBPS      Y4, Y6, Y1
+	VMOVUPS     Y1, 32(R10)(BX*2)
+	VSUBPS      Y8, Y4, Y1
+	VMOVUPS     Y1, 32(R10)(SI*1)
+	VMOVAPS     Y5, Y1
+	VMOVAPS     Y7, Y3
+	VMOVAPS     Y6, Y2
+	VMOVAPS     Y8, Y4
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, R9
+	ADDQ        $0x40, R10
+	DECQ        R11
+	JNZ         tiles
+
+tiles_end:
+	MOVQ        tail+88(FP), R11
+	TESTQ       R11, R11
+	JZ          next
+	VXORPS      Y5, Y5, Y5
+	VXORPS      Y6, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VXORPS      Y8, Y8, Y8
+	CMPQ        R11, $0x01
+	JNE         last
+	VMOVUPS     64(R9), Y5
+	VFMADD213PS 64(R8), Y0, Y5
+	VMOVUPS     96(R9), Y6
+	VFMADD213PS 96(R8), Y0, Y6
+
+last:
+	VSUBPS  Y5, Y1, Y1
+	VMOVUPS Y1, (R10)
+	VADDPS  Y5, Y3, Y1
+	VMOVUPS Y1, (R10)(BX*1)
+	VSUBPS  Y3, Y5, Y1
+	VMOVUPS Y1, (R10)(BX*2)
+	VSUBPS  Y7, Y3, Y1
+	VMOVUPS Y1, (R10)(SI*1)
+	VSUBPS  Y6, Y2, Y1
+	VMOVUPS Y1, 32(R10)
+	VADDPS  Y6, Y4, Y1
+	VMOVUPS Y1, 32(R10)(BX*1)
+	VSUBPS  Y4, Y6, Y1
+	VMOVUPS Y1, 32(R10)(BX*2)
+	VSUBPS  Y8, Y4, Y1
+	VMOVUPS Y1, 32(R10)(SI*1)
+
+next:
+	MOVQ ac+40(FP), R8
+	ADDQ R8, CX
+	MOVQ bc+48(FP), R8
+	ADDQ R8, DX
+	MOVQ dc+32(FP), R8
+	ADDQ R8, AX
+	DECQ DI
+	JNZ  channel
+	VZEROUPPER
+	RET
+
+// func winogradOut256(y *float32, m *float32, yc int, mj int, mc int, sign float32, set bool, channels int, n int, odd int)
+// Requires: AVX, FMA3
+TEXT ·winogradOut256(SB), NOSPLIT, $0-72
+	MOVQ         y+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         mj+24(FP), DX
+	LEAQ         (DX)(DX*2), BX
+	VBROADCASTSS sign+40(FP), Y0
+	MOVQ         channels+48(FP), SI
+	MOVB         set+44(FP), DI
+	TESTB        DI, DI
+	JZ           add
+
+set:
+	MOVQ  AX, DI
+	MOVQ  CX, R8
+	MOVQ  n+56(FP), R9
+	TESTQ R9, R9
+	JZ    set_tiles_end
+
+set_tiles:
+	VMOVUPS (R8), Y0
+	VMOVUPS (R8)(DX*1), Y1
+	VMOVUPS (R8)(DX*2), Y2
+	VMOVUPS (R8)(BX*1), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y1, Y1
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 64(DI)
+	VMOVUPS 32(R8), Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VMOVUPS 32(R8)(DX*2), Y2
+	VMOVUPS 32(R8)(BX*1), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y1, Y1
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS Y0, 32(DI)
+	VMOVUPS Y1, 96(DI)
+	ADDQ    $0x00000080, DI
+	ADDQ    $0x40, R8
+	DECQ    R9
+	JNZ     set_tiles
+
+set_tiles_end:
+	MOVQ    odd+64(FP), R9
+	TESTQ   R9, R9
+	JZ      set_next
+	VMOVUPS (R8), Y0
+	VMOVUPS (R8)(DX*1), Y1
+	VMOVUPS (R8)(DX*2), Y2
+	VMOVUPS (R8)(BX*1), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y1, Y1
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS Y0, (DI)
+	VMOVUPS 32(R8), Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VMOVUPS 32(R8)(DX*2), Y2
+	VMOVUPS 32(R8)(BX*1), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y1, Y1
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS Y0, 32(DI)
+
+set_next:
+	MOVQ yc+16(FP), DI
+	ADDQ DI, AX
+	MOVQ mc+32(FP), DI
+	ADDQ DI, CX
+	DECQ SI
+	JNZ  set
+	VZEROUPPER
+	RET
+
+add:
+	MOVQ  AX, DI
+	MOVQ  CX, R8
+	MOVQ  n+56(FP), R9
+	TESTQ R9, R9
+	JZ    add_tiles_end
+
+add_tiles:
+	VMOVUPS     (R8), Y1
+	VMOVUPS     (R8)(DX*1), Y2
+	VMOVUPS     (R8)(DX*2), Y3
+	VMOVUPS     (R8)(BX*1), Y4
+	VADDPS      Y2, Y1, Y1
+	VADDPS      Y3, Y1, Y1
+	VSUBPS      Y3, Y2, Y2
+	VSUBPS      Y4, Y2, Y2
+	VFMADD213PS (DI), Y0, Y1
+	VMOVUPS     Y1, (DI)
+	VFMADD213PS 64(DI), Y0, Y2
+	VMOVUPS     Y2, 64(DI)
+	VMOVUPS     32(R8), Y1
+	VMOVUPS     32(R8)(DX*1), Y2
+	VMOVUPS     32(R8)(DX*2), Y3
+	VMOVUPS     32(R8)(BX*1), Y4
+	VADDPS      Y2, Y1, Y1
+	VADDPS      Y3, Y1, Y1
+	VSUBPS      Y3, Y2, Y2
+	VSUBPS      Y4, Y2, Y2
+	VFMADD213PS 32(DI), Y0, Y1
+	VMOVUPS     Y1, 32(DI)
+	VFMADD213PS 96(DI), Y0, Y2
+	VMOVUPS     Y2, 96(DI)
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x40, R8
+	DECQ        R9
+	JNZ         add_tiles
+
+add_tiles_end:
+	MOVQ        odd+64(FP), R9
+	TESTQ       R9, R9
+	JZ          add_next
+	VMOVUPS     (R8), Y1
+	VMOVUPS     (R8)(DX*1), Y2
+	VMOVUPS     (R8)(DX*2), Y3
+	VMOVUPS     (R8)(BX*1), Y4
+	VADDPS      Y2, Y1, Y1
+	VADDPS      Y3, Y1, Y1
+	VSUBPS      Y3, Y2, Y2
+	VSUBPS      Y4, Y2, Y2
+	VFMADD213PS (DI), Y0, Y1
+	VMOVUPS     Y1, (DI)
+	VMOVUPS     32(R8), Y1
+	VMOVUPS     32(R8)(DX*1), Y2
+	VMOVUPS     32(R8)(DX*2), Y3
+	VMOVUPS     32(R8)(BX*1), Y4
+	VADDPS      Y2, Y1, Y1
+	VADDPS      Y3, Y1, Y1
+	VSUBPS      Y3, Y2, Y2
+	VSUBPS      Y4, Y2, Y2
+	VFMADD213PS 32(DI), Y0, Y1
+	VMOVUPS     Y1, 32(DI)
+
+add_next:
+	MOVQ yc+16(FP), DI
+	ADDQ DI, AX
+	MOVQ mc+32(FP), DI
+	ADDQ DI, CX
+	DECQ SI
+	JNZ  add
+	VZEROUPPER
+	RET
+
 // func interleave256(dst *float32, src *float32, size int, n int)
 // Requires: AVX
 TEXT ·interleave256(SB), NOSPLIT, $0-32

@@ -475,3 +475,42 @@ func BenchmarkOuter(b *testing.B) {
 	}
 	b.ReportMetric(2*float64(4*8*Lanes*len(acc))*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }
+
+func TestWinogradMatchesTwins(t *testing.T) {
+	r := rand.New(rand.NewPCG(25, 26))
+	for range 300 {
+		s := Strip{N: r.IntN(4), Tail: r.IntN(3), Edge: r.IntN(2) == 0}
+		channels, sign := 1+r.IntN(3), float32(2*r.IntN(2)-1)
+		row, tiles := s.columns()*Lanes, s.patches()*Lanes
+		ac, bc, dc := r.IntN(2)*row, row+16, tiles+16
+		dj := channels*dc + 16
+		a, aDone := guarded(t, r, (channels-1)*ac+row)
+		b, bDone := guarded(t, r, (channels-1)*bc+row)
+		got, done := guarded(t, r, 3*dj+(channels-1)*dc+tiles)
+		want := clone(got)
+		winogradInGo(want, a, b, dj, dc, ac, bc, sign, channels, s)
+		if tiles > 0 {
+			WinogradIn(got, a, b, dj, dc, ac, bc, sign, channels, s)
+		}
+		sameBits(t, fmt.Sprintf("in %+v", s), got, want)
+		aDone()
+		bDone()
+		done()
+
+		n, odd, set := r.IntN(4), r.IntN(2), r.IntN(2) == 0
+		if n+odd == 0 {
+			continue
+		}
+		mc := (n + odd + 1) * Lanes
+		mj := channels * mc
+		m, mDone := guarded(t, r, 4*mj)
+		yc := (2*n + odd) * Lanes
+		y, yDone := guarded(t, r, channels*yc)
+		want = clone(y)
+		winogradOutGo(want, m, yc, mj, mc, sign, set, channels, n, odd)
+		WinogradOut(y, m, yc, mj, mc, sign, set, channels, n, odd == 1)
+		sameBits(t, fmt.Sprintf("out %d %d %v", n, odd, set), y, want)
+		mDone()
+		yDone()
+	}
+}

@@ -44,6 +44,26 @@ func outer512(acc *float32, a *float32, b *float32, b1 int, b2 int, rows int, n 
 //go:noescape
 func outer256(acc *float32, a *float32, b *float32, b1 int, b2 int, rows int, n int, ai int, aPos int, aRow int, bPos int, bRow int, add bool)
 
+// winogradIn512 is winogradIn; steps are in bytes.
+//
+//go:noescape
+func winogradIn512(dst *float32, a *float32, b *float32, dj int, dc int, ac int, bc int, sign float32, channels int, edge int, n int, tail int)
+
+// winogradOut512 is winogradOut; steps are in bytes.
+//
+//go:noescape
+func winogradOut512(y *float32, m *float32, yc int, mj int, mc int, sign float32, set bool, channels int, n int, odd int)
+
+// winogradIn256 is winogradIn; steps are in bytes.
+//
+//go:noescape
+func winogradIn256(dst *float32, a *float32, b *float32, dj int, dc int, ac int, bc int, sign float32, channels int, edge int, n int, tail int)
+
+// winogradOut256 is winogradOut; steps are in bytes.
+//
+//go:noescape
+func winogradOut256(y *float32, m *float32, yc int, mj int, mc int, sign float32, set bool, channels int, n int, odd int)
+
 // interleave256 is interleave with AVX, for the first 8*n elements of each sample.
 //
 //go:noescape

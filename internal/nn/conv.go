@@ -47,6 +47,8 @@ type convLayer struct {
 	biases, zeros []float32 // biases: for each group
 	ahead, back   []strip
 
+	winograd, winogradBack *winograd // instead of these
+
 	grad    gradient
 	biasSum *sums
 }
@@ -61,11 +63,18 @@ func buildConv(b *builder) layer {
 	l.dx = b.sink(l.in)
 	g, width := b.window(b.node, b.in(0), w[2:]), w[len(w)-1]
 	l.inSz, l.outSz = g.y.in*g.x.in*Lanes, g.y.out*g.x.out*Lanes
-	l.packed = make([]float32, group*kernel.PackedLen(l.m, l.c*l.kk))
 	l.biases = make([]float32, group*kernel.PackedLen(l.m, 1))
 	index := func(c, ky, kx int) int { return (c*l.kk + ky*width + kx) * kernel.Rows }
-	l.ahead = strips(g.y.forward(), g.x.forward(), g.x.out, g.x.in, l.c, l.inSz/Lanes, index)
-	if l.dx.wanted() {
+	fast := winogradFits(g, l.m, l.c, group)
+	if fast {
+		l.winograd = b.newWinograd(g, l.m, l.c)
+	} else {
+		l.packed = make([]float32, group*kernel.PackedLen(l.m, l.c*l.kk))
+		l.ahead = strips(g.y.forward(), g.x.forward(), g.x.out, g.x.in, l.c, l.inSz/Lanes, index)
+	}
+	if l.dx.wanted() && fast {
+		l.winogradBack, l.zeros = b.newWinograd(g, l.c, l.m), make([]float32, kernel.PackedLen(l.c, 1))
+	} else if l.dx.wanted() {
 		l.packedT = make([]float32, group*kernel.PackedLen(l.c, l.m*l.kk))
 		l.zeros = make([]float32, kernel.PackedLen(l.c, 1))
 		l.back = strips(g.y.backward(), g.x.backward(), g.x.in, g.x.out, l.m, l.outSz/Lanes, index)
@@ -172,6 +181,13 @@ func meetings(a axis) [][]meeting {
 
 func (l *convLayer) refresh() {
 	k := l.c * l.kk
+	if l.winograd != nil {
+		winogradWeights(l.winograd, l.winogradBack, l.weight.w)
+		if l.bias != nil {
+			copy(l.biases, l.bias.w)
+		}
+		return
+	}
 	for g := range l.group {
 		w := l.weight.w[g*l.m*k:]
 		kernel.Pack(l.packed[g*kernel.PackedLen(l.m, k):], kernel.Rows*k, w, l.m, k, k, 1)
@@ -219,6 +235,10 @@ func slide(dst, src, packed, biases []float32, all []strip, m, k, plane, dstSize
 
 func (l *convLayer) forward(p part) {
 	x, y := l.in.data(p), l.out.data(p)
+	if l.winograd != nil {
+		l.winograd.apply(y, x, l.biases, p.worker)
+		return
+	}
 	for g := range l.group {
 		slide(y[g*l.m*l.outSz:], x[g*l.c*l.inSz:], l.packed[g*kernel.PackedLen(l.m, l.c*l.kk):], l.biases[g*kernel.PackedLen(l.m, 1):],
 			l.ahead, l.m, l.c*l.kk, l.outSz, l.out.size/l.images, l.in.size/l.images)
@@ -228,8 +248,12 @@ func (l *convLayer) forward(p part) {
 func (l *convLayer) backward(p part) {
 	dy := l.out.gradient(p)
 	if l.dx.wanted() {
-		dx := l.dx.open(p)
-		for g := range l.group {
+		dx, groups := l.dx.open(p), l.group
+		if l.winogradBack != nil {
+			l.winogradBack.apply(dx, dy, l.zeros, p.worker)
+			groups = 0
+		}
+		for g := range groups {
 			slide(dx[g*l.c*l.inSz:], dy[g*l.m*l.outSz:], l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk):], l.zeros,
 				l.back, l.c, l.m*l.kk, l.inSz, l.in.size/l.images, l.out.size/l.images)
 		}

@@ -44,6 +44,10 @@ func main() {
 	dotRow512()
 	outer512()
 	outer256()
+	for _, wide := range []bool{true, false} {
+		winogradIn(wide)
+		winogradOut(wide)
+	}
 	interleave()
 	sumLanes()
 	sumLanes512()
@@ -608,6 +612,182 @@ func outer256() {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// vectors are the registers of 16 lanes: one of AVX-512, or two.
+type vectors []reg.VecVirtual
+
+// width returns the suffix of a function's name, and what makes registers.
+func width(wide bool) (suffix string, vector func() vectors) {
+	if wide {
+		return "512", func() vectors { return vectors{ZMM()} }
+	}
+	return "256", func() vectors { return vectors{YMM(), YMM()} }
+}
+
+// part addresses register i of a vector at m.
+func part(m Mem, i int) Mem {
+	m.Disp += 32 * i
+	return m
+}
+
+func clearVector(v vectors, wide bool) {
+	for _, r := range v {
+		if wide {
+			VPXORD(r, r, r)
+		} else {
+			VXORPS(r, r, r)
+		}
+	}
+}
+
+func winogradIn(wide bool) {
+	suffix, vector := width(wide)
+	TEXT("winogradIn"+suffix, NOSPLIT, "func(dst, a, b *float32, dj, dc, ac, bc int, sign float32, channels, edge, n, tail int)")
+	Pragma("noescape")
+	Doc("winogradIn" + suffix + " is winogradIn; steps are in bytes.")
+	dst, a, b := Load(Param("dst"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64())
+	dj, dj3 := Load(Param("dj"), GP64()), GP64()
+	LEAQ(at(dj, dj, 2), dj3)
+	signs := vector()
+	m, _ := Param("sign").Resolve()
+	VBROADCASTSS(m.Addr, signs[0])
+	channels := Load(Param("channels"), GP64())
+	r := [4]vectors{vector(), vector(), vector(), vector()}
+	pa, pb, pd, n, mode := GP64(), GP64(), GP64(), GP64(), GP64()
+	read := func(v vectors, disp int) {
+		for i := range v {
+			VMOVUPS(part(Mem{Base: pb, Disp: disp}, i), v[i])
+			VFMADD213PS(part(Mem{Base: pa, Disp: disp}, i), signs[0], v[i])
+		}
+	}
+	tile := func() {
+		for i := range r[0] {
+			v := vector()[0]
+			VSUBPS(r[2][i], r[0][i], v)
+			VMOVUPS(v, part(Mem{Base: pd}, i))
+			VADDPS(r[2][i], r[1][i], v)
+			VMOVUPS(v, part(at(pd, dj, 1), i))
+			VSUBPS(r[1][i], r[2][i], v)
+			VMOVUPS(v, part(at(pd, dj, 2), i))
+			VSUBPS(r[3][i], r[1][i], v)
+			VMOVUPS(v, part(at(pd, dj3, 1), i))
+		}
+	}
+	Label("channel")
+	MOVQ(a, pa)
+	MOVQ(b, pb)
+	MOVQ(dst, pd)
+	Load(Param("edge"), mode)
+	TESTQ(mode, mode)
+	JNZ(LabelRef("edge"))
+	read(r[0], 0)
+	ADDQ(Imm(lane), pa)
+	ADDQ(Imm(lane), pb)
+	JMP(LabelRef("second"))
+	Label("edge")
+	clearVector(r[0], wide)
+	Label("second")
+	read(r[1], 0)
+	Load(Param("n"), n)
+	loop("tiles", n, func() {
+		read(r[2], lane)
+		read(r[3], 2*lane)
+		tile()
+		for i := range r[0] {
+			VMOVAPS(r[2][i], r[0][i])
+			VMOVAPS(r[3][i], r[1][i])
+		}
+		ADDQ(U32(2*lane), pa)
+		ADDQ(U32(2*lane), pb)
+		ADDQ(Imm(lane), pd)
+	})
+	Load(Param("tail"), mode)
+	TESTQ(mode, mode)
+	JZ(LabelRef("next"))
+	clearVector(r[2], wide)
+	clearVector(r[3], wide)
+	CMPQ(mode, Imm(1))
+	JNE(LabelRef("last"))
+	read(r[2], lane)
+	Label("last")
+	tile()
+	Label("next")
+	for _, p := range []struct {
+		name string
+		reg  reg.Register
+	}{{"ac", a}, {"bc", b}, {"dc", dst}} {
+		by := Load(Param(p.name), GP64())
+		ADDQ(by, p.reg)
+	}
+	DECQ(channels)
+	JNZ(LabelRef("channel"))
+	VZEROUPPER()
+	RET()
+}
+
+func winogradOut(wide bool) {
+	suffix, vector := width(wide)
+	TEXT("winogradOut"+suffix, NOSPLIT, "func(y, m *float32, yc, mj, mc int, sign float32, set bool, channels, n, odd int)")
+	Pragma("noescape")
+	Doc("winogradOut" + suffix + " is winogradOut; steps are in bytes.")
+	y, m := Load(Param("y"), GP64()), Load(Param("m"), GP64())
+	mj, mj3 := Load(Param("mj"), GP64()), GP64()
+	LEAQ(at(mj, mj, 2), mj3)
+	signs := vector()
+	addr, _ := Param("sign").Resolve()
+	VBROADCASTSS(addr.Addr, signs[0])
+	channels := Load(Param("channels"), GP64())
+	py, pm, n, mode := GP64(), GP64(), GP64(), GP64()
+	tile := func(set bool, columns int) {
+		for i := range vector() {
+			v := [4]reg.VecVirtual{}
+			for j, from := range []Mem{{Base: pm}, at(pm, mj, 1), at(pm, mj, 2), at(pm, mj3, 1)} {
+				v[j] = vector()[0]
+				VMOVUPS(part(from, i), v[j])
+			}
+			VADDPS(v[1], v[0], v[0])
+			VADDPS(v[2], v[0], v[0])
+			VSUBPS(v[2], v[1], v[1])
+			VSUBPS(v[3], v[1], v[1])
+			for c := range columns {
+				to := part(Mem{Base: py, Disp: lane * c}, i)
+				if !set {
+					VFMADD213PS(to, signs[0], v[c])
+				}
+				VMOVUPS(v[c], to)
+			}
+		}
+	}
+	body := func(set bool, label string) {
+		Label(label)
+		MOVQ(y, py)
+		MOVQ(m, pm)
+		Load(Param("n"), n)
+		loop(label+"_tiles", n, func() {
+			tile(set, 2)
+			ADDQ(U32(2*lane), py)
+			ADDQ(Imm(lane), pm)
+		})
+		Load(Param("odd"), mode)
+		TESTQ(mode, mode)
+		JZ(LabelRef(label + "_next"))
+		tile(set, 1)
+		Label(label + "_next")
+		by := Load(Param("yc"), GP64())
+		ADDQ(by, y)
+		by = Load(Param("mc"), GP64())
+		ADDQ(by, m)
+		DECQ(channels)
+		JNZ(LabelRef(label))
+		VZEROUPPER()
+		RET()
+	}
+	set := Load(Param("set"), GP8())
+	TESTB(set, set)
+	JZ(LabelRef("add"))
+	body(true, "set")
+	body(false, "add")
 }
 
 func interleave() {

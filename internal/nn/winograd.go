@@ -1,0 +1,167 @@
+package nn
+
+import "lethe/internal/kernel"
+
+// winograd is a convolution with kernels of 3 by 3 that slides one position at a time
+// over images with one column or row of padding on each side, by the algorithm of
+// [kernel.WinogradIn]. Its sums run over the channels of the source for each of the
+// sixteen elements of a transformed patch.
+type winograd struct {
+	m, c          int // channels of the target and of the source
+	height, width int // of the images
+	patches       int // at a time
+	weights       []float32
+	panels        int // elements of the weights of one element of a patch
+	zeros         []float32
+	taps          *kernel.Taps
+	room          [][]float32 // of each worker: transformed patches, then products
+}
+
+// winogradFits reports whether a convolution from c to m channels is one, and one of
+// images in which the kernel meets at least half again as many inputs as the
+// algorithm has products: it takes whole patches also at the edges, and more memory
+// for the weights.
+func winogradFits(g window, m, c, group int) bool {
+	met, products := 1, 1
+	for _, a := range []axis{g.y, g.x} {
+		if a.kernel != 3 || a.stride != 1 || a.dilat != 1 || a.pad != 1 || a.after != 1 {
+			return false
+		}
+		met, products = met*(3*a.in-2), products*4*((a.in+1)/2)
+	}
+	return group == 1 && min(m, c) >= 8 && 2*met >= 3*products
+}
+
+func (b *builder) newWinograd(g window, m, c int) *winograd {
+	w := &winograd{m: m, c: c, height: g.y.in, width: g.x.in, panels: kernel.PackedLen(m, c), patches: 4}
+	if m+c <= 128 {
+		w.patches = 8
+	}
+	w.patches = min(w.patches, (g.y.in+1)/2*((g.x.in+1)/2))
+	w.weights = make([]float32, 16*w.panels)
+	w.zeros = make([]float32, max(g.x.in*Lanes, kernel.PackedLen(m, 1)))
+	taps := make([]kernel.Tap, c)
+	for i := range taps {
+		taps[i] = kernel.Tap{A: int32(i * kernel.Rows), B: int32(i * w.patches * Lanes)}
+	}
+	w.taps = kernel.NewTaps(taps)
+	for range b.threads {
+		w.room = append(w.room, make([]float32, 4*(m+c)*w.patches*Lanes))
+	}
+	return w
+}
+
+// set takes the transform of the kernel from a source to a target channel.
+func (w *winograd) set(target, source int, u *[16]float32) {
+	at := (target/kernel.Rows*w.c+source)*kernel.Rows + target%kernel.Rows
+	for i, v := range u {
+		w.weights[i*w.panels+at] = v
+	}
+}
+
+// apply computes the images of dst from those of src.
+func (w *winograd) apply(dst, src, biases []float32, worker int) {
+	plane := w.height * w.width * Lanes
+	across := (w.width + 1) / 2
+	all := (w.height + 1) / 2 * across
+	for ; len(dst) > 0; dst, src = dst[w.m*plane:], src[w.c*plane:] {
+		for first := 0; first < all; first += w.patches {
+			w.block(dst, src, biases, w.room[worker], first, min(w.patches, all-first), across)
+		}
+	}
+}
+
+// winogradRows are the two rows of a patch of which a transformed row is made, as
+// first + sign*second, and what its outputs add to either row of outputs.
+var winogradRows = [4]struct {
+	first, second int
+	sign          float32
+	above, below  float32
+}{
+	{0, 2, -1, 1, 0},
+	{1, 2, 1, 1, 1},
+	{2, 1, -1, 1, -1},
+	{1, 3, -1, 0, -1},
+}
+
+// block computes n patches of an image from number first on, of which there are so
+// many across.
+func (w *winograd) block(dst, src, biases, room []float32, first, n, across int) {
+	line, plane := w.width*Lanes, w.height*w.width*Lanes
+	vc, step := w.patches*Lanes, w.c*w.patches*Lanes // from channel to channel, and from element to element of a patch
+	patches, products := room[:4*step], room[4*step:]
+	mstep := w.m * vc
+	for i, t := range winogradRows {
+		w.strips(first, n, across, func(at, row, column int, s kernel.Strip) {
+			pick := func(k int) ([]float32, int) {
+				if y := 2*row - 1 + k; y >= 0 && y < w.height {
+					return src[y*line+max(2*column-1, 0)*Lanes:], plane
+				}
+				return w.zeros, 0
+			}
+			a, ac := pick(t.first)
+			b, bc := pick(t.second)
+			kernel.WinogradIn(patches[at*Lanes:], a, b, step, vc, ac, bc, t.sign, w.c, s)
+		})
+		for j := range 4 {
+			bias, weights := w.zeros, w.weights[(4*i+j)*w.panels:]
+			if i == 1 && j == 1 { // which goes to all outputs once
+				bias = biases
+			}
+			for p := 0; p < w.m; p += kernel.Rows {
+				kernel.Tile(products[j*mstep+p*vc:], weights[p*w.c:], patches[j*step:], bias[p:], w.taps,
+					vc, Lanes, Lanes, min(kernel.Rows, w.m-p), n)
+			}
+		}
+		w.strips(first, n, across, func(at, row, column int, s kernel.Strip) {
+			y := dst[2*row*line+2*column*Lanes:]
+			whole, odd := s.N, false
+			if s.Tail == 2 {
+				odd = true
+			} else if s.Tail == 1 {
+				whole++
+			}
+			if t.above != 0 {
+				kernel.WinogradOut(y, products[at*Lanes:], plane, mstep, vc, t.above, i == 0, w.m, whole, odd)
+			}
+			if t.below != 0 && 2*row+1 < w.height {
+				kernel.WinogradOut(y[line:], products[at*Lanes:], plane, mstep, vc, t.below, i == 1, w.m, whole, odd)
+			}
+		})
+	}
+}
+
+// strips calls f for every row of patches, with the number of the first in the
+// block.
+func (w *winograd) strips(first, n, across int, f func(at, row, column int, s kernel.Strip)) {
+	for at := 0; at < n; {
+		row, column := (first+at)/across, (first+at)%across
+		count := min(across-column, n-at)
+		s := kernel.Strip{N: count, Edge: column == 0}
+		if column+count == across {
+			s.N, s.Tail = count-1, 1+w.width%2
+		}
+		f(at, row, column, s)
+		at += count
+	}
+}
+
+// winogradWeights sets the weights of a convolution forward and, if it is not nil,
+// of the gradient of its input: there the kernels are turned around, which puts the
+// first row and column of a transformed one in the place of the last.
+func winogradWeights(ahead, back *winograd, weight []float32) {
+	turned := [4]int{3, 1, 2, 0}
+	for o := range ahead.m {
+		for c := range ahead.c {
+			u := kernel.WinogradKernel((*[9]float32)(weight[(o*ahead.c+c)*9:]))
+			ahead.set(o, c, &u)
+			if back != nil {
+				var v [16]float32
+				for i := range v {
+					v[i] = u[4*turned[i/4]+turned[i%4]]
+				}
+				back.set(c, o, &v)
+			}
+		}
+	}
+}
