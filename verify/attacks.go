@@ -303,10 +303,10 @@ func membership(members, others []float64) Estimate {
 	return proportion(hits, 2*n)
 }
 
-// roundInt8 returns sd with the weights of convolutions and fully connected
-// layers rounded to the nearest of 255 levels of a scale for each, ties to even.
-func roundInt8(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
-	var rounded []model.Entry
+// changeWeights returns sd with the weights of convolutions and fully connected
+// layers as change, which is given one tensor at a time, leaves them.
+func changeWeights(g *graph.Graph, sd *model.StateDict, change func(v []float32)) (*model.StateDict, error) {
+	var changed []model.Entry
 	for _, name := range ops.Parameters(g) {
 		old := sd.Get(name)
 		if len(old.Shape()) < 2 { // a bias or a scale
@@ -316,16 +316,22 @@ func roundInt8(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
 		if err != nil {
 			return nil, err
 		}
-		top := 0.0
-		for _, x := range v {
-			top = math.Max(top, math.Abs(float64(x)))
-		}
-		if step := top / intLevels; step > 0 {
-			for i, x := range v {
-				v[i] = float32(math.RoundToEven(float64(x)/step) * step)
-			}
-		}
-		rounded = append(rounded, model.Entry{Name: name, Tensor: model.Float32Tensor(old.Shape(), v)})
+		change(v)
+		changed = append(changed, model.Entry{Name: name, Tensor: model.Float32Tensor(old.Shape(), v)})
 	}
-	return sd.WithAll(rounded...), nil
+	return sd.WithAll(changed...), nil
+}
+
+// roundInt8 rounds weights to the nearest of 255 levels of a scale for all of
+// them, ties to even.
+func roundInt8(v []float32) {
+	top := 0.0
+	for _, x := range v {
+		top = math.Max(top, math.Abs(float64(x)))
+	}
+	if step := top / intLevels; step > 0 {
+		for i, x := range v {
+			v[i] = float32(math.RoundToEven(float64(x)/step) * step)
+		}
+	}
 }

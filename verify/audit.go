@@ -380,7 +380,7 @@ func (a *auditor) subject(net *nn.Net, sd *model.StateDict) (*subject, error) {
 	if s.featureNet, s.w, err = withoutLastLayer(net, sd); err != nil {
 		return nil, err
 	}
-	rounded, err := roundInt8(net.Graph(), sd)
+	rounded, err := changeWeights(net.Graph(), sd, roundInt8)
 	if err != nil {
 		return nil, err
 	}

@@ -339,7 +339,7 @@ func TestRoundInt8(t *testing.T) {
 	net, moved := deep(t)
 	moved = set(t, moved, "pass.weight", 1, add(0.03)) // half a step is 8/254
 	moved = set(t, moved, "pass.bias", 1, add(0.03))
-	rounded, err := roundInt8(net.Graph(), moved)
+	rounded, err := changeWeights(net.Graph(), moved, roundInt8)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +349,7 @@ func TestRoundInt8(t *testing.T) {
 		}
 	}
 	zero := sd.With("fc.weight", model.Float32Tensor([]int{3, 4}, make([]float32, 12)))
-	if rounded, err = roundInt8(net.Graph(), zero); err != nil {
+	if rounded, err = changeWeights(net.Graph(), zero, roundInt8); err != nil {
 		t.Fatal(err)
 	}
 	if v, err := rounded.Get("fc.weight").Float32s(); err != nil || v[0] != 0 {

@@ -175,7 +175,7 @@ func TestGoldenInt8(t *testing.T) {
 	for _, c := range g.Int8 {
 		v := slices.Concat(c.Weights, make([]float32, 64-len(c.Weights)))
 		sd := sd.With("fc.weight", model.Float32Tensor([]int{16, 4}, v))
-		rounded, err := roundInt8(net.Graph(), sd)
+		rounded, err := changeWeights(net.Graph(), sd, roundInt8)
 		if err != nil {
 			t.Fatal(err)
 		}

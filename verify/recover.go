@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -10,7 +11,6 @@ import (
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
-	"lethe/ops"
 )
 
 // Settings of the measures in this file. They are part of the definitions.
@@ -217,7 +217,7 @@ func pruned(name string, of func(a *auditor, logits []float32) Estimate) auditMe
 		definition: fmt.Sprintf("as %s, with the share of %g of every weight of a convolution or a fully connected layer that is smallest in magnitude set to 0; Wilson's interval", name, prunedShare),
 		measure: func(a *auditor, s *subject) (Estimate, error) {
 			if s.pruned == nil {
-				sd, err := prune(s.net.Graph(), s.sd)
+				sd, err := changeWeights(s.net.Graph(), s.sd, prune)
 				if err != nil {
 					return Estimate{}, err
 				}
@@ -234,39 +234,18 @@ func pruned(name string, of func(a *auditor, logits []float32) Estimate) auditMe
 	}
 }
 
-// prune returns sd without the smaller part of the weights of convolutions and
-// fully connected layers, tensor by tensor; of equals the first go.
-func prune(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
-	var pruned []model.Entry
-	for _, name := range ops.Parameters(g) {
-		old := sd.Get(name)
-		if len(old.Shape()) < 2 { // a bias or a scale
-			continue
-		}
-		v, err := old.Float32s()
-		if err != nil {
-			return nil, err
-		}
-		order := make([]int, len(v))
-		for i := range order {
-			order[i] = i
-		}
-		slices.SortStableFunc(order, func(i, j int) int {
-			x, y := math.Abs(float64(v[i])), math.Abs(float64(v[j]))
-			switch {
-			case x < y:
-				return -1
-			case x > y:
-				return 1
-			}
-			return 0
-		})
-		for _, i := range order[:int(math.RoundToEven(prunedShare*float64(len(v))))] {
-			v[i] = 0
-		}
-		pruned = append(pruned, model.Entry{Name: name, Tensor: model.Float32Tensor(old.Shape(), v)})
+// prune sets the smaller part of weights to 0; of equals the first go.
+func prune(v []float32) {
+	order := make([]int, len(v))
+	for i := range order {
+		order[i] = i
 	}
-	return sd.WithAll(pruned...), nil
+	slices.SortStableFunc(order, func(i, j int) int {
+		return cmp.Compare(math.Abs(float64(v[i])), math.Abs(float64(v[j])))
+	})
+	for _, i := range order[:int(math.RoundToEven(prunedShare*float64(len(v))))] {
+		v[i] = 0
+	}
 }
 
 // layerProbes returns a measure for the input of every layer with weights but

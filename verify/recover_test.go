@@ -75,7 +75,7 @@ func TestRecoverOracle(t *testing.T) {
 	for _, v := range weight {
 		single = append(single, float32(v))
 	}
-	sd, err = prune(net.Graph(), sd.With("fc.weight", model.Float32Tensor([]int{16, 4}, single)))
+	sd, err = changeWeights(net.Graph(), sd.With("fc.weight", model.Float32Tensor([]int{16, 4}, single)), prune)
 	if err != nil {
 		t.Fatal(err)
 	}
