@@ -196,11 +196,12 @@ const (
 // It minimises, by Adam with a step size that falls to 0,
 //
 //	mean over forgotten images of KL(p || q)
-//	+ retain * mean over other images of -log p(label)
+//	+ retain * mean over other images of -sum over c of t(c) log p(c)
 //	+ pull * ||theta - theta0||^2
 //
 // where q is uniform except for a smaller probability of the forgotten classes,
-// so that they stay below the others. Where there are few images it learns from
+// so that they stay below the others, and t is the label, softened for networks
+// beside the reference task's. Where there are few images it learns from
 // variants of them too, as far as the network tolerates those, and the network's
 // own probabilities stand in for the labels of the others. The two weights are Lagrange multipliers
 // that follow the measures slowly: retain grows as long as KL and target on
@@ -246,8 +247,8 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 	if r.opts.MaxLoss != DefaultMaxLoss {
 		res.Method.MaxLoss = r.opts.MaxLoss
 	}
-	if a.Guarded {
-		res.Method.Variations = r.variations
+	if a.Guarded { // it learned what the base says, not labels
+		res.Method.Variations, res.Method.Smoothing = r.variations, 0
 	}
 	res.StateDict, err = r.session.StateDict(sd)
 	return res, err
