@@ -1,0 +1,288 @@
+package aten
+
+import (
+	"slices"
+	"strings"
+)
+
+// reshaped keeps the batch where as many elements come before it as before.
+func reshaped(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	found := false
+	before := 1
+	for _, e := range in {
+		if f.kind(e) != batchSize {
+			if !found {
+				before *= e.n
+			}
+			continue
+		}
+		if found {
+			f.fail("two axes depend on the batch")
+		}
+		found = true
+		before *= max(e.before, 1)
+	}
+	if !found {
+		f.settle(in)
+		return
+	}
+	place, best := -1, 0
+	product := 1
+	for j, e := range out {
+		if product == 0 || before%product != 0 {
+			break
+		}
+		inside := before / product // elements of this axis that would count before the batch
+		if e.n != 0 && e.n%(inside*f.size) == 0 {
+			score := 2
+			switch after := e.n / (inside * f.size); {
+			case inside == 1 && after == 1:
+				score = 4 // the batch is an axis of its own
+			case inside == 1 && j < len(out)-1 || len(out) == 1:
+				score = 3
+			case inside == 1:
+				score = 1 // the last axis is that of features
+			}
+			if score > best {
+				place, best = j, score
+				out[j].before = inside
+			}
+		}
+		product *= e.n
+	}
+	if place < 0 {
+		f.fail("the samples do not stay apart in shape %v", n.Outputs[0].Shape)
+	}
+	out[place].kind = batchSize
+	f.set(n, out)
+}
+
+// open reports whether a shape has a size that is not settled.
+func (f *freer) open(shape []extent) bool {
+	return slices.ContainsFunc(shape, func(e extent) bool { return f.kind(e) == openSize })
+}
+
+// settle makes the open sizes of a shape fixed ones.
+func (f *freer) settle(shape []extent) {
+	for _, e := range shape {
+		if f.kind(e) == openSize {
+			*e.open = fixedSize
+		}
+	}
+}
+
+func permuted(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	if !f.batched(in) && !f.open(in) {
+		return
+	}
+	name := n.Op[strings.IndexByte(n.Op, '.')+1:]
+	perm := upTo(len(in))
+	swap := func(first, second string) {
+		i, j := f.axisOf(n, first, len(in), 0), f.axisOf(n, second, len(in), 0)
+		perm[i], perm[j] = perm[j], perm[i]
+	}
+	switch name {
+	case "permute":
+		dims, ok := f.arg(n, "dims").([]int64)
+		if !ok || len(dims) != len(in) {
+			f.fail("its order is not understood")
+		}
+		for i, d := range dims {
+			perm[i] = normal(int(d), len(in))
+		}
+	case "transpose", "swapdims":
+		swap("dim0", "dim1")
+	case "swapaxes":
+		swap("axis0", "axis1")
+	case "t", "numpy_T":
+		slices.Reverse(perm)
+	case "mT":
+		perm[len(in)-1], perm[len(in)-2] = len(in)-2, len(in)-1
+	default:
+		f.fail("its order is not understood")
+	}
+	out := make([]extent, len(in))
+	for i, p := range perm {
+		out[i] = in[p]
+	}
+	f.set(n, out)
+}
+
+func unsqueezed(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	f.set(n, slices.Insert(slices.Clone(in), f.axisOf(n, "dim", len(in)+1, 0), extent{n: 1}))
+}
+
+// squeezed removes axes of size 1; the batch of a program that was exported
+// with one sample is none.
+func squeezed(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	axes := upTo(len(in))
+	switch v := f.arg(n, "dim").(type) {
+	case int64:
+		axes = []int{normal(int(v), len(in))}
+	case []int64:
+		axes = nil
+		for _, d := range v {
+			axes = append(axes, normal(int(d), len(in)))
+		}
+	}
+	var out []extent
+	for i, e := range in {
+		if slices.Contains(axes, i) && e.n == 1 {
+			if f.kind(e) == batchSize {
+				f.fail("it removes the batch axis")
+			}
+			continue
+		}
+		out = append(out, e)
+	}
+	f.set(n, out)
+}
+
+// expanded repeats axes of size 1; the sizes may be written out.
+func expanded(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	var like []extent
+	if other, ok := f.arg(n, "other").(*Value); ok {
+		like = f.of(other)
+	}
+	lead := len(out) - len(in)
+	for i := range out {
+		switch {
+		case i >= lead && (in[i-lead].n != 1 || f.kind(in[i-lead]) == batchSize):
+			out[i] = in[i-lead]
+		case like != nil:
+			out[i] = like[i]
+		default:
+			out[i] = f.literal(out[i].n)
+		}
+	}
+	f.set(n, out)
+}
+
+// made are tensors of equal elements, whose sizes are written out.
+func made(f *freer, n *Node) {
+	out := f.result(n, 0)
+	for i := range out {
+		out[i] = f.literal(out[i].n)
+	}
+	f.set(n, out)
+}
+
+// sliced takes a part of an axis.
+func sliced(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	at := f.axisOf(n, "dim", len(in), 0)
+	if len(out) != len(in) {
+		f.fail("it changes the number of axes")
+	}
+	for i, e := range in {
+		switch {
+		case i != at:
+			out[i] = e
+		case f.kind(e) == batchSize && out[i].n != e.n:
+			f.fail("it takes single samples")
+		case out[i].n == e.n:
+			out[i] = e
+		case f.kind(e) == openSize:
+			*e.open = fixedSize
+		}
+	}
+	f.set(n, out)
+}
+
+func selected(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	if n.Op == "aten.select_scatter" {
+		f.set(n, in)
+		return
+	}
+	at := f.axisOf(n, "dim", len(in), 0)
+	if f.kind(in[at]) == batchSize {
+		f.fail("it takes a single sample")
+	}
+	f.set(n, slices.Delete(slices.Clone(in), at, at+1))
+}
+
+func pieces(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	at := f.axisOf(n, "dim", len(in), 0)
+	if f.kind(in[at]) == batchSize && len(n.Outputs) > 1 {
+		f.fail("it takes samples apart")
+	}
+	for _, v := range n.Outputs {
+		if v == nil {
+			continue
+		}
+		if n.Op == "aten.unbind" {
+			f.shapes[v] = slices.Delete(slices.Clone(in), at, at+1)
+			continue
+		}
+		shape := slices.Clone(in)
+		if whole := f.original(v); len(whole) == len(in) && whole[at].n != in[at].n {
+			shape[at] = whole[at]
+		}
+		f.shapes[v] = shape
+	}
+}
+
+func joined(f *freer, n *Node) {
+	all := tensors(n)
+	out := f.result(n, 0)
+	at := f.axisOf(n, "dim", len(out), 0)
+	stacked := n.Op == "aten.stack"
+	for k, v := range all {
+		shape := f.of(v)
+		if stacked {
+			shape = slices.Insert(slices.Clone(shape), at, extent{n: len(all)})
+		}
+		if len(shape) != len(out) {
+			continue // an empty tensor
+		}
+		if f.kind(shape[at]) == batchSize {
+			f.fail("it joins samples")
+		}
+		for i, e := range shape {
+			if i != at && k > 0 {
+				f.same(out[i], e)
+			} else if i != at {
+				out[i] = e
+			}
+		}
+	}
+	f.set(n, out)
+}
+
+func indexed(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	list, _ := f.arg(n, "indices").([]*Value)
+	at := -1
+	for i, v := range list {
+		if v == nil {
+			continue
+		}
+		if at >= 0 {
+			untouched(f, n)
+			return
+		}
+		at = i
+	}
+	if at < 0 || at >= len(in) {
+		f.fail("its indices are not understood")
+	}
+	if f.kind(in[at]) == batchSize {
+		f.fail("it takes single samples")
+	}
+	f.set(n, slices.Concat(in[:at], f.of(list[at]), in[at+1:]))
+}
+
+func embedded(f *freer, n *Node) {
+	all := tensors(n)
+	if len(all) != 2 || f.batched(f.of(all[0])) {
+		f.fail("its table depends on the batch")
+	}
+	f.set(n, append(slices.Clone(f.of(all[1])), f.of(all[0])[1:]...))
+}

@@ -1,0 +1,187 @@
+package aten
+
+import (
+	"fmt"
+	"slices"
+
+	"lethe/graph"
+	"lethe/model"
+)
+
+var poolRows = map[string]row{
+	"aten.max_pool1d": maxPool(1), "aten.max_pool2d": maxPool(2), "aten.max_pool3d": maxPool(3),
+	"aten.max_pool2d_with_indices": maxPool(2), "aten.max_pool3d_with_indices": maxPool(3), "aten.max_pool1d_with_indices": maxPool(1),
+	"aten.avg_pool1d": averagePool(1), "aten.avg_pool2d": averagePool(2), "aten.avg_pool3d": averagePool(3),
+	"aten.adaptive_avg_pool1d": adaptive("AveragePool", 1), "aten.adaptive_avg_pool2d": adaptive("AveragePool", 2), "aten.adaptive_avg_pool3d": adaptive("AveragePool", 3),
+	"aten._adaptive_avg_pool2d": adaptive("AveragePool", 2), "aten._adaptive_avg_pool3d": adaptive("AveragePool", 3),
+	"aten.adaptive_max_pool1d": adaptive("MaxPool", 1), "aten.adaptive_max_pool2d": adaptive("MaxPool", 2), "aten.adaptive_max_pool3d": adaptive("MaxPool", 3),
+	"aten.upsample_nearest1d": resize("nearest", 1), "aten.upsample_nearest2d": resize("nearest", 2), "aten.upsample_nearest3d": resize("nearest", 3),
+	"aten.upsample_nearest1d.vec": resize("nearest", 1), "aten.upsample_nearest2d.vec": resize("nearest", 2), "aten.upsample_nearest3d.vec": resize("nearest", 3),
+	"aten._upsample_nearest_exact1d": resize("exact", 1), "aten._upsample_nearest_exact2d": resize("exact", 2),
+	"aten._upsample_nearest_exact1d.vec": resize("exact", 1), "aten._upsample_nearest_exact2d.vec": resize("exact", 2),
+	"aten.upsample_linear1d": resize("linear", 1), "aten.upsample_bilinear2d": resize("linear", 2), "aten.upsample_trilinear3d": resize("linear", 3),
+	"aten.upsample_linear1d.vec": resize("linear", 1), "aten.upsample_bilinear2d.vec": resize("linear", 2), "aten.upsample_trilinear3d.vec": resize("linear", 3),
+	"aten.upsample_bicubic2d": resize("cubic", 2), "aten.upsample_bicubic2d.vec": resize("cubic", 2),
+	"aten._upsample_bilinear2d_aa": resize("linear antialias", 2), "aten._upsample_bilinear2d_aa.vec": resize("linear antialias", 2),
+	"aten._upsample_bicubic2d_aa": resize("cubic antialias", 2), "aten._upsample_bicubic2d_aa.vec": resize("cubic antialias", 2),
+}
+
+// window is where a pooling looks.
+type window struct {
+	kernel, stride, dilation []int
+	begin, end               []int // padding
+	changed                  bool  // ceil_mode gives more than the padding allows for
+	ceil                     bool  // it was not possible to write ceil_mode as padding
+}
+
+// pooling reads the arguments of a pooling over the last axes of x. Rounding up
+// (ceil_mode) is written as more padding at the end, which says the same
+// without the corner cases in which runtimes disagree.
+func (c *call) pooling(x operand, axes int) window {
+	w := window{kernel: perAxis(c.ints("kernel_size"), axes)}
+	w.stride = w.kernel
+	if s := c.ints("stride"); len(s) > 0 {
+		w.stride = perAxis(s, axes)
+	}
+	w.begin = perAxis(c.ints("padding"), axes)
+	w.end = slices.Clone(w.begin)
+	w.dilation = slices.Repeat([]int{1}, axes)
+	if c.has("dilation") {
+		w.dilation = perAxis(c.ints("dilation"), axes)
+	}
+	if !c.bool("ceil_mode") {
+		return w
+	}
+	for i := range axes {
+		at := len(x.shape) - axes + i
+		size, ok := x.shape[at].Int()
+		made, isFixed := c.out(0).Shape[at].Int()
+		if !ok || !isFixed || w.stride[i] < 1 {
+			w.ceil = true
+			return w
+		}
+		reach := (made-1)*w.stride[i] + w.dilation[i]*(w.kernel[i]-1) + 1
+		if need := reach - size - w.begin[i]; need > w.end[i] {
+			w.end[i], w.changed = need, true
+		}
+	}
+	return w
+}
+
+func (w *window) attrs() attrs {
+	a := attrs{"kernel_shape": nums(w.kernel), "strides": nums(w.stride), "pads": nums(slices.Concat(w.begin, w.end))}
+	if slices.ContainsFunc(w.dilation, func(d int) bool { return d != 1 }) {
+		a["dilations"] = nums(w.dilation)
+	}
+	if w.ceil {
+		a["ceil_mode"] = num(1)
+	}
+	return a
+}
+
+func maxPool(axes int) row {
+	return row{schema: "self, kernel_size, stride=[], padding=0, dilation=1, ceil_mode=False", lower: func(c *call) {
+		x := c.in("self")
+		w := c.pooling(x, axes)
+		c.batched(x, axes, func(x string) string { return c.op("MaxPool", w.attrs(), x) })
+	}}
+}
+
+func averagePool(axes int) row {
+	return row{schema: "self, kernel_size, stride=[], padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None", lower: func(c *call) {
+		x := c.in("self")
+		w := c.pooling(x, axes)
+		padded := slices.ContainsFunc(w.begin, func(p int) bool { return p != 0 })
+		count := c.bool("count_include_pad") && padded
+		if count && w.changed { // what ceil_mode adds is not counted, what padding adds is
+			w.end, w.ceil = slices.Clone(w.begin), true
+		}
+		a := w.attrs()
+		if count {
+			a["count_include_pad"] = num(1)
+		}
+		var scale float64
+		if c.has("divisor_override") {
+			if w.changed || padded && !count {
+				panic(refusal{what: "divisor_override with padding that is not counted"})
+			}
+			scale = 1 / c.float("divisor_override")
+			for _, k := range w.kernel {
+				scale *= float64(k)
+			}
+		}
+		c.batched(x, axes, func(name string) string {
+			y := c.op("AveragePool", a, name)
+			if scale != 0 {
+				y = c.op("Mul", nil, y, c.scalar(x.dtype, scale))
+			}
+			return y
+		})
+	}}
+}
+
+// adaptive is a pooling that is told the size of its output.
+func adaptive(op string, axes int) row {
+	return row{schema: "self, output_size", lower: func(c *call) {
+		x := c.in("self")
+		if len(x.shape) < axes+1 || len(x.shape) > axes+2 {
+			panic(refusal{what: fmt.Sprintf("adaptive pooling of shape %v", x.shape)})
+		}
+		in, out := x.shape[len(x.shape)-axes:], c.out(0).Shape[len(c.out(0).Shape)-axes:]
+		if !slices.ContainsFunc(out, func(d graph.Dim) bool { return !d.Is(1) }) {
+			c.batched(x, axes, func(x string) string { return c.op("Global"+op, nil, x) })
+			return
+		}
+		from, to := fixed(in, "adaptive pooling"), fixed(out, "adaptive pooling")
+		if slices.Equal(from, to) {
+			c.ret(x.name)
+			return
+		}
+		kernel := make([]int, axes)
+		for i := range from {
+			if to[i] < 1 || from[i]%to[i] != 0 {
+				c.averages(op, x, from, to)
+				return
+			}
+			kernel[i] = from[i] / to[i]
+		}
+		c.batched(x, axes, func(x string) string {
+			return c.op(op, attrs{"kernel_shape": nums(kernel), "strides": nums(kernel)}, x)
+		})
+	}}
+}
+
+// averages pools where the windows have different sizes: window i of n over an
+// axis of size m goes from floor(i*m/n) to ceil((i+1)*m/n). Averages over two
+// axes are products with a matrix on either side.
+func (c *call) averages(op string, x operand, from, to []int) {
+	if op != "AveragePool" || len(from) > 2 || len(from) == 2 && x.dtype == model.Invalid {
+		panic(refusal{what: fmt.Sprintf("adaptive pooling from %v to %v", from, to)})
+	}
+	matrix := func(m, n int, transposed bool) string {
+		if m < 1 || n < 1 || m > elementsMax/n {
+			panic(refusal{what: fmt.Sprintf("adaptive pooling from %v to %v", from, to)})
+		}
+		v := make([]float64, m*n)
+		for i := range n {
+			low, high := i*m/n, ((i+1)*m+n-1)/n
+			for j := low; j < high; j++ {
+				at := i*m + j
+				if transposed {
+					at = j*n + i
+				}
+				v[at] = 1 / float64(high-low)
+			}
+		}
+		if transposed {
+			return c.reals(x.dtype, []int{m, n}, v)
+		}
+		return c.reals(x.dtype, []int{n, m}, v)
+	}
+	last := len(from) - 1
+	y := c.op("MatMul", nil, x.name, matrix(from[last], to[last], true))
+	if last == 1 {
+		y = c.op("MatMul", nil, matrix(from[0], to[0], false), y)
+	}
+	c.ret(y)
+}
