@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -55,6 +56,23 @@ func zeroTerminated(b []byte) string {
 	return s
 }
 
+// tarHeader returns the name, the type and the size that a header gives its
+// member, and whether the size is a number.
+func tarHeader(h []byte) (name string, typ byte, size int64, ok bool) {
+	name = zeroTerminated(h[:100])
+	if string(h[257:262]) == "ustar" {
+		if prefix := zeroTerminated(h[345:500]); prefix != "" && h[156] != 'L' && h[156] != 'K' {
+			name = prefix + "/" + name
+		}
+	}
+	typ = h[156]
+	if typ == 0 && strings.HasSuffix(zeroTerminated(h[:100]), "/") {
+		typ = '5'
+	}
+	size, ok = tarNumber(h[124:136])
+	return name, typ, size, ok
+}
+
 // tar scans a file as a tar archive, as tarfile reads it. If the end record of
 // a zip archive that was found in the file is that of a member, whole is true:
 // it was scanned as such.
@@ -67,7 +85,7 @@ func (w *walk) tar(p part, e *ending) (kind string, whole bool) {
 	var longSize int64 = -1
 	kind = "tar archive"
 	at := int64(0)
-	for count := 0; ; count++ {
+	for {
 		h := make([]byte, block)
 		if at > p.size-block || !w.read(p, h, at) {
 			if at < p.size {
@@ -82,7 +100,10 @@ func (w *walk) tar(p part, e *ending) (kind string, whole bool) {
 			odd(Unknown, KindBytes, at, fmt.Sprintf("%d bytes", p.size-at), "follow the last member of the tar archive and belong to none")
 			return kind, whole
 		}
-		size, ok := tarNumber(h[124:136])
+		name, typ, size, ok := tarHeader(h)
+		if longName != "" {
+			name = longName
+		}
 		if longSize >= 0 {
 			size, ok = longSize, true
 		}
@@ -90,40 +111,18 @@ func (w *walk) tar(p part, e *ending) (kind string, whole bool) {
 			w.gap(p, at, "a member of the tar archive is longer than the file")
 			return kind, whole
 		}
-		name := zeroTerminated(h[:100])
-		if string(h[257:262]) == "ustar" {
-			if prefix := zeroTerminated(h[345:500]); prefix != "" && h[156] != 'L' && h[156] != 'K' {
-				name = prefix + "/" + name
-			}
-		}
-		if longName != "" {
-			name = longName
-		}
 		data, next := at+block, at+block+(size+block-1)/block*block
 		inner := p.section(data, size)
 		inner.member, inner.depth = p.inside(name), p.depth+1
 		w.zeros(p, data+size, min(next, p.size))
 		whole = whole || e != nil && e.first-e.dirSize-e.dir == data && e.at+22+e.comment == data+size && !w.central(p, e.dir)
-		typ := h[156]
-		if typ == 0 && strings.HasSuffix(zeroTerminated(h[:100]), "/") {
-			typ = '5'
-		}
 		switch typ {
 		case 'L', 'K', 'x', 'g', 'X':
 			b, ok := w.all(inner, 1<<20)
 			if !ok {
 				return kind, whole
 			}
-			switch typ {
-			case 'L':
-				longName = zeroTerminated(b)
-			case 'x', 'X':
-				longName, longSize = w.pax(p, at, b, longName)
-			case 'g':
-				if name, size := w.pax(p, at, b, ""); name != "" || size >= 0 {
-					odd(Danger, KindReadings, at, "header", "a global header gives every member the same name or size: tar readers see different members")
-				}
-			}
+			longName, longSize = w.tarExtension(p, at, typ, b, longName, longSize)
 			at = next
 			continue
 		case 0, '0', '7':
@@ -132,27 +131,22 @@ func (w *walk) tar(p part, e *ending) (kind string, whole bool) {
 				odd(Danger, KindReadings, at, name, "the tar archive has two members of that name: tar readers see different contents")
 			}
 			names[key] = true
-			if kind2 := w.tarMember(inner, name); kind2 != "" {
-				kind = kind2
-			}
-			at = next
+			kind = cmp.Or(w.tarMember(inner, name), kind)
 		case '5':
 			if size > 0 {
 				odd(Danger, KindReadings, at, name, "is a folder with contents, which some tar readers take for the next member")
 			}
-			at = next
 		case '1', '2':
 			odd(Danger, KindReadings, at, name, "is a link to "+clip(zeroTerminated(h[157:257]))+": a loader reads another member or another file under that name")
-			at = next
 		default:
 			odd(Unknown, KindMember, at, name, fmt.Sprintf("is a member of the type %q, which tar readers treat differently", typ))
 			w.file(inner)
-			at = next
 		}
 		longName, longSize = "", -1
 		if strings.HasPrefix(name, "/") || strings.Contains("/"+name+"/", "/../") {
 			odd(Unknown, KindMember, at, name, "a name that leads out of the folder where the archive is unpacked")
 		}
+		at = next
 	}
 	if !w.zeros(p, at, p.size) {
 		odd(Unknown, KindBytes, at, fmt.Sprintf("%d bytes", p.size-at), "follow the end of the tar archive")
@@ -176,6 +170,23 @@ func (w *walk) zeros(p part, from, to int64) bool {
 		}
 	}
 	return true
+}
+
+// tarExtension reads a member that tells of the next one. It returns the name
+// and the size of the next member as far as they are told by now, "" and -1 if
+// they are not.
+func (w *walk) tarExtension(p part, at int64, typ byte, b []byte, name string, size int64) (string, int64) {
+	switch typ {
+	case 'L':
+		return zeroTerminated(b), size
+	case 'x', 'X':
+		return w.pax(p, at, b, name)
+	case 'g':
+		if name, size := w.pax(p, at, b, ""); name != "" || size >= 0 {
+			w.find(Finding{Level: Danger, Kind: KindReadings, What: "header", Why: "a global header gives every member the same name or size: tar readers see different members", Member: p.member, Offset: at})
+		}
+	}
+	return name, size
 }
 
 // pax reads the records of an extended header: the name and the size that they
