@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -167,12 +168,19 @@ func check(t *testing.T, n *Network) {
 			t.Fatalf("%d of %d parameters in %d layers, at most %d", sum, n.Parameters, f.inner(), limit)
 		}
 		if l, ok := place(f.Layers); ok {
+			left, right := l.wide, 0.0
 			for _, row := range l.rows {
+				if len(row) > 0 {
+					left, right = min(left, row[0].x-row[0].wide()/2), max(right, row[len(row)-1].x+row[len(row)-1].wide()/2)
+				}
 				for i := 1; i < len(row); i++ {
 					if row[i].x-row[i-1].x < (row[i].wide()+row[i-1].wide())/2 {
 						t.Fatalf("boxes over each other")
 					}
 				}
+			}
+			if len(f.Layers) > 0 && (math.Abs(left-margin) > .01 || math.Abs(l.wide-right-margin) > .01) {
+				t.Fatalf("boxes from %g to %g in a picture %g wide", left, right, l.wide)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package drawing
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -159,7 +160,7 @@ func (l *layout) spread() {
 			})
 		}
 	}
-	left, right := 0.0, 0.0
+	left, right := math.Inf(1), math.Inf(-1)
 	for _, row := range l.rows {
 		for _, i := range row {
 			left, right = min(left, i.x-i.wide()/2), max(right, i.x+i.wide()/2)
@@ -170,7 +171,7 @@ func (l *layout) spread() {
 			i.x += margin - left
 		}
 	}
-	l.wide = right - left + 2*margin
+	l.wide = max(right-left, 0) + 2*margin
 	l.high = float64(len(l.rows))*(boxHigh+rowGap) - rowGap + 2*margin
 }
 
