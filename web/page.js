@@ -108,6 +108,7 @@ function show(o) {
   fill("lost", o.lost.map(l => "not in the safetensors file: " + l))
   $("download").hidden = true
   $("result").hidden = false
+  $("drawing").scrollLeft = ($("drawing").scrollWidth - $("drawing").clientWidth) / 2
   $("status").textContent = `${name}: ${title}`
   $("verdict-title").focus()
 }
@@ -131,6 +132,7 @@ function write(format) {
   worker.postMessage({ write: format })
 }
 
+$("file").addEventListener("click", e => { e.target.value = "" }) // so that the same file, written anew, is a change
 $("file").addEventListener("change", e => open(e.target.files[0]))
 $("get-onnx").addEventListener("click", () => write("onnx"))
 $("get-safetensors").addEventListener("click", () => write("safetensors"))

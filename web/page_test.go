@@ -154,14 +154,19 @@ func compressed(t *testing.T, dir string) int {
 	return sum
 }
 
-func TestOraclePage(t *testing.T) {
-	chromium := ""
+// chromium returns the path of the browser, or "".
+func chromium() string {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil && chromium == "" {
-			chromium = path
+		if path, err := exec.LookPath(name); err == nil {
+			return path
 		}
 	}
-	if chromium == "" {
+	return ""
+}
+
+func TestOraclePage(t *testing.T) {
+	path := chromium()
+	if path == "" {
 		oracle.Missing(t, "no chromium (Debian's package chromium)")
 	}
 	dir := built(t)
@@ -183,7 +188,7 @@ func TestOraclePage(t *testing.T) {
 	defer server.Close()
 	profile := t.TempDir()
 	log := filepath.Join(profile, "net.json")
-	cmd := exec.CommandContext(t.Context(), chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+	cmd := exec.CommandContext(t.Context(), path, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
 		"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--user-data-dir="+filepath.Join(profile, "p"), "--log-net-log="+log,
 		"--remote-debugging-port=0", server.URL+"/frame")
 	if err := cmd.Start(); err != nil {
