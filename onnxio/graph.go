@@ -283,48 +283,57 @@ func (d *decoder) attr(x field) (name string, a graph.Attr, err error) {
 
 // attrValue reads the value of an attribute. A zero may be missing.
 func (d *decoder) attrValue(x field, kind graph.AttrKind) (graph.Attr, error) {
-	var a graph.Attr
-	var integer int64
-	var real float32
-	var text string
-	var ints []int64
-	var reals []float32
-	var texts []string
-	var tensors []*model.Tensor
-	var graphs []*graph.Graph
-	var types []graph.Type
+	var v attrParts
 	err := d.walk(x, func(x field) (err error) {
 		switch {
 		case kind == graph.FloatAttr && x.number == 2 && x.wire == wireFixed4:
-			real = math.Float32frombits(uint32(x.bits))
+			v.real = math.Float32frombits(uint32(x.bits))
 		case kind == graph.IntAttr && x.number == 3 && x.wire == wireVarint:
-			integer = int64(x.bits)
+			v.integer = int64(x.bits)
 		case kind == graph.StringAttr && is(4, x):
-			err = d.take(&text, x)
+			err = d.take(&v.text, x)
 		case kind == graph.TensorAttr && is(attrTensor, x), kind == graph.TensorsAttr && is(attrTensors, x):
 			var t *model.Tensor
 			_, t, err = d.tensor(x)
-			tensors = append(tensors, t)
+			v.tensors = append(v.tensors, t)
 		case kind == graph.GraphAttr && is(attrGraph, x), kind == graph.GraphsAttr && is(attrGraphs, x):
 			g := &graph.Graph{Constants: map[string]*model.Tensor{}, Types: map[string]graph.Type{}}
 			err = d.graph(x, g, false)
-			graphs = append(graphs, g)
+			v.graphs = append(v.graphs, g)
 		case kind == graph.TypeAttr && is(14, x), kind == graph.TypesAttr && is(15, x):
 			var t graph.Type
 			t, err = d.typeProto(x, "")
-			types = append(types, t)
+			v.types = append(v.types, t)
 		case kind == graph.FloatsAttr && x.number == 7:
-			return d.numbers(x, wireFixed4, func(bits uint64) { reals = append(reals, math.Float32frombits(uint32(bits))) })
+			return d.numbers(x, wireFixed4, func(bits uint64) { v.reals = append(v.reals, math.Float32frombits(uint32(bits))) })
 		case kind == graph.IntsAttr && x.number == 8:
-			return d.numbers(x, wireVarint, func(bits uint64) { ints = append(ints, int64(bits)) })
+			return d.numbers(x, wireVarint, func(bits uint64) { v.ints = append(v.ints, int64(bits)) })
 		case kind == graph.StringsAttr && is(9, x):
-			err = d.add(&texts, x)
+			err = d.add(&v.texts, x)
 		}
 		return err
 	})
 	if err != nil {
-		return a, err
+		return graph.Attr{}, err
 	}
+	return v.attr(kind)
+}
+
+// attrParts are the values that an attribute holds, by their fields.
+type attrParts struct {
+	integer int64
+	real    float32
+	text    string
+	ints    []int64
+	reals   []float32
+	texts   []string
+	tensors []*model.Tensor
+	graphs  []*graph.Graph
+	types   []graph.Type
+}
+
+// attr returns the attribute of a kind that has these values.
+func (v *attrParts) attr(kind graph.AttrKind) (a graph.Attr, err error) {
 	one := func(n int) error {
 		if n != 1 {
 			return broken("", "an attribute that is %v has %d values", kind, n)
@@ -333,34 +342,34 @@ func (d *decoder) attrValue(x field, kind graph.AttrKind) (graph.Attr, error) {
 	}
 	switch kind {
 	case graph.FloatAttr:
-		return graph.Float(real), nil
+		return graph.Float(v.real), nil
 	case graph.IntAttr:
-		return graph.Int(integer), nil
+		return graph.Int(v.integer), nil
 	case graph.StringAttr:
-		return graph.String(text), nil
+		return graph.String(v.text), nil
 	case graph.FloatsAttr:
-		return graph.Floats(reals...), nil
+		return graph.Floats(v.reals...), nil
 	case graph.IntsAttr:
-		return graph.Ints(ints...), nil
+		return graph.Ints(v.ints...), nil
 	case graph.StringsAttr:
-		return graph.Strings(texts...), nil
+		return graph.Strings(v.texts...), nil
 	case graph.TensorsAttr:
-		return graph.Tensors(tensors...), nil
+		return graph.Tensors(v.tensors...), nil
 	case graph.GraphsAttr:
-		return graph.Subgraphs(graphs...), nil
+		return graph.Subgraphs(v.graphs...), nil
 	case graph.TypesAttr:
-		return graph.TypesOf(types...), nil
+		return graph.TypesOf(v.types...), nil
 	case graph.TensorAttr:
-		if err = one(len(tensors)); err == nil {
-			a = graph.Tensor(tensors[0])
+		if err = one(len(v.tensors)); err == nil {
+			a = graph.Tensor(v.tensors[0])
 		}
 	case graph.GraphAttr:
-		if err = one(len(graphs)); err == nil {
-			a = graph.Subgraph(graphs[0])
+		if err = one(len(v.graphs)); err == nil {
+			a = graph.Subgraph(v.graphs[0])
 		}
 	case graph.TypeAttr:
-		if err = one(len(types)); err == nil {
-			a = graph.TypeOf(types[0])
+		if err = one(len(v.types)); err == nil {
+			a = graph.TypeOf(v.types[0])
 		}
 	}
 	return a, err

@@ -176,6 +176,14 @@ func (e *evaluator) ofList(op string, x *list, args []any) (any, bool) {
 		}
 		e.setItem(x, args[1], args[2])
 		return x, true
+	}
+	return e.ofValues(op, x, args, second)
+}
+
+// ofValues evaluates the operators that look at every element of a list, and
+// reports whether op is one of them. second returns the second argument.
+func (e *evaluator) ofValues(op string, x *list, args []any, second func() any) (any, bool) {
+	switch op {
 	case "__contains__", "index", "count":
 		if slices.ContainsFunc(x.values, func(v any) bool { _, is := v.(*aten.Value); return is }) {
 			return nil, false
@@ -200,7 +208,7 @@ func (e *evaluator) ofList(op string, x *list, args []any) (any, bool) {
 		}
 		return false, true
 	case "sum", "max", "min":
-		if len(args) == 1 && n > 0 && isNumber(x.values[0]) {
+		if len(args) == 1 && len(x.values) > 0 && isNumber(x.values[0]) {
 			if op != "sum" {
 				return e.extreme(op, x.values), true
 			}
@@ -230,8 +238,6 @@ func (e *evaluator) ofList(op string, x *list, args []any) (any, bool) {
 			out.values = append(out.values, v)
 		}
 		return out, true
-	case "tensor":
-		return nil, false
 	}
 	return nil, false
 }
