@@ -77,12 +77,17 @@ var rooms = map[string][]string{
 	"fixtures":     {},
 	"fixtures/gen": {},
 	// What a command links that only moves weights.
-	"internal/cli":       {"model", "graph", "file", "pickle", "safetensors", "onnxio", "internal/rewrite", "report", "internal/registry", "internal/strictjson", urfave, term, yaml},
+	"internal/usage":     {},
+	"internal/version":   {"report"},
+	"internal/terminal":  {term},
+	"internal/stage":     {"file", "internal/registry", "internal/strictjson", "internal/terminal", "internal/usage", "model", "report"},
+	"internal/weights":   {"file", "internal/registry", "internal/rewrite", "internal/stage", "internal/terminal", "internal/usage", "internal/version", "model", "onnxio", "pickle", "report", "safetensors"},
+	"internal/cli":       {"internal/registry", "internal/stage", "internal/strictjson", "internal/terminal", "internal/usage", "internal/version", "internal/weights", "model", "pickle", urfave, yaml},
 	"internal/structure": {"ops", "convert", "convert/arch", "convert/aten", "convert/layers", "convert/exported", "convert/script", "file", "graph", "model", "pickle"},
 	// What the others link beside it.
-	"internal/network":  {"file", "graph", "internal/cli", "internal/nn", "internal/structure", "model", "onnxio", "ops", "pickle", "report", "verify"},
+	"internal/network":  {"file", "graph", "internal/nn", "internal/stage", "internal/structure", "internal/version", "internal/weights", "model", "onnxio", "ops", "pickle", "report", "verify"},
 	"internal/job":      {all},
-	"internal/jobflags": {"internal/cli", "dataset", "internal/job", "report", urfave},
+	"internal/jobflags": {"internal/cli", "internal/stage", "internal/usage", "dataset", "internal/job", "report", urfave},
 	"internal/registry": {"model", "internal/strictjson", oras, ocispecs, yaml},
 	"internal/canary":   {},        // for tests and a bench
 	"internal/oracle":   {},        // for tests
@@ -113,6 +118,7 @@ var never = [][2]string{
 	{"pickle", "onnxio"}, {"onnxio", "pickle"},
 	{"pickle", "safetensors"}, {"safetensors", "pickle"}, {"safetensors", "onnxio"}, {"onnxio", "safetensors"},
 	{"edit", "safetensors"}, {"verify", "safetensors"},
+	{"internal/job", "internal/cli"}, {"internal/network", "internal/cli"}, {"internal/weights", "internal/cli"},
 	{"model", "internal"}, {"convert", "internal"}, {"graph", "internal"}, {"ops", "internal"}, {"ops", "onnxio"},
 }
 
@@ -295,6 +301,7 @@ func TestImportsCatches(t *testing.T) {
 		{"verify/x.go", onnxGo, "2 files of verify import " + onnxGo},
 		{"internal/nn/x.go", onnxGo + "/backend/x/gorgonnx", "internal/nn may not import " + onnxGo},
 		{"edit/x.go", "gorgonia.org/tensor", "edit may not import gorgonia.org/tensor"},
+		{"internal/job/x.go", "lethe/internal/cli", "internal/job must never reach internal/cli: internal/job -> internal/cli"},
 		{"internal/cli/x.go", "lethe/cmd/forget", "nothing may import cmd/forget"},
 		{"cmd/forget/x.go", "lethe/cmd/internal/x", "nothing may import cmd/internal/x"},
 		{"pickle/x.go", "lethe/internal/vectors", "nothing may import internal/vectors"},

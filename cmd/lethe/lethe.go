@@ -18,6 +18,8 @@ import (
 	"lethe/internal/command/pt2onnx"
 	"lethe/internal/command/ptcheck"
 	"lethe/internal/command/ptconvert"
+	"lethe/internal/terminal"
+	"lethe/internal/version"
 )
 
 type command = func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int
@@ -63,25 +65,25 @@ func lethe(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	case "--help", "-h", "help":
 		text = usage()
 	case "--version", "-v":
-		text = version()
+		text = madeOf()
 	case "--completion":
 		if !joined && len(args) > 1 {
 			shell = args[1]
 		}
 		var err error
 		if text, err = completion(ctx, shell); err != nil {
-			cli.Tell(stderr, "lethe: %v", err)
+			terminal.Tell(stderr, "lethe: %v", err)
 			return cli.ExitUsage
 		}
 	default:
 		if run := named(args[0]); run != nil {
 			return run(ctx, args[1:], stdin, stdout, stderr)
 		}
-		cli.Tell(stderr, "lethe: %.100q is no command; see lethe --help", args[0])
+		terminal.Tell(stderr, "lethe: %.100q is no command; see lethe --help", args[0])
 		return cli.ExitUsage
 	}
 	if _, err := io.WriteString(stdout, text); err != nil {
-		cli.Tell(stderr, "lethe: %v", err)
+		terminal.Tell(stderr, "lethe: %v", err)
 		return cli.ExitError
 	}
 	return cli.ExitOK
@@ -101,8 +103,8 @@ func usage() string {
 // commit is set by release/build.
 var commit string
 
-// version says what the program was made of.
-func version() string {
+// madeOf says what the program was made of.
+func madeOf() string {
 	commit := commit
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
@@ -111,5 +113,5 @@ func version() string {
 			}
 		}
 	}
-	return fmt.Sprintf("lethe %s\ncommit %s\n%s %s/%s\n", cli.Version(), cmp.Or(commit, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("lethe %s\ncommit %s\n%s %s/%s\n", version.String(), cmp.Or(commit, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

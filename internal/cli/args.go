@@ -7,6 +7,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/internal/registry"
+	"lethe/internal/usage"
 )
 
 // Flags that every command has.
@@ -45,14 +46,14 @@ func parse(flags []urfave.Flag, args []string) (*line, error) {
 		}
 		f := lookup(flags, name)
 		if f == nil {
-			return nil, Usagef("unknown flag %s%s", spelled(name), didYouMean(name, flagNames(flags), spelled))
+			return nil, usage.Errorf("unknown flag %s%s", spelled(name), didYouMean(name, flagNames(flags), spelled))
 		}
 		main := f.Names()[0]
 		if main == helpFlag || main == versionFlag || main == manFlag {
 			return &line{special: main}, nil
 		}
 		if l.flags[main] != nil && !repeatable(f) {
-			return nil, Usagef("%s is given twice", spelled(main))
+			return nil, usage.Errorf("%s is given twice", spelled(main))
 		}
 		switch {
 		case hasValue:
@@ -61,16 +62,16 @@ func parse(flags []urfave.Flag, args []string) (*line, error) {
 			value = "true"
 		default:
 			if i++; i == len(args) {
-				return nil, Usagef("%s needs a value", arg)
+				return nil, usage.Errorf("%s needs a value", arg)
 			}
 			value = args[i]
 			// More likely a forgotten value than a file of that name.
 			if next, _, _, isFlag := split(value); isFlag && (next == "" || lookup(flags, next) != nil) {
-				return nil, Usagef("%s needs a value, found %s; write %s=%s if that is the value", arg, value, arg, value)
+				return nil, usage.Errorf("%s needs a value, found %s; write %s=%s if that is the value", arg, value, arg, value)
 			}
 		}
 		if value == "" {
-			return nil, Usagef("%s has an empty value", spelled(name))
+			return nil, usage.Errorf("%s has an empty value", spelled(name))
 		}
 		if main == completionFlag {
 			return &line{special: main, shell: value}, nil
@@ -172,25 +173,25 @@ func distance(a, b string) int {
 
 // Args returns the positional arguments that names describe, such as "in.pt".
 // The last ones may be optional: "[out.pt]", and are "" if they are not given.
-// Too few or too many are a [UsageError]. With --plain-http, references to
+// Too few or too many are a [usage.Error]. With --plain-http, references to
 // registries say so.
 func Args(c *urfave.Context, names ...string) ([]string, error) {
 	given := c.Args().Slice()
 	if len(given) > len(names) {
-		return nil, Usagef("unexpected argument %q after %s", given[len(names)], strings.Join(names, " "))
+		return nil, usage.Errorf("unexpected argument %q after %s", given[len(names)], strings.Join(names, " "))
 	}
 	args := make([]string, len(names))
 	for i, name := range names {
 		switch {
 		case i < len(given) && given[i] == "":
-			return nil, Usagef("the argument %s is empty", strings.Trim(name, "[]"))
+			return nil, usage.Errorf("the argument %s is empty", strings.Trim(name, "[]"))
 		case i < len(given):
 			args[i] = given[i]
 			if c.Bool(plainFlag) {
 				args[i] = registry.Plain(given[i])
 			}
 		case !strings.HasPrefix(name, "["):
-			return nil, Usagef("the argument %s is missing", name)
+			return nil, usage.Errorf("the argument %s is missing", name)
 		}
 	}
 	return args, nil

@@ -77,7 +77,7 @@ func completeBash(b *strings.Builder, name string, flags []urfave.Flag) {
 	for _, f := range flags {
 		all := spellings(f)
 		names = append(names, all...)
-		_, place := usage(f)
+		_, place := usageText(f)
 		switch values := choices(f); {
 		case !takesValue(f):
 		case values != nil:
@@ -105,7 +105,7 @@ func completeZsh(b *strings.Builder, name string, flags []urfave.Flag, files []s
 	escape := strings.NewReplacer(`\`, `\\`, "[", `\[`, "]", `\]`, ":", `\:`).Replace
 	fmt.Fprintf(b, "_%s() {\n\t_arguments -S", name)
 	for _, f := range flags {
-		_, place := usage(f)
+		_, place := usageText(f)
 		act := " "
 		if all := choices(f); all != nil {
 			place, act = f.Names()[0], "("+strings.Join(all, " ")+")"
@@ -156,7 +156,7 @@ func completeFish(b *strings.Builder, name string, flags []urfave.Flag) {
 				fmt.Fprintf(b, " -l %s", spelling)
 			}
 		}
-		_, place := usage(f)
+		_, place := usageText(f)
 		switch all := choices(f); {
 		case all != nil:
 			fmt.Fprintf(b, " -x -a '%s'", strings.Join(all, " "))

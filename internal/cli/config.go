@@ -19,6 +19,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"lethe/internal/registry"
+	"lethe/internal/stage"
+	"lethe/internal/terminal"
+	"lethe/internal/usage"
 )
 
 // Names of the settings that are no flags: the file names of a command line.
@@ -100,12 +103,12 @@ func gather(ctx context.Context, app *urfave.App, l *line) (s settings, note str
 	}
 	s.add(env, l)
 	if used := s.add(config, l); len(used) > 0 {
-		note = OneLine(fmt.Sprintf("%s sets %s", file, strings.Join(used, ", ")))
+		note = terminal.OneLine(fmt.Sprintf("%s sets %s", file, strings.Join(used, ", ")))
 	}
 	for _, f := range app.Flags {
 		if r, ok := f.(urfave.RequiredFlag); ok && r.IsRequired() {
 			if name := f.Names()[0]; s[name].values == nil {
-				return nil, "", Usagef("%s is missing", spelled(name))
+				return nil, "", usage.Errorf("%s is missing", spelled(name))
 			}
 		}
 	}
@@ -159,7 +162,7 @@ func (s settings) args(l *line) ([]string, error) {
 	case hasIn:
 		files = append(in.values, out.values...)
 	case hasOut:
-		return nil, Usagef("%s says what the output is and nothing says what the input is", out.from)
+		return nil, usage.Errorf("%s says what the output is and nothing says what the input is", out.from)
 	}
 	return append(append(args, "--"), files...), nil
 }
@@ -169,8 +172,8 @@ var flagInText = regexp.MustCompile(`--[a-z0-9-]+`)
 // explain adds to a usage error where the flags in it were set, unless that is
 // the command line, which a person has before the eyes.
 func (s settings) explain(err error) error {
-	var usage *UsageError
-	if !errors.As(err, &usage) {
+	var misuse *usage.Error
+	if !errors.As(err, &misuse) {
 		return err
 	}
 	text := err.Error()
@@ -181,7 +184,7 @@ func (s settings) explain(err error) error {
 			text += fmt.Sprintf("; %s is from %s", name, from)
 		}
 	}
-	return &UsageError{Reason: text}
+	return &usage.Error{Reason: text}
 }
 
 type settingsKey struct{}
@@ -228,7 +231,7 @@ func environment(flags []urfave.Flag) (settings, error) {
 			continue
 		}
 		if weakens(name) {
-			return nil, Usagef("%s: %s is not taken from the environment, since it can lower what a check demands; give --%s, or name a file that sets it with --config", from, name, name)
+			return nil, usage.Errorf("%s: %s is not taken from the environment, since it can lower what a check demands; give --%s, or name a file that sets it with --config", from, name, name)
 		}
 		value, err := parseValue(f, value, from)
 		if err != nil {
@@ -254,7 +257,7 @@ func configuration(ctx context.Context, app *urfave.App, line settings) (s setti
 		}
 	}
 	name := path // Await can leave the reading behind, when path is no longer its own
-	text, err := Await(ctx, func() ([]byte, error) { return readConfig(name, implied) })
+	text, err := stage.Await(ctx, func() ([]byte, error) { return readConfig(name, implied) })
 	if err != nil {
 		return nil, "", err
 	}
@@ -268,10 +271,10 @@ func configuration(ctx context.Context, app *urfave.App, line settings) (s setti
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		given := s[name]
 		if !slices.Contains(fromFolder[app.Name], name) {
-			return nil, "", Usagef("%s: %s is not taken from a file that lies in the working folder; give --%s, or name the file with --config %s", given.from, name, name, path)
+			return nil, "", usage.Errorf("%s: %s is not taken from a file that lies in the working folder; give --%s, or name the file with --config %s", given.from, name, name, path)
 		}
 		if slices.Contains(outputSettings, name) && !insideFolder(given.values[0]) {
-			return nil, "", Usagef("%s: %s leads out of the working folder, which a file that lies in it must not say; give it on the command line, or name the file with --config %s", given.from, name, path)
+			return nil, "", usage.Errorf("%s: %s leads out of the working folder, which a file that lies in it must not say; give it on the command line, or name the file with --config %s", given.from, name, path)
 		}
 	}
 	return s, path, nil
@@ -301,21 +304,21 @@ func readConfig(path string, implied bool) ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("no configuration file %s: %w", path, fs.ErrNotExist)
 	case err != nil:
-		return nil, fmt.Errorf("cannot read %s: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot read %s: %w", path, stage.Cause(err))
 	case info.IsDir(), implied && !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no regular file; the configuration is to be one", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot read %s: %w", path, stage.Cause(err))
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("cannot read %s: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot read %s: %w", path, stage.Cause(err))
 	case len(text) > maxConfig:
-		return nil, Usagef("%s has more than %d bytes, which no configuration needs", path, maxConfig)
+		return nil, usage.Errorf("%s has more than %d bytes, which no configuration needs", path, maxConfig)
 	}
 	return text, nil
 }
@@ -331,11 +334,11 @@ func decodeConfig(text []byte, path string, app *urfave.App) (settings, error) {
 	}
 	if err == nil {
 		if err = d.Decode(&second); err == nil {
-			return nil, Usagef("%s, line %d: a second document; the configuration is one", path, second.Line)
+			return nil, usage.Errorf("%s, line %d: a second document; the configuration is one", path, second.Line)
 		}
 	}
 	if err != io.EOF {
-		return nil, Usagef("%s is not YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, usage.Errorf("%s is not YAML: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	sections, err := entries(path, document.Content[0])
 	if err != nil {
@@ -345,7 +348,7 @@ func decodeConfig(text []byte, path string, app *urfave.App) (settings, error) {
 	flags := settable(app.Flags)
 	for _, section := range sections {
 		if !slices.Contains(commands, section.name) {
-			return nil, Usagef("%s: unknown section %.100q%s; the sections are %s", section.at, section.name, didYouMean(section.name, commands, strconv.Quote), strings.Join(commands, ", "))
+			return nil, usage.Errorf("%s: unknown section %.100q%s; the sections are %s", section.at, section.name, didYouMean(section.name, commands, strconv.Quote), strings.Join(commands, ", "))
 		}
 		if section.name != app.Name {
 			continue
@@ -357,7 +360,7 @@ func decodeConfig(text []byte, path string, app *urfave.App) (settings, error) {
 		for _, e := range all {
 			f := lookup(flags, e.name)
 			if f == nil || f.Names()[0] != e.name {
-				return nil, Usagef("%s: unknown key %.100q%s", e.at, e.name, didYouMean(e.name, flagNames(flags), strconv.Quote))
+				return nil, usage.Errorf("%s: unknown key %.100q%s", e.at, e.name, didYouMean(e.name, flagNames(flags), strconv.Quote))
 			}
 			values, err := e.values(f)
 			if err != nil {
@@ -383,17 +386,17 @@ func entries(path string, n *yaml.Node) ([]entry, error) {
 		return nil, nil
 	}
 	if n.Kind != yaml.MappingNode {
-		return nil, Usagef("%s: found %s, want keys with values", at(n), found(n))
+		return nil, usage.Errorf("%s: found %s, want keys with values", at(n), found(n))
 	}
 	var all []entry
 	seen := map[string]bool{}
 	for i := 0; i < len(n.Content); i += 2 {
 		key := n.Content[i]
 		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
-			return nil, Usagef("%s: found %s, want a key", at(key), found(key))
+			return nil, usage.Errorf("%s: found %s, want a key", at(key), found(key))
 		}
 		if seen[key.Value] {
-			return nil, Usagef("%s: %.100q is there twice", at(key), key.Value)
+			return nil, usage.Errorf("%s: %.100q is there twice", at(key), key.Value)
 		}
 		seen[key.Value] = true
 		all = append(all, entry{key.Value, at(key), n.Content[i+1]})
@@ -408,12 +411,12 @@ func (e entry) values(f urfave.Flag) ([]string, error) {
 		nodes = e.value.Content
 	}
 	if len(nodes) == 0 {
-		return nil, Usagef("%s: %s has an empty value", e.at, e.name)
+		return nil, usage.Errorf("%s: %s has an empty value", e.at, e.name)
 	}
 	var values []string
 	for _, n := range nodes {
 		if n.Kind == yaml.ScalarNode && n.Value == "" || n.ShortTag() == "!!null" {
-			return nil, Usagef("%s: %s has an empty value", e.at, e.name)
+			return nil, usage.Errorf("%s: %s has an empty value", e.at, e.name)
 		}
 		var right []string
 		switch f.(type) {
@@ -428,7 +431,7 @@ func (e entry) values(f urfave.Flag) ([]string, error) {
 			right = []string{"!!str", "!!int", "!!float", "!!timestamp"}
 		}
 		if n.Kind != yaml.ScalarNode || !slices.Contains(right, n.ShortTag()) {
-			return nil, Usagef("%s: %s is %s, want %s", e.at, e.name, found(n), wanted(f))
+			return nil, usage.Errorf("%s: %s is %s, want %s", e.at, e.name, found(n), wanted(f))
 		}
 		value, err := parseValue(f, n.Value, e.at+": "+e.name)
 		if err != nil {

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	urfave "github.com/urfave/cli/v2"
+
+	"lethe/internal/usage"
 )
 
 // configApp has a flag of each kind and two that exclude each other; its action
@@ -38,7 +40,7 @@ func configApp(got *string) *urfave.App {
 				return err
 			}
 			if c.Int("threads") < 0 {
-				return Usagef("--threads %d is negative", c.Int("threads"))
+				return usage.Errorf("--threads %d is negative", c.Int("threads"))
 			}
 			var set []string
 			for _, f := range c.App.Flags {
@@ -225,8 +227,8 @@ func FuzzConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		app := configApp(new(string))
 		s, err := decodeConfig(text, "x.yaml", app)
-		var usage *UsageError
-		if err != nil && !errors.As(err, &usage) {
+		var misuse *usage.Error
+		if err != nil && !errors.As(err, &misuse) {
 			t.Fatalf("%T: %v", err, err)
 		}
 		for name, given := range s {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	urfave "github.com/urfave/cli/v2"
+
+	"lethe/internal/stage"
 )
 
 // A pipe that nobody writes to does not outlive the first signal, wherever a
@@ -38,9 +40,9 @@ func TestFIFO(t *testing.T) {
 				var err error
 				switch name {
 				case "key":
-					_, err = ReadSmall(c.Context, c.String("onnx"), c.App.Reader)
+					_, err = stage.ReadSmall(c.Context, c.String("onnx"), c.App.Reader)
 				default:
-					_, err = OpenInput(c.Context, c.Args().First(), c.App.Reader)
+					_, err = stage.OpenInput(c.Context, c.Args().First(), c.App.Reader)
 				}
 				return err
 			}
@@ -54,7 +56,7 @@ func TestFIFO(t *testing.T) {
 	// One that somebody writes to is read. The commands above left readers of the
 	// first behind.
 	go os.WriteFile("other", []byte("weights"), 0)
-	in, err := OpenInput(t.Context(), filepath.Join(dir, "other"), nil)
+	in, err := stage.OpenInput(t.Context(), filepath.Join(dir, "other"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +72,7 @@ func TestReadSmallStdin(t *testing.T) {
 	app := configApp(new(string))
 	var got []byte
 	app.Action = func(c *urfave.Context) (err error) {
-		got, err = ReadSmall(c.Context, "-", c.App.Reader)
+		got, err = stage.ReadSmall(c.Context, "-", c.App.Reader)
 		return err
 	}
 	if code := Run(t.Context(), app, []string{"-c", "3"}, strings.NewReader("key"), io.Discard, io.Discard); code != ExitOK || string(got) != "key" {

@@ -2,12 +2,13 @@ package cli
 
 import (
 	"flag"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
+
+	"lethe/internal/usage"
 )
 
 // What a flag wants is in its usage text, which marks a placeholder with
@@ -18,9 +19,9 @@ const (
 	placeFolder = "DIR"
 )
 
-// usage returns the usage text of a flag, without backquotes, and what they
+// usageText returns the usage text of a flag, without backquotes, and what they
 // stood around.
-func usage(f urfave.Flag) (text, placeholder string) {
+func usageText(f urfave.Flag) (text, placeholder string) {
 	before, placeholder, after := usageParts(f)
 	return before + placeholder + after, placeholder
 }
@@ -71,7 +72,7 @@ func defaultValue(f urfave.Flag) string {
 
 // summary returns the usage text of a flag up to its first detail.
 func summary(f urfave.Flag) string {
-	text, _ := usage(f)
+	text, _ := usageText(f)
 	end := len(text)
 	for _, sign := range []string{": ", "; ", ", ", " ("} {
 		if at := strings.Index(text, sign); at >= 0 {
@@ -83,7 +84,7 @@ func summary(f urfave.Flag) string {
 
 // choices returns the values of a flag that has only a few, or nil.
 func choices(f urfave.Flag) []string {
-	if _, placeholder := usage(f); strings.Contains(placeholder, "|") {
+	if _, placeholder := usageText(f); strings.Contains(placeholder, "|") {
 		return strings.Split(placeholder, "|")
 	}
 	return nil
@@ -122,26 +123,10 @@ func parseValue(f urfave.Flag, value, what string) (string, error) {
 		fits = slices.Contains(all, value)
 	}
 	if !fits {
-		return "", Usagef("%s is %.100q, want %s", what, value, wanted(f))
+		return "", usage.Errorf("%s is %.100q, want %s", what, value, wanted(f))
 	}
 	if !takesValue(f) {
 		value = set.Lookup(name).Value.String()
 	}
 	return value, nil
-}
-
-// ReadingFlags returns the flags on a command line that say how a checkpoint is
-// read, for the same line of another command.
-func ReadingFlags(c *urfave.Context) (flags []string) {
-	for _, f := range ReadFlags() {
-		name := f.Names()[0]
-		switch {
-		case !c.IsSet(name):
-		case takesValue(f):
-			flags = append(flags, "--"+name, fmt.Sprint(c.Value(name)))
-		case c.Bool(name):
-			flags = append(flags, "--"+name)
-		}
-	}
-	return flags
 }

@@ -14,21 +14,19 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"regexp"
 	"runtime"
-	"runtime/debug"
-	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
-	"unicode"
-	"unicode/utf8"
 
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/internal/registry"
+	"lethe/internal/stage"
+	"lethe/internal/terminal"
+	"lethe/internal/usage"
+	"lethe/internal/version"
 	"lethe/model"
-	"lethe/report"
 )
 
 // Exit codes of every command.
@@ -41,16 +39,6 @@ const (
 	ExitRegistry    = 5 // a registry cannot be reached, refuses, or does not keep to its protocol
 )
 
-// UsageError reports a command line or a configuration that makes no sense.
-type UsageError struct{ Reason string }
-
-func (e *UsageError) Error() string { return e.Reason }
-
-// Usagef returns a [UsageError] with a formatted reason.
-func Usagef(format string, args ...any) error {
-	return &UsageError{Reason: fmt.Sprintf(format, args...)}
-}
-
 // CheckFailure is an error of a check that ran and found the result wanting,
 // as opposed to one that could not run.
 type CheckFailure interface {
@@ -61,7 +49,7 @@ type CheckFailure interface {
 // ExitCode returns the exit code of what a command returned.
 func ExitCode(err error) int {
 	var (
-		usage       *UsageError
+		usage       *usage.Error
 		check       CheckFailure
 		unsupported *model.UnsupportedError
 		limit       *model.LimitError
@@ -94,9 +82,9 @@ func Main(run func(ctx context.Context, args []string, stdin io.Reader, stdout, 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	stdout := &printed{f: os.Stdout}
+	stdout := stage.Standard()
 	code := run(ctx, os.Args[1:], os.Stdin, stdout, os.Stderr)
-	if stdout.bytes.Load() > 0 && closed(os.Stdout) {
+	if stdout.Discarded() {
 		fmt.Fprintln(os.Stderr, "the result was not printed: standard output is closed, or discards what is written")
 	}
 	return code
@@ -114,7 +102,7 @@ func Run(ctx context.Context, app *urfave.App, args []string, stdin io.Reader, s
 	if err == nil {
 		return ExitOK
 	}
-	code, message := ExitCode(err), OneLine(err.Error())
+	code, message := ExitCode(err), terminal.OneLine(err.Error())
 	switch {
 	case code == ExitUsage:
 		message += "; see " + app.Name + " --help"
@@ -171,7 +159,7 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 	case helpFlag:
 		return printHelp(app.Writer, app)
 	case versionFlag:
-		_, err := fmt.Fprintf(app.Writer, "%s %s (%s %s/%s)\n", app.Name, Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		_, err := fmt.Fprintf(app.Writer, "%s %s (%s %s/%s)\n", app.Name, version.String(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return err
 	case completionFlag:
 		return printCompletion(app.Writer, app, l.shell)
@@ -191,79 +179,4 @@ func run(ctx context.Context, app *urfave.App, args []string) error {
 		fmt.Fprintf(app.ErrWriter, "%s: %s\n", app.Name, note)
 	}
 	return s.explain(app.RunContext(s.with(ctx), append([]string{app.Name}, line...)))
-}
-
-// release is the version of a release; release/build sets it by -ldflags -X.
-var release string
-
-// Version returns the version of the release, or of the module that the binary was
-// built from, or "devel" with the commit if there is none.
-func Version() string {
-	if release != "" {
-		return release
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "devel"
-	}
-	return version(info)
-}
-
-// ToolOf returns what a report calls a command of this version.
-func ToolOf(command string) report.Tool { return report.Tool{Name: command, Version: Version()} }
-
-func version(info *debug.BuildInfo) string {
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	revision, dirty := "", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = "-" + s.Value[:min(12, len(s.Value))]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "-dirty"
-		}
-	}
-	return "devel" + revision + dirty
-}
-
-var lineBreak = regexp.MustCompile(`\s*[\r\n]+\s*`)
-
-// Longest texts that are shown whole, in characters.
-const (
-	mostOfMessage = 4000
-	mostOfName    = 300
-)
-
-// OneLine makes a message safe to print: names in it may come from a file that
-// wants to move the terminal's cursor. It is cut if it is longer than anybody reads.
-func OneLine(s string) string {
-	return visible(lineBreak.ReplaceAllString(strings.TrimSpace(s), " "), mostOfMessage)
-}
-
-// Name makes a name from a file safe to print in a table: one line, and nothing
-// that a terminal obeys or that changes the order of what is shown. A long one is
-// cut.
-func Name(s string) string { return visible(s, mostOfName) }
-
-func visible(s string, most int) string {
-	var b strings.Builder
-	n := 0
-	for i, r := range s {
-		if n++; n > most {
-			fmt.Fprintf(&b, "... (%d bytes)", len(s))
-			break
-		}
-		_, width := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && width == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-	}
-	return b.String()
 }

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"reflect"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,19 +17,14 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
+	"lethe/internal/usage"
+	"lethe/internal/version"
 	"lethe/model"
 )
-
-// commitAndDie is a process that is killed while it writes; where there are no
-// such signals it is nil.
-var commitAndDie func() int
 
 // TestMain lets the test binary stand in for a command: its Main waits for a
 // signal and says what it saw.
 func TestMain(m *testing.M) {
-	if os.Getenv("LETHE_TEST_COMMAND") == "commit" {
-		os.Exit(commitAndDie())
-	}
 	if os.Getenv("LETHE_TEST_COMMAND") == "wait" {
 		os.Exit(Main(func(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 			app := &urfave.App{Name: "wait", Action: func(c *urfave.Context) error {
@@ -177,7 +171,7 @@ func TestRunExitCodes(t *testing.T) {
 		{"error", nil, errors.New("disk on fire"), 1, "forget: disk on fire\n"},
 		{"format", nil, &model.FormatError{Format: "checkpoint", Member: "data.pkl", Offset: 7, Reason: "opcode 0xff"}, 1, "forget: broken checkpoint, member \"data.pkl\", byte 7: opcode 0xff\n"},
 		{"limit", nil, fmt.Errorf("a: %w", &model.LimitError{What: "depth", Unit: "levels", Flag: "max-depth", Got: 1009, Limit: 1008}), 4, "forget: a: depth is 1,009 levels, more than the limit of 1,008; raise it with --max-depth 2016\n"},
-		{"usage", nil, fmt.Errorf("a: %w", Usagef("no class %d", 11)), 2, "forget: a: no class 11; see forget --help\n"},
+		{"usage", nil, fmt.Errorf("a: %w", usage.Errorf("no class %d", 11)), 2, "forget: a: no class 11; see forget --help\n"},
 		{"check failed", nil, fmt.Errorf("a: %w", checkFailed(true)), 3, "forget: a: the last layer changed\n"},
 		{"check that could not run", nil, checkFailed(false), 1, "forget: the last layer changed\n"},
 		{"unsupported", nil, fmt.Errorf("a: %w", &model.UnsupportedError{What: "a ResNet", Advice: "give a LeNet"}), 4, "forget: a: a ResNet; give a LeNet\n"},
@@ -222,7 +216,7 @@ func TestRunHelpAndVersion(t *testing.T) {
 	}
 	var stdout, stderr bytes.Buffer
 	code := Run(context.Background(), testApp(nil, nil), []string{"in", "--version"}, nil, &stdout, &stderr)
-	if code != ExitOK || stderr.Len() > 0 || !strings.HasPrefix(stdout.String(), "forget "+Version()+" (go") || strings.Count(stdout.String(), "\n") != 1 {
+	if code != ExitOK || stderr.Len() > 0 || !strings.HasPrefix(stdout.String(), "forget "+version.String()+" (go") || strings.Count(stdout.String(), "\n") != 1 {
 		t.Errorf("version: exit %d, %q, %q", code, &stdout, &stderr)
 	}
 	if code := Run(context.Background(), testApp(nil, nil), []string{"--version"}, nil, failingWriter{}, &stderr); code != ExitError {
@@ -233,26 +227,6 @@ func TestRunHelpAndVersion(t *testing.T) {
 type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, syscall.EPIPE }
-
-func TestVersion(t *testing.T) {
-	revision := debug.BuildSetting{Key: "vcs.revision", Value: "0123456789abcdef"}
-	dirty := debug.BuildSetting{Key: "vcs.modified", Value: "true"}
-	for _, c := range []struct {
-		version  string
-		settings []debug.BuildSetting
-		want     string
-	}{
-		{"v1.2.3", []debug.BuildSetting{revision}, "v1.2.3"},
-		{"", nil, "devel"},
-		{"(devel)", []debug.BuildSetting{revision}, "devel-0123456789ab"},
-		{"(devel)", []debug.BuildSetting{dirty, revision}, "devel-0123456789ab-dirty"},
-	} {
-		info := &debug.BuildInfo{Main: debug.Module{Version: c.version}, Settings: c.settings}
-		if got := version(info); got != c.want {
-			t.Errorf("got %q, want %q", got, c.want)
-		}
-	}
-}
 
 func TestDistance(t *testing.T) {
 	for _, c := range []struct {

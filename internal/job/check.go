@@ -12,12 +12,16 @@ import (
 	"time"
 
 	"lethe/evidence"
-	"lethe/internal/cli"
 	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
 	"lethe/internal/learn"
 	"lethe/internal/network"
 	"lethe/internal/nn"
+	"lethe/internal/stage"
+	"lethe/internal/terminal"
+	"lethe/internal/usage"
+	"lethe/internal/version"
+	"lethe/internal/weights"
 	"lethe/report"
 	"lethe/verify"
 )
@@ -59,7 +63,7 @@ type Checked struct {
 func Check(ctx context.Context, s CheckSettings, std Streams) (*Checked, error) {
 	c := &checking{CheckSettings: s, std: std, done: &Checked{}}
 	// The file whose signature holds is the one that is read.
-	after, err := cli.OpenInput(ctx, s.After, std.In)
+	after, err := stage.OpenInput(ctx, s.After, std.In)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +71,7 @@ func Check(ctx context.Context, s CheckSettings, std Streams) (*Checked, error) 
 	if c.done.Signature, c.key, err = s.VerifySignature(ctx, s.After, after, std.In); err != nil {
 		return nil, err
 	}
-	if c.outs, err = cli.NewOutputs(ctx, std.Out, s.Force, []string{s.Before, s.After, s.Report, s.Attest}, s.HTML); err != nil {
+	if c.outs, err = stage.NewOutputs(ctx, std.Out, s.Force, []string{s.Before, s.After, s.Report, s.Attest}, s.HTML); err != nil {
 		return c.done, err
 	}
 	defer c.outs.Discard()
@@ -85,16 +89,16 @@ type checking struct {
 	std  Streams
 	done *Checked
 	key  *evidence.PublicKey // nil: the signature is not verified
-	outs *cli.Outputs
+	outs *stage.Outputs
 	net  *network.Network // before the edit
 	data *Data            // nil: nothing is measured
 }
 
 // compare judges an edit without a report.
-func (c *checking) compare(ctx context.Context, after *cli.Input) error {
+func (c *checking) compare(ctx context.Context, after *stage.Input) error {
 	gate, err := verify.ParseGate(c.Gate)
 	if err != nil {
-		return cli.Usagef("%v", err)
+		return usage.Errorf("%v", err)
 	}
 	images := sync.OnceValues(func() (*Data, error) {
 		if c.Class == "" {
@@ -106,7 +110,7 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 		return err
 	}
 	defer c.net.Close()
-	e, err := cli.ReadCheckpoint(after, c.Reading.Options)
+	e, err := weights.Read(after, c.Reading.Options)
 	if err != nil {
 		return err
 	}
@@ -139,8 +143,8 @@ func (c *checking) compare(ctx context.Context, after *cli.Input) error {
 	if err != nil {
 		return err
 	}
-	r.Tool, r.Labels, r.OwnRules = cli.ToolOf("ptcheck"), labels, c.Rules != ""
-	if r.Files, err = cli.Digests(c.net.Checkpoint, e); err != nil {
+	r.Tool, r.Labels, r.OwnRules = version.Tool("ptcheck"), labels, c.Rules != ""
+	if r.Files, err = weights.Digests(c.net.Checkpoint, e); err != nil {
 		return err
 	}
 	if err := errors.Join(c.net.Unchanged(), e.Unchanged()); err != nil {
@@ -197,7 +201,7 @@ func (c *checking) prepareAudit(ctx context.Context, q *verify.Question, seed ui
 }
 
 // writePage writes the page, if that is asked for.
-func (c *checking) writePage(ctx context.Context, r *verify.Report, e *cli.Checkpoint) error {
+func (c *checking) writePage(ctx context.Context, r *verify.Report, e *weights.Checkpoint) error {
 	if c.HTML == "" {
 		return nil
 	}
@@ -225,11 +229,11 @@ func (c *checking) writePage(ctx context.Context, r *verify.Report, e *cli.Check
 // settings ask for that, and returns a line that says so and the key; the
 // key is nil if they do not. If in is not nil, it is the file at path: what is read
 // from it later is what was verified.
-func (s *CheckSettings) VerifySignature(ctx context.Context, path string, in *cli.Input, stdin io.Reader) (line string, key *evidence.PublicKey, err error) {
+func (s *CheckSettings) VerifySignature(ctx context.Context, path string, in *stage.Input, stdin io.Reader) (line string, key *evidence.PublicKey, err error) {
 	if s.PublicKey == "" {
 		return "", nil, nil
 	}
-	text, err := cli.ReadSmall(ctx, s.PublicKey, stdin)
+	text, err := stage.ReadSmall(ctx, s.PublicKey, stdin)
 	if err != nil {
 		return "", nil, err
 	}
@@ -240,7 +244,7 @@ func (s *CheckSettings) VerifySignature(ctx context.Context, path string, in *cl
 	if signature == "" {
 		signature = path + ".sig"
 	}
-	if text, err = cli.ReadSmall(ctx, signature, stdin); err != nil {
+	if text, err = stage.ReadSmall(ctx, signature, stdin); err != nil {
 		return "", nil, err
 	}
 	files := 1
@@ -248,7 +252,7 @@ func (s *CheckSettings) VerifySignature(ctx context.Context, path string, in *cl
 		files, err = evidence.VerifyModel(text, key, path, signature)
 	} else {
 		var digest report.Digest
-		if digest, err = cli.Digest(in, in.Size); err != nil {
+		if digest, err = stage.Digest(in, in.Size); err != nil {
 			return "", nil, err
 		}
 		err = evidence.VerifyFile(text, key, digest.SHA256)
@@ -256,12 +260,12 @@ func (s *CheckSettings) VerifySignature(ctx context.Context, path string, in *cl
 	if err != nil {
 		return "", nil, fmt.Errorf("%s: %w", signature, err)
 	}
-	return fmt.Sprintf("signature of %s holds (%d files, key %.16s)\n", cli.Name(path), files, key.ID), key, nil
+	return fmt.Sprintf("signature of %s holds (%d files, key %.16s)\n", terminal.Name(path), files, key.ID), key, nil
 }
 
 // openClaim reads the report that is to be computed again.
 func (s *CheckSettings) openClaim(ctx context.Context, stdin io.Reader) (*evidence.Claim, error) {
-	b, err := cli.ReadSmall(ctx, s.Report, stdin)
+	b, err := stage.ReadSmall(ctx, s.Report, stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +282,7 @@ func (c *checking) checkAttestation(ctx context.Context, claim *evidence.Claim) 
 	if c.Attest == "" {
 		return "", nil
 	}
-	b, err := cli.ReadSmall(ctx, c.Attest, c.std.In)
+	b, err := stage.ReadSmall(ctx, c.Attest, c.std.In)
 	if err != nil {
 		return "", err
 	}
@@ -294,7 +298,7 @@ func (c *checking) checkAttestation(ctx context.Context, claim *evidence.Claim) 
 	fmt.Fprintf(&s, "statements in %s say what the report says (%s)\n", c.Attest, signed)
 	for _, l := range []struct{ what, value string }{{"request", run.Request}, {"program", run.Binary}} {
 		if l.value != "" {
-			fmt.Fprintf(&s, "%s, by the statements alone: %s\n", l.what, cli.OneLine(l.value))
+			fmt.Fprintf(&s, "%s, by the statements alone: %s\n", l.what, terminal.OneLine(l.value))
 		}
 	}
 	if !run.Time.IsZero() {

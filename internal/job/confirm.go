@@ -11,8 +11,11 @@ import (
 	"lethe/dataset"
 	"lethe/edit"
 	"lethe/evidence"
-	"lethe/internal/cli"
 	"lethe/internal/network"
+	"lethe/internal/stage"
+	"lethe/internal/usage"
+	"lethe/internal/version"
+	"lethe/internal/weights"
 	"lethe/model"
 	"lethe/report"
 	"lethe/verify"
@@ -20,7 +23,7 @@ import (
 
 // confirm computes a report again, from the two files, the images and the seed,
 // and finds out whether it tells the truth.
-func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
+func (c *checking) confirm(ctx context.Context, after *stage.Input) error {
 	claim, err := c.openClaim(ctx, c.std.In)
 	if err != nil {
 		return err
@@ -30,7 +33,7 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 		return err
 	}
 	defer c.net.Close()
-	read, err := cli.ReadCheckpoint(after, c.Reading.Options)
+	read, err := weights.Read(after, c.Reading.Options)
 	if err != nil {
 		return err
 	}
@@ -69,7 +72,7 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 		return err
 	}
 	if err := claim.Check(computed); err != nil {
-		if own := cli.Version(); claim.Tool.Version != own {
+		if own := version.String(); claim.Tool.Version != own {
 			return fmt.Errorf("%w; it was made by %.100q, this is version %s, which may edit and write in another way", err, claim.Tool.String(), own)
 		}
 		return err
@@ -96,7 +99,7 @@ func (c *checking) confirm(ctx context.Context, after *cli.Input) error {
 
 // claimedFiles returns the digests of the files, which a report must be about.
 func claimedFiles(claim *evidence.Claim, before, after *network.Network) (map[string]report.Digest, error) {
-	files, err := cli.Digests(before.Checkpoint, after.Checkpoint)
+	files, err := weights.Digests(before.Checkpoint, after.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +118,7 @@ func (c *checking) claimedImages(ctx context.Context, claim *evidence.Claim) (*D
 		return nil, nil
 	}
 	if claim.Data != nil && (claim.Data.Source == report.SourceFiles || claim.Data.Source == report.SourceForgetOnly) && c.CheckSettings.Data.Path == "" {
-		return nil, cli.Usagef("the report was measured on %s; give the folder with --data", claim.Data.Source)
+		return nil, usage.Errorf("the report was measured on %s; give the folder with --data", claim.Data.Source)
 	}
 	settings := c.CheckSettings.Data
 	if claim.Data != nil {

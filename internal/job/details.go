@@ -7,7 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"lethe/internal/cli"
+	"lethe/internal/terminal"
 	"lethe/verify"
 )
 
@@ -32,7 +32,7 @@ func PrintDetails(w io.Writer, r *verify.Report, verbose bool) error {
 	if r.Data != nil {
 		b.WriteString("\nnot measured:\n")
 		for _, what := range r.NotMeasured {
-			fmt.Fprintf(&b, "  %s\n", cli.OneLine(what))
+			fmt.Fprintf(&b, "  %s\n", terminal.OneLine(what))
 		}
 	}
 	_, err := io.WriteString(w, trimLines(b.String()))
@@ -43,7 +43,7 @@ func printLayers(b *strings.Builder, c *verify.Comparison) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nlayer\tL2\tshare of squared L2")
 	for _, l := range c.Layers {
-		fmt.Fprintf(t, "%s\t%.4f\t%.1f %%\n", cli.Name(l.Name), l.L2, 100*l.Share)
+		fmt.Fprintf(t, "%s\t%.4f\t%.1f %%\n", terminal.Name(l.Name), l.L2, 100*l.Share)
 	}
 	t.Flush()
 }
@@ -64,7 +64,7 @@ func printPredicted(b *strings.Builder, d *verify.Data) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nforgotten images are taken for\tbefore\tafter")
 	for _, p := range all[:min(most, len(all))] {
-		fmt.Fprintf(t, "%d %s\t%.4f\t%.4f\n", p.Class, cli.Name(p.Label), p.Before, p.After)
+		fmt.Fprintf(t, "%d %s\t%.4f\t%.4f\n", p.Class, terminal.Name(p.Label), p.Before, p.After)
 	}
 	t.Flush()
 }

@@ -12,12 +12,14 @@ import (
 	"strings"
 
 	"lethe/evidence"
-	"lethe/internal/cli"
 	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
+	"lethe/internal/stage"
+	"lethe/internal/usage"
+	"lethe/internal/weights"
 	"lethe/verify"
 )
 
@@ -47,14 +49,14 @@ func (s EvidenceSettings) Open(ctx context.Context, stdin io.Reader, in, out str
 	e := &Evidence{EvidenceSettings: s, in: in, out: out, reading: reading, run: evidence.Run{Request: s.Request}}
 	switch {
 	case s.Signature != "" && s.Sign == "":
-		return nil, cli.Usagef("--signature says where the signature goes and needs --sign")
+		return nil, usage.Errorf("--signature says where the signature goes and needs --sign")
 	case s.Request != "" && s.Attest == "":
-		return nil, cli.Usagef("--request is told in the statements of --attest and needs it")
+		return nil, usage.Errorf("--request is told in the statements of --attest and needs it")
 	case s.Sign != "" && s.Signature == "" && out == "-":
-		return nil, cli.Usagef("the output is standard output; say with --signature where its signature goes")
+		return nil, usage.Errorf("the output is standard output; say with --signature where its signature goes")
 	}
 	if s.Sign != "" {
-		text, err := cli.ReadSmall(ctx, s.Sign, stdin)
+		text, err := stage.ReadSmall(ctx, s.Sign, stdin)
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +72,7 @@ func (s EvidenceSettings) Open(ctx context.Context, stdin io.Reader, in, out str
 		return e, nil
 	}
 	var err error
-	if e.run.Time, err = cli.SourceDate(); err != nil {
+	if e.run.Time, err = stage.SourceDate(); err != nil {
 		return nil, err
 	}
 	e.run.Binary, err = programDigest()
@@ -93,7 +95,7 @@ func programDigest() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// Paths returns the outputs to announce to [cli.NewOutputs].
+// Paths returns the outputs to announce to [stage.NewOutputs].
 func (e *Evidence) Paths() []string { return []string{e.Report, e.HTML, e.Attest, e.Signature} }
 
 // Media types of what is attached to a model in a registry.
@@ -106,7 +108,7 @@ const (
 // Stage stages all evidence of an edit whose report is complete. samples returns
 // images for the page. A model in a registry gets the report, and the statements
 // and the signature that were asked for, as documents that refer to it.
-func (e *Evidence) Stage(ctx context.Context, outs *cli.Outputs, r *verify.Report, samples func() ([]htmlreport.Sample, error)) error {
+func (e *Evidence) Stage(ctx context.Context, outs *stage.Outputs, r *verify.Report, samples func() ([]htmlreport.Sample, error)) error {
 	put := func(path, mediaType, name string, b []byte) error {
 		outs.Attach(registry.Evidence{MediaType: mediaType, Name: name, Content: b})
 		if path == "" {
@@ -165,7 +167,7 @@ func PageName(path string) string {
 }
 
 // StagePage stages a report as a page for people.
-func StagePage(ctx context.Context, outs *cli.Outputs, path string, page htmlreport.Page) error {
+func StagePage(ctx context.Context, outs *stage.Outputs, path string, page htmlreport.Page) error {
 	return outs.Stage(ctx, path, func(w io.Writer) error { return htmlreport.Write(w, page) }, nil)
 }
 
@@ -215,7 +217,7 @@ func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample
 }
 
 // Plan adds the evidence to a plan.
-func (e *Evidence) Plan(p *cli.Plan, outs *cli.Outputs) {
+func (e *Evidence) Plan(p *weights.Plan, outs *stage.Outputs) {
 	p.Write(outs, e.Report, "report")
 	p.Write(outs, e.HTML, "report as a page")
 	p.Write(outs, e.Attest, "in-toto statements")

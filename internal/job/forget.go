@@ -11,13 +11,16 @@ import (
 
 	"lethe/edit"
 	"lethe/file"
-	"lethe/internal/cli"
 	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
 	"lethe/internal/learn"
 	"lethe/internal/network"
 	"lethe/internal/nn"
 	"lethe/internal/registry"
+	"lethe/internal/stage"
+	"lethe/internal/usage"
+	"lethe/internal/version"
+	"lethe/internal/weights"
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/report"
@@ -36,9 +39,9 @@ type ForgetSettings struct {
 	Edit     edit.Options // but for its classes, normalization and progress, which come from the data
 	Data     DataSettings
 	Evidence EvidenceSettings
-	Results  cli.ResultFiles
-	Plan     cli.PlanSettings // with DryRun, all ends before the work
-	Force    bool             // replace existing outputs
+	Results  stage.ResultFiles
+	Plan     weights.PlanSettings // with DryRun, all ends before the work
+	Force    bool                 // replace existing outputs
 }
 
 // toolForget is the name of the command that edits, in reports.
@@ -46,7 +49,7 @@ const toolForget = "forget"
 
 // Forgotten is what [Forget] has done.
 type Forgotten struct {
-	Plan   *cli.Plan      // of a dry run, or nil
+	Plan   *weights.Plan  // of a dry run, or nil
 	Report *verify.Report // of what was written, or nil
 	Stdout bool           // an output is standard output: what a person is to read goes elsewhere
 }
@@ -63,7 +66,7 @@ func Forget(ctx context.Context, s ForgetSettings, std Streams) (*Forgotten, err
 		return nil, err
 	}
 	var err error
-	f.outs, err = cli.NewOutputs(ctx, std.Out, s.Force, []string{s.In, s.Evidence.Sign}, slices.Concat(f.proof.Paths(), s.Results.Paths(), []string{s.Out, f.ONNX})...)
+	f.outs, err = stage.NewOutputs(ctx, std.Out, s.Force, []string{s.In, s.Evidence.Sign}, slices.Concat(f.proof.Paths(), s.Results.Paths(), []string{s.Out, f.ONNX})...)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ type forgetting struct {
 	std    Streams
 	gate   verify.Gate
 	proof  *Evidence
-	outs   *cli.Outputs
+	outs   *stage.Outputs
 	net    *network.Network
 	data   *Data
 	labels []string // of the forgotten classes
@@ -116,14 +119,14 @@ func (f *forgetting) check(ctx context.Context) (err error) {
 		return err
 	}
 	if f.gate, err = verify.ParseGate(f.Gate); err != nil {
-		return cli.Usagef("%v", err)
+		return usage.Errorf("%v", err)
 	}
 	f.Edit.ForgetOnly = f.Data.ForgetOnly != ""
 	if err := f.Edit.Check(); err != nil {
-		return cli.Usagef("limits (--max-target, --max-kl, --budget-l2): %v", err)
+		return usage.Errorf("limits (--max-target, --max-kl, --budget-l2): %v", err)
 	}
 	if f.Edit.Seed > largestSeed {
-		return cli.Usagef("--seed %d is larger than %d, the largest integer that all readers of a report understand", f.Edit.Seed, largestSeed)
+		return usage.Errorf("--seed %d is larger than %d, the largest integer that all readers of a report understand", f.Edit.Seed, largestSeed)
 	}
 	f.proof, err = f.Evidence.Open(ctx, f.std.In, f.In, f.Out, f.Reading.Flags)
 	return err
@@ -133,11 +136,11 @@ func (f *forgetting) check(ctx context.Context) (err error) {
 func (f *forgetting) onnxPath() (string, error) {
 	switch {
 	case f.NoONNX && f.ONNX != "":
-		return "", cli.Usagef("--onnx and --no-onnx contradict each other")
+		return "", usage.Errorf("--onnx and --no-onnx contradict each other")
 	case f.NoONNX || f.ONNX == "" && (f.Out == "-" || filepath.Ext(f.Out) == ".onnx"):
 		return "", nil
 	case registry.IsReference(f.ONNX):
-		return "", cli.Usagef("--onnx takes a file; in a registry, the ONNX model is beside the checkpoint")
+		return "", usage.Errorf("--onnx takes a file; in a registry, the ONNX model is beside the checkpoint")
 	case f.ONNX != "":
 		return f.ONNX, nil
 	case registry.IsReference(f.Out):
@@ -148,7 +151,7 @@ func (f *forgetting) onnxPath() (string, error) {
 
 // announceONNX adds the ONNX model to a model in a registry, unless that is one.
 func (f *forgetting) announceONNX() error {
-	if f.NoONNX || f.ONNX != "" || !registry.IsReference(f.Out) || cli.KeptFormat(f.Out, f.net.Format()) == file.ONNX {
+	if f.NoONNX || f.ONNX != "" || !registry.IsReference(f.Out) || weights.KeptFormat(f.Out, f.net.Format()) == file.ONNX {
 		return nil
 	}
 	f.ONNX = registry.WithFile(f.Out, ".onnx")
@@ -158,7 +161,7 @@ func (f *forgetting) announceONNX() error {
 // checkExternal announces the files beside the model that an edit of it writes, and
 // refuses evidence that would not cover them.
 func (f *forgetting) checkExternal() error {
-	if err := f.net.AnnounceExternal(f.outs, f.Out, cli.KeptFormat(f.Out, f.net.Format())); err != nil {
+	if err := f.net.AnnounceExternal(f.outs, f.Out, weights.KeptFormat(f.Out, f.net.Format())); err != nil {
 		return err
 	}
 	if len(f.net.File().External()) > 0 && (f.Evidence.Attest != "" || f.Evidence.Sign != "") {
@@ -210,7 +213,7 @@ func damage(r *verify.Report, most float64) string {
 }
 
 // plan says what [forgetting.run] would do.
-func (f *forgetting) plan() (*cli.Plan, error) {
+func (f *forgetting) plan() (*weights.Plan, error) {
 	if err := f.Edit.CheckInputs(f.net.Graph, f.net.State, f.data.Train); err != nil {
 		return nil, err
 	}
@@ -220,7 +223,7 @@ func (f *forgetting) plan() (*cli.Plan, error) {
 	}
 	plan.Edit = f.data.Plan(f.Edit.Classes, f.labels, f.before)
 	plan.Edit.Gate, plan.Edit.Limits, plan.Edit.Prefer, plan.Edit.Seed = string(f.gate), f.Edit.Limits, string(f.Edit.Prefer), f.Edit.Seed
-	if _, err := plan.WriteState(f.outs, f.Out, f.net.Checkpoint, cli.KeptFormat(f.Out, f.net.Format())); err != nil {
+	if _, err := plan.WriteState(f.outs, f.Out, f.net.Checkpoint, weights.KeptFormat(f.Out, f.net.Format())); err != nil {
 		return nil, err
 	}
 	if f.ONNX != "" {
@@ -248,7 +251,7 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Tool, r.Labels, r.Seed, r.OwnRules = cli.ToolOf(toolForget), f.labels, f.Edit.Seed, f.Rules != ""
+	r.Tool, r.Labels, r.Seed, r.OwnRules = version.Tool(toolForget), f.labels, f.Edit.Seed, f.Rules != ""
 	r.Method, r.Course = &result.Method, result.Course
 	input, err := f.net.Digest()
 	if err != nil {
@@ -263,7 +266,7 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 	}
 	if !f.std.Quiet {
 		f.outs.TellLeft(f.std.Err)
-		f.net.TellLost(f.std.Err, f.Out, cli.KeptFormat(f.Out, f.net.Format()))
+		f.net.TellLost(f.std.Err, f.Out, weights.KeptFormat(f.Out, f.net.Format()))
 		fmt.Fprint(f.std.Err, damage(r, cmp.Or(f.Edit.MaxLoss, edit.DefaultMaxLoss)))
 	}
 	return r, nil
@@ -281,7 +284,7 @@ func runEdit(ctx context.Context, n *network.Network, data *Data, opts edit.Opti
 // write writes the outputs and completes the report with what is known of them.
 func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.Report) error {
 	var digest report.Digest
-	if _, err := f.net.StageState(ctx, f.outs, f.Out, sd, cli.WriteOptions{Format: cli.KeptFormat(f.Out, f.net.Format()), Digest: &digest}); err != nil {
+	if _, err := f.net.StageState(ctx, f.outs, f.Out, sd, weights.WriteOptions{Format: weights.KeptFormat(f.Out, f.net.Format()), Digest: &digest}); err != nil {
 		return err
 	}
 	r.Files["output"] = digest
@@ -290,13 +293,13 @@ func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.R
 		return err
 	}
 	if f.ONNX != "" {
-		parity, digest, err := network.StageONNX(ctx, f.outs, f.ONNX, f.net.Graph, sd, f.net.Structure, sd, network.EditedOptions(f.net.Graph, r.Labels, cli.Version()))
+		parity, digest, err := network.StageONNX(ctx, f.outs, f.ONNX, f.net.Graph, sd, f.net.Structure, sd, network.EditedOptions(f.net.Graph, r.Labels, version.String()))
 		if err != nil {
 			return err
 		}
 		r.Parity, r.Files["onnx"] = parity, digest
 	}
-	if err := f.outs.SetSource(f.net.Checkpoint, "", lineage(r)); err != nil {
+	if err := f.net.SetSource(f.outs, "", lineage(r)); err != nil {
 		return err
 	}
 	if f.proof.Network, err = drawing.New(f.net.Graph, f.net.State); err != nil {

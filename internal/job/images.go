@@ -8,7 +8,9 @@ import (
 
 	"lethe/dataset"
 	"lethe/fixtures"
-	"lethe/internal/cli"
+	"lethe/internal/stage"
+	"lethe/internal/usage"
+	"lethe/internal/weights"
 	"lethe/pickle"
 	"lethe/report"
 	"lethe/verify"
@@ -46,7 +48,7 @@ func OpenData(ctx context.Context, s DataSettings) (d *Data, err error) {
 	d = &Data{Source: report.SourceFiles}
 	if s.ForgetOnly != "" {
 		if s.Path != "" {
-			return nil, cli.Usagef("--data and --forget-only contradict each other")
+			return nil, usage.Errorf("--data and --forget-only contradict each other")
 		}
 		s.Path, d.Source = s.ForgetOnly, report.SourceForgetOnly
 	}
@@ -55,13 +57,13 @@ func OpenData(ctx context.Context, s DataSettings) (d *Data, err error) {
 		d.Source = report.SourceSample
 		d.Data, err = s.OpenFS(fixtures.FashionMNIST(), string(d.Source))
 	} else {
-		d.Data, err = cli.Await(ctx, func() (*dataset.Data, error) { return s.Open() })
+		d.Data, err = stage.Await(ctx, func() (*dataset.Data, error) { return s.Open() })
 	}
 	if err != nil {
 		return nil, err
 	}
 	if d.Norm, err = s.Complete(d.Data); err != nil {
-		return nil, cli.Usagef("%v", err)
+		return nil, usage.Errorf("%v", err)
 	}
 	return d, nil
 }
@@ -102,30 +104,30 @@ func (d *Data) Classes(list string, classes int) (indices []int, labels []string
 	for _, word := range strings.Split(list, ",") {
 		i, err := dataset.ParseClass(strings.TrimSpace(word), d.Names)
 		if err != nil {
-			return nil, nil, cli.Usagef("--class: %v", err)
+			return nil, nil, usage.Errorf("--class: %v", err)
 		}
 		if i >= classes {
-			return nil, nil, cli.Usagef("class %d does not exist: the network has classes 0 to %d", i, classes-1)
+			return nil, nil, usage.Errorf("class %d does not exist: the network has classes 0 to %d", i, classes-1)
 		}
 		if !slices.Contains(indices, i) {
 			indices, labels = append(indices, i), append(labels, d.Names[i])
 		}
 	}
 	if len(indices) >= classes {
-		return nil, nil, cli.Usagef("all %d classes cannot be forgotten: at least one must remain", classes)
+		return nil, nil, usage.Errorf("all %d classes cannot be forgotten: at least one must remain", classes)
 	}
 	return indices, labels, nil
 }
 
 // Plan says what an edit is to forget and what the unedited network measures.
-func (d *Data) Plan(classes []int, labels []string, before *verify.Measures) *cli.PlannedEdit {
-	p := &cli.PlannedEdit{Data: d.Source, TrainImages: d.Train.Len(), Accuracy: before.Accuracy}
+func (d *Data) Plan(classes []int, labels []string, before *verify.Measures) *weights.PlannedEdit {
+	p := &weights.PlannedEdit{Data: d.Source, TrainImages: d.Train.Len(), Accuracy: before.Accuracy}
 	if d.Test != nil {
 		p.TestImages = d.Test.Len()
 	}
 	for i, class := range classes {
 		images, _ := d.Train.Split(class)
-		p.Forget = append(p.Forget, cli.PlannedClass{Class: class, Label: labels[i], Images: len(images)})
+		p.Forget = append(p.Forget, weights.PlannedClass{Class: class, Label: labels[i], Images: len(images)})
 	}
 	return p
 }

@@ -7,7 +7,7 @@ package job
 import (
 	"io"
 
-	"lethe/internal/cli"
+	"lethe/internal/terminal"
 	"lethe/pickle"
 )
 
@@ -25,4 +25,4 @@ type Reading struct {
 }
 
 // progress returns what shows on s.Err how far a job is.
-func (s Streams) progress() *cli.Progress { return cli.NewProgress(s.Err, s.Quiet) }
+func (s Streams) progress() *terminal.Progress { return terminal.NewProgress(s.Err, s.Quiet) }

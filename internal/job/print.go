@@ -6,7 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"lethe/internal/cli"
+	"lethe/internal/terminal"
 	"lethe/report"
 	"lethe/verify"
 )
@@ -23,7 +23,7 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 		if r.RulesOf().Aim == report.AimUnseen {
 			score += " by the rules of a network that never saw the class,"
 		}
-		fmt.Fprintf(t, "%s for forgetting %s\n\n", score, cli.Name(strings.Join(r.Labels, ", ")))
+		fmt.Fprintf(t, "%s for forgetting %s\n\n", score, terminal.Name(strings.Join(r.Labels, ", ")))
 		fmt.Fprintln(t, "\tbefore\tafter\tfull marks")
 		before, after := r.Data.TrainBefore, r.Data.TrainAfter
 		rules := r.RulesOf()
@@ -48,7 +48,7 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 	for _, c := range r.AllChecks() {
 		verdict := "holds"
 		if !c.OK {
-			verdict = "FAILS: " + cli.OneLine(c.Detail)
+			verdict = "FAILS: " + terminal.OneLine(c.Detail)
 		}
 		fmt.Fprintf(t, "%s\t%s\n", c.Name, verdict)
 	}

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 
-	"lethe/internal/cli"
 	"lethe/internal/learn"
 	"lethe/internal/network"
+	"lethe/internal/stage"
 	"lethe/report"
 )
 
@@ -26,7 +26,7 @@ func readRules(ctx context.Context, path string, stdin io.Reader, n *network.Net
 	if path == "" {
 		return rules, nil
 	}
-	text, err := cli.ReadSmall(ctx, path, stdin)
+	text, err := stage.ReadSmall(ctx, path, stdin)
 	if err != nil {
 		return report.Rules{}, err
 	}

@@ -8,6 +8,8 @@ import (
 	"lethe/dataset"
 	"lethe/internal/cli"
 	"lethe/internal/job"
+	"lethe/internal/stage"
+	"lethe/internal/usage"
 	"lethe/report"
 )
 
@@ -38,7 +40,7 @@ func Data(c *urfave.Context) (s job.DataSettings, err error) {
 			p dataset.Preprocess
 			n dataset.Norm
 		}
-		r, err := cli.Await(c.Context, func() (r read, err error) {
+		r, err := stage.Await(c.Context, func() (r read, err error) {
 			r.p, r.n, err = dataset.ReadPreprocess(name)
 			return r, err
 		})
@@ -60,12 +62,12 @@ func Data(c *urfave.Context) (s job.DataSettings, err error) {
 	} {
 		if v := c.String(name); v != "" {
 			if err := read(v); err != nil {
-				return s, cli.Usagef("--%s: %v", name, err)
+				return s, usage.Errorf("--%s: %v", name, err)
 			}
 		}
 	}
 	if err := s.Check(); err != nil {
-		return s, cli.Usagef("%v", err)
+		return s, usage.Errorf("%v", err)
 	}
 	return s, nil
 }
@@ -111,6 +113,6 @@ func Aim(c *urfave.Context) (report.Aim, error) {
 	case report.AimUnseen:
 		return aim, nil
 	default:
-		return "", cli.Usagef("unknown aim %q: there are %s and %s", aim, report.AimUniform, report.AimUnseen)
+		return "", usage.Errorf("unknown aim %q: there are %s and %s", aim, report.AimUniform, report.AimUnseen)
 	}
 }

@@ -11,9 +11,11 @@ import (
 	"strings"
 
 	"lethe/graph"
-	"lethe/internal/cli"
 	"lethe/internal/nn"
+	"lethe/internal/stage"
 	"lethe/internal/structure"
+	"lethe/internal/version"
+	"lethe/internal/weights"
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/ops"
@@ -24,21 +26,21 @@ import (
 
 // Network is a checkpoint whose architecture is known.
 type Network struct {
-	*cli.Checkpoint
+	*weights.Checkpoint
 	Graph     *graph.Graph
 	Net       *nn.Net              // of Graph, as far as its logits
 	Structure *structure.Structure // Graph is its graph, or one that computes the same for any batch
 }
 
-// Open is [cli.OpenCheckpoint], and finds the architecture and binds the weights
-// to it. It begins what [cli.Checkpoint.Digest] returns.
+// Open is [weights.Open], and finds the architecture and binds the weights
+// to it. It begins what [weights.Checkpoint.Digest] returns.
 func Open(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Network, error) {
 	return OpenFor(ctx, path, stdin, opts, nil)
 }
 
 // OpenFor is [Open] with [structure.Options.Sample].
 func OpenFor(ctx context.Context, path string, stdin io.Reader, opts pickle.Options, sample func() ([]int, error)) (*Network, error) {
-	n, err := cli.OpenCheckpoint(ctx, path, stdin, opts)
+	n, err := weights.Open(ctx, path, stdin, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +48,7 @@ func OpenFor(ctx context.Context, path string, stdin io.Reader, opts pickle.Opti
 }
 
 // Recognize is [OpenFor] for a checkpoint that is open already. An error closes it.
-func Recognize(c *cli.Checkpoint, sample func() ([]int, error)) (*Network, error) {
+func Recognize(c *weights.Checkpoint, sample func() ([]int, error)) (*Network, error) {
 	s, err := structure.ReadForEdit(c.File(), structure.Options{Sample: sample})
 	if err != nil {
 		c.Close()
@@ -56,7 +58,7 @@ func Recognize(c *cli.Checkpoint, sample func() ([]int, error)) (*Network, error
 }
 
 // Bind is [Recognize] for a structure that is known already.
-func Bind(c *cli.Checkpoint, s *structure.Structure) (*Network, error) {
+func Bind(c *weights.Checkpoint, s *structure.Structure) (*Network, error) {
 	n := &Network{Checkpoint: c, Graph: s.Graph, Structure: s}
 	if err := n.bind(); err != nil {
 		c.Close()
@@ -114,15 +116,15 @@ func encodeONNX(w io.Writer, s *structure.Structure, sd *model.StateDict, opts o
 // StageONNX stages the network with the weights of sd as the ONNX output at path,
 // and checks the file against the graph g with the weights of before, which it must
 // agree with.
-func StageONNX(ctx context.Context, outs *cli.Outputs, path string, g *graph.Graph, before *model.StateDict, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *report.Parity, digest report.Digest, err error) {
-	opts.ProducerVersion = cli.Version()
+func StageONNX(ctx context.Context, outs *stage.Outputs, path string, g *graph.Graph, before *model.StateDict, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *report.Parity, digest report.Digest, err error) {
+	opts.ProducerVersion = version.String()
 	if opts.DocString == "" {
 		opts.DocString = s.Graph.Name + " converted from a PyTorch state dict"
 	}
 	err = outs.Stage(ctx, path, func(w io.Writer) error {
 		return encodeONNX(w, s, sd, opts)
 	}, func(r io.ReaderAt, size int64) (err error) {
-		if digest, err = cli.Digest(r, size); err != nil {
+		if digest, err = stage.Digest(r, size); err != nil {
 			return err
 		}
 		b := make([]byte, size)
@@ -150,7 +152,7 @@ func EditedONNX(g *graph.Graph, s *structure.Structure, sd *model.StateDict, opt
 	if err := encodeONNX(&b, s, sd, opts); err != nil {
 		return nil, report.Digest{}, err
 	}
-	digest, err := cli.Digest(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	digest, err := stage.Digest(bytes.NewReader(b.Bytes()), int64(b.Len()))
 	if err != nil {
 		return nil, report.Digest{}, err
 	}
@@ -158,9 +160,9 @@ func EditedONNX(g *graph.Graph, s *structure.Structure, sd *model.StateDict, opt
 	return parity, digest, err
 }
 
-// NewPlan is [cli.NewPlan] with the architecture.
-func NewPlan(s cli.PlanSettings, n *Network) (*cli.Plan, error) {
-	p, err := cli.NewPlan(s, n.Checkpoint)
+// NewPlan is [weights.NewPlan] with the architecture.
+func NewPlan(s weights.PlanSettings, n *Network) (*weights.Plan, error) {
+	p, err := weights.NewPlan(s, n.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +175,7 @@ func NewPlan(s cli.PlanSettings, n *Network) (*cli.Plan, error) {
 
 // PlanONNX adds to a plan the ONNX model that is written to path, and is the error of
 // encoding these weights if there is one and they are not encoded later.
-func PlanONNX(p *cli.Plan, outs *cli.Outputs, path string, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*cli.PlannedOutput, error) {
+func PlanONNX(p *weights.Plan, outs *stage.Outputs, path string, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*weights.PlannedOutput, error) {
 	opset := s.Graph.Opset("")
 	if s.LeNet {
 		opset = cmp.Or(opts.Opset, graph.DefaultOpset)

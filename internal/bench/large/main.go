@@ -28,7 +28,8 @@ import (
 	"syscall"
 	"time"
 
-	"lethe/internal/cli"
+	"lethe/internal/stage"
+	"lethe/internal/weights"
 	"lethe/model"
 	"lethe/pickle"
 	"lethe/report"
@@ -176,7 +177,7 @@ func digest(path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = cli.Digest(f, info.Size())
+	_, err = stage.Digest(f, info.Size())
 	return err
 }
 
@@ -231,17 +232,17 @@ func recode(in, out string) error {
 // rewrite edits, or only converts, and writes the output as the commands do.
 func rewrite(in, out string, edits bool) error {
 	ctx := context.Background()
-	outs, err := cli.NewOutputs(ctx, io.Discard, false, []string{in}, out)
+	outs, err := stage.NewOutputs(ctx, io.Discard, false, []string{in}, out)
 	if err != nil {
 		return err
 	}
 	defer outs.Discard()
-	n, err := cli.OpenCheckpoint(ctx, in, nil, pickle.Options{})
+	n, err := weights.Open(ctx, in, nil, pickle.Options{})
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	sd, opts := n.State, cli.WriteOptions{Format: cli.FormatOf(out, n.Format())}
+	sd, opts := n.State, weights.WriteOptions{Format: stage.FormatOf(out, n.Format())}
 	if edits {
 		n.StartDigest()
 		opts.Digest = &report.Digest{}

@@ -12,6 +12,8 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/job"
 	"lethe/internal/jobflags"
+	"lethe/internal/terminal"
+	"lethe/internal/usage"
 	"lethe/report"
 	"lethe/verify"
 )
@@ -81,7 +83,7 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 		{"max-loss", "loss of the others is 0: it must be above 0"},
 	} {
 		if c.IsSet(limit.flag) && c.Float64(limit.flag) == 0 { // which is no limit, for a job
-			return s, cli.Usagef("limits (--max-target, --max-kl, --budget-l2): the largest %s", limit.is)
+			return s, usage.Errorf("limits (--max-target, --max-kl, --budget-l2): the largest %s", limit.is)
 		}
 	}
 	if s.Edit.Aim, err = jobflags.Aim(c); err != nil {
@@ -89,7 +91,7 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 	}
 	for _, flag := range []string{"max-kl", "prefer"} {
 		if s.Edit.Aim == report.AimUnseen && c.IsSet(flag) {
-			return s, cli.Usagef("--%s is for --aim %s", flag, report.AimUniform)
+			return s, usage.Errorf("--%s is for --aim %s", flag, report.AimUniform)
 		}
 	}
 	s.Data, err = jobflags.Data(c)
@@ -115,7 +117,7 @@ func forget(c *urfave.Context, std job.Streams) error {
 	case std.Quiet:
 		return nil
 	case c.Bool("json"):
-		return cli.PrintJSON(results, done.Report)
+		return terminal.PrintJSON(results, done.Report)
 	}
 	return job.PrintReport(results, done.Report)
 }

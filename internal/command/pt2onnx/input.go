@@ -6,7 +6,7 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 
-	"lethe/internal/cli"
+	"lethe/internal/usage"
 )
 
 // inputShapes returns what --input says of samples, one shape for each input.
@@ -21,7 +21,7 @@ func inputShapes(c *urfave.Context) ([][]int, error) {
 		for word := range strings.SplitSeq(one, "x") {
 			n, err := strconv.Atoi(strings.TrimSpace(word))
 			if err != nil || n < 1 {
-				return nil, cli.Usagef("--input %q is not of the form 3x224x224", text)
+				return nil, usage.Errorf("--input %q is not of the form 3x224x224", text)
 			}
 			shape = append(shape, n)
 		}

@@ -16,6 +16,11 @@ import (
 	"lethe/convert/aten"
 	"lethe/graph"
 	"lethe/internal/cli"
+	"lethe/internal/stage"
+	"lethe/internal/terminal"
+	"lethe/internal/usage"
+	"lethe/internal/version"
+	"lethe/internal/weights"
 	"lethe/model"
 	"lethe/onnxio"
 )
@@ -27,7 +32,7 @@ var programFlags = []string{"optimize", "input-names", "output-names", "batch", 
 func onlyForPrograms(c *urfave.Context) error {
 	for _, name := range programFlags {
 		if c.IsSet(name) {
-			return cli.Usagef("--%s is for exported programs (.pt2) and TorchScript", name)
+			return usage.Errorf("--%s is for exported programs (.pt2) and TorchScript", name)
 		}
 	}
 	return nil
@@ -48,11 +53,11 @@ func dataFile(c *urfave.Context, in, out string) string {
 }
 
 // writeProgram writes a network that was converted from a program.
-func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cli.Outputs, out, data string, stdout, stderr io.Writer) error {
+func writeProgram(c *urfave.Context, n *weights.Checkpoint, r *aten.Result, outs *stage.Outputs, out, data string, stdout, stderr io.Writer) error {
 	if err := optimize(c, r); err != nil {
 		return fmt.Errorf("%s: %w", n.Name, err)
 	}
-	plan, err := cli.NewPlan(cli.PlanSettingsOf(c), n)
+	plan, err := weights.NewPlan(cli.PlanSettingsOf(c), n)
 	if err != nil {
 		return err
 	}
@@ -65,7 +70,7 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 	if c.Bool("dry-run") {
 		return plan.Print(stdout)
 	}
-	opts := onnxio.EncodeOptions{ProducerVersion: cli.Version(), Props: map[string]string{}}
+	opts := onnxio.EncodeOptions{ProducerVersion: version.String(), Props: map[string]string{}}
 	for name, as := range r.Tied {
 		opts.Props["lethe.alias."+name] = as
 	}
@@ -83,7 +88,7 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 	err = outs.Stage(c.Context, out, func(w io.Writer) error {
 		return onnxio.EncodeGraph(w, r.Graph, r.State, opts)
 	}, func(f io.ReaderAt, size int64) error {
-		digest, err := cli.Digest(f, size)
+		digest, err := stage.Digest(f, size)
 		if err != nil {
 			return err
 		}
@@ -95,7 +100,7 @@ func writeProgram(c *urfave.Context, n *cli.Checkpoint, r *aten.Result, outs *cl
 	if err != nil {
 		return err
 	}
-	if err := outs.SetSource(n, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
+	if err := n.SetSource(outs, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + version.String()}); err != nil {
 		return err
 	}
 	if err := outs.Commit(c.Context); err != nil {
@@ -118,11 +123,11 @@ func rename(c *urfave.Context, p *aten.Program) error {
 		}
 		list := strings.Split(c.String(flag), ",")
 		if len(list) != n {
-			return cli.Usagef("--%s has %d names, the program has %d", flag, len(list), n)
+			return usage.Errorf("--%s has %d names, the program has %d", flag, len(list), n)
 		}
 		for i, name := range list {
 			if name = strings.TrimSpace(name); name == "" {
-				return cli.Usagef("--%s has an empty name", flag)
+				return usage.Errorf("--%s has an empty name", flag)
 			}
 			set(i, name)
 		}
@@ -142,7 +147,7 @@ func tellUnsupported(stderr io.Writer, name string, err error) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	for _, p := range list.Parts {
-		cli.Tell(stderr, "cannot convert %s", p)
+		terminal.Tell(stderr, "cannot convert %s", p)
 	}
 	return &model.UnsupportedError{What: fmt.Sprintf("%s: %d parts of the network cannot be converted", name, len(list.Parts)), Advice: "they are listed above"}
 }
@@ -208,13 +213,13 @@ func tellProgram(w io.Writer, out string, r *aten.Result) error {
 		}
 		return b.String()
 	}
-	cli.Tell(w, "%s: %s, %d nodes, opset %d", out, r.Graph.Name, len(r.Graph.Nodes), r.Graph.Opset(""))
-	cli.Tell(w, "input %s; output %s", values(r.Graph.Inputs), values(r.Graph.Outputs))
+	terminal.Tell(w, "%s: %s, %d nodes, opset %d", out, r.Graph.Name, len(r.Graph.Nodes), r.Graph.Opset(""))
+	terminal.Tell(w, "input %s; output %s", values(r.Graph.Inputs), values(r.Graph.Outputs))
 	if len(r.Unused) > 0 {
-		cli.Tell(w, "not read by the graph: %d tensors, such as %.100q", len(r.Unused), r.Unused[0])
+		terminal.Tell(w, "not read by the graph: %d tensors, such as %.100q", len(r.Unused), r.Unused[0])
 	}
 	for _, note := range r.Notes {
-		cli.Tell(w, "%s", note)
+		terminal.Tell(w, "%s", note)
 	}
 	return nil
 }

@@ -15,7 +15,11 @@ import (
 	"lethe/graph"
 	"lethe/internal/cli"
 	"lethe/internal/network"
+	"lethe/internal/stage"
 	"lethe/internal/structure"
+	"lethe/internal/usage"
+	"lethe/internal/version"
+	"lethe/internal/weights"
 	"lethe/model"
 	"lethe/onnxio"
 )
@@ -69,7 +73,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 		return err
 	}
 	data := dataFile(c, in, out)
-	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFilesOf(c).Paths(), out, data)...)
+	outs, err := stage.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFilesOf(c).Paths(), out, data)...)
 	if err != nil {
 		return err
 	}
@@ -77,7 +81,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if err := outs.SetResults(out, cli.ResultFilesOf(c)); err != nil {
 		return err
 	}
-	held, err := cli.OpenCheckpoint(c.Context, in, stdin, cli.ReadOptions(c))
+	held, err := weights.Open(c.Context, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
@@ -94,7 +98,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	if len(inputs) == 1 {
 		input = inputs[0]
 	} else if len(inputs) > 1 && held.Format() != file.TorchScript {
-		return cli.Usagef("--input with several shapes is for TorchScript")
+		return usage.Errorf("--input with several shapes is for TorchScript")
 	}
 	if c.Bool("print-layers") {
 		net, notes, err := layersOf(c, held, input, stderr)
@@ -118,7 +122,7 @@ func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) e
 }
 
 // convertLeNet writes the network that is known by its names and shapes alone.
-func convertLeNet(c *urfave.Context, held *cli.Checkpoint, s *structure.Structure, outs *cli.Outputs, out string, stdout, stderr io.Writer) error {
+func convertLeNet(c *urfave.Context, held *weights.Checkpoint, s *structure.Structure, outs *stage.Outputs, out string, stdout, stderr io.Writer) error {
 	n, err := network.Bind(held, s)
 	if err != nil {
 		return err
@@ -150,7 +154,7 @@ func convertLeNet(c *urfave.Context, held *cli.Checkpoint, s *structure.Structur
 		return err
 	}
 	plan.Parity, written.Digest = parity, &digest
-	if err := outs.SetSource(n.Checkpoint, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + cli.Version()}); err != nil {
+	if err := n.Checkpoint.SetSource(outs, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + version.String()}); err != nil {
 		return err
 	}
 	if err := outs.Commit(c.Context); err != nil {

@@ -14,7 +14,11 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/job"
 	"lethe/internal/jobflags"
+	"lethe/internal/stage"
 	"lethe/internal/structure"
+	"lethe/internal/terminal"
+	"lethe/internal/usage"
+	"lethe/internal/weights"
 	"lethe/internal/wiring"
 	"lethe/model"
 )
@@ -50,23 +54,23 @@ func described(c *urfave.Context) bool {
 // checkWiring refuses flags that contradict each other.
 func checkWiring(c *urfave.Context) error {
 	if c.IsSet("like") && described(c) {
-		return cli.Usagef("--like takes the graph of another file, --layers, --print-layers and --data find one: give either")
+		return usage.Errorf("--like takes the graph of another file, --layers, --print-layers and --data find one: give either")
 	}
 	for _, name := range []string{"mean", "std", "preprocess", "resize", "crop", "channels", "scale"} {
 		if c.IsSet(name) && !c.IsSet("data") {
-			return cli.Usagef("--%s is for the images of --data", name)
+			return usage.Errorf("--%s is for the images of --data", name)
 		}
 	}
 	return nil
 }
 
 // likeStructure returns the graph of the file of --like with the weights of held.
-func likeStructure(c *urfave.Context, held *cli.Checkpoint, opts structure.Options) (*structure.Structure, error) {
+func likeStructure(c *urfave.Context, held *weights.Checkpoint, opts structure.Options) (*structure.Structure, error) {
 	path := c.String("like")
 	if path == "-" {
-		return nil, cli.Usagef("--like is a file, not standard input")
+		return nil, usage.Errorf("--like is a file, not standard input")
 	}
-	like, err := cli.OpenCheckpoint(c.Context, path, nil, cli.ReadOptions(c))
+	like, err := weights.Open(c.Context, path, nil, cli.ReadOptions(c))
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +85,7 @@ func likeStructure(c *urfave.Context, held *cli.Checkpoint, opts structure.Optio
 
 // layersOf returns the description of the network's layers: that of --layers, or a
 // draft, with what the images of --data tell. Notes are for a person.
-func layersOf(c *urfave.Context, held *cli.Checkpoint, input []int, stderr io.Writer) (net *layers.Net, notes []string, err error) {
+func layersOf(c *urfave.Context, held *weights.Checkpoint, input []int, stderr io.Writer) (net *layers.Net, notes []string, err error) {
 	var images *job.Data
 	open := false
 	if c.IsSet("data") {
@@ -119,7 +123,7 @@ func layersOf(c *urfave.Context, held *cli.Checkpoint, input []int, stderr io.Wr
 	if opts.Norms = wiring.Norms(images.Train); !open {
 		opts.Norms = append(opts.Norms[:0], images.Norm)
 	}
-	progress := cli.NewProgress(stderr, c.Bool("quiet"))
+	progress := terminal.NewProgress(stderr, c.Bool("quiet"))
 	opts.Progress = func(tried int) { progress.Update(tried, 0, "wirings") }
 	found, err := wiring.Find(c.Context, held.State, net, images.Train, opts)
 	progress.Done()
@@ -130,7 +134,7 @@ func layersOf(c *urfave.Context, held *cli.Checkpoint, input []int, stderr io.Wr
 }
 
 // printLayers writes the description of the layers to out.
-func printLayers(c *urfave.Context, held *cli.Checkpoint, net *layers.Net, notes []string, outs *cli.Outputs, out string) error {
+func printLayers(c *urfave.Context, held *weights.Checkpoint, net *layers.Net, notes []string, outs *stage.Outputs, out string) error {
 	comments := append([]string{"Layers for pt2onnx --layers, from names and shapes of weights."}, notes...)
 	if notes == nil {
 		comments = append(comments, "What the weights do not tell is open: leave one of each list, or give --data.")
@@ -154,7 +158,7 @@ func printLayers(c *urfave.Context, held *cli.Checkpoint, net *layers.Net, notes
 
 // structureOf returns the graph of a file: what a flag says of it, or else what
 // the file or its names and shapes tell.
-func structureOf(c *urfave.Context, held *cli.Checkpoint, opts structure.Options, stderr io.Writer) (*structure.Structure, error) {
+func structureOf(c *urfave.Context, held *weights.Checkpoint, opts structure.Options, stderr io.Writer) (*structure.Structure, error) {
 	switch {
 	case c.IsSet("like"):
 		return likeStructure(c, held, opts)

@@ -9,7 +9,10 @@ import (
 	"lethe/convert/aten"
 	"lethe/internal/cli"
 	"lethe/internal/drawing"
+	"lethe/internal/stage"
 	"lethe/internal/structure"
+	"lethe/internal/terminal"
+	"lethe/internal/weights"
 )
 
 // showGraph prints the layers of a network, and draws them if that is asked for.
@@ -19,12 +22,12 @@ func showGraph(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 	if err != nil {
 		return err
 	}
-	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{path}, svg)
+	outs, err := stage.NewOutputs(c.Context, stdout, c.Bool("force"), []string{path}, svg)
 	if err != nil {
 		return err
 	}
 	defer outs.Discard()
-	n, err := cli.OpenCheckpoint(c.Context, path, stdin, cli.ReadOptions(c))
+	n, err := weights.Open(c.Context, path, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
@@ -49,7 +52,7 @@ func showGraph(c *urfave.Context, path string, stdin io.Reader, stdout io.Writer
 		return err
 	}
 	if c.Bool("json") {
-		return cli.PrintJSON(stdout, net)
+		return terminal.PrintJSON(stdout, net)
 	}
-	return net.Table(stdout, cli.Name)
+	return net.Table(stdout, terminal.Name)
 }

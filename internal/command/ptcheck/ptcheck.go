@@ -18,6 +18,9 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/job"
 	"lethe/internal/jobflags"
+	"lethe/internal/terminal"
+	"lethe/internal/usage"
+	"lethe/internal/weights"
 	"lethe/scan"
 	"lethe/verify"
 )
@@ -77,7 +80,7 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	}
 	for _, flag := range []string{"fail-on", "sarif"} {
 		if cli.Typed(c, flag) {
-			return cli.Usagef("--%s is about a scan and needs --scan", flag)
+			return usage.Errorf("--%s is about a scan and needs --scan", flag)
 		}
 	}
 	paths, err := cli.Args(c, "in.pt", "[out.pt]")
@@ -86,15 +89,15 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	}
 	if c.Bool("graph") || c.IsSet("graph-svg") {
 		if paths[1] != "" {
-			return cli.Usagef("--graph and --graph-svg show one file; --html shows what changed in each layer")
+			return usage.Errorf("--graph and --graph-svg show one file; --html shows what changed in each layer")
 		}
 		return showGraph(c, paths[0], stdin, stdout)
 	}
 	switch {
 	case c.Bool("audit") && !c.IsSet("class") && !c.IsSet("report"):
-		return cli.Usagef("--audit looks for what is left of a class and needs --class")
+		return usage.Errorf("--audit looks for what is left of a class and needs --class")
 	case c.Bool("retrain") && !c.Bool("audit"):
-		return cli.Usagef("--retrain trains networks for --audit to compare with and needs it")
+		return usage.Errorf("--retrain trains networks for --audit to compare with and needs it")
 	}
 	set, err := settings(c, paths)
 	if err != nil {
@@ -103,7 +106,7 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	if set.After == "" {
 		for _, flag := range []string{"class", "report", "html", "attest"} {
 			if cli.Typed(c, flag) {
-				return cli.Usagef("--%s is about an edit and needs two files", flag)
+				return usage.Errorf("--%s is about an edit and needs two files", flag)
 			}
 		}
 		if set.PublicKey != "" {
@@ -115,11 +118,11 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	if set.Report != "" {
 		for _, flag := range []string{"class", "gate"} {
 			if cli.Typed(c, flag) {
-				return cli.Usagef("--%s is in the report that --report gives", flag)
+				return usage.Errorf("--%s is in the report that --report gives", flag)
 			}
 		}
 	} else if set.Attest != "" {
-		return cli.Usagef("--attest is checked against a report and needs --report")
+		return usage.Errorf("--attest is checked against a report and needs --report")
 	}
 	done, err := job.Check(c.Context, set, job.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
 	if done != nil {
@@ -162,7 +165,7 @@ type entry struct {
 }
 
 func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr io.Writer) error {
-	n, err := cli.OpenCheckpoint(c.Context, path, stdin, cli.ReadOptions(c))
+	n, err := weights.Open(c.Context, path, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
@@ -196,7 +199,7 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr i
 		beside = append(beside, left.Name)
 	}
 	if c.Bool("json") {
-		return cli.PrintJSON(stdout, struct {
+		return terminal.PrintJSON(stdout, struct {
 			SHA256    string   `json:"sha256"`
 			Bytes     int64    `json:"bytes"`
 			Container string   `json:"container"`
@@ -212,14 +215,14 @@ func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr i
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tDTYPE\tSHAPE\tBYTES\tSHA256\tSTORAGE")
 	for _, e := range all {
-		storage := cli.Name(e.Storage)
+		storage := terminal.Name(e.Storage)
 		if e.Storage == "" {
-			storage = cli.Name(e.Location)
+			storage = terminal.Name(e.Location)
 		}
 		if e.Sharing > 0 {
 			storage += fmt.Sprintf(" (shared by %d)", e.Sharing)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%.12s\t%s\n", cli.Name(e.Name), e.DType, e.Shape, e.Bytes, e.SHA256, storage)
+		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%.12s\t%s\n", terminal.Name(e.Name), e.DType, e.Shape, e.Bytes, e.SHA256, storage)
 	}
 	return t.Flush()
 }
@@ -238,7 +241,7 @@ func printSignature(c *urfave.Context, w io.Writer, line string, err error) erro
 func printChecked(c *urfave.Context, w io.Writer, done *job.Checked) error {
 	switch {
 	case c.Bool("json"):
-		return cli.PrintJSON(w, done.Report)
+		return terminal.PrintJSON(w, done.Report)
 	case done.Claim == nil:
 		return printComparison(w, done.Report, c.Bool("verbose"))
 	}
@@ -255,9 +258,9 @@ func printComparison(w io.Writer, r *verify.Report, verbose bool) error {
 	fmt.Fprintln(t, "KEY\tROLE\tSHAPE\tL2\tLARGEST\tSHA256")
 	for _, ch := range r.Comparison.Changes {
 		if ch.Changed() {
-			fmt.Fprintf(t, "%s\t%s\t%v\t%.4g\t%.4g\t%.12s -> %.12s\n", cli.Name(ch.Name), ch.Role, ch.Shape, ch.L2, ch.Max, ch.Before, ch.After)
+			fmt.Fprintf(t, "%s\t%s\t%v\t%.4g\t%.4g\t%.12s -> %.12s\n", terminal.Name(ch.Name), ch.Role, ch.Shape, ch.L2, ch.Max, ch.Before, ch.After)
 		} else {
-			fmt.Fprintf(t, "%s\t%s\t%v\tsame\tsame\t%.12s\n", cli.Name(ch.Name), ch.Role, ch.Shape, ch.Before)
+			fmt.Fprintf(t, "%s\t%s\t%v\tsame\tsame\t%.12s\n", terminal.Name(ch.Name), ch.Role, ch.Shape, ch.Before)
 		}
 	}
 	t.Flush()

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lethe/internal/cli"
+	"lethe/internal/version"
 	"lethe/scan"
 )
 
@@ -91,7 +91,7 @@ var sarifRules = []sarifRule{
 
 // sarifLog makes the log for dashboards.
 func sarifLog(files []scanned) sarifFile {
-	run := sarifRun{Tool: sarifTool{sarifDriver{"ptcheck", cli.Version(), nil}}, Artifacts: []sarifArtifact{}, Results: []sarifResult{}}
+	run := sarifRun{Tool: sarifTool{sarifDriver{"ptcheck", version.String(), nil}}, Artifacts: []sarifArtifact{}, Results: []sarifResult{}}
 	index := map[string]int{}
 	for i, r := range sarifRules {
 		index[r.ID] = i

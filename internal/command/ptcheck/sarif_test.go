@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"lethe/internal/cli"
+	"lethe/internal/terminal"
 	"lethe/scan"
 )
 
@@ -23,7 +23,7 @@ func TestSARIF(t *testing.T) {
 		{File: "/b.pt", Gaps: []scan.Gap{{What: "cut", Offset: 0}}, More: 2},
 	}
 	var b bytes.Buffer
-	if err := cli.PrintJSON(&b, sarifLog(files)); err != nil {
+	if err := terminal.PrintJSON(&b, sarifLog(files)); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(b.String(), "\x1b") || strings.Contains(b.String(), "null") {

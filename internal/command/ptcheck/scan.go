@@ -14,6 +14,9 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"lethe/internal/cli"
+	"lethe/internal/stage"
+	"lethe/internal/terminal"
+	"lethe/internal/usage"
 	"lethe/scan"
 )
 
@@ -54,10 +57,10 @@ func scanFiles(c *urfave.Context, stdin io.Reader, stdout io.Writer) error {
 	}
 	failOn, err := scan.ParseLevel(c.String("fail-on"))
 	if err != nil {
-		return cli.Usagef("--fail-on: %v", err)
+		return usage.Errorf("--fail-on: %v", err)
 	}
 	sarif := c.String("sarif")
-	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), paths, sarif)
+	outs, err := stage.NewOutputs(c.Context, stdout, c.Bool("force"), paths, sarif)
 	if err != nil {
 		return err
 	}
@@ -67,7 +70,7 @@ func scanFiles(c *urfave.Context, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	if sarif != "" {
-		if err := outs.Stage(c.Context, sarif, func(w io.Writer) error { return cli.PrintJSON(w, sarifLog(files)) }, nil); err != nil {
+		if err := outs.Stage(c.Context, sarif, func(w io.Writer) error { return terminal.PrintJSON(w, sarifLog(files)) }, nil); err != nil {
 			return err
 		}
 		if err := outs.Commit(c.Context); err != nil {
@@ -170,12 +173,12 @@ func unread(name, why string) scanned {
 }
 
 func scanOne(c *urfave.Context, path string, stdin io.Reader, failOn scan.Level) (scanned, error) {
-	in, err := cli.OpenInput(c.Context, path, stdin)
+	in, err := stage.OpenInput(c.Context, path, stdin)
 	if err != nil {
 		return scanned{}, err
 	}
 	defer in.Close()
-	digest, err := cli.Digest(in, in.Size)
+	digest, err := stage.Digest(in, in.Size)
 	if err != nil {
 		return scanned{}, err
 	}
@@ -216,7 +219,7 @@ func printScan(w io.Writer, files []scanned, json bool, failOn scan.Level) error
 				failing++
 			}
 		}
-		return cli.PrintJSON(w, struct {
+		return terminal.PrintJSON(w, struct {
 			Verdict string     `json:"verdict"` // the worst of all files
 			FailOn  scan.Level `json:"fail_on"`
 			Stopped int        `json:"stopped"` // files that the gate does not let pass

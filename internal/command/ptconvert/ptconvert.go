@@ -16,6 +16,10 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/registry"
 	"lethe/internal/rewrite"
+	"lethe/internal/stage"
+	"lethe/internal/usage"
+	"lethe/internal/version"
+	"lethe/internal/weights"
 	"lethe/pickle"
 	"lethe/report"
 )
@@ -39,7 +43,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
-		}, slices.Concat(cli.RewriteFlags(), cli.ReadFlags(), cli.ResultFlags())...),
+		}, slices.Concat(rewriteFlags(), cli.ReadFlags(), cli.ResultFlags())...),
 		Action: func(c *urfave.Context) error { return convert(c, stdin, stdout, stderr) },
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -47,7 +51,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // settings are what the flags ask for.
 type settings struct {
-	write cli.WriteOptions // but for the format
+	write weights.WriteOptions // but for the format
 	rules rewrite.Rules
 	shard int64 // largest bytes of tensors in a file; 0 for no bound
 }
@@ -55,7 +59,7 @@ type settings struct {
 func readSettings(c *urfave.Context, out string) (s settings, err error) {
 	if name := c.String("profile"); name != "" {
 		if s.write.Layout.Profile, err = pickle.ParseProfile(name); err != nil {
-			return s, cli.Usagef("%v", err)
+			return s, usage.Errorf("%v", err)
 		}
 	}
 	file := out != "-" && !registry.IsReference(out)
@@ -64,11 +68,11 @@ func readSettings(c *urfave.Context, out string) (s settings, err error) {
 		name := filepath.Base(out)
 		s.write.Layout.Root = strings.TrimSuffix(name, filepath.Ext(name))
 	}
-	if s.rules, err = cli.Rules(c); err != nil {
+	if s.rules, err = rewriteRules(c); err != nil {
 		return s, err
 	}
-	if s.shard, err = cli.ShardSize(c); err == nil && s.shard > 0 && !(file && cli.ResultFilesOf(c) == cli.ResultFiles{}) {
-		err = cli.Usagef("--max-shard-size writes several files; give the output a file name, and no file for its URI or digest")
+	if s.shard, err = shardSize(c); err == nil && s.shard > 0 && !(file && cli.ResultFilesOf(c) == stage.ResultFiles{}) {
+		err = usage.Errorf("--max-shard-size writes several files; give the output a file name, and no file for its URI or digest")
 	}
 	return s, err
 }
@@ -88,7 +92,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if set.shard > 0 { // what the files are called is known later
 		announced = nil
 	}
-	outs, err := cli.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, announced...)
+	outs, err := stage.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, announced...)
 	if err != nil {
 		return err
 	}
@@ -96,19 +100,19 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err := outs.SetResults(out, cli.ResultFilesOf(c)); err != nil {
 		return err
 	}
-	n, err := cli.OpenCheckpoint(c.Context, in, stdin, cli.ReadOptions(c))
+	n, err := weights.Open(c.Context, in, stdin, cli.ReadOptions(c))
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	opts.Format = cli.FormatOf(out, n.Format())
+	opts.Format = stage.FormatOf(out, n.Format())
 	if opts.Format != file.Checkpoint && (c.IsSet("profile") || c.IsSet("root")) {
-		return cli.Usagef("--profile and --root are for checkpoints, %s is %s", out, opts.Format)
+		return usage.Errorf("--profile and --root are for checkpoints, %s is %s", out, opts.Format)
 	}
 	if err := n.AnnounceExternal(outs, out, opts.Format); err != nil {
 		return err
 	}
-	plan, err := cli.NewPlan(cli.PlanSettingsOf(c), n)
+	plan, err := weights.NewPlan(cli.PlanSettingsOf(c), n)
 	if err != nil {
 		return err
 	}
@@ -143,7 +147,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	if err := outs.SetSource(n, "", map[string]string{"lethe.tool": "ptconvert " + cli.Version()}); err != nil {
+	if err := n.SetSource(outs, "", map[string]string{"lethe.tool": "ptconvert " + version.String()}); err != nil {
 		return err
 	}
 	if err := outs.Commit(c.Context); err != nil {
@@ -163,7 +167,7 @@ func convert(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error
 
 // shard writes the state dict as several files; done is false if one has room for
 // all.
-func shard(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, plan *cli.Plan, in, out string, set settings, stdout, stderr io.Writer, format file.Format) (done bool, err error) {
+func shard(c *urfave.Context, n *weights.Checkpoint, outs *stage.Outputs, plan *weights.Plan, in, out string, set settings, stdout, stderr io.Writer, format file.Format) (done bool, err error) {
 	opts := set.write
 	opts.Format = format
 	shards, err := n.Shard(out, set.shard)
@@ -171,7 +175,7 @@ func shard(c *urfave.Context, n *cli.Checkpoint, outs *cli.Outputs, plan *cli.Pl
 		return false, err
 	}
 	if opts.Format.Program() {
-		return false, cli.Usagef("--max-shard-size is for checkpoints and safetensors, %s is %s", out, opts.Format)
+		return false, usage.Errorf("--max-shard-size is for checkpoints and safetensors, %s is %s", out, opts.Format)
 	}
 	if err := outs.Announce([]string{in}, shards.Paths()...); err != nil {
 		return false, err

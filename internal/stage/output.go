@@ -1,0 +1,498 @@
+// Package stage is where files come from and go to: inputs that can be read at any
+// place, whether they are files, pipes or models in registries, and outputs that
+// appear together, complete and checked, or not at all.
+package stage
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"lethe/internal/registry"
+	"lethe/internal/usage"
+)
+
+// Outputs are the files that a command writes, as a group: all of them appear,
+// complete and checked, or none does.
+//
+//	outs, err := stage.NewOutputs(ctx, stdout, force, []string{in}, out, onnx)
+//	defer outs.Discard()
+//	// ... the work ...
+//	err = outs.Stage(ctx, out, write, check)
+//	err = outs.Stage(ctx, onnx, writeONNX, checkONNX)
+//	err = outs.Commit(ctx)
+type Outputs struct {
+	stdout io.Writer
+	force  bool
+	files  []*output
+	link   func(old, name string) error // os.Link; some file systems have none
+	remote *remote                      // the model in a registry that some of the outputs are files of, or nil
+	result result
+	step   func() // is called after each step of Commit, for tests
+
+	journals     []*os.File // locked; see journal
+	journalPaths []string
+}
+
+type output struct {
+	path   string      // as the person wrote it
+	final  string      // with symbolic links resolved; "" for standard output and files of a model in a registry
+	name   string      // in a model in a registry; "" elsewhere and for its checkpoint
+	pushed bool        // it is a file of a model in a registry
+	old    fs.FileInfo // what it replaces, or nil
+	temp   string      // path of the staged file; "" if it has none
+	file   *os.File    // the staged file, open
+	next   string      // second path of the staged file, on its way to final
+	backup string      // second path of the replaced file during Commit
+	saved  bool        // there is a backup
+	placed bool        // the new file is at final
+}
+
+// NewOutputs announces the outputs at paths, of which "-" is stdout, "" is none,
+// and references are files of a model in a registry. Before the work begins, it
+// refuses what cannot succeed or would harm: an output that exists (unless
+// force), that is one of the inputs, that is another of the outputs, that is no
+// regular file, or whose folder cannot be written to.
+func NewOutputs(ctx context.Context, stdout io.Writer, force bool, inputs []string, paths ...string) (*Outputs, error) {
+	o := &Outputs{stdout: stdout, force: force, link: os.Link, step: func() {}}
+	if p, ok := stdout.(*Stdout); ok && slices.Contains(paths, "-") && closed(p.f) {
+		return nil, errors.New("an output goes to standard output, which is closed, or discards what is written; give a file name instead of -")
+	}
+	if err := o.Announce(inputs, paths...); err != nil {
+		return nil, err
+	}
+	if o.remote != nil {
+		if err := o.remote.place.Check(ctx, force); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// Announce announces outputs, as [NewOutputs] does, that are known only after the
+// input was read.
+func (o *Outputs) Announce(inputs []string, paths ...string) error {
+	for _, path := range paths {
+		if path != "" && path != "-" && !registry.IsReference(path) {
+			tidyAround(path, true)
+		}
+	}
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		f := &output{path: path}
+		switch {
+		case registry.IsReference(path):
+			if err := o.announce(f); err != nil {
+				return err
+			}
+		case path != "-":
+			if err := f.resolve(); err != nil {
+				return err
+			}
+		}
+		for _, other := range o.files {
+			if f.final == other.final && f.pushed == other.pushed && f.name == other.name || f.old != nil && other.old != nil && os.SameFile(f.old, other.old) {
+				return usage.Errorf("two outputs go to %s; give each its own name", path)
+			}
+		}
+		if f.old != nil {
+			for _, in := range inputs {
+				if info, err := os.Stat(in); in != "-" && err == nil && os.SameFile(info, f.old) {
+					return usage.Errorf("the output %s is the input %s, which is never changed; give another name", path, in)
+				}
+			}
+			if !o.force {
+				return fmt.Errorf("%s exists; use --force to replace it, or give another name", path)
+			}
+		}
+		o.files = append(o.files, f)
+	}
+	for _, f := range o.files {
+		// Trying is the only test of permission that holds everywhere.
+		if err := f.create(); err != nil {
+			return err
+		}
+		f.discard()
+	}
+	return nil
+}
+
+// tidyAround is tidy for the folder in which the file at path is, symbolic links
+// followed.
+func tidyAround(path string, temps bool) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err == nil {
+		tidy(dir, temps)
+	}
+}
+
+// resolve finds where path leads and what is there.
+func (f *output) resolve() error {
+	if os.IsPathSeparator(f.path[len(f.path)-1]) {
+		return usage.Errorf("the output %s is a folder; give a file name", f.path)
+	}
+	_, err := os.Lstat(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir := filepath.Dir(f.path)
+		info, err := os.Stat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("no folder %s for the output %s: %w", dir, f.path, fs.ErrNotExist)
+		case err != nil:
+			return fmt.Errorf("cannot write %s: %w", f.path, Cause(err))
+		case !info.IsDir():
+			return fmt.Errorf("%s, in which the output %s is to be, is not a folder", dir, f.path)
+		}
+		if dir, err = filepath.EvalSymlinks(dir); err == nil {
+			dir, err = filepath.Abs(dir)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot write %s: %w", f.path, Cause(err))
+		}
+		f.final = filepath.Join(dir, filepath.Base(f.path))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", f.path, Cause(err))
+	}
+	// Replacing the link itself would leave its target as it was.
+	if f.final, err = filepath.EvalSymlinks(f.path); err == nil {
+		f.final, err = filepath.Abs(f.final)
+	}
+	if err != nil {
+		return fmt.Errorf("the output %s is a symbolic link that leads nowhere: %w", f.path, Cause(err))
+	}
+	f.old, err = os.Stat(f.final)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot write %s: %w", f.path, Cause(err))
+	case f.old.IsDir():
+		return usage.Errorf("the output %s is a folder; give a file name", f.path)
+	case !f.old.Mode().IsRegular():
+		return usage.Errorf("the output %s is a device or a pipe, not a file; use - for standard output", f.path)
+	}
+	return nil
+}
+
+// create makes the temporary file, in the folder of the final one so that it
+// can be renamed.
+func (f *output) create() error {
+	dir, mode := os.TempDir(), fs.FileMode(0o600)
+	if f.final != "" {
+		dir = filepath.Dir(f.final)
+		// The umask applies to a new file here. One that replaces another
+		// takes over its mode later and is nobody else's until then.
+		if f.old == nil {
+			mode = 0o666
+		}
+	}
+	path := beside(dir)
+	file, err := createLocked(path, mode)
+	if err != nil {
+		return fmt.Errorf("cannot write %s: cannot make a file in the folder %s: %w", f.path, dir, Cause(err))
+	}
+	f.file, f.temp = file, path
+	if f.final == "" {
+		// It needs no name. Where an open file may be removed, even a kill
+		// leaves nothing behind.
+		if os.Remove(path) == nil {
+			f.temp = ""
+		}
+		return nil
+	}
+	f.next, f.backup = beside(dir), beside(dir)
+	return nil
+}
+
+// discard removes what is not in its final place.
+func (f *output) discard() {
+	if f.file != nil {
+		f.file.Close()
+		f.file = nil
+	}
+	if f.temp != "" {
+		os.Remove(f.temp)
+	}
+	if f.next != "" {
+		os.Remove(f.next)
+	}
+	if f.saved {
+		os.Remove(f.backup)
+	}
+	f.temp, f.next, f.backup, f.saved = "", "", "", false
+}
+
+// find returns the output that was announced as path, or nil.
+func (o *Outputs) find(path string) *output {
+	for _, f := range o.files {
+		if f.path == path {
+			return f
+		}
+	}
+	return nil
+}
+
+// Find reports whether an output was announced as path, and whether it replaces a
+// file.
+func (o *Outputs) Find(path string) (announced, replaces bool) {
+	f := o.find(path)
+	return f != nil, f != nil && f.old != nil
+}
+
+// Stage writes the output that was announced as path to a temporary file,
+// flushes it to the disk and hands it, read back, to check, which may be nil.
+// Its error is the one of write or of check, or says which output could not be
+// written. Staging a path that was not announced, or twice, panics.
+func (o *Outputs) Stage(ctx context.Context, path string, write func(w io.Writer) error, check func(r io.ReaderAt, size int64) error) (err error) {
+	f := o.find(path)
+	if f == nil || f.file != nil {
+		panic(fmt.Sprintf("stage: output %q is not announced or staged twice", path))
+	}
+	if err := f.create(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.discard()
+		}
+	}()
+	sink := &sink{ctx: ctx, w: f.file, path: path}
+	buffer := bufio.NewWriterSize(sink, 1<<16)
+	if err := write(buffer); err != nil {
+		return err
+	}
+	if err := buffer.Flush(); err != nil {
+		return err
+	}
+	// The disk is busy with the flush while the check reads what it has in
+	// memory.
+	synced := make(chan error, 1)
+	go func() { synced <- f.file.Sync() }()
+	if check != nil && ctx.Err() == nil {
+		err = check(f.file, sink.n)
+	}
+	if failed := <-synced; failed != nil {
+		return fmt.Errorf("cannot write %s: %w", path, Cause(failed))
+	}
+	if err != nil {
+		return fmt.Errorf("%s, read back: %w", path, err)
+	}
+	return ctx.Err()
+}
+
+// sink writes until ctx ends and names the output in errors.
+type sink struct {
+	ctx  context.Context
+	w    io.Writer
+	path string
+	n    int64
+}
+
+func (s *sink) Write(b []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := s.w.Write(b)
+	s.n += int64(n)
+	if err != nil {
+		err = fmt.Errorf("cannot write %s: %w", s.path, Cause(err))
+	}
+	return n, err
+}
+
+// Commit puts every announced output in its place; each must have been staged.
+// Without force it never replaces a file, even one that appeared since. If one
+// output fails, those that have their place already are taken back, and the
+// files that they replaced return (where the file system has hard links).
+//
+// A model in a registry is uploaded first, when no reader sees it yet, and
+// published last. Only standard output, just before, cannot be taken back.
+func (o *Outputs) Commit(ctx context.Context) (err error) {
+	defer o.Discard()
+	defer func() {
+		if err != nil {
+			for _, f := range o.files {
+				f.takeBack()
+			}
+			if o.remote != nil && o.remote.pushed != nil {
+				o.remote.pushed.Withdraw(context.WithoutCancel(ctx))
+			}
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := o.push(ctx); err != nil {
+		return err
+	}
+	if err := o.tell(ctx); err != nil {
+		return err
+	}
+	for _, f := range o.files {
+		if f.file == nil {
+			panic(fmt.Sprintf("stage: output %q is announced but not staged", f.path))
+		}
+	}
+	if err := o.place(); err != nil {
+		return err
+	}
+	for _, f := range o.files {
+		if f.final != "" || f.pushed {
+			continue
+		}
+		if _, err := f.file.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("cannot read back standard output's file: %w", Cause(err))
+		}
+		// Hide the file's own ways of copying, which do not look at ctx.
+		from := struct{ io.Reader }{f.file}
+		w := o.stdout
+		if p, ok := w.(*Stdout); ok {
+			w = p.f // it is no result that is printed
+		}
+		if _, err := io.Copy(&sink{ctx: ctx, w: w, path: "standard output"}, from); err != nil {
+			return err
+		}
+	}
+	if o.remote != nil {
+		if err := o.remote.pushed.Publish(ctx); err != nil {
+			return err
+		}
+	}
+	o.closeJournals()
+	if p, ok := o.stdout.(*Stdout); ok {
+		p.committed.Store(true)
+	}
+	for _, f := range o.files {
+		if f.final == "" {
+			continue
+		}
+		// The files are complete and in place; a file system that cannot
+		// flush a folder is no reason to call that a failure.
+		if dir, err := os.Open(filepath.Dir(f.final)); err == nil {
+			dir.Sync()
+			dir.Close()
+		}
+	}
+	return nil
+}
+
+// place gives the staged files their final names. All that can be done before is
+// done before, so that the renamings follow at once.
+func (o *Outputs) place() error {
+	var files []*output
+	for _, f := range o.files {
+		if f.final != "" {
+			files = append(files, f)
+		}
+	}
+	if err := o.openJournals(files); err != nil {
+		return fmt.Errorf("cannot write a journal of the outputs: %w", Cause(err))
+	}
+	for _, f := range files {
+		if err := f.ready(o); err != nil {
+			return fmt.Errorf("cannot write %s: %w", f.path, Cause(err))
+		}
+	}
+	for _, f := range files {
+		if err := f.place(o); err != nil {
+			return fmt.Errorf("cannot write %s: %w", f.path, Cause(err))
+		}
+		o.step()
+	}
+	return nil
+}
+
+// ready does what goes before place.
+func (f *output) ready(o *Outputs) error {
+	if f.old != nil {
+		if err := f.file.Chmod(f.old.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	// An open file cannot be renamed everywhere; where it can, it is locked.
+	if !canLock {
+		if err := f.file.Close(); err != nil {
+			return err
+		}
+	}
+	if o.force {
+		f.saved = o.link(f.final, f.backup) == nil
+		o.step()
+		if o.link(f.temp, f.next) != nil { // no hard links here
+			f.next = ""
+		}
+		o.step()
+	}
+	return nil
+}
+
+// place gives the staged file its final name.
+func (f *output) place(o *Outputs) error {
+	from := &f.temp
+	switch {
+	case !o.force:
+		// A second name for the staged file fails if the first is taken, at
+		// any moment; renaming would replace the file that has it.
+		err := o.link(f.temp, f.final)
+		if err == nil {
+			f.placed = true
+			return nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			// No hard links here: take the name with an empty file of ours.
+			var own *os.File
+			if own, err = os.OpenFile(f.final, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+				f.placed = true
+				own.Close()
+			}
+		}
+		if errors.Is(err, fs.ErrExist) {
+			return errors.New("a file of that name appeared meanwhile; use --force to replace it, or give another name")
+		}
+		if err != nil {
+			return err
+		}
+	case f.next != "":
+		from = &f.next // and temp stays, to tell the new file from others
+	}
+	if err := os.Rename(*from, f.final); err != nil {
+		return err
+	}
+	f.placed, *from = true, ""
+	return nil
+}
+
+// takeBack undoes place.
+func (f *output) takeBack() {
+	switch {
+	case f.saved && f.placed:
+		if os.Rename(f.backup, f.final) == nil {
+			f.saved = false
+		}
+	case f.placed && f.old == nil:
+		os.Remove(f.final)
+	}
+	f.placed = false
+}
+
+// Discard removes every temporary file. After Commit it does nothing.
+func (o *Outputs) Discard() {
+	o.closeJournals()
+	for _, f := range o.files {
+		f.discard()
+	}
+}

@@ -1,0 +1,58 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"lethe/internal/terminal"
+	"lethe/internal/usage"
+)
+
+// openTerminal opens the near side of a pseudo-terminal, which counts as one.
+func openTerminal(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if !terminal.Is(f) {
+		t.Skip("/dev/ptmx is no terminal here")
+	}
+	return f
+}
+
+func TestOpenInputTerminal(t *testing.T) {
+	_, err := OpenInput(context.Background(), "-", openTerminal(t))
+	var misuse *usage.Error
+	if !errors.As(err, &misuse) || !strings.Contains(err.Error(), "standard input is a terminal") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A named pipe, as from a shell's <(...), can be read at any place too.
+func TestOpenInputPipe(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Skip(err)
+	}
+	go os.WriteFile(path, []byte("weights"), 0)
+	in, err := OpenInput(context.Background(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	empty(t, temp) // already: a kill cannot leave anything
+	b, err := io.ReadAll(io.NewSectionReader(in, 0, in.Size))
+	if string(b) != "weights" || err != nil || in.Name != path {
+		t.Errorf("got %q, %v of %s", b, err, in.Name)
+	}
+}
