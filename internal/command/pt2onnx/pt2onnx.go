@@ -6,22 +6,17 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	urfave "github.com/urfave/cli/v2"
 
-	"lethe/convert"
 	"lethe/convert/aten"
-	"lethe/file"
 	"lethe/graph"
 	"lethe/internal/cli"
-	"lethe/internal/network"
-	"lethe/internal/stage"
-	"lethe/internal/structure"
+	"lethe/internal/job"
+	"lethe/internal/jobflags"
+	"lethe/internal/terminal"
 	"lethe/internal/usage"
-	"lethe/internal/version"
-	"lethe/internal/weights"
-	"lethe/model"
-	"lethe/onnxio"
 )
 
 // Run runs the command and returns its exit code.
@@ -54,120 +49,86 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, slices.Concat(wiringFlags(), cli.ReadFlags(), cli.ResultFlags())...),
-		Action: func(c *urfave.Context) error { return convertFile(c, stdin, stdout, stderr) },
+		Action: func(c *urfave.Context) error {
+			return convert(c, job.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
+		},
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
 }
 
-func convertFile(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+// settings reads the flags.
+func settings(c *urfave.Context) (s job.ConvertSettings, err error) {
 	paths, err := cli.Args(c, "in.pt", "out.onnx")
 	if err != nil {
-		return err
+		return s, err
 	}
-	if err := checkWiring(c); err != nil {
-		return err
+	s = job.ConvertSettings{
+		In: paths[0], Out: paths[1], Reading: jobflags.Reading(c), Opset: c.Int("opset"), FoldBatchNorm: c.Bool("fold-batchnorm"),
+		Optimize: c.Bool("optimize"), InputNames: names(c, "input-names"), OutputNames: names(c, "output-names"),
+		Batch: c.Int("batch"), ForceEval: c.Bool("force-eval"), ExternalData: c.Bool("external-data"),
+		Like: c.String("like"), Layers: c.String("layers"), PrintLayers: c.Bool("print-layers"),
+		Results: cli.ResultFilesOf(c), Plan: cli.PlanSettingsOf(c), Force: c.Bool("force"),
 	}
-	in, out := paths[0], paths[1]
-	in, config, err := structure.Folder(in)
-	if err != nil {
-		return err
-	}
-	data := dataFile(c, in, out)
-	outs, err := stage.NewOutputs(c.Context, stdout, c.Bool("force"), []string{in}, append(cli.ResultFilesOf(c).Paths(), out, data)...)
-	if err != nil {
-		return err
-	}
-	defer outs.Discard()
-	if err := outs.SetResults(out, cli.ResultFilesOf(c)); err != nil {
-		return err
-	}
-	held, err := weights.Open(c.Context, in, stdin, cli.ReadOptions(c))
-	if err != nil {
-		return err
-	}
-	defer held.Close()
-	if held.Format() == file.ONNX {
-		return fmt.Errorf("%s: %w", held.Name, &model.UnsupportedError{What: "it is an ONNX model already",
-			Advice: "ptcheck shows what is in it, ptconvert takes its weights out"})
-	}
-	inputs, err := inputShapes(c)
-	if err != nil {
-		return err
-	}
-	var input []int
-	if len(inputs) == 1 {
-		input = inputs[0]
-	} else if len(inputs) > 1 && held.Format() != file.TorchScript {
-		return usage.Errorf("--input with several shapes is for TorchScript")
-	}
-	if c.Bool("print-layers") {
-		net, notes, err := layersOf(c, held, input, stderr)
+	if c.IsSet("data") {
+		data, err := jobflags.Data(c)
 		if err != nil {
-			return err
+			return s, err
 		}
-		return printLayers(c, held, net, notes, outs, out)
+		s.Data = &data
+	} else {
+		for _, name := range imageFlags {
+			if c.IsSet(name) {
+				return s, usage.Errorf("--%s is for the images of --data", name)
+			}
+		}
 	}
-	s, err := structureOf(c, held, structure.Options{
-		Convert: aten.Options{Opset: c.Int("opset"), ForceEval: c.Bool("force-eval"), Batch: c.Int("batch")},
-		Input:   input, Inputs: inputs, Config: config,
-		Edit: func(p *aten.Program) error { return rename(c, p) },
-	}, stderr)
-	if err != nil {
-		return tellUnsupported(stderr, held.Name, err)
-	}
-	if !s.LeNet {
-		return writeProgram(c, held, s.Result, outs, out, data, stdout, stderr)
-	}
-	return convertLeNet(c, held, s, outs, out, stdout, stderr)
+	s.Inputs, err = inputShapes(c)
+	return s, err
 }
 
-// convertLeNet writes the network that is known by its names and shapes alone.
-func convertLeNet(c *urfave.Context, held *weights.Checkpoint, s *structure.Structure, outs *stage.Outputs, out string, stdout, stderr io.Writer) error {
-	n, err := network.Bind(held, s)
+func convert(c *urfave.Context, std job.Streams) error {
+	s, err := settings(c)
 	if err != nil {
 		return err
 	}
-	if err := onlyForPrograms(c); err != nil {
+	done, err := job.Convert(c.Context, s, std)
+	if err != nil || done.Plan == nil {
 		return err
 	}
-	sd := s.State
-	if c.Bool("fold-batchnorm") {
-		if s.Graph, sd, err = convert.FoldBatchNorm(s.Graph, sd); err != nil {
-			return err
-		}
+	out := std.Out
+	if done.Stdout {
+		out = std.Err
 	}
-	opts := onnxio.EncodeOptions{Opset: c.Int("opset")}
-	plan, err := network.NewPlan(cli.PlanSettingsOf(c), n)
-	if err != nil {
-		return err
+	switch {
+	case s.Plan.DryRun || std.Quiet || s.Plan.JSON:
+		return done.Plan.Print(out)
+	case done.Program != nil:
+		tellProgram(out, s.Out, done.Program)
+		return nil
 	}
-	written, err := network.PlanONNX(plan, outs, out, s, sd, opts)
-	if err != nil {
-		return err
-	}
-	plan.WriteResults(outs, cli.ResultFilesOf(c))
-	if c.Bool("dry-run") {
-		return plan.Print(stdout)
-	}
-	parity, digest, err := network.StageONNX(c.Context, outs, out, n.Graph, n.State, s, sd, opts)
-	if err != nil {
-		return err
-	}
-	plan.Parity, written.Digest = parity, &digest
-	if err := n.Checkpoint.SetSource(outs, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + version.String()}); err != nil {
-		return err
-	}
-	if err := outs.Commit(c.Context); err != nil {
-		return err
-	}
-	report := stdout
-	if out == "-" {
-		report = stderr
-	}
-	if c.Bool("quiet") || c.Bool("json") {
-		return plan.Print(report)
-	}
-	fmt.Fprintf(report, "%s: %s, input %v, %d classes, opset %d\n", out, s.Graph.Name, n.Net.InputShape(), n.Net.Classes(), c.Int("opset"))
-	_, err = fmt.Fprintf(report, "%s\n", parity)
+	fmt.Fprintf(out, "%s: %s, input %v, %d classes, opset %d\n", s.Out, done.Graph.Name, done.Shape, done.Classes, s.Opset)
+	_, err = fmt.Fprintf(out, "%s\n", done.Parity)
 	return err
+}
+
+// tellProgram says what was written.
+func tellProgram(w io.Writer, out string, r *aten.Result) {
+	values := func(list []graph.Value) string {
+		var b strings.Builder
+		for i, v := range list {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "%s %v%v", v.Name, v.DType, v.Shape)
+		}
+		return b.String()
+	}
+	terminal.Tell(w, "%s: %s, %d nodes, opset %d", out, r.Graph.Name, len(r.Graph.Nodes), r.Graph.Opset(""))
+	terminal.Tell(w, "input %s; output %s", values(r.Graph.Inputs), values(r.Graph.Outputs))
+	if len(r.Unused) > 0 {
+		terminal.Tell(w, "not read by the graph: %d tensors, such as %.100q", len(r.Unused), r.Unused[0])
+	}
+	for _, note := range r.Notes {
+		terminal.Tell(w, "%s", note)
+	}
 }

@@ -1,11 +1,9 @@
-package pt2onnx
+package job
 
 import (
 	"context"
 	"errors"
 	"fmt"
-
-	urfave "github.com/urfave/cli/v2"
 
 	"lethe/convert"
 	"lethe/convert/aten"
@@ -14,21 +12,21 @@ import (
 	"lethe/ops"
 )
 
-// optimize folds and fuses a graph as far as flags ask for it, and compares what
+// optimize folds and fuses a graph as far as the settings ask for it, and compares what
 // the two compute.
-func optimize(c *urfave.Context, r *aten.Result) error {
-	rewrite := convert.FoldWeights
+func (c *converting) optimize(ctx context.Context, r *aten.Result) error {
+	smaller := convert.FoldWeights
 	switch {
-	case c.Bool("optimize"):
-		rewrite = convert.Optimize
-	case !c.Bool("fold-batchnorm"):
+	case c.Optimize:
+		smaller = convert.Optimize
+	case !c.FoldBatchNorm:
 		return nil
 	}
-	g, sd, err := rewrite(r.Graph, r.State)
+	g, sd, err := smaller(r.Graph, r.State)
 	if err != nil {
 		return err
 	}
-	said, err := sameValues(c.Context, r.Graph, r.State, g, sd)
+	said, err := sameValues(ctx, r.Graph, r.State, g, sd)
 	if err != nil {
 		return err
 	}

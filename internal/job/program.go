@@ -1,4 +1,4 @@
-package pt2onnx
+package job
 
 import (
 	"bytes"
@@ -11,11 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	urfave "github.com/urfave/cli/v2"
-
 	"lethe/convert/aten"
-	"lethe/graph"
-	"lethe/internal/cli"
 	"lethe/internal/stage"
 	"lethe/internal/terminal"
 	"lethe/internal/usage"
@@ -25,58 +21,46 @@ import (
 	"lethe/onnxio"
 )
 
-// programFlags are the flags that only programs can follow.
-var programFlags = []string{"optimize", "input-names", "output-names", "batch", "force-eval", "external-data"}
-
-// onlyForPrograms refuses flags that a state dict cannot follow.
-func onlyForPrograms(c *urfave.Context) error {
-	for _, name := range programFlags {
-		if c.IsSet(name) {
-			return usage.Errorf("--%s is for exported programs (.pt2) and TorchScript", name)
-		}
-	}
-	return nil
-}
-
 // large is the size of an input from which on its weights may not fit one ONNX
 // file, which ends at 2 GiB.
 const large = 2<<30 - 64<<20
 
 // dataFile returns the name of the second file, for the weights, or "" if all
 // goes into one. The model refers to it by its name alone.
-func dataFile(c *urfave.Context, in, out string) string {
+func (s *ConvertSettings) dataFile(in string) string {
 	info, err := os.Stat(in)
-	if c.Bool("external-data") || err == nil && info.Size() >= large && out != "-" {
-		return out + ".data"
+	if s.ExternalData || err == nil && info.Size() >= large && s.Out != "-" {
+		return s.Out + ".data"
 	}
 	return ""
 }
 
 // writeProgram writes a network that was converted from a program.
-func writeProgram(c *urfave.Context, n *weights.Checkpoint, r *aten.Result, outs *stage.Outputs, out, data string, stdout, stderr io.Writer) error {
-	if err := optimize(c, r); err != nil {
-		return fmt.Errorf("%s: %w", n.Name, err)
+func (c *converting) writeProgram(ctx context.Context, r *aten.Result) error {
+	if err := c.optimize(ctx, r); err != nil {
+		return fmt.Errorf("%s: %w", c.held.Name, err)
 	}
-	plan, err := weights.NewPlan(cli.PlanSettingsOf(c), n)
+	plan, err := weights.NewPlan(c.Plan, c.held)
 	if err != nil {
 		return err
 	}
-	written := plan.Write(outs, out, fmt.Sprintf("ONNX, opset %d", r.Graph.Opset("")))
-	plan.Write(outs, data, "weights of the ONNX model")
-	plan.WriteResults(outs, cli.ResultFilesOf(c))
+	written := plan.Write(c.outs, c.Out, fmt.Sprintf("ONNX, opset %d", r.Graph.Opset("")))
+	plan.Write(c.outs, c.data, "weights of the ONNX model")
+	plan.WriteResults(c.outs, c.Results)
 	for _, name := range r.Unused {
 		plan.Lost = append(plan.Lost, fmt.Sprintf("%.100q, which the graph does not read", name))
 	}
-	if c.Bool("dry-run") {
-		return plan.Print(stdout)
+	c.done.Plan, c.done.Graph, c.done.Program = plan, r.Graph, r
+	if c.Plan.DryRun {
+		return nil
 	}
 	opts := onnxio.EncodeOptions{ProducerVersion: version.String(), Props: map[string]string{}}
 	for name, as := range r.Tied {
 		opts.Props["lethe.alias."+name] = as
 	}
-	if data != "" {
-		opts.Location = filepath.Base(data)
-		err := outs.Stage(c.Context, data, func(w io.Writer) error {
+	if c.data != "" {
+		opts.Location = filepath.Base(c.data)
+		err := c.outs.Stage(ctx, c.data, func(w io.Writer) error {
 			return onnxio.EncodeTensors(w, r.Graph, r.State)
 		}, func(f io.ReaderAt, size int64) error {
 			return onnxio.EncodeTensors(&comparer{f, 0}, r.Graph, r.State)
@@ -85,7 +69,7 @@ func writeProgram(c *urfave.Context, n *weights.Checkpoint, r *aten.Result, outs
 			return err
 		}
 	}
-	err = outs.Stage(c.Context, out, func(w io.Writer) error {
+	err = c.outs.Stage(ctx, c.Out, func(w io.Writer) error {
 		return onnxio.EncodeGraph(w, r.Graph, r.State, opts)
 	}, func(f io.ReaderAt, size int64) error {
 		digest, err := stage.Digest(f, size)
@@ -93,35 +77,22 @@ func writeProgram(c *urfave.Context, n *weights.Checkpoint, r *aten.Result, outs
 			return err
 		}
 		written.Digest = &digest
-		said, err := sameModel(c.Context, f, size, r, data != "")
+		said, err := sameModel(ctx, f, size, r, c.data != "")
 		r.Notes = append(r.Notes, said)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := n.SetSource(outs, ".onnx", map[string]string{"lethe.tool": "pt2onnx " + version.String()}); err != nil {
-		return err
-	}
-	if err := outs.Commit(c.Context); err != nil {
-		return err
-	}
-	if out == "-" {
-		stdout = stderr
-	}
-	if c.Bool("quiet") || c.Bool("json") {
-		return plan.Print(stdout)
-	}
-	return tellProgram(stdout, out, r)
+	return c.commit(ctx)
 }
 
 // rename gives inputs and outputs the names that the person wants.
-func rename(c *urfave.Context, p *aten.Program) error {
-	names := func(flag string, n int, set func(i int, name string)) error {
-		if !c.IsSet(flag) {
+func (s *ConvertSettings) rename(p *aten.Program) error {
+	names := func(flag string, list []string, n int, set func(i int, name string)) error {
+		if list == nil {
 			return nil
 		}
-		list := strings.Split(c.String(flag), ",")
 		if len(list) != n {
 			return usage.Errorf("--%s has %d names, the program has %d", flag, len(list), n)
 		}
@@ -133,10 +104,10 @@ func rename(c *urfave.Context, p *aten.Program) error {
 		}
 		return nil
 	}
-	if err := names("input-names", len(p.Inputs), func(i int, name string) { p.Inputs[i].Name = name }); err != nil {
+	if err := names("input-names", s.InputNames, len(p.Inputs), func(i int, name string) { p.Inputs[i].Name = name }); err != nil {
 		return err
 	}
-	return names("output-names", len(p.Outputs), func(i int, name string) { p.Outputs[i].Name = name })
+	return names("output-names", s.OutputNames, len(p.Outputs), func(i int, name string) { p.Outputs[i].Name = name })
 }
 
 // tellUnsupported writes the whole list of what cannot be converted, a line for
@@ -199,27 +170,4 @@ func sameModel(ctx context.Context, f io.ReaderAt, size int64, r *aten.Result, e
 		}
 	}
 	return tryModel(ctx, g, got)
-}
-
-// tellProgram says what was written.
-func tellProgram(w io.Writer, out string, r *aten.Result) error {
-	values := func(list []graph.Value) string {
-		var b strings.Builder
-		for i, v := range list {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			fmt.Fprintf(&b, "%s %v%v", v.Name, v.DType, v.Shape)
-		}
-		return b.String()
-	}
-	terminal.Tell(w, "%s: %s, %d nodes, opset %d", out, r.Graph.Name, len(r.Graph.Nodes), r.Graph.Opset(""))
-	terminal.Tell(w, "input %s; output %s", values(r.Graph.Inputs), values(r.Graph.Outputs))
-	if len(r.Unused) > 0 {
-		terminal.Tell(w, "not read by the graph: %d tensors, such as %.100q", len(r.Unused), r.Unused[0])
-	}
-	for _, note := range r.Notes {
-		terminal.Tell(w, "%s", note)
-	}
-	return nil
 }

@@ -1,4 +1,4 @@
-package pt2onnx
+package job
 
 import (
 	"context"
