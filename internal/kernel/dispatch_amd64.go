@@ -3,6 +3,7 @@ package kernel
 import (
 	"os"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/cpu"
 )
@@ -46,15 +47,55 @@ func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 		tileGo(c, a, b, bias, taps, ci, cj, bj, rows, n)
 		return
 	}
-	f := tile256
-	if use == avx512 {
-		if rows == 1 {
-			tileRow512(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), cj, bj, n)
-			return
-		}
-		f = tile512
+	switch {
+	case use != avx512:
+		tile256(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n)
+	case rows == 1:
+		tileRow512(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), cj, bj, n)
+	default:
+		tile512(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n, nil, 0, 0, false)
 	}
-	f(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n)
+}
+
+func tileFinish(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int, f *Finish) {
+	if use != avx512 || rows == 1 || len(taps) == 0 {
+		tile(c, a, b, bias, taps, ci, cj, bj, rows, n)
+		finish(c, ci, cj, rows, n, f)
+		return
+	}
+	tile512(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n, unsafe.SliceData(f.Add), f.Limits.Low, f.Limits.High, true)
+}
+
+func depth3(dst, src []float32, w *[9]float32, bias float32, limits Limits, g *Grid) {
+	if use == portable {
+		depth3Go(dst, src, w, bias, limits, g)
+		return
+	}
+	f := depth3x256
+	if use == avx512 {
+		f = depth3x512
+	}
+	f(&dst[0], &src[0], &w[0], bias, limits.Low, limits.High, g.Rows, g.N, 4*g.DstRow, 4*g.DstPos, 4*g.SrcRow, 4*g.SrcPos, 4*g.Pitch)
+}
+
+func depth3Grad(acc *[9 * Lanes]float32, dst, src []float32, g *Grid) {
+	if use == portable {
+		depth3GradGo(acc, dst, src, g)
+		return
+	}
+	f := depth3Grad256
+	if use == avx512 {
+		f = depth3Grad512
+	}
+	f(&acc[0], &dst[0], &src[0], g.Rows, g.N, 4*g.DstRow, 4*g.DstPos, 4*g.SrcRow, 4*g.SrcPos, 4*g.Pitch)
+}
+
+func gate(dx, y, dy []float32, limits Limits, sums *[Lanes]float32, g *Grid) {
+	if use == portable {
+		gateGo(dx, y, dy, limits, sums, g)
+		return
+	}
+	gate256(&dx[0], &y[0], &dy[0], limits.Low, limits.High, &sums[0], g.Rows, g.N, 4*g.DstRow, 4*g.DstPos, 4*g.N*Lanes)
 }
 
 func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, taps []Tap, ai int, add bool) {
@@ -106,16 +147,16 @@ func winogradIn(dst, a, b []float32, dj, dc, ac, bc int, sign float32, channels 
 	f(&dst[0], &a[0], &b[0], 4*dj, 4*dc, 4*ac, 4*bc, sign, channels, edge, s.N, s.Tail)
 }
 
-func winogradOut(y, m []float32, yc, mj, mc int, sign float32, set bool, channels, n, odd int) {
+func winogradOut(y, from, m []float32, yc, mj, mc int, sign float32, limits Limits, channels, n, odd int) {
 	if use == portable {
-		winogradOutGo(y, m, yc, mj, mc, sign, set, channels, n, odd)
+		winogradOutGo(y, from, m, yc, mj, mc, sign, limits, channels, n, odd)
 		return
 	}
 	f := winogradOut256
 	if use == avx512 {
 		f = winogradOut512
 	}
-	f(&y[0], &m[0], 4*yc, 4*mj, 4*mc, sign, set, channels, n, odd)
+	f(&y[0], unsafe.SliceData(from), &m[0], 4*yc, 4*mj, 4*mc, sign, limits.Low, limits.High, channels, n, odd)
 }
 
 func transpose(dst, src []float32, step, n int) {

@@ -28,8 +28,25 @@ func winogradIn(dst, a, b []float32, dj, dc, ac, bc int, sign float32, channels 
 	winogradInGo(dst, a, b, dj, dc, ac, bc, sign, channels, s)
 }
 
-func winogradOut(y, m []float32, yc, mj, mc int, sign float32, set bool, channels, n, odd int) {
-	winogradOutGo(y, m, yc, mj, mc, sign, set, channels, n, odd)
+func winogradOut(y, from, m []float32, yc, mj, mc int, sign float32, limits Limits, channels, n, odd int) {
+	winogradOutGo(y, from, m, yc, mj, mc, sign, limits, channels, n, odd)
+}
+
+func tileFinish(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int, f *Finish) {
+	tile(c, a, b, bias, taps, ci, cj, bj, rows, n)
+	finish(c, ci, cj, rows, n, f)
+}
+
+func depth3(dst, src []float32, w *[9]float32, bias float32, limits Limits, g *Grid) {
+	depth3Go(dst, src, w, bias, limits, g)
+}
+
+func depth3Grad(acc *[9 * Lanes]float32, dst, src []float32, g *Grid) {
+	depth3GradGo(acc, dst, src, g)
+}
+
+func gate(dx, y, dy []float32, limits Limits, sums *[Lanes]float32, g *Grid) {
+	gateGo(dx, y, dy, limits, sums, g)
 }
 
 func pull(grad, theta, origin []float32, weight float32) { pullGo(grad, theta, origin, weight) }

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func tile512(c *float32, a *float32, b *float32, bias *float32, taps *int32, ntaps int, ci int, cj int, bj int, rows int, n int)
+// func tile512(c *float32, a *float32, b *float32, bias *float32, taps *int32, ntaps int, ci int, cj int, bj int, rows int, n int, add *float32, low float32, high float32, finish bool)
 // Requires: AVX, AVX512F
-TEXT ·tile512(SB), NOSPLIT, $0-88
+TEXT ·tile512(SB), NOSPLIT, $0-105
 	MOVQ a+8(FP), AX
 	MOVQ b+16(FP), CX
 	MOVQ c+0(FP), DX
@@ -92,9 +92,113 @@ x4_taps:
 	JNZ          x4_taps
 
 x4_taps_end:
-	MOVQ    cj+56(FP), DI
-	SHLQ    $0x02, DI
-	LEAQ    (DI)(DI*2), R8
+	MOVQ   cj+56(FP), DI
+	SHLQ   $0x02, DI
+	LEAQ   (DI)(DI*2), R8
+	MOVB   finish+104(FP), R9
+	TESTB  R9, R9
+	JZ     x4_plain
+	MOVQ   add+88(FP), R9
+	TESTQ  R9, R9
+	JZ     x4_added
+	MOVQ   c+0(FP), R10
+	SUBQ   R10, R9
+	ADDQ   DX, R9
+	MOVQ   ci+48(FP), R10
+	MOVQ   rows+72(FP), R11
+	VADDPS (R9), Z0, Z0
+	VADDPS (R9)(DI*1), Z1, Z1
+	VADDPS (R9)(DI*2), Z2, Z2
+	VADDPS (R9)(R8*1), Z3, Z3
+	LEAQ   (R9)(R10*4), R9
+	CMPQ   R11, $0x01
+	JLE    x4_added
+	VADDPS (R9), Z4, Z4
+	VADDPS (R9)(DI*1), Z5, Z5
+	VADDPS (R9)(DI*2), Z6, Z6
+	VADDPS (R9)(R8*1), Z7, Z7
+	LEAQ   (R9)(R10*4), R9
+	CMPQ   R11, $0x02
+	JLE    x4_added
+	VADDPS (R9), Z8, Z8
+	VADDPS (R9)(DI*1), Z9, Z9
+	VADDPS (R9)(DI*2), Z10, Z10
+	VADDPS (R9)(R8*1), Z11, Z11
+	LEAQ   (R9)(R10*4), R9
+	CMPQ   R11, $0x03
+	JLE    x4_added
+	VADDPS (R9), Z12, Z12
+	VADDPS (R9)(DI*1), Z13, Z13
+	VADDPS (R9)(DI*2), Z14, Z14
+	VADDPS (R9)(R8*1), Z15, Z15
+	LEAQ   (R9)(R10*4), R9
+	CMPQ   R11, $0x04
+	JLE    x4_added
+	VADDPS (R9), Z16, Z16
+	VADDPS (R9)(DI*1), Z17, Z17
+	VADDPS (R9)(DI*2), Z18, Z18
+	VADDPS (R9)(R8*1), Z19, Z19
+	LEAQ   (R9)(R10*4), R9
+	CMPQ   R11, $0x05
+	JLE    x4_added
+	VADDPS (R9), Z20, Z20
+	VADDPS (R9)(DI*1), Z21, Z21
+	VADDPS (R9)(DI*2), Z22, Z22
+	VADDPS (R9)(R8*1), Z23, Z23
+
+x4_added:
+	VBROADCASTSS low+96(FP), Z24
+	VBROADCASTSS high+100(FP), Z25
+	VMAXPS       Z0, Z24, Z0
+	VMINPS       Z0, Z25, Z0
+	VMAXPS       Z1, Z24, Z1
+	VMINPS       Z1, Z25, Z1
+	VMAXPS       Z2, Z24, Z2
+	VMINPS       Z2, Z25, Z2
+	VMAXPS       Z3, Z24, Z3
+	VMINPS       Z3, Z25, Z3
+	VMAXPS       Z4, Z24, Z4
+	VMINPS       Z4, Z25, Z4
+	VMAXPS       Z5, Z24, Z5
+	VMINPS       Z5, Z25, Z5
+	VMAXPS       Z6, Z24, Z6
+	VMINPS       Z6, Z25, Z6
+	VMAXPS       Z7, Z24, Z7
+	VMINPS       Z7, Z25, Z7
+	VMAXPS       Z8, Z24, Z8
+	VMINPS       Z8, Z25, Z8
+	VMAXPS       Z9, Z24, Z9
+	VMINPS       Z9, Z25, Z9
+	VMAXPS       Z10, Z24, Z10
+	VMINPS       Z10, Z25, Z10
+	VMAXPS       Z11, Z24, Z11
+	VMINPS       Z11, Z25, Z11
+	VMAXPS       Z12, Z24, Z12
+	VMINPS       Z12, Z25, Z12
+	VMAXPS       Z13, Z24, Z13
+	VMINPS       Z13, Z25, Z13
+	VMAXPS       Z14, Z24, Z14
+	VMINPS       Z14, Z25, Z14
+	VMAXPS       Z15, Z24, Z15
+	VMINPS       Z15, Z25, Z15
+	VMAXPS       Z16, Z24, Z16
+	VMINPS       Z16, Z25, Z16
+	VMAXPS       Z17, Z24, Z17
+	VMINPS       Z17, Z25, Z17
+	VMAXPS       Z18, Z24, Z18
+	VMINPS       Z18, Z25, Z18
+	VMAXPS       Z19, Z24, Z19
+	VMINPS       Z19, Z25, Z19
+	VMAXPS       Z20, Z24, Z20
+	VMINPS       Z20, Z25, Z20
+	VMAXPS       Z21, Z24, Z21
+	VMINPS       Z21, Z25, Z21
+	VMAXPS       Z22, Z24, Z22
+	VMINPS       Z22, Z25, Z22
+	VMAXPS       Z23, Z24, Z23
+	VMINPS       Z23, Z25, Z23
+
+x4_plain:
 	MOVQ    ci+48(FP), R9
 	MOVQ    rows+72(FP), R10
 	MOVQ    DX, R11
@@ -178,9 +282,59 @@ x1_taps:
 	JNZ              x1_taps
 
 x1_taps_end:
-	MOVQ    cj+56(FP), DI
-	SHLQ    $0x02, DI
-	LEAQ    (DI)(DI*2), R8
+	MOVQ   cj+56(FP), DI
+	SHLQ   $0x02, DI
+	LEAQ   (DI)(DI*2), R8
+	MOVB   finish+104(FP), R8
+	TESTB  R8, R8
+	JZ     x1_plain
+	MOVQ   add+88(FP), R8
+	TESTQ  R8, R8
+	JZ     x1_added
+	MOVQ   c+0(FP), R9
+	SUBQ   R9, R8
+	ADDQ   DX, R8
+	MOVQ   ci+48(FP), R9
+	MOVQ   rows+72(FP), R10
+	VADDPS (R8), Z0, Z0
+	LEAQ   (R8)(R9*4), R8
+	CMPQ   R10, $0x01
+	JLE    x1_added
+	VADDPS (R8), Z4, Z4
+	LEAQ   (R8)(R9*4), R8
+	CMPQ   R10, $0x02
+	JLE    x1_added
+	VADDPS (R8), Z8, Z8
+	LEAQ   (R8)(R9*4), R8
+	CMPQ   R10, $0x03
+	JLE    x1_added
+	VADDPS (R8), Z12, Z12
+	LEAQ   (R8)(R9*4), R8
+	CMPQ   R10, $0x04
+	JLE    x1_added
+	VADDPS (R8), Z16, Z16
+	LEAQ   (R8)(R9*4), R8
+	CMPQ   R10, $0x05
+	JLE    x1_added
+	VADDPS (R8), Z20, Z20
+
+x1_added:
+	VBROADCASTSS low+96(FP), Z1
+	VBROADCASTSS high+100(FP), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMAXPS       Z4, Z1, Z4
+	VMINPS       Z4, Z2, Z4
+	VMAXPS       Z8, Z1, Z8
+	VMINPS       Z8, Z2, Z8
+	VMAXPS       Z12, Z1, Z12
+	VMINPS       Z12, Z2, Z12
+	VMAXPS       Z16, Z1, Z16
+	VMINPS       Z16, Z2, Z16
+	VMAXPS       Z20, Z1, Z20
+	VMINPS       Z20, Z2, Z20
+
+x1_plain:
 	MOVQ    ci+48(FP), R8
 	MOVQ    rows+72(FP), R9
 	MOVQ    DX, R10
@@ -1653,113 +1807,240 @@ next:
 	VZEROUPPER
 	RET
 
-// func winogradOut512(y *float32, m *float32, yc int, mj int, mc int, sign float32, set bool, channels int, n int, odd int)
+// func winogradOut512(y *float32, from *float32, m *float32, yc int, mj int, mc int, sign float32, low float32, high float32, channels int, n int, odd int)
 // Requires: AVX, AVX512F
-TEXT ·winogradOut512(SB), NOSPLIT, $0-72
+TEXT ·winogradOut512(SB), NOSPLIT, $0-88
 	MOVQ         y+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         mj+24(FP), DX
-	LEAQ         (DX)(DX*2), BX
-	VBROADCASTSS sign+40(FP), Z0
-	MOVQ         channels+48(FP), SI
-	MOVB         set+44(FP), DI
-	TESTB        DI, DI
-	JZ           add
+	MOVQ         m+16(FP), CX
+	MOVQ         from+8(FP), DX
+	MOVQ         mj+32(FP), BX
+	LEAQ         (BX)(BX*2), SI
+	VBROADCASTSS sign+48(FP), Z0
+	VBROADCASTSS low+52(FP), Z1
+	VBROADCASTSS high+56(FP), Z2
+	MOVQ         channels+64(FP), DI
+	TESTQ        DX, DX
+	JNZ          add
 
 set:
-	MOVQ  AX, DI
-	MOVQ  CX, R8
-	MOVQ  n+56(FP), R9
-	TESTQ R9, R9
+	MOVQ  AX, R8
+	MOVQ  DX, R9
+	MOVQ  CX, R10
+	MOVQ  n+72(FP), R11
+	TESTQ R11, R11
 	JZ    set_tiles_end
 
 set_tiles:
-	VMOVUPS (R8), Z0
-	VMOVUPS (R8)(DX*1), Z1
-	VMOVUPS (R8)(DX*2), Z2
-	VMOVUPS (R8)(BX*1), Z3
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10)(BX*1), Z1
+	VMOVUPS (R10)(BX*2), Z2
+	VMOVUPS (R10)(SI*1), Z3
 	VADDPS  Z1, Z0, Z0
 	VADDPS  Z2, Z0, Z0
 	VSUBPS  Z2, Z1, Z1
 	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	ADDQ    $0x00000080, DI
-	ADDQ    $0x40, R8
-	DECQ    R9
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, 64(R8)
+	ADDQ    $0x00000080, R8
+	ADDQ    $0x00000080, R9
+	ADDQ    $0x40, R10
+	DECQ    R11
 	JNZ     set_tiles
 
 set_tiles_end:
-	MOVQ    odd+64(FP), R9
-	TESTQ   R9, R9
+	MOVQ    odd+80(FP), R11
+	TESTQ   R11, R11
 	JZ      set_next
-	VMOVUPS (R8), Z0
-	VMOVUPS (R8)(DX*1), Z1
-	VMOVUPS (R8)(DX*2), Z2
-	VMOVUPS (R8)(BX*1), Z3
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10)(BX*1), Z1
+	VMOVUPS (R10)(BX*2), Z2
+	VMOVUPS (R10)(SI*1), Z3
 	VADDPS  Z1, Z0, Z0
 	VADDPS  Z2, Z0, Z0
 	VSUBPS  Z2, Z1, Z1
 	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, (DI)
+	VMOVUPS Z0, (R8)
 
 set_next:
-	MOVQ yc+16(FP), DI
-	ADDQ DI, AX
-	MOVQ mc+32(FP), DI
-	ADDQ DI, CX
-	DECQ SI
+	MOVQ yc+24(FP), R8
+	ADDQ R8, AX
+	ADDQ R8, DX
+	MOVQ mc+40(FP), R8
+	ADDQ R8, CX
+	DECQ DI
 	JNZ  set
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ  AX, DI
-	MOVQ  CX, R8
-	MOVQ  n+56(FP), R9
-	TESTQ R9, R9
+	MOVQ  AX, R8
+	MOVQ  DX, R9
+	MOVQ  CX, R10
+	MOVQ  n+72(FP), R11
+	TESTQ R11, R11
 	JZ    add_tiles_end
 
 add_tiles:
-	VMOVUPS     (R8), Z1
-	VMOVUPS     (R8)(DX*1), Z2
-	VMOVUPS     (R8)(DX*2), Z3
-	VMOVUPS     (R8)(BX*1), Z4
-	VADDPS      Z2, Z1, Z1
-	VADDPS      Z3, Z1, Z1
-	VSUBPS      Z3, Z2, Z2
-	VSUBPS      Z4, Z2, Z2
-	VFMADD213PS (DI), Z0, Z1
-	VMOVUPS     Z1, (DI)
-	VFMADD213PS 64(DI), Z0, Z2
-	VMOVUPS     Z2, 64(DI)
-	ADDQ        $0x00000080, DI
-	ADDQ        $0x40, R8
-	DECQ        R9
+	VMOVUPS     (R10), Z3
+	VMOVUPS     (R10)(BX*1), Z4
+	VMOVUPS     (R10)(BX*2), Z5
+	VMOVUPS     (R10)(SI*1), Z6
+	VADDPS      Z4, Z3, Z3
+	VADDPS      Z5, Z3, Z3
+	VSUBPS      Z5, Z4, Z4
+	VSUBPS      Z6, Z4, Z4
+	VFMADD213PS (R9), Z0, Z3
+	VMAXPS      Z3, Z1, Z3
+	VMINPS      Z3, Z2, Z3
+	VMOVUPS     Z3, (R8)
+	VFMADD213PS 64(R9), Z0, Z4
+	VMAXPS      Z4, Z1, Z4
+	VMINPS      Z4, Z2, Z4
+	VMOVUPS     Z4, 64(R8)
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, R9
+	ADDQ        $0x40, R10
+	DECQ        R11
 	JNZ         add_tiles
 
 add_tiles_end:
-	MOVQ        odd+64(FP), R9
-	TESTQ       R9, R9
+	MOVQ        odd+80(FP), R11
+	TESTQ       R11, R11
 	JZ          add_next
-	VMOVUPS     (R8), Z1
-	VMOVUPS     (R8)(DX*1), Z2
-	VMOVUPS     (R8)(DX*2), Z3
-	VMOVUPS     (R8)(BX*1), Z4
-	VADDPS      Z2, Z1, Z1
-	VADDPS      Z3, Z1, Z1
-	VSUBPS      Z3, Z2, Z2
-	VSUBPS      Z4, Z2, Z2
-	VFMADD213PS (DI), Z0, Z1
-	VMOVUPS     Z1, (DI)
+	VMOVUPS     (R10), Z3
+	VMOVUPS     (R10)(BX*1), Z4
+	VMOVUPS     (R10)(BX*2), Z5
+	VMOVUPS     (R10)(SI*1), Z6
+	VADDPS      Z4, Z3, Z3
+	VADDPS      Z5, Z3, Z3
+	VSUBPS      Z5, Z4, Z4
+	VSUBPS      Z6, Z4, Z4
+	VFMADD213PS (R9), Z0, Z3
+	VMAXPS      Z3, Z1, Z3
+	VMINPS      Z3, Z2, Z3
+	VMOVUPS     Z3, (R8)
 
 add_next:
-	MOVQ yc+16(FP), DI
-	ADDQ DI, AX
-	MOVQ mc+32(FP), DI
-	ADDQ DI, CX
-	DECQ SI
+	MOVQ yc+24(FP), R8
+	ADDQ R8, AX
+	ADDQ R8, DX
+	MOVQ mc+40(FP), R8
+	ADDQ R8, CX
+	DECQ DI
 	JNZ  add
+	VZEROUPPER
+	RET
+
+// func depth3x512(dst *float32, src *float32, w *float32, bias float32, low float32, high float32, rows int, n int, dstRow int, dstPos int, srcRow int, srcPos int, pitch int)
+// Requires: AVX, AVX512F
+TEXT ·depth3x512(SB), NOSPLIT, $0-96
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS bias+24(FP), Z0
+	VBROADCASTSS low+28(FP), Z1
+	VBROADCASTSS high+32(FP), Z2
+	MOVQ         w+16(FP), DX
+	VBROADCASTSS (DX), Z3
+	VBROADCASTSS 4(DX), Z4
+	VBROADCASTSS 8(DX), Z5
+	VBROADCASTSS 12(DX), Z6
+	VBROADCASTSS 16(DX), Z7
+	VBROADCASTSS 20(DX), Z8
+	VBROADCASTSS 24(DX), Z9
+	VBROADCASTSS 28(DX), Z10
+	VBROADCASTSS 32(DX), Z11
+	MOVQ         dstPos+64(FP), DX
+	MOVQ         srcPos+80(FP), BX
+	MOVQ         pitch+88(FP), SI
+	MOVQ         rows+40(FP), DI
+
+x_row:
+	MOVQ AX, R9
+	MOVQ CX, R10
+	MOVQ n+48(FP), R8
+
+x_position:
+	VMOVAPS     Z0, Z12
+	VFMADD231PS (R10), Z3, Z12
+	VFMADD231PS 64(R10), Z4, Z12
+	VFMADD231PS 128(R10), Z5, Z12
+	VFMADD231PS (R10)(SI*1), Z6, Z12
+	VFMADD231PS 64(R10)(SI*1), Z7, Z12
+	VFMADD231PS 128(R10)(SI*1), Z8, Z12
+	VFMADD231PS (R10)(SI*2), Z9, Z12
+	VFMADD231PS 64(R10)(SI*2), Z10, Z12
+	VFMADD231PS 128(R10)(SI*2), Z11, Z12
+	VMAXPS      Z12, Z1, Z12
+	VMINPS      Z12, Z2, Z12
+	VMOVUPS     Z12, (R9)
+	ADDQ        DX, R9
+	ADDQ        BX, R10
+	DECQ        R8
+	JNZ         x_position
+	MOVQ        dstRow+56(FP), R8
+	ADDQ        R8, AX
+	MOVQ        srcRow+72(FP), R8
+	ADDQ        R8, CX
+	DECQ        DI
+	JNZ         x_row
+	VZEROUPPER
+	RET
+
+// func depth3Grad512(acc *float32, dst *float32, src *float32, rows int, n int, dstRow int, dstPos int, srcRow int, srcPos int, pitch int)
+// Requires: AVX, AVX512F
+TEXT ·depth3Grad512(SB), NOSPLIT, $0-80
+	MOVQ   dstPos+48(FP), AX
+	MOVQ   srcPos+64(FP), CX
+	MOVQ   pitch+72(FP), DX
+	MOVQ   dst+8(FP), BX
+	MOVQ   src+16(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	MOVQ   rows+24(FP), DI
+
+x0_row:
+	MOVQ BX, R9
+	MOVQ SI, R10
+	MOVQ n+32(FP), R8
+
+x0_position:
+	VMOVUPS     (R9), Z9
+	VFMADD231PS (R10), Z9, Z0
+	VFMADD231PS 64(R10), Z9, Z1
+	VFMADD231PS 128(R10), Z9, Z2
+	VFMADD231PS (R10)(DX*1), Z9, Z3
+	VFMADD231PS 64(R10)(DX*1), Z9, Z4
+	VFMADD231PS 128(R10)(DX*1), Z9, Z5
+	VFMADD231PS (R10)(DX*2), Z9, Z6
+	VFMADD231PS 64(R10)(DX*2), Z9, Z7
+	VFMADD231PS 128(R10)(DX*2), Z9, Z8
+	ADDQ        AX, R9
+	ADDQ        CX, R10
+	DECQ        R8
+	JNZ         x0_position
+	MOVQ        dstRow+40(FP), R8
+	ADDQ        R8, BX
+	MOVQ        srcRow+56(FP), R8
+	ADDQ        R8, SI
+	DECQ        DI
+	JNZ         x0_row
+	MOVQ        acc+0(FP), AX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     Z2, 128(AX)
+	VMOVUPS     Z3, 192(AX)
+	VMOVUPS     Z4, 256(AX)
+	VMOVUPS     Z5, 320(AX)
+	VMOVUPS     Z6, 384(AX)
+	VMOVUPS     Z7, 448(AX)
+	VMOVUPS     Z8, 512(AX)
 	VZEROUPPER
 	RET
 
@@ -1882,154 +2163,404 @@ next:
 	VZEROUPPER
 	RET
 
-// func winogradOut256(y *float32, m *float32, yc int, mj int, mc int, sign float32, set bool, channels int, n int, odd int)
+// func winogradOut256(y *float32, from *float32, m *float32, yc int, mj int, mc int, sign float32, low float32, high float32, channels int, n int, odd int)
 // Requires: AVX, FMA3
-TEXT ·winogradOut256(SB), NOSPLIT, $0-72
+TEXT ·winogradOut256(SB), NOSPLIT, $0-88
 	MOVQ         y+0(FP), AX
-	MOVQ         m+8(FP), CX
-	MOVQ         mj+24(FP), DX
-	LEAQ         (DX)(DX*2), BX
-	VBROADCASTSS sign+40(FP), Y0
-	MOVQ         channels+48(FP), SI
-	MOVB         set+44(FP), DI
-	TESTB        DI, DI
-	JZ           add
+	MOVQ         m+16(FP), CX
+	MOVQ         from+8(FP), DX
+	MOVQ         mj+32(FP), BX
+	LEAQ         (BX)(BX*2), SI
+	VBROADCASTSS sign+48(FP), Y0
+	VBROADCASTSS low+52(FP), Y1
+	VBROADCASTSS high+56(FP), Y2
+	MOVQ         channels+64(FP), DI
+	TESTQ        DX, DX
+	JNZ          add
 
 set:
-	MOVQ  AX, DI
-	MOVQ  CX, R8
-	MOVQ  n+56(FP), R9
-	TESTQ R9, R9
+	MOVQ  AX, R8
+	MOVQ  DX, R9
+	MOVQ  CX, R10
+	MOVQ  n+72(FP), R11
+	TESTQ R11, R11
 	JZ    set_tiles_end
 
 set_tiles:
-	VMOVUPS (R8), Y0
-	VMOVUPS (R8)(DX*1), Y1
-	VMOVUPS (R8)(DX*2), Y2
-	VMOVUPS (R8)(BX*1), Y3
+	VMOVUPS (R10), Y0
+	VMOVUPS (R10)(BX*1), Y1
+	VMOVUPS (R10)(BX*2), Y2
+	VMOVUPS (R10)(SI*1), Y3
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y2, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
 	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 64(DI)
-	VMOVUPS 32(R8), Y0
-	VMOVUPS 32(R8)(DX*1), Y1
-	VMOVUPS 32(R8)(DX*2), Y2
-	VMOVUPS 32(R8)(BX*1), Y3
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 64(R8)
+	VMOVUPS 32(R10), Y0
+	VMOVUPS 32(R10)(BX*1), Y1
+	VMOVUPS 32(R10)(BX*2), Y2
+	VMOVUPS 32(R10)(SI*1), Y3
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y2, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
 	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, 32(DI)
-	VMOVUPS Y1, 96(DI)
-	ADDQ    $0x00000080, DI
-	ADDQ    $0x40, R8
-	DECQ    R9
+	VMOVUPS Y0, 32(R8)
+	VMOVUPS Y1, 96(R8)
+	ADDQ    $0x00000080, R8
+	ADDQ    $0x00000080, R9
+	ADDQ    $0x40, R10
+	DECQ    R11
 	JNZ     set_tiles
 
 set_tiles_end:
-	MOVQ    odd+64(FP), R9
-	TESTQ   R9, R9
+	MOVQ    odd+80(FP), R11
+	TESTQ   R11, R11
 	JZ      set_next
-	VMOVUPS (R8), Y0
-	VMOVUPS (R8)(DX*1), Y1
-	VMOVUPS (R8)(DX*2), Y2
-	VMOVUPS (R8)(BX*1), Y3
+	VMOVUPS (R10), Y0
+	VMOVUPS (R10)(BX*1), Y1
+	VMOVUPS (R10)(BX*2), Y2
+	VMOVUPS (R10)(SI*1), Y3
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y2, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
 	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, (DI)
-	VMOVUPS 32(R8), Y0
-	VMOVUPS 32(R8)(DX*1), Y1
-	VMOVUPS 32(R8)(DX*2), Y2
-	VMOVUPS 32(R8)(BX*1), Y3
+	VMOVUPS Y0, (R8)
+	VMOVUPS 32(R10), Y0
+	VMOVUPS 32(R10)(BX*1), Y1
+	VMOVUPS 32(R10)(BX*2), Y2
+	VMOVUPS 32(R10)(SI*1), Y3
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y2, Y0, Y0
 	VSUBPS  Y2, Y1, Y1
 	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, 32(DI)
+	VMOVUPS Y0, 32(R8)
 
 set_next:
-	MOVQ yc+16(FP), DI
-	ADDQ DI, AX
-	MOVQ mc+32(FP), DI
-	ADDQ DI, CX
-	DECQ SI
+	MOVQ yc+24(FP), R8
+	ADDQ R8, AX
+	ADDQ R8, DX
+	MOVQ mc+40(FP), R8
+	ADDQ R8, CX
+	DECQ DI
 	JNZ  set
 	VZEROUPPER
 	RET
 
 add:
-	MOVQ  AX, DI
-	MOVQ  CX, R8
-	MOVQ  n+56(FP), R9
-	TESTQ R9, R9
+	MOVQ  AX, R8
+	MOVQ  DX, R9
+	MOVQ  CX, R10
+	MOVQ  n+72(FP), R11
+	TESTQ R11, R11
 	JZ    add_tiles_end
 
 add_tiles:
-	VMOVUPS     (R8), Y1
-	VMOVUPS     (R8)(DX*1), Y2
-	VMOVUPS     (R8)(DX*2), Y3
-	VMOVUPS     (R8)(BX*1), Y4
-	VADDPS      Y2, Y1, Y1
-	VADDPS      Y3, Y1, Y1
-	VSUBPS      Y3, Y2, Y2
-	VSUBPS      Y4, Y2, Y2
-	VFMADD213PS (DI), Y0, Y1
-	VMOVUPS     Y1, (DI)
-	VFMADD213PS 64(DI), Y0, Y2
-	VMOVUPS     Y2, 64(DI)
-	VMOVUPS     32(R8), Y1
-	VMOVUPS     32(R8)(DX*1), Y2
-	VMOVUPS     32(R8)(DX*2), Y3
-	VMOVUPS     32(R8)(BX*1), Y4
-	VADDPS      Y2, Y1, Y1
-	VADDPS      Y3, Y1, Y1
-	VSUBPS      Y3, Y2, Y2
-	VSUBPS      Y4, Y2, Y2
-	VFMADD213PS 32(DI), Y0, Y1
-	VMOVUPS     Y1, 32(DI)
-	VFMADD213PS 96(DI), Y0, Y2
-	VMOVUPS     Y2, 96(DI)
-	ADDQ        $0x00000080, DI
-	ADDQ        $0x40, R8
-	DECQ        R9
+	VMOVUPS     (R10), Y3
+	VMOVUPS     (R10)(BX*1), Y4
+	VMOVUPS     (R10)(BX*2), Y5
+	VMOVUPS     (R10)(SI*1), Y6
+	VADDPS      Y4, Y3, Y3
+	VADDPS      Y5, Y3, Y3
+	VSUBPS      Y5, Y4, Y4
+	VSUBPS      Y6, Y4, Y4
+	VFMADD213PS (R9), Y0, Y3
+	VMAXPS      Y3, Y1, Y3
+	VMINPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (R8)
+	VFMADD213PS 64(R9), Y0, Y4
+	VMAXPS      Y4, Y1, Y4
+	VMINPS      Y4, Y2, Y4
+	VMOVUPS     Y4, 64(R8)
+	VMOVUPS     32(R10), Y3
+	VMOVUPS     32(R10)(BX*1), Y4
+	VMOVUPS     32(R10)(BX*2), Y5
+	VMOVUPS     32(R10)(SI*1), Y6
+	VADDPS      Y4, Y3, Y3
+	VADDPS      Y5, Y3, Y3
+	VSUBPS      Y5, Y4, Y4
+	VSUBPS      Y6, Y4, Y4
+	VFMADD213PS 32(R9), Y0, Y3
+	VMAXPS      Y3, Y1, Y3
+	VMINPS      Y3, Y2, Y3
+	VMOVUPS     Y3, 32(R8)
+	VFMADD213PS 96(R9), Y0, Y4
+	VMAXPS      Y4, Y1, Y4
+	VMINPS      Y4, Y2, Y4
+	VMOVUPS     Y4, 96(R8)
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, R9
+	ADDQ        $0x40, R10
+	DECQ        R11
 	JNZ         add_tiles
 
 add_tiles_end:
-	MOVQ        odd+64(FP), R9
-	TESTQ       R9, R9
+	MOVQ        odd+80(FP), R11
+	TESTQ       R11, R11
 	JZ          add_next
-	VMOVUPS     (R8), Y1
-	VMOVUPS     (R8)(DX*1), Y2
-	VMOVUPS     (R8)(DX*2), Y3
-	VMOVUPS     (R8)(BX*1), Y4
-	VADDPS      Y2, Y1, Y1
-	VADDPS      Y3, Y1, Y1
-	VSUBPS      Y3, Y2, Y2
-	VSUBPS      Y4, Y2, Y2
-	VFMADD213PS (DI), Y0, Y1
-	VMOVUPS     Y1, (DI)
-	VMOVUPS     32(R8), Y1
-	VMOVUPS     32(R8)(DX*1), Y2
-	VMOVUPS     32(R8)(DX*2), Y3
-	VMOVUPS     32(R8)(BX*1), Y4
-	VADDPS      Y2, Y1, Y1
-	VADDPS      Y3, Y1, Y1
-	VSUBPS      Y3, Y2, Y2
-	VSUBPS      Y4, Y2, Y2
-	VFMADD213PS 32(DI), Y0, Y1
-	VMOVUPS     Y1, 32(DI)
+	VMOVUPS     (R10), Y3
+	VMOVUPS     (R10)(BX*1), Y4
+	VMOVUPS     (R10)(BX*2), Y5
+	VMOVUPS     (R10)(SI*1), Y6
+	VADDPS      Y4, Y3, Y3
+	VADDPS      Y5, Y3, Y3
+	VSUBPS      Y5, Y4, Y4
+	VSUBPS      Y6, Y4, Y4
+	VFMADD213PS (R9), Y0, Y3
+	VMAXPS      Y3, Y1, Y3
+	VMINPS      Y3, Y2, Y3
+	VMOVUPS     Y3, (R8)
+	VMOVUPS     32(R10), Y3
+	VMOVUPS     32(R10)(BX*1), Y4
+	VMOVUPS     32(R10)(BX*2), Y5
+	VMOVUPS     32(R10)(SI*1), Y6
+	VADDPS      Y4, Y3, Y3
+	VADDPS      Y5, Y3, Y3
+	VSUBPS      Y5, Y4, Y4
+	VSUBPS      Y6, Y4, Y4
+	VFMADD213PS 32(R9), Y0, Y3
+	VMAXPS      Y3, Y1, Y3
+	VMINPS      Y3, Y2, Y3
+	VMOVUPS     Y3, 32(R8)
 
 add_next:
-	MOVQ yc+16(FP), DI
-	ADDQ DI, AX
-	MOVQ mc+32(FP), DI
-	ADDQ DI, CX
-	DECQ SI
+	MOVQ yc+24(FP), R8
+	ADDQ R8, AX
+	ADDQ R8, DX
+	MOVQ mc+40(FP), R8
+	ADDQ R8, CX
+	DECQ DI
 	JNZ  add
+	VZEROUPPER
+	RET
+
+// func depth3x256(dst *float32, src *float32, w *float32, bias float32, low float32, high float32, rows int, n int, dstRow int, dstPos int, srcRow int, srcPos int, pitch int)
+// Requires: AVX, FMA3
+TEXT ·depth3x256(SB), NOSPLIT, $0-96
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSS bias+24(FP), Y0
+	VBROADCASTSS low+28(FP), Y1
+	VBROADCASTSS high+32(FP), Y2
+	MOVQ         w+16(FP), DX
+	VBROADCASTSS (DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 12(DX), Y6
+	VBROADCASTSS 16(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBROADCASTSS 24(DX), Y9
+	VBROADCASTSS 28(DX), Y10
+	VBROADCASTSS 32(DX), Y11
+	MOVQ         dstPos+64(FP), DX
+	MOVQ         srcPos+80(FP), BX
+	MOVQ         pitch+88(FP), SI
+	MOVQ         rows+40(FP), DI
+
+x_row:
+	MOVQ AX, R9
+	MOVQ CX, R10
+	MOVQ n+48(FP), R8
+
+x_position:
+	VMOVAPS     Y0, Y12
+	VFMADD231PS (R10), Y3, Y12
+	VFMADD231PS 64(R10), Y4, Y12
+	VFMADD231PS 128(R10), Y5, Y12
+	VFMADD231PS (R10)(SI*1), Y6, Y12
+	VFMADD231PS 64(R10)(SI*1), Y7, Y12
+	VFMADD231PS 128(R10)(SI*1), Y8, Y12
+	VFMADD231PS (R10)(SI*2), Y9, Y12
+	VFMADD231PS 64(R10)(SI*2), Y10, Y12
+	VFMADD231PS 128(R10)(SI*2), Y11, Y12
+	VMAXPS      Y12, Y1, Y12
+	VMINPS      Y12, Y2, Y12
+	VMOVUPS     Y12, (R9)
+	VMOVAPS     Y0, Y12
+	VFMADD231PS 32(R10), Y3, Y12
+	VFMADD231PS 96(R10), Y4, Y12
+	VFMADD231PS 160(R10), Y5, Y12
+	VFMADD231PS 32(R10)(SI*1), Y6, Y12
+	VFMADD231PS 96(R10)(SI*1), Y7, Y12
+	VFMADD231PS 160(R10)(SI*1), Y8, Y12
+	VFMADD231PS 32(R10)(SI*2), Y9, Y12
+	VFMADD231PS 96(R10)(SI*2), Y10, Y12
+	VFMADD231PS 160(R10)(SI*2), Y11, Y12
+	VMAXPS      Y12, Y1, Y12
+	VMINPS      Y12, Y2, Y12
+	VMOVUPS     Y12, 32(R9)
+	ADDQ        DX, R9
+	ADDQ        BX, R10
+	DECQ        R8
+	JNZ         x_position
+	MOVQ        dstRow+56(FP), R8
+	ADDQ        R8, AX
+	MOVQ        srcRow+72(FP), R8
+	ADDQ        R8, CX
+	DECQ        DI
+	JNZ         x_row
+	VZEROUPPER
+	RET
+
+// func depth3Grad256(acc *float32, dst *float32, src *float32, rows int, n int, dstRow int, dstPos int, srcRow int, srcPos int, pitch int)
+// Requires: AVX, FMA3
+TEXT ·depth3Grad256(SB), NOSPLIT, $0-80
+	MOVQ   dstPos+48(FP), AX
+	MOVQ   srcPos+64(FP), CX
+	MOVQ   pitch+72(FP), DX
+	MOVQ   dst+8(FP), BX
+	MOVQ   src+16(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	MOVQ   rows+24(FP), DI
+
+x0_row:
+	MOVQ BX, R9
+	MOVQ SI, R10
+	MOVQ n+32(FP), R8
+
+x0_position:
+	VMOVUPS     (R9), Y9
+	VFMADD231PS (R10), Y9, Y0
+	VFMADD231PS 64(R10), Y9, Y1
+	VFMADD231PS 128(R10), Y9, Y2
+	VFMADD231PS (R10)(DX*1), Y9, Y3
+	VFMADD231PS 64(R10)(DX*1), Y9, Y4
+	VFMADD231PS 128(R10)(DX*1), Y9, Y5
+	VFMADD231PS (R10)(DX*2), Y9, Y6
+	VFMADD231PS 64(R10)(DX*2), Y9, Y7
+	VFMADD231PS 128(R10)(DX*2), Y9, Y8
+	ADDQ        AX, R9
+	ADDQ        CX, R10
+	DECQ        R8
+	JNZ         x0_position
+	MOVQ        dstRow+40(FP), R8
+	ADDQ        R8, BX
+	MOVQ        srcRow+56(FP), R8
+	ADDQ        R8, SI
+	DECQ        DI
+	JNZ         x0_row
+	MOVQ        acc+0(FP), BX
+	VMOVUPS     Y0, (BX)
+	VMOVUPS     Y1, 64(BX)
+	VMOVUPS     Y2, 128(BX)
+	VMOVUPS     Y3, 192(BX)
+	VMOVUPS     Y4, 256(BX)
+	VMOVUPS     Y5, 320(BX)
+	VMOVUPS     Y6, 384(BX)
+	VMOVUPS     Y7, 448(BX)
+	VMOVUPS     Y8, 512(BX)
+	MOVQ        dst+8(FP), BX
+	MOVQ        src+16(FP), SI
+	VXORPS      Y0, Y0, Y0
+	VXORPS      Y1, Y1, Y1
+	VXORPS      Y2, Y2, Y2
+	VXORPS      Y3, Y3, Y3
+	VXORPS      Y4, Y4, Y4
+	VXORPS      Y5, Y5, Y5
+	VXORPS      Y6, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VXORPS      Y8, Y8, Y8
+	MOVQ        rows+24(FP), DI
+
+x1_row:
+	MOVQ BX, R9
+	MOVQ SI, R10
+	MOVQ n+32(FP), R8
+
+x1_position:
+	VMOVUPS     32(R9), Y9
+	VFMADD231PS 32(R10), Y9, Y0
+	VFMADD231PS 96(R10), Y9, Y1
+	VFMADD231PS 160(R10), Y9, Y2
+	VFMADD231PS 32(R10)(DX*1), Y9, Y3
+	VFMADD231PS 96(R10)(DX*1), Y9, Y4
+	VFMADD231PS 160(R10)(DX*1), Y9, Y5
+	VFMADD231PS 32(R10)(DX*2), Y9, Y6
+	VFMADD231PS 96(R10)(DX*2), Y9, Y7
+	VFMADD231PS 160(R10)(DX*2), Y9, Y8
+	ADDQ        AX, R9
+	ADDQ        CX, R10
+	DECQ        R8
+	JNZ         x1_position
+	MOVQ        dstRow+40(FP), R8
+	ADDQ        R8, BX
+	MOVQ        srcRow+56(FP), R8
+	ADDQ        R8, SI
+	DECQ        DI
+	JNZ         x1_row
+	MOVQ        acc+0(FP), AX
+	VMOVUPS     Y0, 32(AX)
+	VMOVUPS     Y1, 96(AX)
+	VMOVUPS     Y2, 160(AX)
+	VMOVUPS     Y3, 224(AX)
+	VMOVUPS     Y4, 288(AX)
+	VMOVUPS     Y5, 352(AX)
+	VMOVUPS     Y6, 416(AX)
+	VMOVUPS     Y7, 480(AX)
+	VMOVUPS     Y8, 544(AX)
+	VZEROUPPER
+	RET
+
+// func gate256(dx *float32, y *float32, dy *float32, low float32, high float32, sums *float32, rows int, n int, dxRow int, dxPos int, yRow int)
+// Requires: AVX
+TEXT ·gate256(SB), NOSPLIT, $0-80
+	MOVQ         dx+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	VBROADCASTSS low+24(FP), Y0
+	VBROADCASTSS high+28(FP), Y1
+	MOVQ         sums+32(FP), BX
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	MOVQ         dxPos+64(FP), BX
+	MOVQ         $0x00000040, SI
+	MOVQ         rows+40(FP), DI
+
+x_row:
+	MOVQ AX, R9
+	MOVQ CX, R10
+	MOVQ DX, R11
+	MOVQ n+48(FP), R8
+
+x_position:
+	VMOVUPS (R10), Y4
+	VCMPPS  $0x06, Y0, Y4, Y5
+	VCMPPS  $0x09, Y1, Y4, Y4
+	VANDPS  Y5, Y4, Y5
+	VANDPS  (R11), Y5, Y5
+	VADDPS  Y5, Y2, Y2
+	VMOVUPS Y5, (R9)
+	VMOVUPS 32(R10), Y4
+	VCMPPS  $0x06, Y0, Y4, Y5
+	VCMPPS  $0x09, Y1, Y4, Y4
+	VANDPS  Y5, Y4, Y5
+	VANDPS  32(R11), Y5, Y5
+	VADDPS  Y5, Y3, Y3
+	VMOVUPS Y5, 32(R9)
+	ADDQ    BX, R9
+	ADDQ    SI, R10
+	ADDQ    SI, R11
+	DECQ    R8
+	JNZ     x_position
+	MOVQ    dxRow+56(FP), R8
+	ADDQ    R8, AX
+	MOVQ    yRow+72(FP), R8
+	ADDQ    R8, CX
+	MOVQ    yRow+72(FP), R8
+	ADDQ    R8, DX
+	DECQ    DI
+	JNZ     x_row
+	MOVQ    sums+32(FP), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
 	VZEROUPPER
 	RET
 

@@ -141,7 +141,7 @@ func TestWinogradMatchesTwins(t *testing.T) {
 		bDone()
 		done()
 
-		n, odd, set := r.IntN(4), r.IntN(2), r.IntN(2) == 0
+		n, odd := r.IntN(4), r.IntN(2)
 		if n+odd == 0 {
 			continue
 		}
@@ -150,10 +150,23 @@ func TestWinogradMatchesTwins(t *testing.T) {
 		m, mDone := guarded(t, r, 4*mj)
 		yc := (2*n + odd) * Lanes
 		y, yDone := guarded(t, r, channels*yc)
+		from, fromDone := guarded(t, r, channels*yc)
+		limits := []Limits{NoLimits, {0, 6}, {0, NoLimits.High}}[r.IntN(3)]
+		switch r.IntN(3) {
+		case 0:
+			from = nil
+		case 1:
+			from = y
+		}
 		want = clone(y)
-		winogradOutGo(want, m, yc, mj, mc, sign, set, channels, n, odd)
-		WinogradOut(y, m, yc, mj, mc, sign, set, channels, n, odd == 1)
-		sameBits(t, fmt.Sprintf("out %d %d %v", n, odd, set), y, want)
+		wantFrom := from
+		if len(from) > 0 && &from[0] == &y[0] {
+			wantFrom = want
+		}
+		winogradOutGo(want, wantFrom, m, yc, mj, mc, sign, limits, channels, n, odd)
+		WinogradOut(y, from, m, yc, mj, mc, sign, limits, channels, n, odd == 1)
+		sameBits(t, fmt.Sprintf("out %d %d", n, odd), y, want)
+		fromDone()
 		mDone()
 		yDone()
 	}

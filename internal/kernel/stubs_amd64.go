@@ -4,10 +4,10 @@
 
 package kernel
 
-// tile512 is tile with AVX-512: four positions at once, then single ones.
+// tile512 is tileFinish with AVX-512: four positions at once, then single ones. It is tile if finish is false.
 //
 //go:noescape
-func tile512(c *float32, a *float32, b *float32, bias *float32, taps *int32, ntaps int, ci int, cj int, bj int, rows int, n int)
+func tile512(c *float32, a *float32, b *float32, bias *float32, taps *int32, ntaps int, ci int, cj int, bj int, rows int, n int, add *float32, low float32, high float32, finish bool)
 
 // tile256 is tile with AVX2 and FMA: one position at a time.
 //
@@ -52,7 +52,17 @@ func winogradIn512(dst *float32, a *float32, b *float32, dj int, dc int, ac int,
 // winogradOut512 is winogradOut; steps are in bytes.
 //
 //go:noescape
-func winogradOut512(y *float32, m *float32, yc int, mj int, mc int, sign float32, set bool, channels int, n int, odd int)
+func winogradOut512(y *float32, from *float32, m *float32, yc int, mj int, mc int, sign float32, low float32, high float32, channels int, n int, odd int)
+
+// depth3x512 is depth3; steps are in bytes.
+//
+//go:noescape
+func depth3x512(dst *float32, src *float32, w *float32, bias float32, low float32, high float32, rows int, n int, dstRow int, dstPos int, srcRow int, srcPos int, pitch int)
+
+// depth3Grad512 is depth3Grad; steps are in bytes.
+//
+//go:noescape
+func depth3Grad512(acc *float32, dst *float32, src *float32, rows int, n int, dstRow int, dstPos int, srcRow int, srcPos int, pitch int)
 
 // winogradIn256 is winogradIn; steps are in bytes.
 //
@@ -62,7 +72,22 @@ func winogradIn256(dst *float32, a *float32, b *float32, dj int, dc int, ac int,
 // winogradOut256 is winogradOut; steps are in bytes.
 //
 //go:noescape
-func winogradOut256(y *float32, m *float32, yc int, mj int, mc int, sign float32, set bool, channels int, n int, odd int)
+func winogradOut256(y *float32, from *float32, m *float32, yc int, mj int, mc int, sign float32, low float32, high float32, channels int, n int, odd int)
+
+// depth3x256 is depth3; steps are in bytes.
+//
+//go:noescape
+func depth3x256(dst *float32, src *float32, w *float32, bias float32, low float32, high float32, rows int, n int, dstRow int, dstPos int, srcRow int, srcPos int, pitch int)
+
+// depth3Grad256 is depth3Grad; steps are in bytes.
+//
+//go:noescape
+func depth3Grad256(acc *float32, dst *float32, src *float32, rows int, n int, dstRow int, dstPos int, srcRow int, srcPos int, pitch int)
+
+// gate256 is gate with AVX; steps are in bytes.
+//
+//go:noescape
+func gate256(dx *float32, y *float32, dy *float32, low float32, high float32, sums *float32, rows int, n int, dxRow int, dxPos int, yRow int)
 
 // interleave256 is interleave with AVX, for the first 8*n elements of each sample.
 //

@@ -50,10 +50,11 @@ func WinogradIn(dst, a, b []float32, dj, dc, ac, bc int, sign float32, channels 
 }
 
 // WinogradOut makes two outputs of each patch from one row m0 to m3 of products, mj
-// elements apart, and puts m0+m1+m2 and m1-m2-m3 into y side by side: instead of what
-// is there if set is true, or times sign on top of it. If odd is true, another patch
-// follows with a first output only. Channels are yc and mc elements apart.
-func WinogradOut(y, m []float32, yc, mj, mc int, sign float32, set bool, channels, n int, odd bool) {
+// elements apart, and puts m0+m1+m2 and m1-m2-m3 into y side by side, or times sign on
+// top of what lies at the same place of from, within limits, if that is not nil. If
+// odd is true, another patch follows with a first output only. Channels are yc and mc
+// elements apart.
+func WinogradOut(y, from, m []float32, yc, mj, mc int, sign float32, limits Limits, channels, n int, odd bool) {
 	if channels <= 0 {
 		return
 	}
@@ -62,8 +63,11 @@ func WinogradOut(y, m []float32, yc, mj, mc int, sign float32, set bool, channel
 		more = 1
 	}
 	need("y", y, (channels-1)*yc+(2*n+more)*Lanes)
+	if from != nil {
+		need("from", from, (channels-1)*yc+(2*n+more)*Lanes)
+	}
 	need("m", m, 3*mj+(channels-1)*mc+(n+more)*Lanes)
-	winogradOut(y, m, yc, mj, mc, sign, set, channels, n, more)
+	winogradOut(y, from, m, yc, mj, mc, sign, limits, channels, n, more)
 }
 
 func winogradInGo(dst, a, b []float32, dj, dc, ac, bc int, sign float32, channels int, s Strip) {
@@ -88,7 +92,7 @@ func winogradInGo(dst, a, b []float32, dj, dc, ac, bc int, sign float32, channel
 	}
 }
 
-func winogradOutGo(y, m []float32, yc, mj, mc int, sign float32, set bool, channels, n, odd int) {
+func winogradOutGo(y, from, m []float32, yc, mj, mc int, sign float32, limits Limits, channels, n, odd int) {
 	for ch := range channels {
 		for t := range n + odd {
 			for l := range Lanes {
@@ -96,8 +100,8 @@ func winogradOutGo(y, m []float32, yc, mj, mc int, sign float32, set bool, chann
 				v := [2]float32{m[at] + m[mj+at] + m[2*mj+at], m[mj+at] - m[2*mj+at] - m[3*mj+at]}
 				for c := range 2 {
 					if to := ch*yc + (2*t+c)*Lanes + l; c == 0 || t < n {
-						if !set {
-							v[c] = fma(sign, v[c], y[to])
+						if from != nil {
+							v[c] = limits.apply(fma(sign, v[c], from[to]))
 						}
 						y[to] = v[c]
 					}

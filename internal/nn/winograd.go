@@ -122,10 +122,18 @@ func (w *winograd) block(dst, src, biases, room []float32, first, n, across int)
 				whole++
 			}
 			if t.above != 0 {
-				kernel.WinogradOut(y, products[at*Lanes:], plane, mstep, vc, t.above, i == 0, w.m, whole, odd)
+				from := y
+				if i == 0 {
+					from = nil
+				}
+				kernel.WinogradOut(y, from, products[at*Lanes:], plane, mstep, vc, t.above, kernel.NoLimits, w.m, whole, odd)
 			}
 			if t.below != 0 && 2*row+1 < w.height {
-				kernel.WinogradOut(y[line:], products[at*Lanes:], plane, mstep, vc, t.below, i == 1, w.m, whole, odd)
+				from := y[line:]
+				if i == 1 {
+					from = nil
+				}
+				kernel.WinogradOut(y[line:], from, products[at*Lanes:], plane, mstep, vc, t.below, kernel.NoLimits, w.m, whole, odd)
 			}
 		})
 	}

@@ -47,7 +47,10 @@ func main() {
 	for _, wide := range []bool{true, false} {
 		winogradIn(wide)
 		winogradOut(wide)
+		depth3(wide)
+		depth3Grad(wide)
 	}
+	gate()
 	interleave()
 	sumLanes()
 	sumLanes512()
@@ -124,9 +127,9 @@ func store(label string, c reg.Register, perRow func(i int, row reg.Register)) {
 }
 
 func tile512() {
-	TEXT("tile512", NOSPLIT, "func(c, a, b, bias *float32, taps *int32, ntaps, ci, cj, bj, rows, n int)")
+	TEXT("tile512", NOSPLIT, "func(c, a, b, bias *float32, taps *int32, ntaps, ci, cj, bj, rows, n int, add *float32, low, high float32, finish bool)")
 	Pragma("noescape")
-	Doc("tile512 is tile with AVX-512: four positions at once, then single ones.")
+	Doc("tile512 is tileFinish with AVX-512: four positions at once, then single ones. It is tile if finish is false.")
 	a, b, c := Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("c"), GP64())
 	n := Load(Param("n"), GP64())
 	bj := Load(Param("bj"), GP64())
@@ -182,18 +185,43 @@ func tile512() {
 		cj3 := GP64()
 		SHLQ(Imm(2), cj)
 		LEAQ(at(cj, cj, 2), cj3)
+		position := func(row reg.Register, j int) Mem {
+			switch j {
+			case 1:
+				return at(row, cj, 1)
+			case 2:
+				return at(row, cj, 2)
+			case 3:
+				return at(row, cj3, 1)
+			}
+			return Mem{Base: row}
+		}
+		finish := Load(Param("finish"), GP8())
+		TESTB(finish, finish)
+		JZ(LabelRef(label + "_plain"))
+		add := Load(Param("add"), GP64())
+		TESTQ(add, add)
+		JZ(LabelRef(label + "_added"))
+		first := Load(Param("c"), GP64())
+		SUBQ(first, add)
+		ADDQ(c, add)
+		store(label+"_added", add, func(i int, row reg.Register) {
+			for j := range w {
+				VADDPS(position(row, j), acc[i*cols+j], acc[i*cols+j])
+			}
+		})
+		low, high := broadcastTo(ZMM(), "low"), broadcastTo(ZMM(), "high")
+		for i := range rows {
+			for j := range w {
+				v := acc[i*cols+j]
+				VMAXPS(v, low, v)
+				VMINPS(v, high, v)
+			}
+		}
+		Label(label + "_plain")
 		store(label+"_stored", c, func(i int, row reg.Register) {
 			for j := range w {
-				m := Mem{Base: row}
-				switch j {
-				case 1:
-					m = at(row, cj, 1)
-				case 2:
-					m = at(row, cj, 2)
-				case 3:
-					m = at(row, cj3, 1)
-				}
-				VMOVUPS(acc[i*cols+j], m)
+				VMOVUPS(acc[i*cols+j], position(row, j))
 			}
 		})
 		step := func(p reg.Register, by reg.Register) { LEAQ(at(p, by, uint8(w)), p) }
@@ -728,17 +756,18 @@ func winogradIn(wide bool) {
 
 func winogradOut(wide bool) {
 	suffix, vector := width(wide)
-	TEXT("winogradOut"+suffix, NOSPLIT, "func(y, m *float32, yc, mj, mc int, sign float32, set bool, channels, n, odd int)")
+	TEXT("winogradOut"+suffix, NOSPLIT, "func(y, from, m *float32, yc, mj, mc int, sign, low, high float32, channels, n, odd int)")
 	Pragma("noescape")
 	Doc("winogradOut" + suffix + " is winogradOut; steps are in bytes.")
-	y, m := Load(Param("y"), GP64()), Load(Param("m"), GP64())
+	y, m, from := Load(Param("y"), GP64()), Load(Param("m"), GP64()), Load(Param("from"), GP64())
 	mj, mj3 := Load(Param("mj"), GP64()), GP64()
 	LEAQ(at(mj, mj, 2), mj3)
 	signs := vector()
 	addr, _ := Param("sign").Resolve()
 	VBROADCASTSS(addr.Addr, signs[0])
+	low, high := broadcastTo(vector()[0], "low"), broadcastTo(vector()[0], "high")
 	channels := Load(Param("channels"), GP64())
-	py, pm, n, mode := GP64(), GP64(), GP64(), GP64()
+	py, pf, pm, n, mode := GP64(), GP64(), GP64(), GP64(), GP64()
 	tile := func(set bool, columns int) {
 		for i := range vector() {
 			v := [4]reg.VecVirtual{}
@@ -751,22 +780,25 @@ func winogradOut(wide bool) {
 			VSUBPS(v[2], v[1], v[1])
 			VSUBPS(v[3], v[1], v[1])
 			for c := range columns {
-				to := part(Mem{Base: py, Disp: lane * c}, i)
 				if !set {
-					VFMADD213PS(to, signs[0], v[c])
+					VFMADD213PS(part(Mem{Base: pf, Disp: lane * c}, i), signs[0], v[c])
+					VMAXPS(v[c], low, v[c])
+					VMINPS(v[c], high, v[c])
 				}
-				VMOVUPS(v[c], to)
+				VMOVUPS(v[c], part(Mem{Base: py, Disp: lane * c}, i))
 			}
 		}
 	}
 	body := func(set bool, label string) {
 		Label(label)
 		MOVQ(y, py)
+		MOVQ(from, pf)
 		MOVQ(m, pm)
 		Load(Param("n"), n)
 		loop(label+"_tiles", n, func() {
 			tile(set, 2)
 			ADDQ(U32(2*lane), py)
+			ADDQ(U32(2*lane), pf)
 			ADDQ(Imm(lane), pm)
 		})
 		Load(Param("odd"), mode)
@@ -776,6 +808,7 @@ func winogradOut(wide bool) {
 		Label(label + "_next")
 		by := Load(Param("yc"), GP64())
 		ADDQ(by, y)
+		ADDQ(by, from)
 		by = Load(Param("mc"), GP64())
 		ADDQ(by, m)
 		DECQ(channels)
@@ -783,11 +816,148 @@ func winogradOut(wide bool) {
 		VZEROUPPER()
 		RET()
 	}
-	set := Load(Param("set"), GP8())
-	TESTB(set, set)
-	JZ(LabelRef("add"))
+	TESTQ(from, from)
+	JNZ(LabelRef("add"))
 	body(true, "set")
 	body(false, "add")
+}
+
+// grid emits the loops over the rows and positions of a grid: the pointers, given with
+// the parameters that say how far their rows and positions are apart, advance.
+func grid(label string, walks []walk, body func(p []reg.Register)) {
+	rows, n := Load(Param("rows"), GP64()), GP64()
+	p := make([]reg.Register, len(walks))
+	for i := range p {
+		p[i] = GP64()
+	}
+	Label(label + "_row")
+	for i, w := range walks {
+		MOVQ(w.base, p[i])
+	}
+	Load(Param("n"), n)
+	Label(label + "_position")
+	body(p)
+	for i, w := range walks {
+		ADDQ(w.position, p[i])
+	}
+	DECQ(n)
+	JNZ(LabelRef(label + "_position"))
+	for _, w := range walks {
+		by := Load(Param(w.row), GP64())
+		ADDQ(by, w.base)
+	}
+	DECQ(rows)
+	JNZ(LabelRef(label + "_row"))
+}
+
+// walk is a pointer and how far it goes: from position to position, and the name of
+// the parameter with the distance of rows.
+type walk struct {
+	base, position reg.Register
+	row            string
+}
+
+// tap3 addresses element k of a 3x3 kernel.
+func tap3(p, pitch reg.Register, k int) Mem {
+	m := Mem{Base: p}
+	if k/3 > 0 {
+		m = at(p, pitch, uint8(k/3))
+	}
+	m.Disp = k % 3 * lane
+	return m
+}
+
+func depth3(wide bool) {
+	suffix, vector := width(wide)
+	TEXT("depth3x"+suffix, NOSPLIT, "func(dst, src, w *float32, bias, low, high float32, rows, n, dstRow, dstPos, srcRow, srcPos, pitch int)")
+	Pragma("noescape")
+	Doc("depth3x" + suffix + " is depth3; steps are in bytes.")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	bias, low, high := broadcastTo(vector()[0], "bias"), broadcastTo(vector()[0], "low"), broadcastTo(vector()[0], "high")
+	from := Load(Param("w"), GP64())
+	var w [9]reg.VecVirtual
+	for k := range w {
+		w[k] = vector()[0]
+		VBROADCASTSS(Mem{Base: from, Disp: 4 * k}, w[k])
+	}
+	dstPos, srcPos, pitch := Load(Param("dstPos"), GP64()), Load(Param("srcPos"), GP64()), Load(Param("pitch"), GP64())
+	grid("x", []walk{{dst, dstPos, "dstRow"}, {src, srcPos, "srcRow"}}, func(p []reg.Register) {
+		for i, v := range vector() {
+			VMOVAPS(bias, v)
+			for k := range w {
+				VFMADD231PS(part(tap3(p[1], pitch, k), i), w[k], v)
+			}
+			VMAXPS(v, low, v)
+			VMINPS(v, high, v)
+			VMOVUPS(v, part(Mem{Base: p[0]}, i))
+		}
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func depth3Grad(wide bool) {
+	suffix, vector := width(wide)
+	TEXT("depth3Grad"+suffix, NOSPLIT, "func(acc, dst, src *float32, rows, n, dstRow, dstPos, srcRow, srcPos, pitch int)")
+	Pragma("noescape")
+	Doc("depth3Grad" + suffix + " is depth3Grad; steps are in bytes.")
+	dstPos, srcPos, pitch := Load(Param("dstPos"), GP64()), Load(Param("srcPos"), GP64()), Load(Param("pitch"), GP64())
+	var acc [9]reg.VecVirtual
+	for k := range acc {
+		acc[k] = vector()[0]
+	}
+	for i := range vector() {
+		dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+		for _, v := range acc {
+			clearVector(vectors{v}, wide)
+		}
+		grid(fmt.Sprintf("x%d", i), []walk{{dst, dstPos, "dstRow"}, {src, srcPos, "srcRow"}}, func(p []reg.Register) {
+			v := vector()[0]
+			VMOVUPS(part(Mem{Base: p[0]}, i), v)
+			for k := range acc {
+				VFMADD231PS(part(tap3(p[1], pitch, k), i), v, acc[k])
+			}
+		})
+		out := Load(Param("acc"), GP64())
+		for k, v := range acc {
+			VMOVUPS(v, part(Mem{Base: out, Disp: lane * k}, i))
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func gate() {
+	TEXT("gate256", NOSPLIT, "func(dx, y, dy *float32, low, high float32, sums *float32, rows, n, dxRow, dxPos, yRow int)")
+	Pragma("noescape")
+	Doc("gate256 is gate with AVX; steps are in bytes.")
+	dx, y, dy := Load(Param("dx"), GP64()), Load(Param("y"), GP64()), Load(Param("dy"), GP64())
+	low, high := broadcast("low"), broadcast("high")
+	sums := Load(Param("sums"), GP64())
+	acc := []reg.VecVirtual{YMM(), YMM()}
+	for i, v := range acc {
+		VMOVUPS(part(Mem{Base: sums}, i), v)
+	}
+	dxPos, one := Load(Param("dxPos"), GP64()), GP64()
+	MOVQ(U32(lane), one)
+	grid("x", []walk{{dx, dxPos, "dxRow"}, {y, one, "yRow"}, {dy, one, "yRow"}}, func(p []reg.Register) {
+		for i := range acc {
+			v, above, below := YMM(), YMM(), YMM()
+			VMOVUPS(part(Mem{Base: p[1]}, i), v)
+			VCMPPS(Imm(6), low, v, above)  // not v <= low
+			VCMPPS(Imm(9), high, v, below) // not v >= high
+			VANDPS(above, below, above)
+			VANDPS(part(Mem{Base: p[2]}, i), above, above)
+			VADDPS(above, acc[i], acc[i])
+			VMOVUPS(above, part(Mem{Base: p[0]}, i))
+		}
+	})
+	sums = Load(Param("sums"), GP64())
+	for i, v := range acc {
+		VMOVUPS(v, part(Mem{Base: sums}, i))
+	}
+	VZEROUPPER()
+	RET()
 }
 
 func interleave() {
