@@ -73,12 +73,16 @@ type Grid struct {
 	Pitch          int
 }
 
-func (g *Grid) check(dst, src []float32, reach int) {
+func (g *Grid) checkDst(dst []float32) {
 	if g.Rows < 1 || g.N < 1 || min(g.DstRow, g.DstPos, g.SrcRow, g.SrcPos, g.Pitch) < 0 {
 		panic(fmt.Sprintf("kernel: cannot walk %+v", *g))
 	}
 	need("dst", dst, (g.Rows-1)*g.DstRow+(g.N-1)*g.DstPos+Lanes)
-	need("src", src, (g.Rows-1)*g.SrcRow+(g.N-1)*g.SrcPos+reach+Lanes)
+}
+
+func (g *Grid) check(dst, src []float32) {
+	g.checkDst(dst)
+	need("src", src, (g.Rows-1)*g.SrcRow+(g.N-1)*g.SrcPos+2*g.Pitch+3*Lanes)
 }
 
 // Depth3 slides a kernel of 3 by 3 over one plane:
@@ -87,7 +91,7 @@ func (g *Grid) check(dst, src []float32, reach int) {
 //
 // for every row r, position j and lane l, within limits.
 func Depth3(dst, src []float32, w *[9]float32, bias float32, limits Limits, g *Grid) {
-	g.check(dst, src, 2*g.Pitch+2*Lanes)
+	g.check(dst, src)
 	depth3(dst, src, w, bias, limits, g)
 }
 
@@ -96,7 +100,7 @@ func Depth3(dst, src []float32, w *[9]float32, bias float32, limits Limits, g *G
 //
 //	acc[k*Lanes + l] = sum over r and j of dst[r*DstRow + j*DstPos + l] * src[r*SrcRow + j*SrcPos + k/3*Pitch + k%3*Lanes + l]
 func Depth3Grad(acc *[9 * Lanes]float32, dst, src []float32, g *Grid) {
-	g.check(dst, src, 2*g.Pitch+2*Lanes)
+	g.check(dst, src)
 	depth3Grad(acc, dst, src, g)
 }
 
@@ -105,7 +109,7 @@ func Depth3Grad(acc *[9 * Lanes]float32, dst, src []float32, g *Grid) {
 // hold Rows*N vectors one after the other, those of dx are DstRow and DstPos apart. dx
 // may be dy.
 func Gate(dx, y, dy []float32, limits Limits, sums *[Lanes]float32, g *Grid) {
-	g.check(dx, dy, 0)
+	g.checkDst(dx)
 	need("y", y, g.Rows*g.N*Lanes)
 	need("dy", dy, g.Rows*g.N*Lanes)
 	gate(dx, y, dy, limits, sums, g)

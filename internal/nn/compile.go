@@ -53,6 +53,7 @@ type builder struct {
 	*compiler
 	node *graph.Node
 	pool *graph.Node // the last of the nodes that run as one, or nil; see fusible
+	fold *folding    // what runs as one with a convolution
 	out  []*value
 	outs []shape
 
@@ -88,8 +89,8 @@ func (s *Session) compile(train []string) error {
 			i++
 			continue
 		}
-		span := 1
-		if !s.batchStatistics {
+		span, with := c.foldable(nodes[i:])
+		if span == 1 && !s.batchStatistics {
 			span = c.fusible(nodes[i:])
 		}
 		last := &nodes[i+span-1]
@@ -102,7 +103,7 @@ func (s *Session) compile(train []string) error {
 			c.operands[node.Outputs[0]] = &operand{node.Outputs[0], s.net.shapes[node.Outputs[0]], in.value}
 			continue
 		}
-		if err := c.add(node, last); err != nil {
+		if err := c.add(node, last, with); err != nil {
 			return fmt.Errorf("node %q: %w", node.Name, err)
 		}
 	}
@@ -135,13 +136,13 @@ func (s *Session) compile(train []string) error {
 }
 
 // add makes the layer of a node, or of several that end in last.
-func (c *compiler) add(node, last *graph.Node) error {
-	b := &builder{compiler: c, node: node}
-	if last != node {
+func (c *compiler) add(node, last *graph.Node, with *folding) error {
+	b := &builder{compiler: c, node: node, fold: with}
+	if last.Op == "MaxPool" && last != node {
 		b.pool = last
 	}
 	trained := false
-	for _, name := range node.Inputs {
+	for _, name := range with.inputs {
 		in := c.operandOf(name)
 		trained = trained || in != nil && (in.value != nil && in.value.needsGrad || c.params[name] != nil && c.params[name].trained)
 	}

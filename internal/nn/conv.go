@@ -47,10 +47,17 @@ type convLayer struct {
 	biases, zeros []float32 // biases: for each group
 	ahead, back   []strip
 
-	winograd, winogradBack *winograd // instead of these
+	winograd, winogradBack *winograd  // instead of these
+	depth                  *depthwise // likewise
+
+	norm     *foldedNorm // or nil
+	residual *value      // that is added, or nil
+	dr       *sink       // of that
+	limits   kernel.Limits
 
 	grad    gradient
 	biasSum *sums
+	totals  []float32 // of the gradient of each channel, after reduce
 }
 
 func buildConv(b *builder) layer {
@@ -58,42 +65,119 @@ func buildConv(b *builder) layer {
 	group := b.node.Int("group", 1)
 	l := &convLayer{
 		in: b.data(0), out: b.out[0], weight: b.weight(1), bias: b.weight(2), group: group, images: b.in(0).dims[0],
-		m: w[0] / group, c: w[1], kk: product(w[2:]),
+		m: w[0] / group, c: w[1], kk: product(w[2:]), limits: kernel.NoLimits,
 	}
 	l.dx = b.sink(l.in)
+	l.takeIn(b)
 	g, width := b.window(b.node, b.in(0), w[2:]), w[len(w)-1]
 	l.inSz, l.outSz = g.y.in*g.x.in*Lanes, g.y.out*g.x.out*Lanes
 	l.biases = make([]float32, group*kernel.PackedLen(l.m, 1))
-	index := func(c, ky, kx int) int { return (c*l.kk + ky*width + kx) * kernel.Rows }
-	fast := winogradFits(g, l.m, l.c, group)
-	if fast {
-		l.winograd = b.newWinograd(g, l.m, l.c)
+	if depthwiseFits(g, l.m, l.c) && l.images == 1 {
+		l.depth = b.newDepthwise(g, group, l.out.needsGrad)
+	} else if winogradFits(g, l.m, l.c, group) {
+		l.planWinograd(b, g)
 	} else {
-		l.packed = make([]float32, group*kernel.PackedLen(l.m, l.c*l.kk))
-		l.ahead = strips(g.y.forward(), g.x.forward(), g.x.out, g.x.in, l.c, l.inSz/Lanes, index)
-	}
-	if l.dx.wanted() && fast {
-		l.winogradBack, l.zeros = b.newWinograd(g, l.c, l.m), make([]float32, kernel.PackedLen(l.c, 1))
-	} else if l.dx.wanted() {
-		l.packedT = make([]float32, group*kernel.PackedLen(l.c, l.m*l.kk))
-		l.zeros = make([]float32, kernel.PackedLen(l.c, 1))
-		l.back = strips(g.y.backward(), g.x.backward(), g.x.in, g.x.out, l.m, l.outSz/Lanes, index)
+		l.planStrips(g, width)
 	}
 	if l.weight.trained {
 		b.keep(l.in)
-		if outerFits(l.m, l.c) {
-			l.grad = b.newOuterGrad(&outerGrad{
-				weight: l.weight, in: l.in, out: l.out, images: l.images, group: group, m: l.m, c: l.c,
-				rs: l.c * l.kk, cs: l.kk, x: plane{l.inSz, Lanes}, y: plane{l.outSz, Lanes}, w: g,
-			})
-		} else {
-			l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.images, l.planGrad(g, width))
-		}
 	}
-	if l.bias != nil && l.bias.trained {
-		l.biasSum = b.newSums(len(l.bias.w))
+	if l.limits != kernel.NoLimits {
+		b.keep(l.out)
+	}
+	switch {
+	case !l.weight.trained || l.depth != nil:
+	case outerFits(l.m, l.c):
+		l.grad = b.newOuterGrad(&outerGrad{
+			weight: l.weight, in: l.in, out: l.out, images: l.images, group: group, m: l.m, c: l.c,
+			rs: l.c * l.kk, cs: l.kk, x: plane{l.inSz, Lanes}, y: plane{l.outSz, Lanes}, w: g,
+		})
+	default:
+		l.grad = b.newWeightGrad(l.weight, l.in, l.out, l.images, l.planGrad(g, width))
+	}
+	if l.sumsTrained() && l.depth == nil {
+		l.biasSum = b.newSums(w[0])
+	} else if l.depth != nil {
+		l.totals = make([]float32, w[0])
+	}
+	if l.norm != nil && (l.weight.trained || l.sumsTrained()) {
+		b.finishers = append(b.finishers, func() { l.norm.finish(l.weight, l.bias, l.totals) })
 	}
 	return l
+}
+
+// takeIn takes in what runs with the convolution.
+func (l *convLayer) takeIn(b *builder) {
+	if b.fold == nil {
+		return
+	}
+	l.limits = b.fold.limits
+	if b.fold.norm != nil {
+		l.norm = b.newFoldedNorm(b.fold.norm, len(l.weight.w))
+		if l.norm.scale.trained && !l.weight.trained { // its gradient comes with that of the kernels
+			w := *l.weight
+			w.trained, w.dw = true, make([]float32, len(w.w))
+			l.weight = &w
+		}
+	}
+	if b.fold.residual != "" {
+		l.residual = b.operandOf(b.fold.residual).value
+		b.reads = append(b.reads, l.residual)
+		l.dr = b.sink(l.residual)
+	}
+}
+
+// sumsTrained reports whether a gradient is made of that of the layer's results alone.
+func (l *convLayer) sumsTrained() bool {
+	return l.bias != nil && l.bias.trained || l.norm != nil && (l.norm.scale.trained || l.norm.shift.trained)
+}
+
+func (l *convLayer) planWinograd(b *builder, g window) {
+	l.winograd = b.newWinograd(g, l.m, l.c)
+	if l.dx.wanted() {
+		l.winogradBack, l.zeros = b.newWinograd(g, l.c, l.m), make([]float32, kernel.PackedLen(l.c, 1))
+	}
+}
+
+func (l *convLayer) planStrips(g window, width int) {
+	index := func(c, ky, kx int) int { return (c*l.kk + ky*width + kx) * kernel.Rows }
+	l.packed = make([]float32, l.group*kernel.PackedLen(l.m, l.c*l.kk))
+	pointwise := true
+	for _, a := range []axis{g.y, g.x} {
+		pointwise = pointwise && a.kernel == 1 && a.stride == 1 && a.pad == 0 && a.after == 0
+	}
+	if pointwise {
+		l.ahead = pointStrips(l.inSz, l.c)
+	} else {
+		l.ahead = strips(g.y.forward(), g.x.forward(), g.x.out, g.x.in, l.c, l.inSz/Lanes, index)
+	}
+	if !l.dx.wanted() {
+		return
+	}
+	l.packedT = make([]float32, l.group*kernel.PackedLen(l.c, l.m*l.kk))
+	l.zeros = make([]float32, kernel.PackedLen(l.c, 1))
+	if pointwise {
+		l.back = pointStrips(l.outSz, l.m)
+	} else {
+		l.back = strips(g.y.backward(), g.x.backward(), g.x.in, g.x.out, l.m, l.outSz/Lanes, index)
+	}
+}
+
+// pointStrips are those of a kernel of one element: a plane is one row, so many
+// positions at a time that all channels of these fit in the first-level cache.
+func pointStrips(plane, channels int) []strip {
+	const room = 32 << 10 / 4 // elements
+	list := make([]kernel.Tap, channels)
+	for c := range list {
+		list[c] = kernel.Tap{A: int32(c * kernel.Rows), B: int32(c * plane)}
+	}
+	taps := kernel.NewTaps(list)
+	step := max(room/(channels*Lanes)&^3, 4) * Lanes
+	var all []strip
+	for at := 0; at < plane; at += step {
+		all = append(all, strip{target: at, targetStep: Lanes, source: at, sourceStep: Lanes, n: min(step, plane-at) / Lanes, taps: taps})
+	}
+	return all
 }
 
 // planGrad lays out the tiles of the gradient of the weight.
@@ -180,20 +264,23 @@ func meetings(a axis) [][]meeting {
 }
 
 func (l *convLayer) refresh() {
-	k := l.c * l.kk
-	if l.winograd != nil {
-		winogradWeights(l.winograd, l.winogradBack, l.weight.w)
-		if l.bias != nil {
-			copy(l.biases, l.bias.w)
-		}
+	k, weights := l.c*l.kk, l.kernels()
+	if l.norm != nil {
+		l.norm.refresh(l.weight.w, l.bias)
+		l.setBiases(l.norm.biases)
+	} else if l.bias != nil {
+		l.setBiases(l.bias.w)
+	}
+	switch {
+	case l.depth != nil:
+		return
+	case l.winograd != nil:
+		winogradWeights(l.winograd, l.winogradBack, weights)
 		return
 	}
 	for g := range l.group {
-		w := l.weight.w[g*l.m*k:]
+		w := weights[g*l.m*k:]
 		kernel.Pack(l.packed[g*kernel.PackedLen(l.m, k):], kernel.Rows*k, w, l.m, k, k, 1)
-		if l.bias != nil {
-			copy(l.biases[g*kernel.PackedLen(l.m, 1):], l.bias.w[g*l.m:(g+1)*l.m])
-		}
 		if l.packedT != nil {
 			packed := l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk):]
 			for o := range l.m {
@@ -203,71 +290,159 @@ func (l *convLayer) refresh() {
 	}
 }
 
-// slide applies packed weights along strips, in every group at hand: of m target
-// planes and taps from all source planes, with k columns in a panel. Groups are
-// dstSize and srcSize elements long.
-//
-// A tile takes four positions at once. Where a strip has fewer left, the same
-// position of four groups makes a tile.
-func slide(dst, src, packed, biases []float32, all []strip, m, k, plane, dstSize, srcSize int) {
-	groups := (len(dst) + dstSize - 1) / dstSize
+// kernels returns those that the layer applies.
+func (l *convLayer) kernels() []float32 {
+	if l.norm != nil {
+		return l.norm.kernels
+	}
+	return l.weight.w
+}
+
+func (l *convLayer) setBiases(biases []float32) {
+	for g := range l.group {
+		copy(l.groupBiases(g), biases[g*l.m:(g+1)*l.m])
+	}
+}
+
+// groupBiases returns the biases of a group of channels as [kernel.Tile] takes them.
+func (l *convLayer) groupBiases(g int) []float32 {
+	n := kernel.PackedLen(l.m, 1)
+	if l.depth != nil {
+		n = 1
+	}
+	return l.biases[g*n:]
+}
+
+// slider is a product with packed weights along strips, in every group at hand: of m
+// target planes and taps from all source planes, with k columns in a panel. Groups are
+// dstSize and srcSize elements long. add is added to the result if it is not nil.
+type slider struct {
+	dst, add, src, packed, biases []float32
+	limits                        kernel.Limits
+	m, k, plane                   int
+	dstSize, srcSize              int
+}
+
+// slide runs it. A tile takes four positions at once. Where a strip has fewer left, the
+// same position of four groups makes a tile.
+func (s *slider) slide(all []strip) {
+	groups := (len(s.dst) + s.dstSize - 1) / s.dstSize
 	for i := range all {
 		st := &all[i]
 		whole := st.n &^ 3
 		if groups == 1 {
 			whole = st.n
 		}
-		for p := 0; p < m; p += kernel.Rows {
-			rows, target := min(kernel.Rows, m-p), dst[p*plane+st.target:]
+		for p := 0; p < s.m; p += kernel.Rows {
+			target := p*s.plane + st.target
 			for g := range groups {
 				if whole > 0 {
-					kernel.Tile(target[g*dstSize:], packed[p*k:], src[st.source+g*srcSize:], biases[p:], st.taps,
-						plane, st.targetStep, st.sourceStep, rows, whole)
+					s.tile(target+g*s.dstSize, st.source+g*s.srcSize, p, st.taps, st.targetStep, st.sourceStep, whole)
 				}
 			}
 			for j := whole; j < st.n; j++ {
-				kernel.Tile(target[j*st.targetStep:], packed[p*k:], src[st.source+j*st.sourceStep:], biases[p:], st.taps,
-					plane, dstSize, srcSize, rows, groups)
+				s.tile(target+j*st.targetStep, st.source+j*st.sourceStep, p, st.taps, s.dstSize, s.srcSize, groups)
 			}
 		}
 	}
+}
+
+// tile computes n positions of the panel of rows that begins with row p.
+func (s *slider) tile(target, source, p int, taps *kernel.Taps, targetStep, sourceStep, n int) {
+	rows := min(kernel.Rows, s.m-p)
+	if s.add == nil && s.limits == kernel.NoLimits {
+		kernel.Tile(s.dst[target:], s.packed[p*s.k:], s.src[source:], s.biases[p:], taps, s.plane, targetStep, sourceStep, rows, n)
+		return
+	}
+	f := kernel.Finish{Limits: s.limits}
+	if s.add != nil {
+		f.Add = s.add[target:]
+	}
+	kernel.TileFinish(s.dst[target:], s.packed[p*s.k:], s.src[source:], s.biases[p:], taps, s.plane, targetStep, sourceStep, rows, n, &f)
 }
 
 func (l *convLayer) forward(p part) {
 	x, y := l.in.data(p), l.out.data(p)
-	if l.winograd != nil {
-		l.winograd.apply(y, x, l.biases, p.worker)
+	var add []float32
+	if l.residual != nil {
+		add = l.residual.data(p)
+	}
+	if l.depth != nil {
+		l.depth.forward(l, p, l.kernels(), l.biases)
 		return
 	}
-	for g := range l.group {
-		slide(y[g*l.m*l.outSz:], x[g*l.c*l.inSz:], l.packed[g*kernel.PackedLen(l.m, l.c*l.kk):], l.biases[g*kernel.PackedLen(l.m, 1):],
-			l.ahead, l.m, l.c*l.kk, l.outSz, l.out.size/l.images, l.in.size/l.images)
+	if l.winograd != nil {
+		l.winograd.apply(y, add, x, l.biases, l.limits, p.worker)
+		return
+	}
+	for g := range l.group { // with something to add there is one group
+		s := slider{
+			y[g*l.m*l.outSz:], add, x[g*l.c*l.inSz:], l.packed[g*kernel.PackedLen(l.m, l.c*l.kk):], l.groupBiases(g),
+			l.limits, l.m, l.c * l.kk, l.outSz, l.out.size / l.images, l.in.size / l.images,
+		}
+		s.slide(l.ahead)
 	}
 }
 
 func (l *convLayer) backward(p part) {
+	if l.depth != nil {
+		l.depth.backward(l, p, l.kernels())
+		return
+	}
 	dy := l.out.gradient(p)
+	l.gate(p, dy)
+	if l.dr.wanted() {
+		l.dr.add(p, dy)
+	}
 	if l.dx.wanted() {
 		dx, groups := l.dx.open(p), l.group
 		if l.winogradBack != nil {
-			l.winogradBack.apply(dx, dy, l.zeros, p.worker)
+			l.winogradBack.apply(dx, nil, dy, l.zeros, kernel.NoLimits, p.worker)
 			groups = 0
 		}
 		for g := range groups {
-			slide(dx[g*l.c*l.inSz:], dy[g*l.m*l.outSz:], l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk):], l.zeros,
-				l.back, l.c, l.m*l.kk, l.inSz, l.in.size/l.images, l.out.size/l.images)
+			s := slider{
+				dx[g*l.c*l.inSz:], nil, dy[g*l.m*l.outSz:], l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk):], l.zeros,
+				kernel.NoLimits, l.c, l.m * l.kk, l.inSz, l.in.size / l.images, l.out.size / l.images,
+			}
+			s.slide(l.back)
 		}
 		l.dx.close(p)
 	}
 	if l.grad != nil {
 		l.grad.backward(p)
 	}
+}
+
+// gate takes out of the gradient what a ReLU stops, in its place: nobody else reads it
+// once this layer has seen it. It sums what is left.
+func (l *convLayer) gate(p part, dy []float32) {
+	limited := l.limits != kernel.NoLimits
+	if !limited && l.biasSum == nil {
+		return
+	}
+	var acc, y []float32
 	if l.biasSum != nil {
-		acc := l.biasSum.open(p)
-		for i := 0; i < len(dy); i += l.outSz {
-			channel := i / l.outSz % len(l.bias.w)
-			kernel.Sum((*[Lanes]float32)(acc[channel*Lanes:]), dy[i:i+l.outSz])
+		acc = l.biasSum.open(p)
+	}
+	if limited {
+		y = l.out.data(p)
+	}
+	var unused [Lanes]float32
+	channels := l.group * l.m
+	grid := kernel.Grid{Rows: 1, N: l.outSz / Lanes, DstRow: l.outSz, DstPos: Lanes}
+	for i := 0; i < len(dy); i += l.outSz {
+		sum := &unused
+		if acc != nil {
+			sum = (*[Lanes]float32)(acc[i/l.outSz%channels*Lanes:])
 		}
+		if limited {
+			kernel.Gate(dy[i:], y[i:], dy[i:], l.limits, sum, &grid)
+		} else {
+			kernel.Sum(sum, dy[i:i+l.outSz])
+		}
+	}
+	if l.biasSum != nil {
 		l.biasSum.close(p)
 	}
 }
@@ -277,18 +452,23 @@ func (l *convLayer) tasks() int {
 	if l.grad != nil {
 		n = l.grad.tasks()
 	}
-	if l.biasSum != nil {
+	if l.biasSum != nil || l.depth != nil && (l.weight.trained || l.sumsTrained()) {
 		n++
 	}
 	return n
 }
 
 func (l *convLayer) reduce(task, chunks, groups int) {
-	if l.grad != nil {
-		if task < l.grad.tasks() {
-			l.grad.reduce(task, chunks, groups)
-			return
-		}
+	if l.grad != nil && task < l.grad.tasks() {
+		l.grad.reduce(task, chunks, groups)
+		return
 	}
-	copy(l.bias.dw, l.biasSum.total(chunks))
+	if l.depth != nil {
+		l.depth.reduce(l.weight, l.totals, chunks)
+	} else {
+		l.totals = l.biasSum.total(chunks)
+	}
+	if l.norm == nil && l.bias != nil && l.bias.trained {
+		copy(l.bias.dw, l.totals)
+	}
 }

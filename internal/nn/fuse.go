@@ -10,21 +10,28 @@ import (
 // which then pass over the activations once instead of three times, if nobody
 // else reads what is between them.
 func (c *compiler) fusible(nodes []graph.Node) int {
-	if len(nodes) < 3 || nodes[0].Op != "BatchNormalization" || nodes[1].Op != "Relu" || nodes[2].Op != "MaxPool" ||
-		!c.alone(&nodes[0], &nodes[1]) || !c.alone(&nodes[1], &nodes[2]) || len(c.net.shapes[nodes[0].Inputs[0]].dims) != 4 ||
-		c.operandOf(nodes[0].Inputs[0]).value == nil {
+	if !c.normPools(nodes) || c.operandOf(nodes[0].Inputs[0]).value == nil {
 		return 1
+	}
+	return 3
+}
+
+// normPools reports whether nodes begin with three of this kind.
+func (c *compiler) normPools(nodes []graph.Node) bool {
+	if len(nodes) < 3 || nodes[0].Op != "BatchNormalization" || nodes[1].Op != "Relu" || nodes[2].Op != "MaxPool" ||
+		!c.alone(&nodes[0], &nodes[1]) || !c.alone(&nodes[1], &nodes[2]) || len(c.net.shapes[nodes[0].Inputs[0]].dims) != 4 {
+		return false
 	}
 	w, err := inferWindow(&nodes[2], c.net.shapes[nodes[0].Inputs[0]], nodes[2].Ints("kernel_shape"))
 	if err != nil {
-		return 1
+		return false
 	}
 	for _, a := range []axis{w.y, w.x} {
 		if a.stride < a.kernel || a.dilat != 1 {
-			return 1
+			return false
 		}
 	}
-	return 3
+	return true
 }
 
 // alone reports whether the second node takes what the first makes and nobody

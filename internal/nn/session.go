@@ -31,6 +31,7 @@ type Session struct {
 	shared          []*param // those that several layers use
 	derivations     []derivation
 	deriveRoom      []float32 // see layerDerivation
+	finishers       []func()  // after reduce: what makes gradients of several parameters from one
 	early           []*param  // whose gradients are added up before those of combinePhase
 	theta           []float32
 	grad            []float32
@@ -54,6 +55,7 @@ const (
 	refreshPhase
 	chunkPhase
 	reducePhase
+	finishPhase
 	underivePhase
 	combinePhase
 	phases
@@ -211,6 +213,7 @@ func (s *Session) run(n int, chunkTask func(task, worker int), step bool) {
 		for _, l := range s.layers {
 			tasks[reducePhase] += l.tasks()
 		}
+		tasks[finishPhase] = len(s.finishers)
 		tasks[combinePhase], tasks[underivePhase] = len(s.shared), min(len(s.derivations), 1)
 	}
 	for i, n := range tasks {
@@ -259,6 +262,7 @@ func (s *Session) prepare() {
 		}
 	}
 	s.team.set(reducePhase, 0, s.reduceTask)
+	s.team.set(finishPhase, 0, func(task, _ int) { s.finishers[task]() })
 	s.team.set(combinePhase, 0, func(task, _ int) { s.shared[task].combine() })
 	s.team.set(derivePhase, 0, func(int, int) {
 		for _, d := range s.derivations {

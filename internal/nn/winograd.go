@@ -59,14 +59,18 @@ func (w *winograd) set(target, source int, u *[16]float32) {
 	}
 }
 
-// apply computes the images of dst from those of src.
-func (w *winograd) apply(dst, src, biases []float32, worker int) {
+// apply computes the images of dst from those of src, adds add if it is not nil, and
+// limits the sums.
+func (w *winograd) apply(dst, add, src, biases []float32, limits kernel.Limits, worker int) {
 	plane := w.height * w.width * Lanes
 	across := (w.width + 1) / 2
 	all := (w.height + 1) / 2 * across
 	for ; len(dst) > 0; dst, src = dst[w.m*plane:], src[w.c*plane:] {
 		for first := 0; first < all; first += w.patches {
-			w.block(dst, src, biases, w.room[worker], first, min(w.patches, all-first), across)
+			w.block(dst, add, src, biases, w.room[worker], limits, first, min(w.patches, all-first), across)
+		}
+		if add != nil {
+			add = add[w.m*plane:]
 		}
 	}
 }
@@ -86,7 +90,7 @@ var winogradRows = [4]struct {
 
 // block computes n patches of an image from number first on, of which there are so
 // many across.
-func (w *winograd) block(dst, src, biases, room []float32, first, n, across int) {
+func (w *winograd) block(dst, add, src, biases, room []float32, limits kernel.Limits, first, n, across int) {
 	line, plane := w.width*Lanes, w.height*w.width*Lanes
 	vc, step := w.patches*Lanes, w.c*w.patches*Lanes // from channel to channel, and from element to element of a patch
 	patches, products := room[:4*step], room[4*step:]
@@ -114,26 +118,32 @@ func (w *winograd) block(dst, src, biases, room []float32, first, n, across int)
 			}
 		}
 		w.strips(first, n, across, func(at, row, column int, s kernel.Strip) {
-			y := dst[2*row*line+2*column*Lanes:]
 			whole, odd := s.N, false
 			if s.Tail == 2 {
 				odd = true
 			} else if s.Tail == 1 {
 				whole++
 			}
-			if t.above != 0 {
-				from := y
-				if i == 0 {
-					from = nil
+			// out puts a row of outputs in, the first and the last time in a step of its own.
+			out := func(at0 int, sign float32, begins, ends bool) {
+				from, within := dst, kernel.NoLimits
+				if begins {
+					from = add
 				}
-				kernel.WinogradOut(y, from, products[at*Lanes:], plane, mstep, vc, t.above, kernel.NoLimits, w.m, whole, odd)
+				if from != nil {
+					from = from[at0:]
+				}
+				if ends {
+					within = limits
+				}
+				kernel.WinogradOut(dst[at0:], from, products[at*Lanes:], plane, mstep, vc, sign, within, w.m, whole, odd)
+			}
+			y := 2*row*line + 2*column*Lanes
+			if t.above != 0 {
+				out(y, t.above, i == 0, i == 2)
 			}
 			if t.below != 0 && 2*row+1 < w.height {
-				from := y[line:]
-				if i == 1 {
-					from = nil
-				}
-				kernel.WinogradOut(y[line:], from, products[at*Lanes:], plane, mstep, vc, t.below, kernel.NoLimits, w.m, whole, odd)
+				out(y+line, t.below, i == 1, i == 3)
 			}
 		})
 	}

@@ -1,0 +1,167 @@
+package nn
+
+import (
+	"math"
+	"slices"
+
+	"lethe/graph"
+	"lethe/internal/kernel"
+)
+
+// folding is what runs as one layer with a convolution, of which nobody else reads what
+// is between: a BatchNormalization in evaluation mode, which scales the kernels and
+// shifts the bias; the sum with a value that is there already; and a ReLU or ReLU6. So
+// results are written once, and none of what is between is kept.
+type folding struct {
+	norm     *graph.Node // or nil
+	residual string      // the name of the other term of the sum, or ""
+	limits   kernel.Limits
+	inputs   []string // of all nodes
+}
+
+var reluLimits, relu6Limits = kernel.Limits{High: kernel.NoLimits.High}, kernel.Limits{High: 6}
+
+// foldable returns how many nodes from a convolution on run as one layer.
+func (c *compiler) foldable(nodes []graph.Node) (int, *folding) {
+	conv := &nodes[0]
+	f := &folding{limits: kernel.NoLimits, inputs: slices.Clone(conv.Inputs)}
+	if conv.Op != "Conv" || c.net.shapes[conv.Outputs[0]].dims[0] != 1 {
+		return 1, f
+	}
+	span := 1
+	next := func() *graph.Node { // the node that alone reads what the last one makes
+		if span == len(nodes) {
+			return nil
+		}
+		uses := c.index.Uses(nodes[span-1].Outputs[0])
+		if len(uses) != 1 || uses[0].Node != &nodes[span] {
+			return nil
+		}
+		return &nodes[span]
+	}
+	if n := next(); n != nil && n.Op == "BatchNormalization" && !c.batchStatistics && !c.normPools(nodes[1:]) {
+		f.norm, f.inputs = n, append(f.inputs, n.Inputs[1:]...)
+		span++
+	}
+	if n := next(); n != nil && n.Op == "Add" && conv.Int("group", 1) == 1 {
+		if other := c.otherTerm(n, nodes[span-1].Outputs[0]); other != "" {
+			f.residual, f.inputs = other, append(f.inputs, other)
+			span++
+		}
+	}
+	if n := next(); n != nil && n.Op == "Relu" {
+		f.limits = reluLimits
+		span++
+	} else if n != nil && n.Op == "Clip" && c.clipLimits(n) == relu6Limits {
+		f.limits = relu6Limits
+		span++
+	}
+	return span, f
+}
+
+// otherTerm returns what an Add adds to a value, if it is a value of the same shape
+// that is there already, and "" otherwise.
+func (c *compiler) otherTerm(add *graph.Node, value string) string {
+	if len(add.Inputs) != 2 {
+		return ""
+	}
+	other := add.Inputs[0]
+	if other == value {
+		other = add.Inputs[1]
+	}
+	in, own := c.operands[other], c.net.shapes[value]
+	if in == nil || in.value == nil || !slices.Equal(in.shape.dims, own.dims) || in.shape.batch != own.batch {
+		return ""
+	}
+	return other
+}
+
+func (c *compiler) clipLimits(n *graph.Node) kernel.Limits {
+	low, high, err := limitsOf((&builder{compiler: c, node: n}).site())
+	if err != nil {
+		panic(err) // Bind has seen it
+	}
+	return kernel.Limits{Low: low, High: high}
+}
+
+// foldedNorm is BatchNormalization that is part of a convolution: with f the factor
+// scale/deviation of a channel, its kernels are multiplied by f and its bias becomes
+// f*(bias - mean) + shift. From the gradient dw of the kernels that are multiplied and
+// the sum s of the gradient of what the layer makes come
+//
+//	those of the kernels, f*dw, and of the bias, f*s,
+//	of the scale, (sum of kernel*dw + (bias-mean)*s)/deviation, and of the shift, s
+type foldedNorm struct {
+	scale, shift   *param
+	mean, variance []float32
+	eps            float64
+	factor         []float32
+	inverse        []float64 // 1/deviation
+	kernels        []float32
+	biases         []float32
+}
+
+func (b *builder) newFoldedNorm(norm *graph.Node, kernels int) *foldedNorm {
+	use := func(i int) *param { return b.use(b.weightOf(norm.Inputs[i])) }
+	n := &foldedNorm{scale: use(1), shift: use(2), mean: use(3).w, variance: use(4).w, eps: float64(norm.Float("epsilon", 1e-5))}
+	n.factor, n.inverse = make([]float32, len(n.mean)), make([]float64, len(n.mean))
+	n.kernels, n.biases = make([]float32, kernels), make([]float32, len(n.mean))
+	return n
+}
+
+// refresh sets the kernels and the biases; bias may be nil.
+func (n *foldedNorm) refresh(kernels []float32, bias *param) {
+	size := len(kernels) / len(n.factor)
+	for f := range n.factor {
+		n.inverse[f] = 1 / math.Sqrt(float64(n.variance[f])+n.eps)
+		factor := float64(float64(n.scale.w[f]) * n.inverse[f])
+		shifted := -float64(n.mean[f])
+		if bias != nil {
+			shifted += float64(bias.w[f])
+		}
+		n.factor[f], n.biases[f] = float32(factor), float32(float64(n.shift.w[f])+float64(shifted*factor))
+		kernel.Affine(n.kernels[f*size:(f+1)*size], kernels[f*size:(f+1)*size], n.factor[f], 0)
+	}
+}
+
+// finish makes the gradients of what the convolution is made of; sums are those of the
+// gradient of each channel.
+func (n *foldedNorm) finish(weight, bias *param, sums []float32) {
+	size := len(n.kernels) / len(n.factor)
+	for f := range n.factor {
+		if n.shift.trained {
+			n.shift.dw[f] = sums[f]
+		}
+		if n.scale.trained {
+			shifted := -float64(n.mean[f])
+			if bias != nil {
+				shifted += float64(bias.w[f])
+			}
+			sum := dotOf(weight.w[f*size:(f+1)*size], weight.dw[f*size:(f+1)*size])
+			n.scale.dw[f] = float32((sum + float64(shifted*float64(sums[f]))) * n.inverse[f])
+		}
+		if bias != nil && bias.trained {
+			bias.dw[f] = n.factor[f] * sums[f]
+		}
+		if weight.trained {
+			dw := weight.dw[f*size : (f+1)*size]
+			kernel.Affine(dw, dw, n.factor[f], 0)
+		}
+	}
+}
+
+// dotOf returns the sum of products of two vectors, made of four sums.
+func dotOf(a, b []float32) float64 {
+	var s [4]float64
+	for ; len(a) >= 4; a, b = a[4:], b[4:] {
+		b := b[:4]
+		s[0] += float64(float64(a[0]) * float64(b[0]))
+		s[1] += float64(float64(a[1]) * float64(b[1]))
+		s[2] += float64(float64(a[2]) * float64(b[2]))
+		s[3] += float64(float64(a[3]) * float64(b[3]))
+	}
+	for i, v := range a {
+		s[i] += float64(float64(v) * float64(b[i]))
+	}
+	return (s[0] + s[1]) + (s[2] + s[3])
+}
