@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -56,6 +57,10 @@ type Retrained struct {
 type AuditOptions struct {
 	Seed      uint64
 	Retrained []Retrained // up to 10, to compare with; best with different seeds
+	// Known is an audit with the same seed, images, networks before the edit and
+	// retrained ones, of another edit: its estimates of those are taken over, and
+	// only the edited network is measured. nil: everything is measured.
+	Known *Audit
 
 	// Progress, if not nil, is called before each measure on each network.
 	Progress func(done, total int, title string)
@@ -278,6 +283,12 @@ func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 	}
 	nets := []*nn.Net{q.net, after}
 	states := []*model.StateDict{q.Before, q.After}
+	if opts.Known != nil {
+		if err := a.takeOver(opts.Known, result, auditMeasures); err != nil {
+			return nil, err
+		}
+		nets, states = nets[1:], states[1:]
+	}
 	for _, r := range opts.Retrained {
 		net, err := nn.Bind(q.net.Graph(), r.State)
 		if err != nil {
@@ -298,6 +309,14 @@ func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 	}
 	estimates := make([][]Estimate, len(auditMeasures)) // [measure][network]
 	for n, net := range nets {
+		if n > 0 && states[n] == states[n-1] { // nothing was edited
+			for i, e := range estimates {
+				if len(e) > 0 {
+					estimates[i] = append(e, e[len(e)-1])
+				}
+			}
+			continue
+		}
 		s, err := a.subject(net, states[n])
 		if err != nil {
 			return nil, err
@@ -317,13 +336,17 @@ func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 				return nil, fmt.Errorf("%s: %w", m.title, err)
 			}
 			estimates[i] = append(estimates[i], e)
-			if n == 0 && m.name == "accuracy" {
+			if n == 0 && m.name == "accuracy" && opts.Known == nil {
 				a.before = e.Value
 			}
 		}
 	}
 	for i, e := range estimates {
-		if out := &result.Measures[i]; out.NotMeasured == "" {
+		switch out := &result.Measures[i]; {
+		case out.NotMeasured != "":
+		case opts.Known != nil:
+			out.After = &e[0]
+		default:
 			out.Before, out.After = &e[0], &e[1]
 			if len(e) > 2 {
 				retrained := combineNetworks(e[2:], auditMeasures[i].isShare)
@@ -332,6 +355,28 @@ func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
 		}
 	}
 	return result, nil
+}
+
+// takeOver gives result the estimates of known for the networks beside the edited
+// one. It fails if known is of other measures or another seed.
+func (a *auditor) takeOver(known, result *Audit, measures []auditMeasure) error {
+	if len(a.q.Audit.Retrained) > 0 {
+		return errors.New("an audit that takes over what is known of retrained networks is given such networks too")
+	}
+	if known.Seed != a.seed || len(known.Measures) != len(measures) {
+		return fmt.Errorf("the known audit has seed %d and %d measures, this one %d and %d", known.Seed, len(known.Measures), a.seed, len(measures))
+	}
+	result.Retrained = known.Retrained
+	for i, m := range known.Measures {
+		if m.Definition != measures[i].definition {
+			return fmt.Errorf("the known audit measures %q in another way", m.Title)
+		}
+		result.Measures[i].Before, result.Measures[i].Retrained = m.Before, m.Retrained
+		if m.Name == "accuracy" && m.Before != nil {
+			a.before = m.Before.Value
+		}
+	}
+	return nil
 }
 
 // lacksUnseen says why nothing can be measured, or returns "".

@@ -398,3 +398,33 @@ func TestStandardize(t *testing.T) {
 		t.Errorf("features that do not vary: got %v, %v", x, y)
 	}
 }
+
+// What is known of the other networks is taken over, and only from an audit of
+// the same kind.
+func TestAuditTakesOverWhatIsKnown(t *testing.T) {
+	q, hidden, lost := toy(t)
+	q.Audit.Retrained = []Retrained{{State: lost}, {State: lost}}
+	want, _ := audited(t, q, hidden)
+	known, _ := audited(t, q, q.Before) // not edited: measured once
+	if e := known.Measures[0]; *e.Before != *e.After {
+		t.Errorf("a network beside itself: %+v, %+v", e.Before, e.After)
+	}
+	again := q
+	again.Audit = &AuditOptions{Known: known}
+	again.Before = hidden // an edit of anything: the accuracy before it is that of the known audit
+	if got, _ := audited(t, again, hidden); !reflect.DeepEqual(got, want) {
+		t.Errorf("with what is known %+v, without %+v", got, want)
+	}
+	other := *known
+	other.Measures = slices.Clone(known.Measures)
+	other.Measures[1].Definition = "something else"
+	for name, opts := range map[string]*AuditOptions{
+		"seed": {Seed: 1, Known: known}, "measures": {Known: &Audit{}}, "another way": {Known: &other},
+		"too": {Known: known, Retrained: q.Audit.Retrained},
+	} {
+		again.Audit, again.After = opts, hidden
+		if _, err := audit(context.Background(), &again, again.net); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -5,7 +5,8 @@
 //
 //	go run ./internal/bench/audit --data /usr/share/datasets/fashion-mnist fixtures/*.pt
 //
-// With --aim unseen it makes the table of docs/unseen.md.
+// With --aim unseen it makes the table of docs/unseen.md, and with --others the one
+// of methods that others published, beside it and retraining itself.
 // The retrained networks are shared by checkpoints of one architecture. With
 // --control nothing is edited: in the place of the edited network stands one
 // more retrained network, which shows what the audit says of a class that a
@@ -14,11 +15,15 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +31,7 @@ import (
 	"lethe/edit"
 	"lethe/internal/learn"
 	"lethe/internal/network"
+	"lethe/model"
 	"lethe/pickle"
 	"lethe/report"
 	"lethe/verify"
@@ -35,8 +41,9 @@ import (
 type settings struct {
 	dir, cache string
 	control    bool
+	others     bool
 	aim        report.Aim
-	class      int // the only one; -1: all
+	class      string // the only ones; "": all
 	seed       uint64
 	reference  bool
 }
@@ -46,9 +53,10 @@ func main() {
 	var s settings
 	flag.StringVar(&s.dir, "data", "", "folder with the IDX files of Fashion-MNIST, training and test images")
 	flag.BoolVar(&s.control, "control", false, "audit a retrained network, not an edited one")
+	flag.BoolVar(&s.others, "others", false, "audit methods that others published, too, and retraining")
 	flag.StringVar((*string)(&s.aim), "aim", string(report.AimUniform), "aim of the edits, uniform or unseen")
-	flag.StringVar(&s.cache, "cache", "", "folder that keeps the retrained networks for another run")
-	flag.IntVar(&s.class, "class", -1, "the only class to audit")
+	flag.StringVar(&s.cache, "cache", "", "folder that keeps the retrained networks, and what is measured of them, for another run")
+	flag.StringVar(&s.class, "class", "", "the only classes to audit, with commas between them")
 	flag.Uint64Var(&s.seed, "seed", 0, "seed of the edits")
 	flag.BoolVar(&s.reference, "reference", false, "let an edit with the aim unseen steer by one more retrained network")
 	flag.Parse()
@@ -72,22 +80,29 @@ func run(s settings, paths []string) error {
 		defer os.RemoveAll(s.cache)
 	}
 	for _, path := range paths {
-		var sums []row
+		sums, marks := []row{}, []mark{}
 		for class := range data.Train.Classes {
-			if s.class >= 0 && class != s.class {
+			if s.class != "" && !slices.Contains(strings.Split(s.class, ","), strconv.Itoa(class)) {
 				continue
 			}
-			a, err := audit(path, class, s, data)
+			a := &auditing{settings: s, path: path, class: class, data: data}
+			found, err := a.run()
 			if err != nil {
 				return err
 			}
-			if sums == nil {
-				sums = make([]row, len(a.Measures))
+			of := found[0].audit // of the edit
+			if len(sums) == 0 {
+				sums = make([]row, len(of.Measures))
 			}
-			for i := range a.Measures {
-				sums[i].add(&a.Measures[i])
+			for i := range of.Measures {
+				sums[i].add(&of.Measures[i])
 			}
-			logApart(fmt.Sprintf("%s class %d", filepath.Base(path), class), a)
+			for i, f := range found {
+				if i == len(marks) {
+					marks = append(marks, mark{})
+				}
+				marks[i].add(f)
+			}
 		}
 		fmt.Printf("\n%s, means over the classes\n\n", filepath.Base(path))
 		fmt.Println("| measure | before | after | retrained | gap, least to most | apart |")
@@ -96,12 +111,58 @@ func run(s settings, paths []string) error {
 			n := float64(r.classes)
 			fmt.Printf("| %s | %.3f | %.3f | %.3f | %+.3f to %+.3f | %d |\n", r.title, r.before/n, r.after/n, r.retrained/n, r.least, r.most, r.apart)
 		}
+		fmt.Println("\n| edit | apart | accuracy on the class | others | worst of the others | relearning | worst of relearning | distance | seconds |")
+		fmt.Println("|---|---|---|---|---|---|---|---|---|")
+		for _, m := range marks {
+			n := float64(m.classes)
+			fmt.Printf("| %s | %d of %d | %.3f | %+.4f | %+.4f | %.2f | %.2f | %.1f | %.0f |\n",
+				m.name, m.apart, m.compared, m.target/n, m.others/n, m.worstOthers, m.relearning/n, m.worstRelearning, m.distance/n, m.seconds/n)
+		}
 	}
 	return nil
 }
 
-// logApart says of one edit which measures lie apart.
-func logApart(what string, a *verify.Audit) {
+// mark sums up one kind of edit over the classes.
+type mark struct {
+	name                              string
+	classes, apart, compared          int
+	target, others, distance, seconds float64
+	worstOthers                       float64 // change of the accuracy on unseen images
+	relearning, worstRelearning       float64 // steps, as a share of those of retrained networks
+}
+
+func (m *mark) add(f finding) {
+	others, relearning := 0.0, 0.0
+	for i := range f.audit.Measures {
+		am := &f.audit.Measures[i]
+		_, apart, ok := am.Gap()
+		if ok {
+			m.compared++
+		}
+		if ok && apart {
+			m.apart++
+		}
+		switch am.Name {
+		case "accuracy":
+			m.target += am.After.Value
+		case "others":
+			others = am.After.Value - am.Before.Value
+		case "relearning_steps":
+			relearning = am.After.Value / am.Retrained.Value
+		}
+	}
+	if m.classes == 0 {
+		m.worstOthers, m.worstRelearning = others, relearning
+	}
+	m.name = f.name
+	m.classes++
+	m.others, m.worstOthers = m.others+others, min(m.worstOthers, others)
+	m.relearning, m.worstRelearning = m.relearning+relearning, min(m.worstRelearning, relearning)
+	m.distance, m.seconds = m.distance+f.distance, m.seconds+f.seconds
+}
+
+// apart says which measures lie apart.
+func apart(a *verify.Audit) string {
 	compared, apart := 0, []string{}
 	for i := range a.Measures {
 		m := &a.Measures[i]
@@ -113,7 +174,7 @@ func logApart(what string, a *verify.Audit) {
 			apart = append(apart, fmt.Sprintf("%s %.3f beside %.3f", m.Title, m.After.Value, m.Retrained.Value))
 		}
 	}
-	log.Printf("%s: %d of %d apart: %s", what, len(apart), compared, strings.Join(apart, ", "))
+	return fmt.Sprintf("%d of %d apart: %s", len(apart), compared, strings.Join(apart, ", "))
 }
 
 // row sums up one measure over the classes.
@@ -140,58 +201,151 @@ func (r *row) add(m *verify.AuditMeasure) {
 	}
 }
 
-// audit edits one class of one checkpoint and audits the edit.
-func audit(path string, class int, s settings, data *dataset.Data) (*verify.Audit, error) {
+// auditing is the work on one class of one checkpoint.
+type auditing struct {
+	settings
+	path  string
+	class int
+	data  *dataset.Data
+	net   *network.Network
+	known *verify.Audit // what is measured of the base and the retrained networks
+}
+
+// finding is what the audit says of one edit.
+type finding struct {
+	name              string
+	audit             *verify.Audit
+	distance, seconds float64
+}
+
+func (a *auditing) run() ([]finding, error) {
 	ctx := context.Background()
-	n, err := network.Open(ctx, path, os.Stdin, pickle.Options{})
+	var err error
+	if a.net, err = network.Open(ctx, a.path, os.Stdin, pickle.Options{}); err != nil {
+		return nil, err
+	}
+	defer a.net.Close()
+	start := time.Now()
+	first := finding{name: "forget --aim " + string(a.aim)}
+	var after *model.StateDict
+	if a.control {
+		if after, err = a.retrained(ctx, networks); err != nil {
+			return nil, err
+		}
+		first.name = "control"
+	} else {
+		opts := edit.Options{Classes: []int{a.class}, Norm: dataset.FashionNorm, Aim: a.aim, Seed: a.seed}
+		if a.reference {
+			if opts.Reference, err = a.retrained(ctx, networks); err != nil {
+				return nil, err
+			}
+			first.name += " --reference"
+		}
+		res, err := edit.Forget(ctx, a.net.Graph, a.net.State, a.data.Train, opts)
+		if err != nil {
+			return nil, err
+		}
+		after = res.StateDict
+	}
+	if err := a.judge(ctx, &first, after, start); err != nil {
+		return nil, err
+	}
+	found := []finding{first}
+	if !a.others {
+		return found, nil
+	}
+	for _, m := range methods {
+		start := time.Now()
+		sd, rate, err := try(a.net.Graph, a.net.State, a.data.Train, dataset.FashionNorm, a.class, a.seed, m)
+		if err != nil {
+			return nil, err
+		}
+		log.Printf("%s: of %v the best is %g", m.name, m.rates, rate)
+		f := finding{name: m.name}
+		if err := a.judge(ctx, &f, sd, start); err != nil {
+			return nil, err
+		}
+		f.seconds /= float64(len(m.rates)) // a person would not try them all
+		found = append(found, f)
+	}
+	again := finding{name: "retraining"}
+	start = time.Now()
+	sd, err := a.retrained(ctx, networks)
 	if err != nil {
 		return nil, err
 	}
-	defer n.Close()
-	q := verify.Question{
-		Graph: n.Graph, Before: n.State, Gate: verify.GateNone, Classes: []int{class},
-		Train: data.Train, Test: data.Test, Norm: dataset.FashionNorm, Audit: &verify.AuditOptions{},
+	if err := a.judge(ctx, &again, sd, start); err != nil {
+		return nil, err
 	}
-	retrain := func(seed int) (verify.Retrained, error) {
-		sd, recipe, err := learn.Without(ctx, n.Graph, n.State, data.Train, learn.Options{
-			Classes: q.Classes, Norm: q.Norm, Seed: uint64(seed), Cache: s.cache,
-		})
-		if err != nil {
-			return verify.Retrained{}, err
+	return append(found, again), nil
+}
+
+// retrained returns a network that was trained without the class.
+func (a *auditing) retrained(ctx context.Context, seed int) (*model.StateDict, error) {
+	sd, _, err := learn.Without(ctx, a.net.Graph, a.net.State, a.data.Train, learn.Options{
+		Classes: []int{a.class}, Norm: dataset.FashionNorm, Seed: uint64(seed), Cache: a.cache,
+	})
+	return sd, err
+}
+
+// judge audits an edited network and completes the finding.
+func (a *auditing) judge(ctx context.Context, f *finding, after *model.StateDict, start time.Time) error {
+	f.seconds = time.Since(start).Seconds()
+	var err error
+	if f.distance, err = distance(a.net.Graph, a.net.State, after); err != nil {
+		return err
+	}
+	if a.known == nil {
+		if a.known, err = a.know(ctx); err != nil {
+			return err
 		}
-		return verify.Retrained{State: sd, Recipe: *recipe}, nil
 	}
+	// Others move the last layer, which is no edit in the eyes of a judge: to it,
+	// nothing has changed.
+	if f.audit, err = a.audit(ctx, after, after, &verify.AuditOptions{Known: a.known}); err != nil {
+		return err
+	}
+	log.Printf("%s class %d, %s in %.0f s, distance %.2f: %s", filepath.Base(a.path), a.class, f.name, f.seconds, f.distance, apart(f.audit))
+	return nil
+}
+
+// know measures the base and the retrained networks, unless an earlier run did.
+func (a *auditing) know(ctx context.Context) (*verify.Audit, error) {
+	b, err := os.ReadFile(a.path)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(a.cache, fmt.Sprintf("%x-%d.json", sha256.Sum256(b), a.class))
+	if b, err := os.ReadFile(path); err == nil {
+		known := &verify.Audit{}
+		if err := json.Unmarshal(b, known); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return known, nil
+	}
+	opts := &verify.AuditOptions{}
 	for seed := range networks {
-		r, err := retrain(seed)
+		sd, err := a.retrained(ctx, seed)
 		if err != nil {
 			return nil, err
 		}
-		q.Audit.Retrained = append(q.Audit.Retrained, r)
+		opts.Retrained = append(opts.Retrained, verify.Retrained{State: sd})
 	}
-	if s.control {
-		r, err := retrain(networks)
-		if err != nil {
-			return nil, err
-		}
-		q.Before, q.After = r.State, r.State
-	} else {
-		opts := edit.Options{Classes: q.Classes, Norm: q.Norm, Aim: s.aim, Seed: s.seed}
-		if s.reference {
-			r, err := retrain(networks)
-			if err != nil {
-				return nil, err
-			}
-			opts.Reference = r.State
-		}
-		start := time.Now()
-		res, err := edit.Forget(ctx, n.Graph, n.State, data.Train, opts)
-		if err != nil {
-			return nil, err
-		}
-		log.Printf("edited in %.0f s, %v", time.Since(start).Seconds(), res.Course[len(res.Course)-1])
-		q.After = res.StateDict
+	known, err := a.audit(ctx, a.net.State, a.net.State, opts)
+	if err != nil {
+		return nil, err
 	}
-	r, err := verify.Judge(ctx, q)
+	if b, err = json.Marshal(known); err != nil {
+		return nil, err
+	}
+	return known, os.WriteFile(path, b, 0o600)
+}
+
+func (a *auditing) audit(ctx context.Context, before, after *model.StateDict, opts *verify.AuditOptions) (*verify.Audit, error) {
+	r, err := verify.Judge(ctx, verify.Question{
+		Graph: a.net.Graph, Before: before, After: after, Gate: verify.GateNone, Classes: []int{a.class},
+		Train: a.data.Train, Test: a.data.Test, Norm: dataset.FashionNorm, Audit: opts,
+	})
 	if err != nil {
 		return nil, err
 	}
