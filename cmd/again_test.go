@@ -101,7 +101,7 @@ func TestCommandOnPage(t *testing.T) {
 // Every flag of forget is on the page if it decides what the edit gives, or is
 // known not to.
 func TestCommandOnPageIsComplete(t *testing.T) {
-	onPage := []string{"class", "seed", "gate", "data", "forget-only", "mean", "std", "scale", "channels", "resize", "crop", "preprocess", "prefer", "max-target", "max-kl", "budget-l2", "max-loss", "aim", "rules", "train", "no-onnx", "key", "inert", "max-memory", "max-depth", "plain-http"}
+	onPage := []string{"class", "seed", "gate", "data", "forget-only", "mean", "std", "scale", "channels", "resize", "crop", "preprocess", "prefer", "max-target", "max-kl", "budget-l2", "max-loss", "aim", "reference", "rules", "train", "no-onnx", "key", "inert", "max-memory", "max-depth", "plain-http"}
 	beside := []string{
 		"freeze",                                                                                                    // in place of which the page names what was trained
 		"onnx", "report", "html", "attest", "sign", "signature", "request", "output-uri-file", "output-digest-file", // where, and what goes beside

@@ -36,6 +36,14 @@ type Method struct {
 	MaxLoss    float64    `json:"max_loss,omitempty"` // that the others may lose, if it is not the default
 	Attempts   []Attempt  `json:"attempts,omitempty"` // if there was more than one
 	Chosen     int        `json:"chosen,omitempty"`   // index in Attempts
+	Reference  *Reference `json:"reference,omitempty"`
+}
+
+// Reference is a network that never saw the classes and that an edit with
+// [AimUnseen] steered by: one of the two.
+type Reference struct {
+	Recipe *Recipe `json:"recipe,omitempty"` // it was trained for the edit
+	File   *Digest `json:"file,omitempty"`   // somebody gave it
 }
 
 // Attempt is an edit that was tried, and what decided about it.
@@ -44,6 +52,14 @@ type Attempt struct {
 	Guarded bool    `json:"guarded"` // it learned what the base says of variants of the other images
 	Score   float64 `json:"score"`   // of held-out images of the classes and a sample of the others
 	Loss    float64 `json:"loss"`    // of accuracy on variants of images of the others
+}
+
+// String names the network to a person.
+func (r *Reference) String() string {
+	if r.File != nil {
+		return fmt.Sprintf("a network that never saw the class, from a file with SHA-256 %.64s", r.File.SHA256)
+	}
+	return fmt.Sprintf("a network trained without the class for %d steps, seed %d", r.Recipe.Steps, r.Recipe.Seed)
 }
 
 // Point is the state of an edit after a step. Target, Remain and KL are running

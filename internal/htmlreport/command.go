@@ -33,6 +33,13 @@ func command(p Page) string {
 	if m.Aim != "" {
 		words = append(words, "--aim", string(m.Aim))
 	}
+	switch {
+	case m.Reference == nil:
+	case m.Reference.File == nil:
+		words = append(words, "--reference", "retrain")
+	default:
+		words = append(words, "--reference", "FILE")
+	}
 	words = append(words, r.Data.Preprocess.Words()...)
 	if r.Data.Scale != 0 {
 		words = append(words, "--scale", fmt.Sprint(r.Data.Scale))

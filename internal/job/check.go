@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +39,7 @@ type CheckSettings struct {
 	Threads       int    // 0: one for each processor
 
 	Report    string // a report to compute again; "" judges the edit without one
+	Reference string // the network that the edit of the report steered by, if somebody gave it
 	Attest    string // statements to compare with the report
 	PublicKey string // the file with the key that signed the model and the statements
 	Signature string // of the model; "" is After with .sig appended
@@ -71,7 +70,7 @@ func Check(ctx context.Context, s CheckSettings, std Streams) (*Checked, error) 
 	if c.done.Signature, c.key, err = s.VerifySignature(ctx, s.After, after, std.In); err != nil {
 		return nil, err
 	}
-	if c.outs, err = stage.NewOutputs(ctx, std.Out, s.Force, []string{s.Before, s.After, s.Report, s.Attest}, s.HTML); err != nil {
+	if c.outs, err = stage.NewOutputs(ctx, std.Out, s.Force, []string{s.Before, s.After, s.Report, s.Attest, s.Reference}, s.HTML); err != nil {
 		return c.done, err
 	}
 	defer c.outs.Discard()
@@ -180,10 +179,7 @@ func (c *checking) prepareAudit(ctx context.Context, q *verify.Question, seed ui
 	if !retrain {
 		return nil
 	}
-	opts := learn.Options{Classes: q.Classes, Norm: q.Norm, Threads: q.Threads}
-	if dir, err := os.UserCacheDir(); err == nil { // whoever has none waits a little longer
-		opts.Cache = filepath.Join(dir, "lethe")
-	}
+	opts := learn.Options{Classes: q.Classes, Norm: q.Norm, Threads: q.Threads, Cache: retrainedCache()}
 	progress := c.std.progress()
 	defer progress.Done()
 	for i := range retrainings {

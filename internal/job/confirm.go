@@ -198,10 +198,15 @@ func (c *checking) repeat(ctx context.Context, claim *evidence.Claim, settings e
 	if claim.Method == nil || c.data == nil {
 		return nil
 	}
+	ref, err := c.claimedReference(ctx, claim.Method.Reference, &settings)
+	if err != nil {
+		return err
+	}
 	result, err := runEdit(ctx, c.net, c.data, settings, c.std)
 	if err != nil {
 		return err
 	}
+	result.Method.Reference = ref
 	computed.Seed, computed.Method, computed.Course = settings.Seed, &result.Method, result.Course
 	for name, t := range result.StateDict.All() {
 		same := slices.Contains(edited.State.Names(), name)

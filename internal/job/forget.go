@@ -29,19 +29,22 @@ import (
 
 // ForgetSettings say what is to be forgotten, of what, and what is written.
 type ForgetSettings struct {
-	In, Out  string // paths, references to models in registries, or -
-	ONNX     string // path of the ONNX model; "" is that of Out with .onnx at its end
-	NoONNX   bool   // write none
-	Reading  Reading
-	Class    string       // an index or a label; several with commas
-	Gate     string       // see [verify.ParseGate]
-	Rules    string       // a file, see [report.ParseRules]; "" is the default
-	Edit     edit.Options // but for its classes, normalization and progress, which come from the data
-	Data     DataSettings
-	Evidence EvidenceSettings
-	Results  stage.ResultFiles
-	Plan     weights.PlanSettings // with DryRun, all ends before the work
-	Force    bool                 // replace existing outputs
+	In, Out string // paths, references to models in registries, or -
+	ONNX    string // path of the ONNX model; "" is that of Out with .onnx at its end
+	NoONNX  bool   // write none
+	Reading Reading
+	Class   string // an index or a label; several with commas
+	Gate    string // see [verify.ParseGate]
+	Rules   string // a file, see [report.ParseRules]; "" is the default
+	// Reference is the file with a network that never saw the classes, which an edit
+	// with the aim unseen steers by, or ReferenceRetrain; "" is none.
+	Reference string
+	Edit      edit.Options // but for its classes, normalization and progress, which come from the data
+	Data      DataSettings
+	Evidence  EvidenceSettings
+	Results   stage.ResultFiles
+	Plan      weights.PlanSettings // with DryRun, all ends before the work
+	Force     bool                 // replace existing outputs
 }
 
 // toolForget is the name of the command that edits, in reports.
@@ -66,7 +69,7 @@ func Forget(ctx context.Context, s ForgetSettings, std Streams) (*Forgotten, err
 		return nil, err
 	}
 	var err error
-	f.outs, err = stage.NewOutputs(ctx, std.Out, s.Force, []string{s.In, s.Evidence.Sign}, slices.Concat(f.proof.Paths(), s.Results.Paths(), []string{s.Out, f.ONNX})...)
+	f.outs, err = stage.NewOutputs(ctx, std.Out, s.Force, slices.Concat([]string{s.In, s.Evidence.Sign}, s.references()), slices.Concat(f.proof.Paths(), s.Results.Paths(), []string{s.Out, f.ONNX})...)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +127,9 @@ func (f *forgetting) check(ctx context.Context) (err error) {
 	f.Edit.ForgetOnly = f.Data.ForgetOnly != ""
 	if err := f.Edit.Check(); err != nil {
 		return usage.Errorf("limits (--max-target, --max-kl, --budget-l2): %v", err)
+	}
+	if err := checkReference(f.Reference, &f.Edit); err != nil {
+		return err
 	}
 	if f.Edit.Seed > largestSeed {
 		return usage.Errorf("--seed %d is larger than %d, the largest integer that all readers of a report understand", f.Edit.Seed, largestSeed)
@@ -238,10 +244,15 @@ func (f *forgetting) plan() (*weights.Plan, error) {
 
 // run edits, judges and writes.
 func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
+	ref, err := addReference(ctx, f.net, f.data, f.Reference, &f.Edit, f.Reading, f.std)
+	if err != nil {
+		return nil, err
+	}
 	result, err := runEdit(ctx, f.net, f.data, f.Edit, f.std)
 	if err != nil {
 		return nil, err
 	}
+	result.Method.Reference = ref
 	q := verify.Question{
 		MaxLoss: f.maxLoss(), Graph: f.net.Graph, Before: f.net.State, After: result.StateDict, Gate: f.gate, Limits: f.Edit.Limits, Rules: f.Edit.Rules, Threads: f.Edit.Threads,
 		Classes: f.Edit.Classes, TrainBefore: f.before,

@@ -41,6 +41,9 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 				fmt.Fprintf(t, "on %d unseen images: remain\t%.4f\t%.4f\t\n", test.Images, r.Data.TestBefore.Remain, test.Remain)
 			}
 		}
+		if r.Method != nil && r.Method.Reference != nil {
+			fmt.Fprintf(t, "steered by %v\n", r.Method.Reference)
+		}
 		fmt.Fprintf(t, "\nmeasured on %d training images (%s)\n", after.Images, r.Data.Source)
 	} else {
 		fmt.Fprintf(t, "distance of the parameters (L2)\t%.6g\n", r.Comparison.L2)

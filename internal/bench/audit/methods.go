@@ -19,13 +19,13 @@ import (
 
 // A method is one that others published, by the formulas of its paper. Every
 // parameter may move, the last layer too, as there; running statistics stay. The
-// papers take SGD and a rate for each network: here all take Adam and, of rates,
-// the one with the best others among those that leave the class at most
+// papers take SGD and settings for each network: here all take Adam and, of a few
+// settings, that with the best others among those that leave the class at most
 // methodTarget on the training images.
 type method struct {
 	name, source string
-	rates        []float64 // nil: it takes no steps
-	run          func(t *trial, rate float64) error
+	settings     []float64 // rates of Adam, or what the comment on run says
+	run          func(t *trial, setting float64) error
 }
 
 const methodTarget = 0.01
@@ -34,7 +34,7 @@ var stepSizes = []float64{1e-4, 3e-4, 1e-3}
 
 var methods = []method{
 	{"random labels", "Graves, Nagisetty and Ganesh, AAAI 2021 (arXiv 2010.10981)", stepSizes, randomLabels},
-	{"NegGrad+", "Kurmanji, Triantafillou, Hayes and Triantafillou, NeurIPS 2023 (arXiv 2302.09880)", stepSizes, negGrad},
+	{"NegGrad+", "Kurmanji, Triantafillou, Hayes and Triantafillou, NeurIPS 2023 (arXiv 2302.09880)", []float64{0.95, 0.99, 0.999, 0.9999}, negGrad},
 	{"SCRUB", "the same", stepSizes, scrub},
 	{"Boundary Shrink", "Chen, Gao, Liu, Peng and Wang, CVPR 2023 (arXiv 2303.11570)", stepSizes, boundaryShrink},
 	{"SalUn", "Fan, Liu, Zhang, Wong, Wei and Liu, ICLR 2024 (arXiv 2310.12508)", stepSizes, salUn},
@@ -47,7 +47,7 @@ const (
 	methodBatch  = 256
 	passes       = 2    // over all images, or over those of the others
 	classPasses  = 10   // over the images of the class, of a method that sees no others
-	retainShare  = 0.95 // beta of NegGrad+
+	negRate      = 1e-4 // of NegGrad+
 	scrubPasses  = 3    // over the images of the others
 	scrubAscents = 2    // of these begin with a pass over the class
 	scrubTeacher = 0.5  // alpha
@@ -169,8 +169,8 @@ func randomLabels(t *trial, rate float64) error {
 	return nil
 }
 
-// negGrad minimises beta CE(others) - (1 - beta) CE(class).
-func negGrad(t *trial, rate float64) error {
+// negGrad minimises beta CE(others) - (1 - beta) CE(class). Its one setting is beta.
+func negGrad(t *trial, beta float64) error {
 	forget := learn.NewSampler(t.rng, t.forget)
 	labels := crossEntropy(t.own)
 	batch := make([]int, methodBatch)
@@ -183,15 +183,15 @@ func negGrad(t *trial, rate float64) error {
 			forget.Draw(batch[len(part):])
 			t.gradient(batch, func(image int, p, logp, d []float64) { // a mean of two halves
 				labels(image, p, logp, d)
-				weight := 2 * retainShare
+				weight := 2 * beta
 				if t.own(image) == t.class {
-					weight = -2 * (1 - retainShare)
+					weight = -2 * (1 - beta)
 				}
 				for c := range d {
 					d[c] *= weight
 				}
 			})
-			t.step(rate)
+			t.step(negRate)
 		}
 	}
 	return nil
@@ -411,11 +411,11 @@ func decoupled(t *trial, rate float64) error {
 	return nil
 }
 
-// try runs a method with each of its rates and returns the best network, its
-// rate and the share of right labels that it has on the training images.
-func try(g *graph.Graph, sd *model.StateDict, set *dataset.Set, norm dataset.Norm, class int, seed uint64, m method) (best *model.StateDict, rate float64, err error) {
+// try runs a method with each of its settings and returns the best network and its
+// setting.
+func try(g *graph.Graph, sd *model.StateDict, set *dataset.Set, norm dataset.Norm, class int, seed uint64, m method) (best *model.StateDict, setting float64, err error) {
 	bestTarget, bestRemain := 2.0, 0.0
-	for _, r := range m.rates {
+	for _, r := range m.settings {
 		t, err := newTrial(g, sd, set, norm, class, seed)
 		if err != nil {
 			return nil, 0, err
@@ -432,16 +432,16 @@ func try(g *graph.Graph, sd *model.StateDict, set *dataset.Set, norm dataset.Nor
 			return nil, 0, err
 		}
 		if better(target, remain, bestTarget, bestRemain) {
-			bestTarget, bestRemain, rate = target, remain, r
+			bestTarget, bestRemain, setting = target, remain, r
 			if best, err = t.session.StateDict(sd); err != nil {
 				return nil, 0, err
 			}
 		}
 	}
 	if best == nil {
-		return nil, 0, fmt.Errorf("%s: no rate gives a network with finite weights", m.name)
+		return nil, 0, fmt.Errorf("%s: no setting gives a network with finite weights", m.name)
 	}
-	return best, rate, nil
+	return best, setting, nil
 }
 
 // better reports whether one network is to be preferred to another by what it

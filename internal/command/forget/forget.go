@@ -39,6 +39,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "gate", Value: string(verify.GateHard), Usage: "what the edit must achieve to be written, `none|hard|full`: the invariants alone, no measure beyond the hard limits, or full marks (or within --budget-l2, --max-kl and --max-target)"},
 			&urfave.StringFlag{Name: "forget-only", Usage: "`DIR` as for --data, of which only the images of the class are used: the network itself says what is to remain"},
 			jobflags.AimFlag(),
+			&urfave.StringFlag{Name: "reference", Usage: "with --aim unseen: steer by a network that never saw the class, `retrain|FILE`: one that is trained now, in the time that it takes, or one of the same architecture in a file"},
 			&urfave.StringFlag{Name: "prefer", Value: string(edit.PreferRetain), Usage: "what to do with what the limits leave, `retain|minimal`: keep the highest accuracy on the other classes, or make the smallest change"},
 			&urfave.Float64Flag{Name: "budget-l2", Usage: "largest distance of the parameters; default: full marks by the rules, 1.3 for the reference task"},
 			&urfave.Float64Flag{Name: "max-kl", Usage: "largest mean divergence from uniform on the class, in nats; default: full marks by the rules, 0.2 for ten classes"},
@@ -68,7 +69,7 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 	}
 	s = job.ForgetSettings{
 		In: paths[0], Out: paths[1], ONNX: c.String("onnx"), NoONNX: c.Bool("no-onnx"),
-		Reading: jobflags.Reading(c), Class: c.String("class"), Gate: c.String("gate"), Rules: c.String("rules"),
+		Reading: jobflags.Reading(c), Class: c.String("class"), Gate: c.String("gate"), Rules: c.String("rules"), Reference: c.String("reference"),
 		Edit: edit.Options{
 			Seed: c.Uint64("seed"), Threads: c.Int("threads"), Prefer: edit.Preference(c.String("prefer")), MaxLoss: c.Float64("max-loss"),
 			Train: c.StringSlice("train"), Freeze: c.StringSlice("freeze"),

@@ -63,6 +63,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func checkFlags() []urfave.Flag {
 	return []urfave.Flag{
 		&urfave.StringFlag{Name: "report", Usage: "`FILE` with the report of an edit: compute it again and tell whether it is true"},
+		&urfave.StringFlag{Name: "reference", Usage: "`FILE` with the network that the edit of --report steered by, if it was given one"},
 		&urfave.StringFlag{Name: "html", Usage: "`FILE` for what was found as a page for people"},
 		&urfave.StringFlag{Name: "attest", Usage: "`FILE` with in-toto statements: tell whether they say what --report says"},
 		&urfave.StringFlag{Name: "verify-signature", Usage: "`FILE` with a public key in PEM: verify the signature of the model (OpenSSF Model Signing) and of --attest"},
@@ -96,6 +97,8 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	switch {
 	case c.Bool("audit") && !c.IsSet("class") && !c.IsSet("report"):
 		return usage.Errorf("--audit looks for what is left of a class and needs --class")
+	case c.IsSet("reference") && !c.IsSet("report"):
+		return usage.Errorf("--reference is for an edit that --report names")
 	case c.Bool("retrain") && !c.Bool("audit"):
 		return usage.Errorf("--retrain trains networks for --audit to compare with and needs it")
 	}
@@ -147,7 +150,7 @@ func settings(c *urfave.Context, paths []string) (job.CheckSettings, error) {
 	return job.CheckSettings{
 		Before: paths[0], After: paths[1], Reading: jobflags.Reading(c), Class: c.String("class"), Aim: aim, Gate: c.String("gate"), Rules: c.String("rules"), Data: data,
 		Audit: c.Bool("audit"), Retrain: c.Bool("retrain"), Seed: c.Uint64("seed"), Threads: c.Int("threads"),
-		Report: c.String("report"), Attest: c.String("attest"), PublicKey: c.String("verify-signature"), Signature: c.String("signature"),
+		Report: c.String("report"), Reference: c.String("reference"), Attest: c.String("attest"), PublicKey: c.String("verify-signature"), Signature: c.String("signature"),
 		HTML: c.String("html"), Force: c.Bool("force"),
 	}, err
 }
