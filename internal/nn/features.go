@@ -5,6 +5,7 @@ import (
 
 	"lethe/graph"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // BindWithFeatures binds the network of g whose output is the logits and, behind
@@ -58,4 +59,24 @@ func BindTo(net *Net, sd *model.StateDict, value string) (*Net, []int, error) {
 	g.Prune()
 	part, err := Bind(g, sd)
 	return part, slices.Clone(s.dims[1:]), err
+}
+
+// BindWithShift binds the network of g with one parameter more, of the shape of a
+// sample and 0 everywhere, that is added to each sample: its gradient is that with
+// respect to the sample, in a batch of one. It returns the name of the parameter.
+func BindWithShift(g *graph.Graph, sd *model.StateDict, sample []int) (*Net, string, error) {
+	const shift, shifted = "shift", "shifted sample"
+	g = ops.Logits(g).Clone()
+	in := g.Inputs[0].Name
+	for i := range g.Nodes {
+		for j, name := range g.Nodes[i].Inputs {
+			if name == in {
+				g.Nodes[i].Inputs[j] = shifted
+			}
+		}
+	}
+	g.Nodes = slices.Insert(g.Nodes, 0, graph.Node{Name: shifted, Op: "Add", Inputs: []string{in, shift}, Outputs: []string{shifted}})
+	shape := append([]int{1}, sample...)
+	net, err := Bind(g, sd.With(shift, model.Float32Tensor(shape, make([]float32, product(shape)))))
+	return net, shift, err
 }

@@ -250,23 +250,7 @@ func boundaryShrink(t *trial, rate float64) error {
 // than its own, where it was moved towards a larger loss. The gradient with
 // respect to an image is that of a parameter that is added to it.
 func (t *trial) nearest() (map[int]int, error) {
-	const shift, shifted = "shift", "shifted image"
-	g := ops.Logits(t.g).Clone()
-	in := g.Inputs[0].Name
-	for i := range g.Nodes {
-		for j, name := range g.Nodes[i].Inputs {
-			if name == in {
-				g.Nodes[i].Inputs[j] = shifted
-			}
-		}
-	}
-	g.Nodes = slices.Insert(g.Nodes, 0, graph.Node{Name: shifted, Op: "Add", Inputs: []string{in, shift}, Outputs: []string{shifted}})
-	size := 1
-	for _, d := range t.set.Shape {
-		size *= d
-	}
-	sd := t.sd.With(shift, model.Float32Tensor(append([]int{1}, t.set.Shape...), make([]float32, size)))
-	net, err := nn.Bind(g, sd)
+	net, shift, err := nn.BindWithShift(t.g, t.sd, t.set.Shape)
 	if err != nil {
 		return nil, err
 	}
