@@ -32,7 +32,7 @@ func freeBatch(p *Program) (err error) {
 	if size < 1 {
 		return fmt.Errorf("the batch is empty")
 	}
-	f := &freer{size: size, shapes: map[*Value][]extent{}}
+	f := &freer{program: p, size: size, shapes: map[*Value][]extent{}}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -95,9 +95,10 @@ const (
 
 // freer follows the batch through a program.
 type freer struct {
-	size   int // of the batch
-	shapes map[*Value][]extent
-	node   *Node
+	program *Program
+	size    int // of the batch
+	shapes  map[*Value][]extent
+	node    *Node
 }
 
 func (f *freer) fail(format string, args ...any) {

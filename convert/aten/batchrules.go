@@ -21,10 +21,10 @@ func init() {
 		"einsum":               summing,
 		"conv1d conv2d conv3d convolution _convolution _convolution_mode conv_transpose1d conv_transpose2d conv_transpose3d":                                                                                                                     leading,
 		"batch_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training _native_batch_norm_legit_functional _batch_norm_no_update _batch_norm_with_update _batch_norm_with_update_functional _batch_norm_impl_index": leading,
-		"instance_norm group_norm native_group_norm":                                          leading,
-		"layer_norm native_layer_norm rms_norm _fused_rms_norm":                               trailing,
-		"softmax log_softmax _softmax _log_softmax _safe_softmax cumsum softmin logcumsumexp": alongAxis,
-		"roll flip tril triu": preserving,
+		"instance_norm group_norm native_group_norm":                                                                                                   leading,
+		"layer_norm native_layer_norm rms_norm _fused_rms_norm":                                                                                        trailing,
+		"softmax log_softmax _softmax _log_softmax _safe_softmax cumsum softmin logcumsumexp":                                                          alongAxis,
+		"roll flip tril triu rot90":                                                                                                                    preserving,
 		"max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d avg_pool3d":                                                    leading,
 		"adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d":                     leading,
 		"upsample_nearest1d upsample_nearest2d upsample_bilinear2d upsample_linear1d upsample_bicubic2d pixel_shuffle pixel_unshuffle channel_shuffle": leading,
@@ -40,6 +40,10 @@ func init() {
 		"index":                                            indexed, "index_select": sliced, "embedding": embedded,
 		"mean sum amax amin max min prod logsumexp any all std var var_mean linalg_vector_norm norm argmax argmin":    reduced,
 		"scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math": attended,
+		"diagonal diagonal_copy diag_embed": diagonalBatch, "cdist _cdist_forward _euclidean_dist": distanceBatch, "pairwise_distance": pairwiseBatch,
+		"unfold unfold_copy": unfoldBatch, "im2col col2im": columnBatch, "embedding_bag _embedding_bag _embedding_bag_forward_only": bagBatch,
+		"scatter scatter_add index_add index_fill": scatterBatch, "grid_sampler grid_sampler_2d affine_grid_generator": gridBatch, "median": ranked, "bucketize": func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
+		"topk sort argsort": ranked, "one_hot": marked, "gather": gathered, "repeat tile": repeated, "to type_as _to_copy": func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
 		"prelu":                      func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
 		"lstm gru rnn_tanh rnn_relu": recurrentBatch, "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell": cellBatch, "mkldnn_rnn_layer": oneLayerBatch,
 	} {
@@ -182,6 +186,10 @@ func multiplying(f *freer, n *Node) {
 		f.fail("it has %d operands", len(all))
 	}
 	a, b, out := f.of(all[0]), f.of(all[1]), f.result(n, 0)
+	if len(a) > 1 && len(b) == 1 && f.kind(a[len(a)-1]) != batchSize && f.kind(b[0]) != batchSize { // by a vector
+		f.set(n, slices.Clone(a[:len(a)-1]))
+		return
+	}
 	if len(a) < 2 || len(b) < 2 {
 		if f.batched(a) || f.batched(b) {
 			f.fail("it multiplies vectors")

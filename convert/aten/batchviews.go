@@ -279,6 +279,80 @@ func indexed(f *freer, n *Node) {
 	f.set(n, slices.Concat(in[:at], f.of(list[at]), in[at+1:]))
 }
 
+// ranked orders the elements of an axis.
+func ranked(f *freer, n *Node) {
+	in := f.of(f.first(n))
+	if len(in) == 0 {
+		f.fail("it has no axis")
+	}
+	at := f.axisOf(n, "dim", len(in), -1)
+	if f.kind(in[at]) == batchSize {
+		f.fail("it mixes samples")
+	}
+	for i, v := range n.Outputs {
+		if v != nil {
+			shape := slices.Clone(in)
+			switch whole := f.result(n, i); len(whole) {
+			case len(in):
+				shape[at] = whole[at]
+			case len(in) - 1:
+				shape = slices.Delete(shape, at, at+1)
+			default:
+				f.fail("its outputs are not understood")
+			}
+			f.shapes[v] = shape
+		}
+	}
+}
+
+// marked adds an axis for the classes.
+func marked(f *freer, n *Node) {
+	out := f.result(n, 0)
+	f.set(n, append(slices.Clone(f.of(f.first(n))), out[len(out)-1]))
+}
+
+// gathered takes elements of an axis, at the places that an index of the same
+// rank tells.
+func gathered(f *freer, n *Node) {
+	all := tensors(n)
+	if len(all) != 2 || len(f.of(all[0])) != len(f.of(all[1])) {
+		f.fail("its index is not understood")
+	}
+	in, index := f.of(all[0]), f.of(all[1])
+	at := f.axisOf(n, "dim", len(in), 0)
+	if f.kind(in[at]) == batchSize || f.kind(index[at]) == batchSize {
+		f.fail("it mixes samples")
+	}
+	for i, e := range in {
+		if i != at && (f.kind(e) != fixedSize || f.kind(index[i]) != fixedSize) {
+			f.same(e, index[i])
+		}
+	}
+	f.set(n, index)
+}
+
+// repeated repeats axes a number of times that may be the batch.
+func repeated(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	lead := len(out) - len(in)
+	for i := range out {
+		had := extent{n: 1}
+		if i >= lead {
+			had = in[i-lead]
+		}
+		switch {
+		case out[i].n == had.n:
+			out[i] = had
+		case f.kind(had) == batchSize || f.kind(had) == openSize || had.n == 0:
+			f.fail("it repeats samples")
+		default:
+			times := f.literal(out[i].n / had.n)
+			out[i].open = times.open
+		}
+	}
+	f.set(n, out)
+}
+
 func embedded(f *freer, n *Node) {
 	all := tensors(n)
 	if len(all) != 2 || f.batched(f.of(all[0])) {

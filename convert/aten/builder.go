@@ -147,6 +147,10 @@ func (b *builder) reals(dtype model.DType, shape []int, v []float64) string {
 // elementsMax bounds the constants that a program can make without weights.
 const elementsMax = 1 << 22
 
+// Element returns a bool, an int64 or a float64 as the bytes of an element in a
+// file, or false if the type has no such number.
+func Element(dtype model.DType, v any) ([]byte, bool) { return encodeScalar(dtype, v) }
+
 // encodeScalar returns a number as little-endian bytes of an element type.
 func encodeScalar(dtype model.DType, v any) ([]byte, bool) {
 	var x float64

@@ -84,7 +84,7 @@ func init() {
 			"eq ne not_equal lt gt le ge": compared, "logical_and logical_or logical_xor": compared,
 			"addcmul addcdiv": promotedBroadcast("self", "tensor1", "tensor2"), "lerp": promotedBroadcast("self", "end", "weight"),
 			"where": chosen, "masked_fill": masked, "glu": halved,
-		}, inferShapes, inferLayers, inferReductions, inferMakers, inferCells,
+		}, inferShapes, inferLayers, inferReductions, inferMakers, inferCells, inferDiagonals, inferDistances, inferWindows, inferBags, inferScatters, inferGrids,
 	} {
 		for names, rule := range part {
 			for name := range strings.FieldsSeq(names) {
@@ -335,7 +335,9 @@ var inferShapes = map[string]inferRule{
 	"slice": slicedShape, "narrow": narrowed, "select": selectedShape, "slice_scatter select_scatter": likeFirst,
 	"split split_with_sizes chunk tensor_split split.sizes split_with_sizes_copy": splitShapes, "unbind": unbound,
 	"cat": catted, "stack": stacked, "index": indexedShape, "index_select": indexSelected,
-	"gather": func(c *call) []*Value { return made1(c.tensor("self").DType, slices.Clone(c.tensor("index").Shape)) },
+	"gather": func(c *call) []*Value {
+		return made1(c.withIndex("self", "index")[0].DType, slices.Clone(c.tensor("index").Shape))
+	},
 	"embedding": func(c *call) []*Value {
 		w, i := c.tensor("weight"), c.tensor("indices")
 		if len(w.Shape) != 2 || i.DType.IsFloat() {
@@ -345,6 +347,9 @@ var inferShapes = map[string]inferRule{
 	},
 	"topk sort argsort": topped,
 	"one_hot": func(c *call) []*Value {
+		if d := c.tensor("self").DType; d.IsFloat() {
+			panic(refusal{what: fmt.Sprintf("one_hot of type %v", d)})
+		}
 		return made1(model.Int64, append(slices.Clone(c.tensor("self").Shape), graph.Size(c.int("num_classes"))))
 	},
 }

@@ -407,8 +407,10 @@ func arranged(c *call) []*Value {
 		}
 		panic(refusal{what: "arange to a number that is not fixed"})
 	}
-	if e, ok := end.(graph.Dim); ok && start == int64(0) && step == int64(1) {
-		return made1(d, graph.Shape{e})
+	if e, ok := end.(graph.Dim); ok && start == int64(0) {
+		if by, ok := step.(int64); ok && by > 0 {
+			return made1(d, graph.Shape{e.CeilDiv(graph.Size(int(by)))})
+		}
 	}
 	if by := real(step); by == 0 {
 		panic(refusal{what: "arange with a step of 0"})

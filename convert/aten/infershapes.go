@@ -201,8 +201,12 @@ func splitShapes(c *call) []*Value {
 	switch {
 	case c.node.Op == "aten.chunk":
 		n := c.int("chunks")
-		if n < 1 {
+		if n < 1 || n > partsMax {
 			panic(refusal{what: fmt.Sprintf("%d chunks", n)})
+		}
+		if by := graph.Size(n); !fixed && x.Shape[at].Mod(by).Is(0) {
+			sizes = slices.Repeat(graph.Shape{x.Shape[at].Div(by)}, n)
+			break
 		}
 		equal(max((total+n-1)/n, 1))
 	case c.node.Op == "aten.tensor_split":
@@ -330,6 +334,9 @@ func indexedShape(c *call) []*Value {
 		if v.DType == model.Bool || v.DType == model.Uint8 {
 			panic(refusal{what: "indexing by a mask, which gives a size that depends on data", advice: "use where or masked_fill"})
 		}
+		if v.DType.IsFloat() {
+			panic(refusal{what: fmt.Sprintf("indices of type %v", v.DType)})
+		}
 		at = append(at, i)
 		shape = fitting(shape, v.Shape)
 	}
@@ -349,8 +356,18 @@ func indexedShape(c *call) []*Value {
 	return made1(x.DType, slices.Concat(rest[:front], shape, rest[front:]))
 }
 
+// withIndex returns a tensor like the first argument, if the second holds
+// integers.
+func (c *call) withIndex(name, index string) []*Value {
+	if d := c.tensor(index).DType; d.IsFloat() || d == model.Bool {
+		panic(refusal{what: fmt.Sprintf("indices of type %v", d)})
+	}
+	x := c.tensor(name)
+	return made1(x.DType, slices.Clone(x.Shape))
+}
+
 func indexSelected(c *call) []*Value {
-	x, i := c.tensor("self"), c.tensor("index")
+	x, i := c.withIndex("self", "index")[0], c.tensor("index")
 	shape := slices.Clone(x.Shape)
 	shape[c.place("dim", shape)] = i.Shape.Elements()
 	return made1(x.DType, shape)

@@ -221,24 +221,18 @@ func splitting(schema string) row {
 	return row{schema: schema, lower: func(c *call) {
 		x := c.in("self")
 		at := c.axis("dim", len(x.shape))
-		var sizes []int
+		var sizes graph.Shape
 		for i := range c.node.Outputs {
-			n, ok := c.out(i).Shape[at].Int()
-			if !ok {
-				panic(refusal{what: "pieces whose sizes are not fixed"})
-			}
-			sizes = append(sizes, n)
+			sizes = append(sizes, c.out(i).Shape[at])
 		}
-		var names []string
-		if len(sizes) == 1 {
-			names = []string{x.name}
-		} else {
-			names = c.ops("Split", len(sizes), attrs{"axis": num(int64(at))}, x.name, c.builder.ints(sizes...))
+		names := []string{x.name}
+		if len(sizes) > 1 {
+			names = c.ops("Split", len(sizes), attrs{"axis": num(int64(at))}, x.name, c.shape(sizes))
 		}
-		from := 0
+		var from graph.Dim
 		for i, n := range sizes {
-			start, end := graph.Size(from), graph.Size(from+n)
-			from += n
+			start, end := from, from.Add(n)
+			from = end
 			show := func(x operand) string { return c.conv.slice(x, at, start, end, 1) }
 			parent, v := c.binding("self"), c.out(i)
 			c.conv.bind(v, &binding{value: v, name: names[i], parent: parent, version: parent.root().version, show: show,
@@ -379,22 +373,36 @@ func roll(c *call) {
 // triangle keeps one side of a diagonal.
 func triangle(upper bool) row {
 	return row{schema: "self, diagonal=0", lower: func(c *call) {
-		c.since(14, "Trilu")
-		x := c.in("self")
-		side := int64(0)
-		if upper {
-			side = 1
-		}
-		name, narrow := x.name, x.dtype == model.Bool // which runtimes do not do
-		if narrow {
-			name = c.cast(name, x.dtype, model.Int64)
-		}
-		y := c.op("Trilu", attrs{"upper": num(side)}, name, c.index(c.int("diagonal")))
-		if narrow {
-			y = c.cast(y, model.Int64, x.dtype)
-		}
-		c.ret(y)
+		c.ret(c.triangleOf(c.in("self"), c.int("diagonal"), upper))
 	}}
+}
+
+// triangleOf keeps one side of a diagonal of matrices, by Trilu or, before
+// opset 14, by a mask.
+func (c *call) triangleOf(x operand, diagonal int, upper bool) string {
+	side := int64(0)
+	if upper {
+		side = 1
+	}
+	if size, ok := x.shape[max(len(x.shape)-2, 0):].Ints(); ok && c.opset < 14 && len(size) == 2 && size[0] > 0 && size[1] > 0 && size[0] <= elementsMax/size[1] {
+		keep := make([]byte, 0, size[0]*size[1])
+		for i := range size[0] {
+			for j := range size[1] {
+				on := byte(0)
+				if upper && j-i >= diagonal || !upper && j-i <= diagonal {
+					on = 1
+				}
+				keep = append(keep, on)
+			}
+		}
+		return c.op("Where", nil, c.constant(model.Bool, size, keep), x.name, c.scalar(x.dtype, int64(0)))
+	}
+	c.since(14, "Trilu")
+	if x.dtype == model.Bool { // which runtimes do not do
+		wide := c.op("Trilu", attrs{"upper": num(side)}, c.cast(x.name, x.dtype, model.Int64), c.index(diagonal))
+		return c.cast(wide, model.Int64, x.dtype)
+	}
+	return c.op("Trilu", attrs{"upper": num(side)}, x.name, c.index(diagonal))
 }
 
 func (c *call) top(k string, largest bool) {

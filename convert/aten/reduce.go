@@ -149,8 +149,10 @@ func halfSoftmax(op string) row {
 	return r
 }
 
-func (c *call) norm(p float64) {
-	x := c.number("self", c.out(0).DType)
+func (c *call) norm(p float64) { c.normOf(c.number("self", c.out(0).DType), p) }
+
+// normOf returns norms over the axes of the argument "dim".
+func (c *call) normOf(x operand, p float64) {
 	switch p {
 	case 2:
 		c.ret(c.reduced("ReduceL2", x, "dim"))

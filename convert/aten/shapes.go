@@ -262,6 +262,12 @@ func (c *call) tile(x operand, repeats graph.Shape) string {
 	} else if lead < 0 {
 		repeats = append(graph.Sizes(slices.Repeat([]int{1}, -lead)...), repeats...)
 	}
+	repeats = slices.Clone(repeats)
+	for i, d := range c.out(0).Shape { // a number may have been the batch that was freed
+		if i < len(repeats) && !x.shape[i].Mul(repeats[i]).Equal(d) && !x.shape[i].Is(0) {
+			repeats[i] = d.Div(x.shape[i])
+		}
+	}
 	if !slices.ContainsFunc(repeats, func(d graph.Dim) bool { return !d.Is(1) }) {
 		return x.name
 	}
@@ -295,8 +301,9 @@ func padding(schema string) row {
 		if !ok {
 			panic(refusal{what: "padding mode " + c.str("mode")})
 		}
-		if mode == "wrap" {
-			c.since(19, "Pad with mode wrap")
+		if mode == "wrap" && c.opset < 19 {
+			c.ret(c.circular(x, sides))
+			return
 		}
 		value := ""
 		if mode == "constant" && c.args["value"] != nil && c.args["value"] != int64(0) && c.args["value"] != 0.0 {

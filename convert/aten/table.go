@@ -8,7 +8,7 @@ import "maps"
 var table = map[string]*row{}
 
 func init() {
-	for _, part := range []map[string]row{elementwiseRows, numberRows, layerRows, poolRows, shapeRows, partRows, reduceRows, matrixRows, makerRows, recurrentRows, cellRows} {
+	for _, part := range []map[string]row{elementwiseRows, numberRows, layerRows, poolRows, shapeRows, partRows, reduceRows, matrixRows, makerRows, recurrentRows, cellRows, diagonalRows, distanceRows, windowRows, bagRows, scatterRows, gridRows} {
 		for name, r := range maps.All(part) {
 			r.params = parseSchema(r.schema)
 			table[name] = &r
@@ -34,4 +34,6 @@ var synonyms = map[string]string{
 	"aten.concatenate":  "aten.cat",
 	"aten._unsafe_view": "aten.view",
 	"aten.clip":         "aten.clamp",
+	"aten.mH":           "aten.mT",
+	"aten.adjoint":      "aten.mT",
 }

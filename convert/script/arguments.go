@@ -22,12 +22,21 @@ func (e *evaluator) guessTypes(op string, args []aten.Arg) {
 			continue
 		}
 		compared := (op == "eq" || op == "ne") && slices.ContainsFunc(args, func(a aten.Arg) bool { _, isInt := a.Value.(int64); return isInt })
-		if op == "embedding" && a.Name == "indices" || compared {
+		if (op == "embedding" || op == "embedding_bag") && a.Name == "indices" || op == "one_hot" || op == "gather" && a.Name == "index" || compared {
 			v.DType = model.Int64
-			e.out.Notes = append(e.out.Notes, fmt.Sprintf("the file does not say the type of the input %q: int64 by what it is used for", v.Name))
+			e.noteGuess(v)
+		}
+		if op == "bitwise_not" || op == "logical_not" {
+			v.DType = model.Bool
+			e.noteGuess(v)
 		}
 		delete(e.guessed, v)
 	}
+}
+
+// noteGuess says that a type is not that of the file.
+func (e *evaluator) noteGuess(v *aten.Value) {
+	e.out.Notes = append(e.out.Notes, fmt.Sprintf("the file does not say the type of the input %q: %v by what it is used for", v.Name, v.DType))
 }
 
 // argument returns a value as an argument of a node.
@@ -145,6 +154,10 @@ func (e *evaluator) overload(op string, args []any, named map[string]any) string
 		case isTensor(arg(1, "other")):
 			return "other"
 		case second != nil:
+			return "dim"
+		}
+	case "median":
+		if arg(1, "dim") != nil {
 			return "dim"
 		}
 	case "squeeze", "squeeze_":

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"lethe/convert/aten"
+	"lethe/model"
 )
 
 // containers evaluates operators of lists, dictionaries, strings and shapes.
@@ -16,6 +17,9 @@ func (e *evaluator) containers(op string, args []any, named map[string]any) (any
 	case *aten.Value, scalar:
 		return e.aboutTensor(op, args)
 	case *list:
+		if op == "tensor" || op == "as_tensor" {
+			return e.literalTensor(x, named)
+		}
 		return e.ofList(op, x, args)
 	case *tuple:
 		if op == "len" {
@@ -240,6 +244,67 @@ func (e *evaluator) ofValues(op string, x *list, args []any, second func() any) 
 		return out, true
 	}
 	return nil, false
+}
+
+// literalTensor is a tensor whose elements the code writes out, in lists of equal
+// lengths.
+func (e *evaluator) literalTensor(x *list, named map[string]any) (any, bool) {
+	var shape []int
+	var flat []any
+	var walk func(v any, depth int) bool
+	walk = func(v any, depth int) bool {
+		e.spend(1)
+		l, ok := v.(*list)
+		if !ok {
+			flat = append(flat, v)
+			return depth == len(shape) && isNumber(v)
+		}
+		if depth == len(shape) && len(flat) == 0 {
+			shape = append(shape, len(l.values))
+		}
+		if depth >= len(shape) || shape[depth] != len(l.values) || len(flat) > elementsMax {
+			return false
+		}
+		return !slices.ContainsFunc(l.values, func(v any) bool { return !walk(v, depth+1) })
+	}
+	if !walk(x, 0) || len(flat) == 0 {
+		return nil, false
+	}
+	d := model.Bool
+	for _, v := range flat {
+		switch v.(type) {
+		case float64:
+			d = model.Float32
+		case int64:
+			if d == model.Bool {
+				d = model.Int64
+			}
+		case bool:
+		default: // a size that is open
+			return nil, false
+		}
+	}
+	var bytes []byte
+	for _, v := range flat {
+		x := any(v)
+		if n, ok := v.(int64); ok && d == model.Float32 {
+			x = float64(n)
+		}
+		b, ok := aten.Element(d, x)
+		if !ok {
+			return nil, false
+		}
+		bytes = append(bytes, b...)
+	}
+	t, err := model.NewTensor(d, shape, nil, 0, model.BytesStorage(bytes))
+	if err != nil {
+		return nil, false
+	}
+	v := e.weightValue(t)
+	if to := named["dtype"]; to != nil {
+		v = e.operator("to", []any{v, to}, nil)
+	}
+	return v, true
 }
 
 // sliced returns a part of a list: the list, start, end, step.

@@ -59,6 +59,8 @@ type evaluator struct {
 	weightOrder []*weight
 	known       map[*aten.Value]*model.Tensor
 	guessed     map[*aten.Value]bool // inputs of unknown type that nothing has read yet
+	untyped     []int                // the numbers of inputs of unknown type
+	integers    []int                // those of them that are integers
 	paths       map[*file.Object]string
 	taken       map[any]any                     // lists and dictionaries of the module
 	set         map[*file.Object]map[string]any // attributes that the code has set

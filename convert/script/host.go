@@ -11,6 +11,9 @@ import (
 
 // atLeast reports whether a size is certainly k or more. Batches have a sample.
 func atLeast(d graph.Dim, k int) bool {
+	if k <= 1 && d.Positive() {
+		return true
+	}
 	n := graph.Symbol(graph.BatchSymbol)
 	x := d.Subst(map[string]graph.Dim{graph.BatchSymbol: n.Add(graph.Size(1))}).Sub(graph.Size(k))
 	return x.Is(0) || x.Positive()

@@ -54,26 +54,58 @@ func Decode(s *file.Script, opts Options) (*aten.Program, error) {
 	if s.Version > versionMax {
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("TorchScript of version %d, known are those up to %d", s.Version, versionMax), Advice: "save the module with an older PyTorch"}
 	}
-	e := newEvaluator(s, opts, opts.Batch)
-	p, err := e.program()
+	p, untyped, err := decode(s, opts, nil)
 	if err == nil {
 		return p, nil
 	}
+	var unsupported *model.UnsupportedError
+	if errors.As(err, &unsupported) {
+		for _, integers := range choices(untyped) {
+			if p, _, again := decode(s, opts, integers); again == nil {
+				return p, nil
+			}
+		}
+	}
+	return nil, refusalsOr(err, s, opts)
+}
+
+// decode evaluates the module with the inputs of the given numbers as integers.
+// It returns the inputs of which nothing tells the type, too.
+func decode(s *file.Script, opts Options, integers []int) (p *aten.Program, untyped []int, err error) {
+	e := newEvaluator(s, opts, opts.Batch)
+	e.integers = integers
+	p, err = e.program()
 	var shapes *shapeError
-	if !errors.As(err, &shapes) {
-		return nil, refusalsOr(err, s, opts)
+	if err == nil || !errors.As(err, &shapes) {
+		return p, e.untyped, err
 	}
 	// The code may have the size of the batch as a number.
 	for _, n := range batches(s, e.branched) {
 		e := newEvaluator(s, opts, n)
+		e.integers = integers
 		if fixed, again := e.program(); again == nil && beginWith(fixed.Outputs, n) {
 			if e.branched {
 				fixed.Fixed = "its code has branches"
 			}
-			return fixed, nil
+			return fixed, e.untyped, nil
 		}
 	}
-	return nil, refusalsOr(err, s, opts)
+	return nil, e.untyped, err
+}
+
+// choices returns which of the inputs without a type may be integers: each of
+// them, and all.
+func choices(untyped []int) [][]int {
+	var out [][]int
+	if len(untyped) <= 4 {
+		for _, i := range untyped {
+			out = append(out, []int{i})
+		}
+	}
+	if len(untyped) > 1 {
+		out = append(out, untyped)
+	}
+	return out
 }
 
 // beginWith reports whether axis 0 of all outputs has a size.
@@ -169,8 +201,14 @@ func (e *evaluator) inputs(f *function) ([]any, error) {
 		}
 		v := &aten.Value{Name: f.params[i], DType: shapes[given].DType, Shape: graph.Sizes(shapes[given].Shape...)}
 		if v.DType == model.Invalid {
-			v.DType = e.floatType()
-			e.guessed[v] = true
+			e.untyped = append(e.untyped, given)
+			if slices.Contains(e.integers, given) {
+				v.DType = model.Int64
+				e.noteGuess(v)
+			} else {
+				v.DType = e.floatType()
+				e.guessed[v] = true
+			}
 		}
 		if len(v.Shape) > 0 && e.free {
 			v.Shape[0] = graph.Symbol(graph.BatchSymbol)

@@ -7,7 +7,7 @@ an integer. Batches have 3 samples, which nothing was traced with. Every weight 
 normalization away from 0 and 1. The same networks are written as .pt2 (torch 2.9 and later) and as state dicts, for
 the test that all of them become the same ONNX.
 """
-import json, os, warnings, zipfile
+import json, os, sys, warnings, zipfile
 
 warnings.filterwarnings("ignore")
 import torch, torch.nn as nn, torch.nn.functional as F
@@ -175,15 +175,20 @@ def flat(v):
 
 path = os.path.join(here, "golden.json")
 golden = json.load(open(path)) if os.path.exists(path) else {}
+sys.path.insert(0, os.path.join(here, "..", "..", "exported", "testdata"))
+import make_kinds
+
 networks = {
     "lenet": (LeNet, [1, 12, 12], "ts"), "view": (LeNetView, [1, 12, 12], "t" if new else "ts"), "literal": (Literal, [1, 12, 12], "t"), "control": (Control, [4], "s"),
     "masks": (Masks, [4], "ts" if new else "s"), "words": (Words, [6], "ts"), "attention": (Attention, [5, 8], "t"), "weights": (Weights, [3, 4], "t"),
+    "bags": (make_kinds.Bags, [6], "t" if new else "ts"), "kinds": (make_kinds.Kinds, [2, 6, 6], "t"), "places": (make_kinds.Places, [2, 6, 6], "t"),
 }
 for name, (kind, shape, modes) in networks.items():
     torch.manual_seed(1)
-    model = kind().eval()
-    randomize(model)
-    integers = kind is Words
+    model = make_kinds.made(kind) if kind.__module__ == "make_kinds" else kind().eval()
+    if kind.__module__ != "make_kinds":
+        randomize(model)
+    integers = name in ("words", "bags")
     for mode in modes:
         file = "%s-%s-%s.pt" % (name, {"t": "traced", "s": "scripted"}[mode], version)
         with torch.no_grad():

@@ -17,7 +17,11 @@ func inputShapes(c *urfave.Context) ([][]int, error) {
 	}
 	var shapes [][]int
 	for one := range strings.SplitSeq(text, ",") {
-		var shape []int
+		shape := []int{}
+		if strings.TrimSpace(one) == "" && one != text { // a number for each sample, such as its length
+			shapes = append(shapes, shape)
+			continue
+		}
 		for word := range strings.SplitSeq(one, "x") {
 			n, err := strconv.Atoi(strings.TrimSpace(word))
 			if err != nil || n < 1 {
