@@ -256,19 +256,14 @@ func TestJob(t *testing.T) {
 
 var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 
-// The commands of docs/pipeline.md, as a new user types them, but on a port
-// that is free.
-func TestPipeline(t *testing.T) {
-	t.Parallel()
+// walk runs the commands of a page, as a new user types them, but on a port that
+// is free, and looks for what they must print.
+func walk(t *testing.T, page, path string, wants ...string) {
 	if _, err := exec.LookPath("docker-registry"); err != nil {
 		oracle.Missing(t, "no docker-registry")
 	}
-	page, err := os.ReadFile("../docs/pipeline.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	script := "trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n"
-	for _, block := range shellBlock.FindAllStringSubmatch(string(page), -1) {
+	for _, block := range shellBlock.FindAllStringSubmatch(page, -1) {
 		script += block[1]
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -285,7 +280,7 @@ func TestPipeline(t *testing.T) {
 	home := t.TempDir()
 	cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = ".."
-	cmd.Env = append(os.Environ(), "HOME="+home, "DOCKER_CONFIG="+home)
+	cmd.Env = append(os.Environ(), "HOME="+home, "DOCKER_CONFIG="+home, "PATH="+path)
 	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
 		value, err := exec.Command("go", "env", name).Output()
 		if err != nil {
@@ -297,9 +292,40 @@ func TestPipeline(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
-	for _, want := range []string{"nothing was written", "score 100.00", "models/lenet@sha256:", "the report tells the truth"} {
+	for _, want := range wants {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in what is printed:\n%s", want, out)
 		}
+	}
+}
+
+func TestPipeline(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/pipeline.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk(t, string(page), os.Getenv("PATH"), "nothing was written", "score 100.00", "models/lenet@sha256:", "the report tells the truth")
+}
+
+// TestWalks runs the parts of docs/oci.md whose programs are there.
+func TestWalks(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/oci.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, with, _ := strings.Cut(string(page), "\n## With oras\n")
+	oras, kit, found := strings.Cut(with, "\n## With KitOps\n")
+	if !found {
+		t.Fatal("docs/oci.md has no part on oras and one on KitOps")
+	}
+	for program, part := range map[string]string{"oras": oras, "kit": kit} {
+		t.Run(program, func(t *testing.T) {
+			if _, err := exec.LookPath(program); err != nil {
+				t.Skip("no " + program)
+			}
+			walk(t, part, binaries(t)+string(os.PathListSeparator)+os.Getenv("PATH"), "lenet:v1: clean: 183785 bytes", "score 100.00")
+		})
 	}
 }
