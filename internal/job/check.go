@@ -59,7 +59,7 @@ type Checked struct {
 // edit is not met is no error but in the report; a report that does not tell the
 // truth is a [verify.FailedError]. With an error, what was known of the signature
 // is returned too.
-func Check(ctx context.Context, s CheckSettings, std Streams) (*Checked, error) {
+func Check(ctx context.Context, s CheckSettings, std stage.Streams) (*Checked, error) {
 	c := &checking{CheckSettings: s, std: std, done: &Checked{}}
 	// The file whose signature holds is the one that is read.
 	after, err := stage.OpenInput(ctx, s.After, std.In)
@@ -85,7 +85,7 @@ func Check(ctx context.Context, s CheckSettings, std Streams) (*Checked, error) 
 // checking is a check under way.
 type checking struct {
 	CheckSettings
-	std  Streams
+	std  stage.Streams
 	done *Checked
 	key  *evidence.PublicKey // nil: the signature is not verified
 	outs *stage.Outputs
@@ -162,7 +162,7 @@ func (d *Data) ask(q *verify.Question) {
 // judge is [verify.Judge] with the progress of the audit.
 func (c *checking) judge(ctx context.Context, q verify.Question) (*verify.Report, error) {
 	if q.Audit != nil {
-		progress := c.std.progress()
+		progress := c.std.Progress()
 		defer progress.Done()
 		q.Audit.Progress = progress.Update
 	}
@@ -180,7 +180,7 @@ func (c *checking) prepareAudit(ctx context.Context, q *verify.Question, seed ui
 		return nil
 	}
 	opts := learn.Options{Classes: q.Classes, Norm: q.Norm, Threads: q.Threads, Cache: retrainedCache()}
-	progress := c.std.progress()
+	progress := c.std.Progress()
 	defer progress.Done()
 	for i := range retrainings {
 		opts.Seed = q.Audit.Seed + uint64(i)

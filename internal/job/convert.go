@@ -59,7 +59,7 @@ type Converted struct {
 // Convert writes a network as an ONNX model, reads it back and compares what it
 // computes before the file appears. What cannot be converted is an error, after a
 // line for each part of it on std.Err.
-func Convert(ctx context.Context, s ConvertSettings, std Streams) (*Converted, error) {
+func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Converted, error) {
 	c := &converting{ConvertSettings: s, std: std, done: &Converted{Stdout: s.Out == "-" && !s.Plan.DryRun}}
 	if s.Like != "" && s.described() {
 		return nil, usage.Errorf("--like takes the graph of another file, --layers, --print-layers and --data find one: give either")
@@ -93,7 +93,7 @@ func Convert(ctx context.Context, s ConvertSettings, std Streams) (*Converted, e
 // converting is a conversion under way.
 type converting struct {
 	ConvertSettings
-	std  Streams
+	std  stage.Streams
 	done *Converted
 	outs *stage.Outputs
 	data string // path of the second file, with weights; "" is none
@@ -190,5 +190,11 @@ func (c *converting) commit(ctx context.Context) error {
 	if err := c.held.SetSource(c.outs, ".onnx", map[string]string{"lethe.tool": version.Tool("pt2onnx").String()}); err != nil {
 		return err
 	}
-	return c.outs.Commit(ctx)
+	if err := c.outs.Commit(ctx); err != nil {
+		return err
+	}
+	if !c.std.Quiet {
+		c.outs.TellLeft(c.std.Err)
+	}
+	return nil
 }

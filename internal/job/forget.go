@@ -63,7 +63,7 @@ const largestSeed = 1<<53 - 1
 // Forget edits a network until it has forgotten classes, judges the result, and
 // writes it with its ONNX model and its evidence, all or none. It writes nothing if
 // a check fails, which is a [verify.FailedError].
-func Forget(ctx context.Context, s ForgetSettings, std Streams) (*Forgotten, error) {
+func Forget(ctx context.Context, s ForgetSettings, std stage.Streams) (*Forgotten, error) {
 	f := &forgetting{ForgetSettings: s, std: std}
 	if err := f.check(ctx); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func Forget(ctx context.Context, s ForgetSettings, std Streams) (*Forgotten, err
 // forgetting is an edit under way.
 type forgetting struct {
 	ForgetSettings
-	std    Streams
+	std    stage.Streams
 	gate   verify.Gate
 	proof  *Evidence
 	outs   *stage.Outputs
@@ -284,8 +284,8 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 }
 
 // runEdit edits a network and shows how far it is.
-func runEdit(ctx context.Context, n *network.Network, data *Data, opts edit.Options, std Streams) (*edit.Result, error) {
-	progress := std.progress()
+func runEdit(ctx context.Context, n *network.Network, data *Data, opts edit.Options, std stage.Streams) (*edit.Result, error) {
+	progress := std.Progress()
 	defer progress.Done()
 	opts.Norm = data.Norm
 	opts.Progress = func(p report.Point, steps int) { progress.Update(p.Step, steps, p.String()) }

@@ -10,6 +10,7 @@ import (
 
 	"lethe/dataset"
 	"lethe/edit"
+	"lethe/internal/stage"
 	"lethe/verify"
 )
 
@@ -23,8 +24,8 @@ func tiny(t *testing.T) ForgetSettings {
 	}
 }
 
-func streams(stderr *bytes.Buffer) Streams {
-	return Streams{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: stderr, Quiet: true}
+func streams(stderr *bytes.Buffer) stage.Streams {
+	return stage.Streams{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: stderr, Quiet: true}
 }
 
 // An edit, its report, and the report computed again, without a command line.

@@ -71,7 +71,7 @@ func (c *converting) layersOf(ctx context.Context, input []int) (net *layers.Net
 	if opts.Norms = wiring.Norms(images.Train); !open {
 		opts.Norms = append(opts.Norms[:0], images.Norm)
 	}
-	progress := c.std.progress()
+	progress := c.std.Progress()
 	opts.Progress = func(tried int) { progress.Update(tried, 0, "wirings") }
 	found, err := wiring.Find(ctx, c.held.State, net, images.Train, opts)
 	progress.Done()

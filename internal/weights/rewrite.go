@@ -109,7 +109,7 @@ func (s *Shards) Paths() []string { return append(slices.Clone(s.paths), s.index
 // reads the files back. It returns the bytes of all.
 func (n *Checkpoint) StageShards(ctx context.Context, outs *stage.Outputs, s *Shards, opts WriteOptions) (written int64, err error) {
 	for i, path := range s.paths {
-		opts.Layout.Root = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		opts.Layout.Root = withoutExtension(path)
 		f, err := newFile(s.states[i], opts)
 		if err != nil {
 			return 0, err

@@ -12,6 +12,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/job"
 	"lethe/internal/jobflags"
+	"lethe/internal/stage"
 	"lethe/internal/terminal"
 	"lethe/internal/usage"
 	"lethe/report"
@@ -55,7 +56,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, slices.Concat(jobflags.EvidenceFlags(), cli.ReadFlags(), cli.ResultFlags(), jobflags.DataFlags(), jobflags.RulesFlags())...),
 		Action: func(c *urfave.Context) error {
-			return forget(c, job.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
+			return forget(c, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
 		},
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -99,7 +100,7 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 	return s, err
 }
 
-func forget(c *urfave.Context, std job.Streams) error {
+func forget(c *urfave.Context, std stage.Streams) error {
 	s, err := settings(c)
 	if err != nil {
 		return err

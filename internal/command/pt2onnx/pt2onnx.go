@@ -15,6 +15,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/job"
 	"lethe/internal/jobflags"
+	"lethe/internal/stage"
 	"lethe/internal/terminal"
 	"lethe/internal/usage"
 )
@@ -50,7 +51,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, slices.Concat(wiringFlags(), cli.ReadFlags(), cli.ResultFlags())...),
 		Action: func(c *urfave.Context) error {
-			return convert(c, job.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
+			return convert(c, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
 		},
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
@@ -86,7 +87,7 @@ func settings(c *urfave.Context) (s job.ConvertSettings, err error) {
 	return s, err
 }
 
-func convert(c *urfave.Context, std job.Streams) error {
+func convert(c *urfave.Context, std stage.Streams) error {
 	s, err := settings(c)
 	if err != nil {
 		return err

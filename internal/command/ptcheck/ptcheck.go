@@ -18,6 +18,7 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/job"
 	"lethe/internal/jobflags"
+	"lethe/internal/stage"
 	"lethe/internal/terminal"
 	"lethe/internal/usage"
 	"lethe/internal/weights"
@@ -127,7 +128,7 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	} else if set.Attest != "" {
 		return usage.Errorf("--attest is checked against a report and needs --report")
 	}
-	done, err := job.Check(c.Context, set, job.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
+	done, err := job.Check(c.Context, set, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
 	if done != nil {
 		err = printSignature(c, stdout, done.Signature, err)
 	}
