@@ -9,6 +9,7 @@ import (
 	"lethe/edit"
 	"lethe/internal/learn"
 	"lethe/internal/network"
+	"lethe/internal/stage"
 	"lethe/internal/usage"
 	"lethe/internal/weights"
 	"lethe/model"
@@ -48,12 +49,12 @@ func checkReference(what string, opts *edit.Options) error {
 
 // addReference gives opts the network that the edit steers by, and returns what a
 // report says of it; nil is none.
-func addReference(ctx context.Context, n *network.Network, data *Data, what string, opts *edit.Options, reading Reading, std Streams) (*report.Reference, error) {
+func addReference(ctx context.Context, n *network.Network, data *Data, what string, opts *edit.Options, reading Reading, std stage.Streams) (*report.Reference, error) {
 	switch what {
 	case "":
 		return nil, nil
 	case ReferenceRetrain:
-		progress := std.progress()
+		progress := std.Progress()
 		defer progress.Done()
 		sd, recipe, err := learn.Without(ctx, n.Graph, n.State, data.Train, learn.Options{
 			Classes: opts.Classes, Norm: data.Norm, Threads: opts.Threads, Seed: opts.Seed + firstReferenceSeed, Cache: retrainedCache(),

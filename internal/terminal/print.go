@@ -87,3 +87,10 @@ func visible(s string, most int) string {
 	}
 	return b.String()
 }
+
+// Escape escapes what a terminal would not print as it is: control characters,
+// and those that change the direction of text.
+func Escape(s string) string {
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`), `\\`, `\`)
+}

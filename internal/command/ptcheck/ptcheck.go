@@ -4,8 +4,6 @@ package ptcheck
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"slices"
@@ -21,7 +19,6 @@ import (
 	"lethe/internal/stage"
 	"lethe/internal/terminal"
 	"lethe/internal/usage"
-	"lethe/internal/weights"
 	"lethe/scan"
 	"lethe/verify"
 )
@@ -55,7 +52,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
 			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 		}, slices.Concat(checkFlags(), cli.ReadFlags(), jobflags.DataFlags(), jobflags.RulesFlags())...),
-		Action: func(c *urfave.Context) error { return check(c, stdin, stdout, stderr) },
+		Action: func(c *urfave.Context) error {
+			return check(c, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
+		},
 	}
 	return cli.Run(ctx, app, args, stdin, stdout, stderr)
 }
@@ -73,12 +72,12 @@ func checkFlags() []urfave.Flag {
 	}
 }
 
-func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
-	if c.Bool("quiet") {
-		stdout = io.Discard
+func check(c *urfave.Context, std stage.Streams) error {
+	if std.Quiet {
+		std.Out = io.Discard
 	}
 	if c.Bool("scan") {
-		return scanFiles(c, stdin, stdout)
+		return scanFiles(c, std)
 	}
 	for _, flag := range []string{"fail-on", "sarif"} {
 		if cli.Typed(c, flag) {
@@ -93,7 +92,7 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 		if paths[1] != "" {
 			return usage.Errorf("--graph and --graph-svg show one file; --html shows what changed in each layer")
 		}
-		return showGraph(c, paths[0], stdin, stdout)
+		return showGraph(c, paths[0], std)
 	}
 	switch {
 	case c.Bool("audit") && !c.IsSet("class") && !c.IsSet("report"):
@@ -114,10 +113,10 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 			}
 		}
 		if set.PublicKey != "" {
-			line, _, err := set.VerifySignature(c.Context, set.Before, nil, stdin)
-			return printSignature(c, stdout, line, err)
+			line, _, err := set.VerifySignature(c.Context, set.Before, nil, std.In)
+			return printSignature(c, std.Out, line, err)
 		}
-		return inventory(c, set.Before, stdin, stdout, stderr)
+		return inventory(c, set.Before, std)
 	}
 	if set.Report != "" {
 		for _, flag := range []string{"class", "gate"} {
@@ -128,14 +127,14 @@ func check(c *urfave.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	} else if set.Attest != "" {
 		return usage.Errorf("--attest is checked against a report and needs --report")
 	}
-	done, err := job.Check(c.Context, set, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
+	done, err := job.Check(c.Context, set, std)
 	if done != nil {
-		err = printSignature(c, stdout, done.Signature, err)
+		err = printSignature(c, std.Out, done.Signature, err)
 	}
 	if err != nil {
 		return err
 	}
-	if err := printChecked(c, stdout, done); err != nil {
+	if err := printChecked(c, std.Out, done); err != nil {
 		return err
 	}
 	return verify.Err(done.Report.AllChecks())
@@ -156,69 +155,33 @@ func settings(c *urfave.Context, paths []string) (job.CheckSettings, error) {
 	}, err
 }
 
-// entry is one line of the inventory.
-type entry struct {
-	Name     string `json:"name"`
-	DType    string `json:"dtype"`
-	Shape    []int  `json:"shape"`
-	Bytes    int64  `json:"bytes"`
-	SHA256   string `json:"sha256"`            // of the elements in C order, little-endian
-	Storage  string `json:"storage,omitempty"` // key of the record that holds the elements
-	Sharing  int    `json:"sharing,omitempty"` // entries over that record, if more than one
-	Location string `json:"location,omitempty"`
+// showGraph prints the layers of a network, and draws them if that is asked for.
+func showGraph(c *urfave.Context, path string, std stage.Streams) error {
+	net, err := job.Draw(c.Context, job.DrawSettings{In: path, Reading: jobflags.Reading(c), SVG: c.String("graph-svg"), Force: c.Bool("force")}, std)
+	switch {
+	case err != nil || !c.Bool("graph"):
+		return err
+	case c.Bool("json"):
+		return terminal.PrintJSON(std.Out, net)
+	}
+	return net.Table(std.Out, terminal.Name)
 }
 
-func inventory(c *urfave.Context, path string, stdin io.Reader, stdout, stderr io.Writer) error {
-	n, err := weights.Open(c.Context, path, stdin, cli.ReadOptions(c))
+// inventory prints what a file holds.
+func inventory(c *urfave.Context, path string, std stage.Streams) error {
+	list, err := job.List(c.Context, path, jobflags.Reading(c), std)
 	if err != nil {
 		return err
-	}
-	defer n.Close()
-	n.StartDigest()
-	info := n.File().Info()
-	var all []entry
-	for _, e := range info.Entries {
-		t := n.State.Get(e.Name)
-		r, err := t.Reader()
-		if err != nil {
-			return err
-		}
-		h := sha256.New()
-		size, err := io.Copy(h, r)
-		if err != nil {
-			return err
-		}
-		line := entry{e.Name, t.DType().String(), t.Shape(), size, hex.EncodeToString(h.Sum(nil)), e.Storage, 0, e.Location}
-		if e.Sharing > 1 {
-			line.Sharing = e.Sharing
-		}
-		all = append(all, line)
-	}
-	digest, err := n.Digest()
-	if err != nil {
-		return err
-	}
-	var beside []string
-	for _, left := range info.Beside {
-		beside = append(beside, left.Name)
 	}
 	if c.Bool("json") {
-		return terminal.PrintJSON(stdout, struct {
-			SHA256    string   `json:"sha256"`
-			Bytes     int64    `json:"bytes"`
-			Container string   `json:"container"`
-			Protocol  int      `json:"pickle_protocol,omitempty"`
-			Path      []string `json:"path_to_state_dict,omitempty"`
-			Beside    []string `json:"beside_state_dict,omitempty"`
-			Entries   []entry  `json:"entries"`
-		}{digest.SHA256, digest.Bytes, info.Container, info.Protocol, info.Path, beside, all})
+		return terminal.PrintJSON(std.Out, list)
 	}
-	for _, left := range info.Beside {
-		fmt.Fprintf(stderr, "not in the list: %s\n", left)
+	for _, left := range list.Left {
+		fmt.Fprintf(std.Err, "not in the list: %s\n", left)
 	}
-	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	t := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tDTYPE\tSHAPE\tBYTES\tSHA256\tSTORAGE")
-	for _, e := range all {
+	for _, e := range list.Entries {
 		storage := terminal.Name(e.Storage)
 		if e.Storage == "" {
 			storage = terminal.Name(e.Location)

@@ -1,4 +1,4 @@
-package ptcheck
+package job
 
 import (
 	"crypto/sha256"
@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"lethe/internal/terminal"
 	"lethe/internal/version"
 	"lethe/scan"
 )
@@ -90,7 +91,7 @@ var sarifRules = []sarifRule{
 }
 
 // sarifLog makes the log for dashboards.
-func sarifLog(files []scanned) sarifFile {
+func sarifLog(files []ScannedFile) sarifFile {
 	run := sarifRun{Tool: sarifTool{sarifDriver{"ptcheck", version.String(), nil}}, Artifacts: []sarifArtifact{}, Results: []sarifResult{}}
 	index := map[string]int{}
 	for i, r := range sarifRules {
@@ -109,19 +110,19 @@ func sarifLog(files []scanned) sarifFile {
 		add := func(kind, level, text string, x scan.Finding) {
 			at := sarifLocation{Physical: sarifPhysical{Artifact: sarifURI{uri, &i}}}
 			if x.Member != "" {
-				at.Logical = []sarifLogical{{shown(x.Member)}}
+				at.Logical = []sarifLogical{{terminal.Escape(x.Member)}}
 			} else if x.Offset < f.Bytes {
 				at.Physical.Region = &sarifRegion{x.Offset, 1}
 			}
 			sum := sha256.Sum256([]byte(kind + "\x00" + x.What + "\x00" + x.Why + "\x00" + x.Member))
-			run.Results = append(run.Results, sarifResult{ruleID(kind), index[kind], level, sarifText{text + " (" + place(x) + ")"},
+			run.Results = append(run.Results, sarifResult{ruleID(kind), index[kind], level, sarifText{text + " (" + Where(x) + ")"},
 				[]sarifLocation{at}, map[string]string{"finding/v1": hex.EncodeToString(sum[:16])}})
 		}
 		for _, x := range f.Findings {
-			add(string(x.Kind), levels[x.Level], fmt.Sprintf("%s: %s", shown(x.What), shown(x.Why)), x)
+			add(string(x.Kind), levels[x.Level], fmt.Sprintf("%s: %s", terminal.Escape(x.What), terminal.Escape(x.Why)), x)
 		}
 		for _, g := range f.Gaps {
-			add("incomplete", "error", shown(g.What), scan.Finding{What: g.What, Member: g.Member, Offset: g.Offset})
+			add("incomplete", "error", terminal.Escape(g.What), scan.Finding{What: g.What, Member: g.Member, Offset: g.Offset})
 		}
 		if f.More > 0 {
 			add("incomplete", "error", fmt.Sprintf("%d more findings are not listed", f.More), scan.Finding{})

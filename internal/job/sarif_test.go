@@ -1,4 +1,4 @@
-package ptcheck
+package job
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 // every result, levels and kinds of its lists, references that are URIs, and
 // positions within the file.
 func TestSARIF(t *testing.T) {
-	files := []scanned{
+	files := []ScannedFile{
 		{File: "a b/ü\x1b.pt", Bytes: 10, SHA256: "00", Findings: []scan.Finding{
 			{Level: scan.Danger, Kind: scan.KindReadings, What: "x\x1b[31m", Why: "y", Offset: 3},
 			{Level: scan.Unknown, Kind: scan.KindGlobal, What: "m.C", Member: "m/data.pkl", Offset: 7, Opcode: "GLOBAL"},
