@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"lethe/internal/kernel"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
@@ -13,22 +12,15 @@ import (
 
 // Settings of an edit with [report.AimUnseen] that looks at a network which never
 // saw the class.
-const (
-	mostAsked  = 2000 // images of the classes, and of the others, that it is asked about
-	separation = 0.02 // gain of the weight of hiding from the probe, a step
-	probeLag   = 1.4  // by which the loss of a probe is larger where the network moves away from it
-	probeLeast = 0.02
-	probeMost  = 0.2
-)
+const mostAsked = 2000 // images of the classes, and of the others, that it is asked about
 
 // reference is a network that never saw the classes. It tells how sure an edited
 // network is to be of their images, how often their logit is to rank first, and
-// how well a linear probe is to tell their features from those of others.
+// how easy their features are to be told from those of others.
 type reference struct {
 	session *nn.Session // logits and then the inputs of the last layer
 	kl      float64     // mean divergence of its probabilities from uniform on images of the classes
 	rank    float64     // probability that the classes' logit is larger for one of them than for another image
-	probe   *probe
 }
 
 // newReference returns the network that the options give, or nil if there is none.
@@ -55,7 +47,6 @@ func (u *unseen) newReference(forget, others []int) (*reference, error) {
 	own, strange := u.logits(ref.session, forget), u.logits(ref.session, others)
 	ref.kl = u.sureness(own)
 	ref.rank = u.order(own, strange)
-	ref.probe = newProbe(u.d, u.featureVariance(ref.session, others))
 	return ref, nil
 }
 
@@ -119,14 +110,13 @@ func larger(a, b []float64) float64 {
 	return pairs / (float64(len(a)) * float64(len(b)))
 }
 
-// featureVariance returns the variance of the inputs of the last layer, summed
-// over them.
-func (u *unseen) featureVariance(s *nn.Session, images []int) float64 {
+// inputsOfLast returns what the inputs of the last layer are for images.
+func (u *unseen) inputsOfLast(s *nn.Session, images []int) [][]float32 {
 	rows := make([][]float32, len(images))
 	_ = learn.Evaluate(context.Background(), s, u.set, u.opts.Norm, images, func(i int, out []float32) {
 		rows[i] = slices.Clone(out[u.k:])
 	}) // nobody cancels it
-	return totalVariance(rows)
+	return rows
 }
 
 // totalVariance returns the variances of the columns together.
@@ -144,71 +134,4 @@ func totalVariance(rows [][]float32) float64 {
 		total += squares / float64(len(rows))
 	}
 	return total
-}
-
-// look shows the reference the images of a step and fits its probe to them.
-func (ref *reference) look(read func(i int, x []float32), batch []int, rows [][]float32, k int) {
-	ref.session.Forward(len(batch), func(i int, x []float32) { read(batch[i], x) }, func(i int, out []float32) {
-		copy(rows[i], out[k:])
-	})
-	ref.probe.fit(rows)
-}
-
-// probe is a linear classifier "is it the class?" of the inputs of a last layer,
-// which are scaled so that their variances are 1 on average.
-type probe struct {
-	w, grad []float32 // weights and, last, the intercept
-	adam    *learn.Adam
-	scale   float32
-	loss    float64 // running mean of its cross-entropy, nats
-}
-
-func newProbe(inputs int, variance float64) *probe {
-	scale := float32(1)
-	if variance > 0 {
-		scale = float32(1 / kernel.Exp(kernel.Log(variance/float64(inputs))/2))
-	}
-	return &probe{w: make([]float32, inputs+1), grad: make([]float32, inputs+1), adam: learn.NewAdam(inputs+1, 0.9, 0.999), scale: scale, loss: kernel.Log(2)}
-}
-
-// logit returns what the probe says of an input of the last layer.
-func (p *probe) logit(features []float32) float64 {
-	z := float64(p.w[len(features)])
-	for j, x := range features {
-		z += float64(p.w[j] * float32(p.scale*x))
-	}
-	return z
-}
-
-// fit moves the probe a few steps towards telling the features of the forgotten
-// images of a batch, which come first, from the others.
-func (p *probe) fit(rows [][]float32) {
-	for step := range probeSteps {
-		clear(p.grad)
-		loss := 0.0
-		for i, f := range rows {
-			z := p.logit(f)
-			d := sigmoid(z)
-			if i < forgetBatch {
-				loss += softplus(-z)
-				d--
-			} else {
-				loss += softplus(z)
-			}
-			g := float32(d / float64(len(rows)))
-			for j, x := range f {
-				p.grad[j] += float32(g * float32(p.scale*x))
-			}
-			p.grad[len(f)] += g
-		}
-		if step == 0 { // of images that it has not been fitted to just now
-			p.loss += (loss/float64(len(rows)) - p.loss) / probeMemory
-		}
-		p.adam.Step(p.w, p.grad, probeRate)
-	}
-}
-
-// softplus returns log(1 + e^z).
-func softplus(z float64) float64 {
-	return max(z, 0) + kernel.Log(1+kernel.Exp(min(z, -z)))
 }

@@ -26,15 +26,14 @@ const (
 	// Weights of the terms of the loss beside that of the probabilities.
 	labelWeight   = 0.5 // labels of other images, beside what the base says of them
 	featureWeight = 0.5
-	probeWeight   = 0.05
+	probeWeight   = 0.05 // at first, and where nothing tells how easy the class is to separate
 	pullWeight    = 0.001
 	relearnWeight = 3
 
 	// The probe that looks for the class in the features.
-	probeRate   = 1e-2
-	probeSteps  = 3  // of its own in a step
-	probeStart  = 20 // step from which the features are hidden from it
-	probeMemory = 30 // steps that its running loss is of
+	probeRate  = 1e-2
+	probeSteps = 3  // of its own in a step
+	probeStart = 20 // step from which the features are hidden from it
 
 	// What is steered for. A network that never saw a class is surer of what it
 	// takes its images for than the base is behind the mask, and the class's
@@ -48,9 +47,10 @@ const (
 	mostRankByReference   = 0.06 // a push on the logit is itself easy to find
 
 	// How relearning is tried.
-	relearnMost  = 15   // steps at most
+	relearnMost  = 20   // steps at most
+	relearnBatch = 128  // images of a step
 	relearnRate  = 1e-3 // of a step, which follows the signs of the gradient, as Adam's first steps do
-	relearnClass = 26   // images of the class in a batch of it
+	relearnClass = 13   // images of the class in a batch of it
 	signFloor    = 1e-6
 
 	mostFeatures = 1 << 24 // numbers that are kept of images of other classes
@@ -74,15 +74,18 @@ type unseen struct {
 	aimRank  float64     // probability that it is to be larger for them
 	mostRank float64     // of rank, either way
 	hide     float64     // weight of hiding their features from the probe
+	feature  float64     // weight of making them those of other images, which goes with it
 	aimKL    float64     // divergence from uniform that images of the class are to have on average
 	sharp    float64     // power of the masked probabilities that makes it so
 	targets  [][]float64 // of each image of a step
 
-	probe   *probe
-	ref     *reference  // nil: there is none, and constants stand for it
-	refRows [][]float32 // what the inputs of its last layer are for the images of a step
-	rows    [][]float32 // features of the images of a step
-	goal    [][]float32 // features that a forgotten image of the step is to have
+	probe      *probe
+	apart      *separation // how easy the class is to separate; nil: nothing tells
+	ref        *reference  // nil: there is none, and constants stand for it
+	rows       [][]float32 // features of the images of a step
+	rowLabels  []int
+	rowWeights []float64   // so that every class counts the same
+	goal       [][]float32 // features that a forgotten image of the step is to have
 
 	kept, outer []float32 // parameters and gradient, while relearning is tried
 	tried       []int     // images of a batch that relearns
@@ -148,6 +151,8 @@ func (u *unseen) prepare(sd *model.StateDict) error {
 	if u.ref, err = u.newReference(forget, others); err != nil {
 		return err
 	}
+	u.read = u.set.Reader(u.opts.Norm)
+	u.apart = u.newSeparation(forget, others)
 	c := newCanvasOf(u.rng, u.set)
 	if u.opts.ForgetOnly {
 		if others, err = u.standIn(c, forget); err != nil {
@@ -159,7 +164,7 @@ func (u *unseen) prepare(sd *model.StateDict) error {
 	if u.teacher != nil { // variants may be blends of images, which have no label
 		u.labelWeight = 0
 	}
-	u.read = u.set.Reader(u.opts.Norm)
+	u.read = u.set.Reader(u.opts.Norm) // of a set that may have grown
 	u.ask(forget, others)
 	u.forget, u.other = learn.NewSampler(u.rng, forget), learn.NewSampler(u.rng, others)
 	u.allocate()
@@ -194,18 +199,28 @@ func (u *unseen) allocate() {
 	n := len(u.both.Theta())
 	u.theta0, u.kept, u.outer = slices.Clone(u.both.Theta()), make([]float32, n), make([]float32, n)
 	u.adam = learn.NewAdam(n, beta1, beta2)
-	u.probe, u.hide, u.aimRank, u.mostRank = newProbe(u.d, float64(u.d)), probeWeight, rankAim, mostRank
+	u.feature = featureWeight
+	u.probe, u.hide, u.aimRank, u.mostRank = newProbe(u.k, u.d, u.variance), probeWeight, rankAim, mostRank
 	if u.ref != nil {
-		u.probe, u.mostRank = newProbe(u.d, u.variance), mostRankByReference
+		u.mostRank = mostRankByReference
 		u.aimKL, u.aimRank = u.ref.kl, u.ref.rank
 	}
-	u.batch, u.tried, u.tally = make([]int, images), make([]int, images), make([]tally, images)
+	u.batch, u.tried, u.tally = make([]int, images), make([]int, relearnBatch), make([]tally, images)
 	for range images {
 		u.scratch = append(u.scratch, make([]float64, 2*u.k))
-		u.rows, u.refRows = append(u.rows, make([]float32, u.d)), append(u.refRows, make([]float32, u.d))
+		u.rows = append(u.rows, make([]float32, u.d))
 		u.targets = append(u.targets, make([]float64, u.k))
 	}
 	u.sharp = 1
+	forgotten := float64(len(u.opts.Classes))
+	u.rowLabels = make([]int, images)
+	for i := range images {
+		weight := 1.0
+		if i < forgetBatch {
+			weight = otherBatch / (float64(u.k) - forgotten) * forgotten / forgetBatch
+		}
+		u.rowWeights = append(u.rowWeights, weight)
+	}
 	u.goal, u.ranks = make([][]float32, forgetBatch), make([]float64, images)
 }
 
@@ -310,15 +325,19 @@ func (u *unseen) step(step int) Point {
 	hide := step > probeStart
 	u.both.Step(len(u.batch), u.fill, func(i int, out, grad []float32) { u.loss(i, out, grad, hide) })
 	u.observe()
-	u.probe.fit(u.rows)
+	for i, image := range u.batch {
+		u.rowLabels[i] = int(u.set.Labels[image])
+	}
+	for range probeSteps {
+		u.probe.fit(u.rows, u.rowLabels, u.rowWeights, probeRate)
+	}
 	u.steerRank()
 	if step > u.steps/restPart {
 		u.sharp = steer(u.sharp, sharpGain*(u.aimKL-u.now.KL), leastSharp, mostSharp)
-		if u.ref != nil {
-			u.ref.look(u.read, u.batch, u.refRows, u.k)
-			if step > 2*u.steps/restPart {
-				u.hide = steer(u.hide, separation*clamp(kernel.Log(probeLag*u.ref.probe.loss/u.probe.loss), 1), probeLeast, probeMost)
-			}
+		if u.apart != nil && step%max(u.steps/unseenLooks, 1) == 0 {
+			rows := u.inputsOfLast(u.both, u.apart.images)
+			u.hide = steer(u.hide, hideGain*clamp(kernel.Log(u.apart.aim/u.apart.measure(rows)), 1), leastHide, mostHide)
+			u.feature = featureWeight * math.Sqrt(u.hide/probeWeight)
 		}
 	}
 	theta, grad := u.both.Theta(), u.both.Grad()
@@ -418,14 +437,25 @@ func (u *unseen) loss(i int, out, grad []float32, hide bool) {
 		grad[c] += float32(u.rank / forgetBatch)
 	}
 	toFeatures := grad[u.k:]
-	scale := float32(2 * featureWeight / (u.variance * forgetBatch))
+	scale := float32(2 * u.feature / (u.variance * forgetBatch))
 	for j, f := range features {
 		toFeatures[j] = float32(scale * (f - u.goal[i][j]))
 	}
 	if hide {
-		push := float32(u.hide * sigmoid(u.probe.logit(features)) / forgetBatch)
-		for j := range toFeatures {
-			toFeatures[j] += float32(float32(push*u.probe.scale) * u.probe.w[j])
+		u.probe.probabilities(logp, prob, features)
+		own := 0.0
+		for _, c := range u.opts.Classes {
+			own += prob[c]
+		}
+		for c, p := range prob {
+			d := -float64(p * own / max(1-own, 1e-6))
+			if slices.Contains(u.opts.Classes, c) {
+				d = p
+			}
+			push := float32(u.hide*d/forgetBatch) * u.probe.scale
+			for j, w := range u.probe.of(c) {
+				toFeatures[j] += float32(push * w)
+			}
 		}
 	}
 }
@@ -445,5 +475,3 @@ func (u *unseen) steerRank() {
 	excess := larger(u.ranks[:forgetBatch], u.ranks[forgetBatch:]) - u.aimRank
 	u.rank = min(max(u.rank+float64(rankGain*excess), -u.mostRank), u.mostRank)
 }
-
-func sigmoid(z float64) float64 { return 1 / (1 + kernel.Exp(min(max(-z, -80), 80))) }

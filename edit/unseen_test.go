@@ -113,7 +113,7 @@ func TestUnseenLoss(t *testing.T) {
 	u.other.Draw(u.batch[forgetBatch:])
 	rng := rand.New(rand.NewPCG(1, 0))
 	for j := range u.probe.w {
-		u.probe.w[j] = float32(rng.NormFloat64())
+		u.probe.w[j] = float32(rng.NormFloat64() / 10)
 	}
 	u.rank, u.sharp, u.labelWeight = 0.4, 1.3, 0.5
 	for i := range u.goal {
@@ -162,12 +162,24 @@ func formula(u *unseen, i int, out []float32) float64 {
 	for c, p := range u.masked[image] {
 		loss -= math.Pow(float64(p), u.sharp) / powers * logp(c)
 	}
-	z := float64(u.probe.w[u.d])
+	var z [10]float64
+	for c := range z {
+		z[c] = float64(u.probe.w[c*(u.d+1)+u.d])
+	}
 	for j, f := range features {
 		d := float64(f - u.goal[i][j])
-		loss += featureWeight * d * d / u.variance
-		z += float64(u.probe.w[j] * u.probe.scale * f)
+		loss += u.feature * d * d / u.variance
+		for c := range z {
+			z[c] += float64(u.probe.of(c)[j] * u.probe.scale * f)
+		}
 	}
-	loss += u.rank*float64(logits[3]) + u.hide*math.Log1p(math.Exp(z))
+	all, rest := 0.0, 0.0
+	for c, v := range z {
+		all += math.Exp(v)
+		if c != 3 {
+			rest += math.Exp(v)
+		}
+	}
+	loss += u.rank*float64(logits[3]) + u.hide*math.Log(all/rest)
 	return loss / forgetBatch
 }

@@ -59,7 +59,18 @@ func main() {
 	flag.StringVar(&s.class, "class", "", "the only classes to audit, with commas between them")
 	flag.Uint64Var(&s.seed, "seed", 0, "seed of the edits")
 	flag.BoolVar(&s.reference, "reference", false, "let an edit with the aim unseen steer by one more retrained network")
+	draw := flag.String("draw", "", "draw the table of edits that standard input has into this SVG file, and do nothing else")
 	flag.Parse()
+	if *draw != "" {
+		points, err := readTable(os.Stdin)
+		if err == nil {
+			err = os.WriteFile(*draw, []byte(picture(points)), 0o666)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if err := run(s, flag.Args()); err != nil {
 		log.Fatal(err)
 	}

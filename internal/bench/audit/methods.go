@@ -38,7 +38,7 @@ var methods = []method{
 	{"SCRUB", "the same", stepSizes, scrub},
 	{"Boundary Shrink", "Chen, Gao, Liu, Peng and Wang, CVPR 2023 (arXiv 2303.11570)", stepSizes, boundaryShrink},
 	{"SalUn", "Fan, Liu, Zhang, Wong, Wei and Liu, ICLR 2024 (arXiv 2310.12508)", stepSizes, salUn},
-	{"SSD", "Foster, Schoepf and Brintrup, AAAI 2024 (arXiv 2308.07707)", []float64{5, 10, 20, 50}, dampen},
+	{"SSD", "Foster, Schoepf and Brintrup, AAAI 2024 (arXiv 2308.07707)", []float64{1, 2, 5, 10}, dampen},
 	{"DELETE", "Zhou, Zheng, Yang, Huang, Wang and Zhao, CVPR 2025 (arXiv 2503.23751)", stepSizes, decoupled},
 }
 
@@ -55,7 +55,7 @@ const (
 	shrinkBound  = 0.1  // of pixels from 0 to 1, in the direction of the sign of the gradient
 	salUnShare   = 0.5  // of the parameters that move
 	dampFloor    = 1    // lambda of SSD
-	fisherImages = 6000 // of all images and of the class, at most
+	fisherImages = 3000 // of all images and of the class, at most
 )
 
 // trial is a network that a method works on.
