@@ -82,7 +82,7 @@ func Main(run func(ctx context.Context, args []string, stdin io.Reader, stdout, 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	stdout := stage.Standard()
+	stdout := stage.NewStdout()
 	code := run(ctx, os.Args[1:], os.Stdin, stdout, os.Stderr)
 	if stdout.Discarded() {
 		fmt.Fprintln(os.Stderr, "the result was not printed: standard output is closed, or discards what is written")

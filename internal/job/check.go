@@ -70,10 +70,11 @@ func Check(ctx context.Context, s CheckSettings, std stage.Streams) (*Checked, e
 	if c.done.Signature, c.key, err = s.VerifySignature(ctx, s.After, after, std.In); err != nil {
 		return nil, err
 	}
-	if c.outs, err = stage.NewOutputs(ctx, std.Out, s.Force, []string{s.Before, s.After, s.Report, s.Attest, s.Reference}, s.HTML); err != nil {
+	c.outs = stage.NewOutputs(std.Out, s.Force, s.Before, s.After, s.Report, s.Attest, s.Reference)
+	defer c.outs.Discard()
+	if c.page, err = c.outs.Open(ctx, s.HTML); err != nil {
 		return c.done, err
 	}
-	defer c.outs.Discard()
 	if s.Report != "" {
 		err = c.confirm(ctx, after)
 	} else {
@@ -89,6 +90,7 @@ type checking struct {
 	done *Checked
 	key  *evidence.PublicKey // nil: the signature is not verified
 	outs *stage.Outputs
+	page *stage.Output    // nil: no page
 	net  *network.Network // before the edit
 	data *Data            // nil: nothing is measured
 }
@@ -198,7 +200,7 @@ func (c *checking) prepareAudit(ctx context.Context, q *verify.Question, seed ui
 
 // writePage writes the page, if that is asked for.
 func (c *checking) writePage(ctx context.Context, r *verify.Report, e *weights.Checkpoint) error {
-	if c.HTML == "" {
+	if c.page == nil {
 		return nil
 	}
 	drawn, err := drawing.New(c.net.Graph, c.net.State)
@@ -215,7 +217,7 @@ func (c *checking) writePage(ctx context.Context, r *verify.Report, e *weights.C
 			return err
 		}
 	}
-	if err := StagePage(ctx, c.outs, c.HTML, page); err != nil {
+	if err := StagePage(ctx, c.page, page); err != nil {
 		return err
 	}
 	return c.outs.Commit(ctx)

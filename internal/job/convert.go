@@ -60,7 +60,7 @@ type Converted struct {
 // computes before the file appears. What cannot be converted is an error, after a
 // line for each part of it on std.Err.
 func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Converted, error) {
-	c := &converting{ConvertSettings: s, std: std, done: &Converted{Stdout: s.Out == "-" && !s.Plan.DryRun}}
+	c := &converting{ConvertSettings: s, std: std, done: &Converted{Stdout: stage.KindOf(s.Out) == stage.Standard && !s.Plan.DryRun}}
 	if s.Like != "" && s.described() {
 		return nil, usage.Errorf("--like takes the graph of another file, --layers, --print-layers and --data find one: give either")
 	}
@@ -68,12 +68,9 @@ func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Conver
 	if err != nil {
 		return nil, err
 	}
-	c.data = s.dataFile(in)
-	if c.outs, err = stage.NewOutputs(ctx, std.Out, s.Force, []string{in}, append(s.Results.Paths(), s.Out, c.data)...); err != nil {
-		return nil, err
-	}
+	c.outs = stage.NewOutputs(std.Out, s.Force, in)
 	defer c.outs.Discard()
-	if err := c.outs.SetResults(s.Out, s.Results); err != nil {
+	if err := c.open(ctx, in); err != nil {
 		return nil, err
 	}
 	if c.held, err = weights.Open(ctx, in, std.In, s.Reading.Options); err != nil {
@@ -96,9 +93,23 @@ type converting struct {
 	std  stage.Streams
 	done *Converted
 	outs *stage.Outputs
-	data string // path of the second file, with weights; "" is none
+	out  *stage.Output
+	data *stage.Output   // the second file, with weights, or nil
+	tell []*stage.Output // of [ConvertSettings.Results]
 	held *weights.Checkpoint
 	like *weights.Checkpoint // the file of Like, or nil
+}
+
+// open opens the outputs.
+func (c *converting) open(ctx context.Context, in string) (err error) {
+	if c.out, err = c.outs.Open(ctx, c.Out); err != nil {
+		return err
+	}
+	if c.data, err = c.outs.Open(ctx, c.dataFile(in)); err != nil {
+		return err
+	}
+	c.tell, err = c.outs.OpenResults(ctx, c.out, c.Results)
+	return err
 }
 
 func (c *converting) close() {
@@ -168,16 +179,16 @@ func (c *converting) writeLeNet(ctx context.Context, s *structure.Structure) err
 	if err != nil {
 		return err
 	}
-	written, err := network.PlanONNX(plan, c.outs, c.Out, s, sd, opts)
+	written, err := network.PlanONNX(plan, c.out, s, sd, opts)
 	if err != nil {
 		return err
 	}
-	plan.WriteResults(c.outs, c.Results)
+	plan.WriteResults(c.tell)
 	c.done.Plan, c.done.Graph, c.done.Shape, c.done.Classes = plan, s.Graph, n.Net.InputShape(), n.Net.Classes()
 	if c.Plan.DryRun {
 		return nil
 	}
-	parity, digest, err := network.StageONNX(ctx, c.outs, c.Out, n.Graph, n.State, s, sd, opts)
+	parity, digest, err := network.StageONNX(ctx, c.out, n.Graph, n.State, s, sd, opts)
 	if err != nil {
 		return err
 	}

@@ -26,11 +26,12 @@ func Draw(ctx context.Context, s DrawSettings, std stage.Streams) (*drawing.Netw
 	if err != nil {
 		return nil, err
 	}
-	outs, err := stage.NewOutputs(ctx, std.Out, s.Force, []string{path}, s.SVG)
+	outs := stage.NewOutputs(std.Out, s.Force, path)
+	defer outs.Discard()
+	svg, err := outs.Open(ctx, s.SVG)
 	if err != nil {
 		return nil, err
 	}
-	defer outs.Discard()
 	n, err := weights.Open(ctx, path, std.In, s.Reading.Options)
 	if err != nil {
 		return nil, err
@@ -44,10 +45,8 @@ func Draw(ctx context.Context, s DrawSettings, std stage.Streams) (*drawing.Netw
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}
-	if s.SVG != "" {
-		if err := outs.Stage(ctx, s.SVG, func(w io.Writer) error { return net.SVG(w, drawing.Options{}) }, nil); err != nil {
-			return nil, err
-		}
+	if err := svg.Stage(ctx, func(w io.Writer) error { return net.SVG(w, drawing.Options{}) }, nil); err != nil {
+		return nil, err
 	}
 	if err := n.Unchanged(); err != nil {
 		return nil, err

@@ -37,7 +37,8 @@ type Evidence struct {
 	EvidenceSettings
 	Network *drawing.Network // for the page
 
-	in, out string   // paths of the edit; out is the one that is signed
+	in, out string // paths of the edit; out is the one that is signed
+	outputs []*stage.Output
 	reading []string // the flags that say how the model is read, for the page
 	key     *evidence.PrivateKey
 	run     evidence.Run
@@ -52,7 +53,7 @@ func (s EvidenceSettings) Open(ctx context.Context, stdin io.Reader, in, out str
 		return nil, usage.Errorf("--signature says where the signature goes and needs --sign")
 	case s.Request != "" && s.Attest == "":
 		return nil, usage.Errorf("--request is told in the statements of --attest and needs it")
-	case s.Sign != "" && s.Signature == "" && out == "-":
+	case s.Sign != "" && s.Signature == "" && stage.KindOf(out) == stage.Standard:
 		return nil, usage.Errorf("the output is standard output; say with --signature where its signature goes")
 	}
 	if s.Sign != "" {
@@ -64,7 +65,7 @@ func (s EvidenceSettings) Open(ctx context.Context, stdin io.Reader, in, out str
 			return nil, fmt.Errorf("%s: %w", s.Sign, err)
 		}
 		// Beside a model in a registry it is another document there.
-		if e.Signature == "" && !registry.IsReference(out) {
+		if e.Signature == "" && stage.KindOf(out) == stage.Local {
 			e.Signature = out + ".sig"
 		}
 	}
@@ -95,8 +96,19 @@ func programDigest() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// Paths returns the outputs to announce to [stage.NewOutputs].
-func (e *Evidence) Paths() []string { return []string{e.Report, e.HTML, e.Attest, e.Signature} }
+// OpenOutputs opens the outputs.
+func (e *Evidence) OpenOutputs(ctx context.Context, outs *stage.Outputs) (err error) {
+	e.outputs, err = outs.OpenAll(ctx, e.Report, e.HTML, e.Attest, e.Signature)
+	return err
+}
+
+// Indices of what [Evidence.OpenOutputs] opens.
+const (
+	reportOutput = iota
+	pageOutput
+	statementsOutput
+	signatureOutput
+)
 
 // Media types of what is attached to a model in a registry.
 const (
@@ -105,25 +117,19 @@ const (
 	bundleType    = "application/vnd.dev.sigstore.bundle.v0.3+json"
 )
 
-// Stage stages all evidence of an edit whose report is complete. samples returns
+// Stage stages all evidence of an edit whose report is complete; edited is its output. samples returns
 // images for the page. A model in a registry gets the report, and the statements
 // and the signature that were asked for, as documents that refer to it.
-func (e *Evidence) Stage(ctx context.Context, outs *stage.Outputs, r *verify.Report, samples func() ([]htmlreport.Sample, error)) error {
-	put := func(path, mediaType, name string, b []byte) error {
+func (e *Evidence) Stage(ctx context.Context, outs *stage.Outputs, edited *stage.Output, r *verify.Report, samples func() ([]htmlreport.Sample, error)) error {
+	put := func(output int, mediaType, name string, b []byte) error {
 		outs.Attach(registry.Evidence{MediaType: mediaType, Name: name, Content: b})
-		if path == "" {
-			return nil
-		}
-		return outs.Stage(ctx, path, func(w io.Writer) error {
-			_, err := w.Write(b)
-			return err
-		}, nil)
+		return e.outputs[output].StageBytes(ctx, b)
 	}
 	b, err := evidence.Canonical(r)
 	if err != nil {
 		return err
 	}
-	if err := put(e.Report, reportType, "report.json", b); err != nil {
+	if err := put(reportOutput, reportType, "report.json", b); err != nil {
 		return err
 	}
 	if e.HTML != "" {
@@ -131,7 +137,7 @@ func (e *Evidence) Stage(ctx context.Context, outs *stage.Outputs, r *verify.Rep
 		if err != nil {
 			return err
 		}
-		if err := StagePage(ctx, outs, e.HTML, htmlreport.Page{Report: r, Network: e.Network, Samples: shown, Input: PageName(e.in), Output: PageName(e.out), Reading: e.reading}); err != nil {
+		if err := StagePage(ctx, e.outputs[pageOutput], htmlreport.Page{Report: r, Network: e.Network, Samples: shown, Input: PageName(e.in), Output: PageName(e.out), Reading: e.reading}); err != nil {
 			return err
 		}
 	}
@@ -140,23 +146,23 @@ func (e *Evidence) Stage(ctx context.Context, outs *stage.Outputs, r *verify.Rep
 		if err := evidence.Attest(&b, r, e.run, e.key); err != nil {
 			return err
 		}
-		if err := put(e.Attest, statementType, "statements.jsonl", b.Bytes()); err != nil {
+		if err := put(statementsOutput, statementType, "statements.jsonl", b.Bytes()); err != nil {
 			return err
 		}
 	}
 	if e.key == nil {
 		return nil
 	}
-	if b, err = evidence.SignModel(outs.FileName(e.out), r.Files["output"].SHA256, e.key); err != nil {
+	if b, err = evidence.SignModel(edited.FileName(), r.Files["output"].SHA256, e.key); err != nil {
 		return err
 	}
-	return put(e.Signature, bundleType, "model.sig", b)
+	return put(signatureOutput, bundleType, "model.sig", b)
 }
 
 // PageName returns what a page calls a file of the command line: its name without
 // folders, so that a page does not tell where somebody works.
 func PageName(path string) string {
-	if registry.IsReference(path) || path == "-" {
+	if stage.KindOf(path) != stage.Local {
 		return path
 	}
 	name := filepath.Base(path)
@@ -167,8 +173,8 @@ func PageName(path string) string {
 }
 
 // StagePage stages a report as a page for people.
-func StagePage(ctx context.Context, outs *stage.Outputs, path string, page htmlreport.Page) error {
-	return outs.Stage(ctx, path, func(w io.Writer) error { return htmlreport.Write(w, page) }, nil)
+func StagePage(ctx context.Context, out *stage.Output, page htmlreport.Page) error {
+	return out.Stage(ctx, func(w io.Writer) error { return htmlreport.Write(w, page) }, nil)
 }
 
 // mostSamples is how many images a page shows.
@@ -216,13 +222,13 @@ func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample
 	return all, nil
 }
 
-// Plan adds the evidence to a plan.
-func (e *Evidence) Plan(p *weights.Plan, outs *stage.Outputs) {
-	p.Write(outs, e.Report, "report")
-	p.Write(outs, e.HTML, "report as a page")
-	p.Write(outs, e.Attest, "in-toto statements")
-	p.Write(outs, e.Signature, "signature")
-	if !registry.IsReference(e.out) {
+// Plan adds the evidence of an edit with the given output to a plan.
+func (e *Evidence) Plan(p *weights.Plan, edited *stage.Output) {
+	p.Write(e.outputs[reportOutput], "report")
+	p.Write(e.outputs[pageOutput], "report as a page")
+	p.Write(e.outputs[statementsOutput], "in-toto statements")
+	p.Write(e.outputs[signatureOutput], "signature")
+	if edited.Kind() != stage.Registry {
 		return
 	}
 	beside := []string{"report"}
@@ -232,5 +238,5 @@ func (e *Evidence) Plan(p *weights.Plan, outs *stage.Outputs) {
 	if e.key != nil {
 		beside = append(beside, "signature")
 	}
-	p.Write(outs, e.out, "evidence: "+strings.Join(beside, ", "))
+	p.Write(edited, "evidence: "+strings.Join(beside, ", "))
 }

@@ -68,13 +68,10 @@ func Forget(ctx context.Context, s ForgetSettings, std stage.Streams) (*Forgotte
 	if err := f.check(ctx); err != nil {
 		return nil, err
 	}
-	var err error
-	f.outs, err = stage.NewOutputs(ctx, std.Out, s.Force, slices.Concat([]string{s.In, s.Evidence.Sign}, s.references()), slices.Concat(f.proof.Paths(), s.Results.Paths(), []string{s.Out, f.ONNX})...)
-	if err != nil {
-		return nil, err
-	}
+	f.outs = stage.NewOutputs(std.Out, s.Force, slices.Concat([]string{s.In, s.Evidence.Sign}, s.references())...)
 	defer f.outs.Discard()
-	if err := f.outs.SetResults(s.Out, s.Results); err != nil {
+	err := f.open(ctx)
+	if err != nil {
 		return nil, err
 	}
 	images := StartData(ctx, s.Data)
@@ -82,10 +79,10 @@ func Forget(ctx context.Context, s ForgetSettings, std stage.Streams) (*Forgotte
 		return nil, err
 	}
 	defer f.net.Close()
-	if err := f.announceONNX(); err != nil {
+	if err := f.openONNX(ctx); err != nil {
 		return nil, err
 	}
-	if err := f.checkExternal(); err != nil {
+	if err := f.openExternal(ctx); err != nil {
 		return nil, err
 	}
 	if f.data, err = images(); err != nil {
@@ -94,7 +91,7 @@ func Forget(ctx context.Context, s ForgetSettings, std stage.Streams) (*Forgotte
 	if err := f.measure(ctx); err != nil {
 		return nil, err
 	}
-	done := &Forgotten{Stdout: s.Out == "-" || f.ONNX == "-" || slices.Contains(f.proof.Paths(), "-")}
+	done := &Forgotten{Stdout: f.outs.Standard()}
 	if s.Plan.DryRun {
 		done.Plan, err = f.plan()
 		return done, err
@@ -110,10 +107,28 @@ type forgetting struct {
 	gate   verify.Gate
 	proof  *Evidence
 	outs   *stage.Outputs
+	out    *stage.Output   // of the edited network, in the format of the input
+	onnx   *stage.Output   // of its ONNX model, or nil
+	tell   []*stage.Output // of [ForgetSettings.Results]
 	net    *network.Network
 	data   *Data
 	labels []string // of the forgotten classes
 	before *verify.Measures
+}
+
+// open opens the outputs that are known before the input is.
+func (f *forgetting) open(ctx context.Context) (err error) {
+	if err := f.proof.OpenOutputs(ctx, f.outs); err != nil {
+		return err
+	}
+	if f.out, err = f.outs.Open(ctx, f.Out); err != nil {
+		return err
+	}
+	if f.onnx, err = f.outs.Open(ctx, f.ONNX); err != nil {
+		return err
+	}
+	f.tell, err = f.outs.OpenResults(ctx, f.out, f.Results)
+	return err
 }
 
 // check refuses settings that cannot be, whatever the files hold.
@@ -143,31 +158,31 @@ func (f *forgetting) onnxPath() (string, error) {
 	switch {
 	case f.NoONNX && f.ONNX != "":
 		return "", usage.Errorf("--onnx and --no-onnx contradict each other")
-	case f.NoONNX || f.ONNX == "" && (f.Out == "-" || filepath.Ext(f.Out) == ".onnx"):
+	case f.NoONNX || f.ONNX == "" && (stage.KindOf(f.Out) == stage.Standard || filepath.Ext(f.Out) == ".onnx"):
 		return "", nil
-	case registry.IsReference(f.ONNX):
+	case stage.KindOf(f.ONNX) == stage.Registry:
 		return "", usage.Errorf("--onnx takes a file; in a registry, the ONNX model is beside the checkpoint")
 	case f.ONNX != "":
 		return f.ONNX, nil
-	case registry.IsReference(f.Out):
-		return "", nil // see announceONNX
+	case stage.KindOf(f.Out) == stage.Registry:
+		return "", nil // see openONNX
 	}
 	return strings.TrimSuffix(f.Out, filepath.Ext(f.Out)) + ".onnx", nil
 }
 
-// announceONNX adds the ONNX model to a model in a registry, unless that is one.
-func (f *forgetting) announceONNX() error {
-	if f.NoONNX || f.ONNX != "" || !registry.IsReference(f.Out) || weights.KeptFormat(f.Out, f.net.Format()) == file.ONNX {
+// openONNX adds the ONNX model to a model in a registry, unless that is one.
+func (f *forgetting) openONNX(ctx context.Context) (err error) {
+	if f.NoONNX || f.onnx != nil || f.out.Kind() != stage.Registry || weights.KeptFormat(f.Out, f.net.Format()) == file.ONNX {
 		return nil
 	}
-	f.ONNX = registry.WithFile(f.Out, ".onnx")
-	return f.outs.Announce([]string{f.In}, f.ONNX)
+	f.onnx, err = f.outs.Open(ctx, registry.WithFile(f.Out, ".onnx"))
+	return err
 }
 
-// checkExternal announces the files beside the model that an edit of it writes, and
+// openExternal opens the files beside the model that an edit of it writes, and
 // refuses evidence that would not cover them.
-func (f *forgetting) checkExternal() error {
-	if err := f.net.AnnounceExternal(f.outs, f.Out, weights.KeptFormat(f.Out, f.net.Format())); err != nil {
+func (f *forgetting) openExternal(ctx context.Context) error {
+	if err := f.net.OpenExternal(ctx, f.outs, f.out, weights.KeptFormat(f.Out, f.net.Format())); err != nil {
 		return err
 	}
 	if len(f.net.File().External()) > 0 && (f.Evidence.Attest != "" || f.Evidence.Sign != "") {
@@ -229,16 +244,16 @@ func (f *forgetting) plan() (*weights.Plan, error) {
 	}
 	plan.Edit = f.data.Plan(f.Edit.Classes, f.labels, f.before)
 	plan.Edit.Gate, plan.Edit.Limits, plan.Edit.Prefer, plan.Edit.Seed = string(f.gate), f.Edit.Limits, string(f.Edit.Prefer), f.Edit.Seed
-	if _, err := plan.WriteState(f.outs, f.Out, f.net.Checkpoint, weights.KeptFormat(f.Out, f.net.Format())); err != nil {
+	if _, err := plan.WriteState(f.out, f.net.Checkpoint, weights.KeptFormat(f.Out, f.net.Format())); err != nil {
 		return nil, err
 	}
-	if f.ONNX != "" {
-		if _, err := network.PlanONNX(plan, f.outs, f.ONNX, f.net.Structure, f.net.State, onnxio.EncodeOptions{}); err != nil {
+	if f.onnx != nil {
+		if _, err := network.PlanONNX(plan, f.onnx, f.net.Structure, f.net.State, onnxio.EncodeOptions{}); err != nil {
 			return nil, err
 		}
 	}
-	f.proof.Plan(plan, f.outs)
-	plan.WriteResults(f.outs, f.Results)
+	f.proof.Plan(plan, f.out)
+	plan.WriteResults(f.tell)
 	return plan, nil
 }
 
@@ -294,17 +309,19 @@ func runEdit(ctx context.Context, n *network.Network, data *Data, opts edit.Opti
 
 // write writes the outputs and completes the report with what is known of them.
 func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.Report) error {
-	var digest report.Digest
-	if _, err := f.net.StageState(ctx, f.outs, f.Out, sd, weights.WriteOptions{Format: weights.KeptFormat(f.Out, f.net.Format()), Digest: &digest}); err != nil {
+	_, err := f.net.StageState(ctx, f.out, sd, weights.WriteOptions{Format: weights.KeptFormat(f.Out, f.net.Format()), Digest: true})
+	if err != nil {
 		return err
 	}
-	r.Files["output"] = digest
+	if r.Files["output"], err = f.out.Digest(); err != nil {
+		return err
+	}
 	edited, err := nn.BindLogits(f.net.Graph, sd)
 	if err != nil {
 		return err
 	}
-	if f.ONNX != "" {
-		parity, digest, err := network.StageONNX(ctx, f.outs, f.ONNX, f.net.Graph, sd, f.net.Structure, sd, network.EditedOptions(f.net.Graph, r.Labels, version.String()))
+	if f.onnx != nil {
+		parity, digest, err := network.StageONNX(ctx, f.onnx, f.net.Graph, sd, f.net.Structure, sd, network.EditedOptions(f.net.Graph, r.Labels, version.String()))
 		if err != nil {
 			return err
 		}
@@ -316,7 +333,7 @@ func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.R
 	if f.proof.Network, err = drawing.New(f.net.Graph, f.net.State); err != nil {
 		return err
 	}
-	err = f.proof.Stage(ctx, f.outs, r, func() ([]htmlreport.Sample, error) {
+	err = f.proof.Stage(ctx, f.outs, f.out, r, func() ([]htmlreport.Sample, error) {
 		return Samples(f.data, f.net.Net, edited, f.Edit.Classes)
 	})
 	if err != nil {

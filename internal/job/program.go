@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"lethe/convert/aten"
@@ -29,7 +28,7 @@ const large = 2<<30 - 64<<20
 // goes into one. The model refers to it by its name alone.
 func (s *ConvertSettings) dataFile(in string) string {
 	info, err := os.Stat(in)
-	if s.ExternalData || err == nil && info.Size() >= large && s.Out != "-" {
+	if s.ExternalData || err == nil && info.Size() >= large && stage.KindOf(s.Out) != stage.Standard {
 		return s.Out + ".data"
 	}
 	return ""
@@ -44,9 +43,9 @@ func (c *converting) writeProgram(ctx context.Context, r *aten.Result) error {
 	if err != nil {
 		return err
 	}
-	written := plan.Write(c.outs, c.Out, fmt.Sprintf("ONNX, opset %d", r.Graph.Opset("")))
-	plan.Write(c.outs, c.data, "weights of the ONNX model")
-	plan.WriteResults(c.outs, c.Results)
+	written := plan.Write(c.out, fmt.Sprintf("ONNX, opset %d", r.Graph.Opset("")))
+	plan.Write(c.data, "weights of the ONNX model")
+	plan.WriteResults(c.tell)
 	for _, name := range r.Unused {
 		plan.Lost = append(plan.Lost, fmt.Sprintf("%.100q, which the graph does not read", name))
 	}
@@ -58,9 +57,9 @@ func (c *converting) writeProgram(ctx context.Context, r *aten.Result) error {
 	for name, as := range r.Tied {
 		opts.Props["lethe.alias."+name] = as
 	}
-	if c.data != "" {
-		opts.Location = filepath.Base(c.data)
-		err := c.outs.Stage(ctx, c.data, func(w io.Writer) error {
+	if c.data != nil {
+		opts.Location = c.data.FileName()
+		err := c.data.Stage(ctx, func(w io.Writer) error {
 			return onnxio.EncodeTensors(w, r.Graph, r.State)
 		}, func(f io.ReaderAt, size int64) error {
 			return onnxio.EncodeTensors(&comparer{f, 0}, r.Graph, r.State)
@@ -69,15 +68,15 @@ func (c *converting) writeProgram(ctx context.Context, r *aten.Result) error {
 			return err
 		}
 	}
-	err = c.outs.Stage(ctx, c.Out, func(w io.Writer) error {
+	err = c.out.Stage(ctx, func(w io.Writer) error {
 		return onnxio.EncodeGraph(w, r.Graph, r.State, opts)
 	}, func(f io.ReaderAt, size int64) error {
-		digest, err := stage.Digest(f, size)
+		digest, err := c.out.Digest()
 		if err != nil {
 			return err
 		}
 		written.Digest = &digest
-		said, err := sameModel(ctx, f, size, r, c.data != "")
+		said, err := sameModel(ctx, f, size, r, c.data != nil)
 		r.Notes = append(r.Notes, said)
 		return err
 	})

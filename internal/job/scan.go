@@ -69,22 +69,21 @@ func (stopped) CheckFailed() bool { return true }
 // Scan lists what files and folders hold beyond tensors and plain containers. That
 // there is something is no error, but see [Scanned.Err].
 func Scan(ctx context.Context, s ScanSettings, std stage.Streams) (*Scanned, error) {
-	outs, err := stage.NewOutputs(ctx, std.Out, s.Force, s.Paths, s.SARIF)
+	outs := stage.NewOutputs(std.Out, s.Force, s.Paths...)
+	defer outs.Discard()
+	log, err := outs.Open(ctx, s.SARIF)
 	if err != nil {
 		return nil, err
 	}
-	defer outs.Discard()
 	files, err := s.all(ctx, std.In)
 	if err != nil {
 		return nil, err
 	}
-	if s.SARIF != "" {
-		if err := outs.Stage(ctx, s.SARIF, func(w io.Writer) error { return terminal.PrintJSON(w, sarifLog(files)) }, nil); err != nil {
-			return nil, err
-		}
-		if err := outs.Commit(ctx); err != nil {
-			return nil, err
-		}
+	if err := log.Stage(ctx, func(w io.Writer) error { return terminal.PrintJSON(w, sarifLog(files)) }, nil); err != nil {
+		return nil, err
+	}
+	if err := outs.Commit(ctx); err != nil {
+		return nil, err
 	}
 	done := &Scanned{Verdict: verdicts[0], FailOn: s.FailOn, Files: files}
 	for _, f := range files {
@@ -110,7 +109,7 @@ func (s *ScanSettings) all(ctx context.Context, stdin io.Reader) ([]ScannedFile,
 	}
 	for _, path := range s.Paths {
 		info, err := os.Stat(path)
-		if path == "-" || err != nil || !info.IsDir() {
+		if stage.KindOf(path) == stage.Standard || err != nil || !info.IsDir() {
 			if err := add(path); err != nil {
 				return nil, err
 			}

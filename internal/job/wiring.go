@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"lethe/convert/layers"
+	"lethe/internal/stage"
 	"lethe/internal/structure"
 	"lethe/internal/usage"
 	"lethe/internal/weights"
@@ -20,7 +21,7 @@ func (s *ConvertSettings) described() bool { return s.Layers != "" || s.PrintLay
 
 // likeStructure returns the graph of the file Like with the weights of the input.
 func (c *converting) likeStructure(ctx context.Context, opts structure.Options) (*structure.Structure, error) {
-	if c.Like == "-" {
+	if stage.KindOf(c.Like) == stage.Standard {
 		return nil, usage.Errorf("--like is a file, not standard input")
 	}
 	like, err := weights.Open(ctx, c.Like, nil, c.Reading.Options)
@@ -91,7 +92,7 @@ func (c *converting) writeLayers(ctx context.Context, net *layers.Net, notes []s
 	if err := net.Encode(&b, comments...); err != nil {
 		return err
 	}
-	err := c.outs.Stage(ctx, c.Out, func(w io.Writer) error {
+	err := c.out.Stage(ctx, func(w io.Writer) error {
 		_, err := w.Write(b.Bytes())
 		return err
 	}, func(r io.ReaderAt, size int64) error {

@@ -113,18 +113,17 @@ func encodeONNX(w io.Writer, s *structure.Structure, sd *model.StateDict, opts o
 	return onnxio.EncodeGraph(w, s.Graph, sd, opts)
 }
 
-// StageONNX stages the network with the weights of sd as the ONNX output at path,
-// and checks the file against the graph g with the weights of before, which it must
+// StageONNX stages the network with the weights of sd as an ONNX output, and checks the file against the graph g with the weights of before, which it must
 // agree with.
-func StageONNX(ctx context.Context, outs *stage.Outputs, path string, g *graph.Graph, before *model.StateDict, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *report.Parity, digest report.Digest, err error) {
+func StageONNX(ctx context.Context, out *stage.Output, g *graph.Graph, before *model.StateDict, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *report.Parity, digest report.Digest, err error) {
 	opts.ProducerVersion = version.String()
 	if opts.DocString == "" {
 		opts.DocString = s.Graph.Name + " converted from a PyTorch state dict"
 	}
-	err = outs.Stage(ctx, path, func(w io.Writer) error {
+	err = out.Stage(ctx, func(w io.Writer) error {
 		return encodeONNX(w, s, sd, opts)
 	}, func(r io.ReaderAt, size int64) (err error) {
-		if digest, err = stage.Digest(r, size); err != nil {
+		if digest, err = out.Digest(); err != nil {
 			return err
 		}
 		b := make([]byte, size)
@@ -173,17 +172,17 @@ func NewPlan(s weights.PlanSettings, n *Network) (*weights.Plan, error) {
 	return p, nil
 }
 
-// PlanONNX adds to a plan the ONNX model that is written to path, and is the error of
+// PlanONNX adds to a plan the ONNX model that is written to an output, and is the error of
 // encoding these weights if there is one and they are not encoded later.
-func PlanONNX(p *weights.Plan, outs *stage.Outputs, path string, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*weights.PlannedOutput, error) {
+func PlanONNX(p *weights.Plan, out *stage.Output, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*weights.PlannedOutput, error) {
 	opset := s.Graph.Opset("")
 	if s.LeNet {
 		opset = cmp.Or(opts.Opset, graph.DefaultOpset)
 	}
 	what := fmt.Sprintf("ONNX, opset %d", opset)
-	out := p.Write(outs, path, what)
+	planned := p.Write(out, what)
 	if !p.DryRun {
-		return out, nil
+		return planned, nil
 	}
-	return out, encodeONNX(io.Discard, s, sd, opts)
+	return planned, encodeONNX(io.Discard, s, sd, opts)
 }

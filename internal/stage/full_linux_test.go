@@ -37,14 +37,14 @@ func smallDisk(t *testing.T) string {
 func TestOutputsFullDisk(t *testing.T) {
 	dir := smallDisk(t)
 	small, big := dir+"/out.pt", dir+"/out.onnx"
-	o, err := NewOutputs(t.Context(), io.Discard, false, nil, small, big)
+	o, err := newOutputs(t.Context(), io.Discard, false, nil, small, big)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Stage(context.Background(), small, write("weights"), nil); err != nil {
+	if err := o.stage(context.Background(), small, write("weights"), nil); err != nil {
 		t.Fatal(err)
 	}
-	err = o.Stage(context.Background(), big, write(strings.Repeat("x", 1<<20)), nil)
+	err = o.stage(context.Background(), big, write(strings.Repeat("x", 1<<20)), nil)
 	if want := "cannot write " + big + ": no space left on device"; !errors.Is(err, syscall.ENOSPC) || err.Error() != want {
 		t.Errorf("got %v, want %q", err, want)
 	}
@@ -56,11 +56,11 @@ func TestOutputsFullDisk(t *testing.T) {
 	if err := os.WriteFile(full, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("a megabyte in 256 KiB: got %v", err)
 	}
-	o, err = NewOutputs(t.Context(), io.Discard, false, nil, small)
+	o, err = newOutputs(t.Context(), io.Discard, false, nil, small)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Stage(context.Background(), small, write("weights"), nil); !errors.Is(err, syscall.ENOSPC) {
+	if err := o.stage(context.Background(), small, write("weights"), nil); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("a few bytes: got %v, want %v", err, syscall.ENOSPC)
 	}
 	if err := os.Remove(full); err != nil {
@@ -75,11 +75,11 @@ func TestPullFullDisk(t *testing.T) {
 	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer s.Close()
 	ref := "oci+http://" + strings.TrimPrefix(s.URL, "http://") + "/m:v1"
-	o, err := NewOutputs(t.Context(), io.Discard, false, nil, ref)
+	o, err := newOutputs(t.Context(), io.Discard, false, nil, ref)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Stage(t.Context(), ref, write(strings.Repeat("x", 1<<20)), nil); err != nil {
+	if err := o.stage(t.Context(), ref, write(strings.Repeat("x", 1<<20)), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := o.Commit(t.Context()); err != nil {

@@ -76,7 +76,7 @@ func isAt(f *os.File, path string) bool {
 
 // openJournals writes the journals of files that are about to get their places.
 // A single file needs none: it is renamed at once.
-func (o *Outputs) openJournals(files []*output) error {
+func (o *Outputs) openJournals(files []*Output) error {
 	if len(files) < 2 || !canLock {
 		return nil
 	}

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // commitUntil replaces or makes three outputs, in two folders, and is killed after
 // the given step.
 func commitUntil(force bool, last int) int {
-	o, err := NewOutputs(context.Background(), os.Stdout, force, nil, "a/one", "b/two", "a/three")
+	o, err := newOutputs(context.Background(), os.Stdout, force, nil, "a/one", "b/two", "a/three")
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -93,7 +93,7 @@ func TestCommitKilled(t *testing.T) {
 					}
 					path := filepath.Join(dir, reader)
 					if strings.HasSuffix(reader, "/four") {
-						if o, err := NewOutputs(t.Context(), nil, true, nil, path); err == nil {
+						if o, err := newOutputs(t.Context(), nil, true, nil, path); err == nil {
 							o.Discard()
 						}
 					} else if in, err := OpenInput(t.Context(), path, nil); err == nil {
@@ -131,7 +131,7 @@ func TestCommitKilled(t *testing.T) {
 // neither is a place that somebody else took meanwhile.
 func TestTidyLeavesAlone(t *testing.T) {
 	dir, _ := inFolder(t, map[string]string{"one": "old", "two": "old"})
-	o, err := NewOutputs(t.Context(), nil, true, nil, "one", "two")
+	o, err := newOutputs(t.Context(), nil, true, nil, "one", "two")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,114 +16,176 @@ import (
 
 	"lethe/internal/registry"
 	"lethe/internal/usage"
+	"lethe/report"
 )
 
 // Outputs are the files that a command writes, as a group: all of them appear,
 // complete and checked, or none does.
 //
-//	outs, err := stage.NewOutputs(ctx, stdout, force, []string{in}, out, onnx)
+//	outs := stage.NewOutputs(stdout, force, in)
 //	defer outs.Discard()
+//	out, err := outs.Open(ctx, "out.pt")
+//	onnx, err := outs.Open(ctx, "out.onnx")
 //	// ... the work ...
-//	err = outs.Stage(ctx, out, write, check)
-//	err = outs.Stage(ctx, onnx, writeONNX, checkONNX)
+//	err = out.Stage(ctx, write, check)
+//	err = onnx.Stage(ctx, writeONNX, checkONNX)
 //	err = outs.Commit(ctx)
 type Outputs struct {
-	stdout io.Writer
-	force  bool
-	files  []*output
-	link   func(old, name string) error // os.Link; some file systems have none
-	remote *remote                      // the model in a registry that some of the outputs are files of, or nil
-	result result
-	step   func() // is called after each step of Commit, for tests
+	stdout  io.Writer
+	force   bool
+	inputs  []string // paths of what is never written to
+	files   []*Output
+	link    func(old, name string) error // os.Link; some file systems have none
+	remote  *remote                      // the model in a registry that some of the outputs are files of, or nil
+	results results
+	step    func() // is called after each step of Commit, for tests
 
 	journals     []*os.File // locked; see journal
 	journalPaths []string
 }
 
-type output struct {
-	path   string      // as the person wrote it
-	final  string      // with symbolic links resolved; "" for standard output and files of a model in a registry
-	name   string      // in a model in a registry; "" elsewhere and for its checkpoint
-	pushed bool        // it is a file of a model in a registry
-	old    fs.FileInfo // what it replaces, or nil
+// Output is one of a group: a file, standard output, or a file of a model in a
+// registry. A nil Output is none: it takes everything and writes nothing.
+type Output struct {
+	group  *Outputs
+	path   string // as the person wrote it
+	kind   Kind
+	final  string      // of a file: its path, with symbolic links resolved
+	name   string      // in a model in a registry; "" for its checkpoint
+	old    fs.FileInfo // the file that it replaces, or nil
 	temp   string      // path of the staged file; "" if it has none
 	file   *os.File    // the staged file, open
-	next   string      // second path of the staged file, on its way to final
-	backup string      // second path of the replaced file during Commit
-	saved  bool        // there is a backup
-	placed bool        // the new file is at final
+	size   int64       // of the staged file
+	digest func() (report.Digest, error)
+	next   string // second path of the staged file, on its way to final
+	backup string // second path of the replaced file during Commit
+	saved  bool   // there is a backup
+	placed bool   // the new file is at final
 }
 
-// NewOutputs announces the outputs at paths, of which "-" is stdout, "" is none,
-// and references are files of a model in a registry. Before the work begins, it
-// refuses what cannot succeed or would harm: an output that exists (unless
-// force), that is one of the inputs, that is another of the outputs, that is no
-// regular file, or whose folder cannot be written to.
-func NewOutputs(ctx context.Context, stdout io.Writer, force bool, inputs []string, paths ...string) (*Outputs, error) {
-	o := &Outputs{stdout: stdout, force: force, link: os.Link, step: func() {}}
-	if p, ok := stdout.(*Stdout); ok && slices.Contains(paths, "-") && closed(p.f) {
-		return nil, errors.New("an output goes to standard output, which is closed, or discards what is written; give a file name instead of -")
+// Kind is what the path of an output leads to.
+type Kind int
+
+// The kinds of outputs.
+const (
+	None     Kind = iota // "" is no output
+	Local                // a file
+	Standard             // "-" is standard output, or standard input where something is read
+	Registry             // a reference to a model in a registry, or to a file of one
+)
+
+// KindOf returns the kind of a path.
+func KindOf(path string) Kind {
+	switch {
+	case path == "":
+		return None
+	case path == "-":
+		return Standard
+	case registry.IsReference(path):
+		return Registry
 	}
-	if err := o.Announce(inputs, paths...); err != nil {
-		return nil, err
-	}
-	if o.remote != nil {
-		if err := o.remote.place.Check(ctx, force); err != nil {
+	return Local
+}
+
+// NewOutputs returns a group of outputs that are made from inputs, which are paths:
+// no output may be one of them. With force, outputs replace existing files.
+func NewOutputs(stdout io.Writer, force bool, inputs ...string) *Outputs {
+	return &Outputs{stdout: stdout, force: force, inputs: inputs, link: os.Link, step: func() {}}
+}
+
+// Protect adds inputs that no output that is opened later may be.
+func (o *Outputs) Protect(inputs ...string) { o.inputs = append(o.inputs, inputs...) }
+
+// Open adds the output at a path to the group; see [KindOf]. Before the work begins,
+// it refuses what cannot succeed or would harm: an output that exists (unless force),
+// that is one of the inputs, that is another of the outputs, that is no regular file,
+// or whose folder cannot be written to. It returns nil for "".
+func (o *Outputs) Open(ctx context.Context, path string) (*Output, error) {
+	f := &Output{group: o, path: path, kind: KindOf(path)}
+	first := false // of a model in a registry
+	switch f.kind {
+	case None:
+		return nil, nil
+	case Standard:
+		if p, ok := o.stdout.(*Stdout); ok && closed(p.f) {
+			return nil, errors.New("an output goes to standard output, which is closed, or discards what is written; give a file name instead of -")
+		}
+	case Registry:
+		first = o.remote == nil
+		if err := o.openRemote(f); err != nil {
+			return nil, err
+		}
+	case Local:
+		tidyAround(path, true)
+		if err := f.resolve(); err != nil {
 			return nil, err
 		}
 	}
-	return o, nil
+	for _, other := range o.files {
+		if f.kind == other.kind && f.final == other.final && f.name == other.name || f.old != nil && other.old != nil && os.SameFile(f.old, other.old) {
+			return nil, usage.Errorf("two outputs go to %s; give each its own name", path)
+		}
+	}
+	if f.old != nil {
+		for _, in := range o.inputs {
+			if info, err := os.Stat(in); KindOf(in) == Local && err == nil && os.SameFile(info, f.old) {
+				return nil, usage.Errorf("the output %s is the input %s, which is never changed; give another name", path, in)
+			}
+		}
+		if !o.force {
+			return nil, fmt.Errorf("%s exists; use --force to replace it, or give another name", path)
+		}
+	}
+	// Trying is the only test of permission that holds everywhere.
+	if err := f.create(); err != nil {
+		return nil, err
+	}
+	f.discard()
+	if first {
+		if err := o.remote.place.Check(ctx, o.force); err != nil {
+			return nil, err
+		}
+	}
+	o.files = append(o.files, f)
+	return f, nil
 }
 
-// Announce announces outputs, as [NewOutputs] does, that are known only after the
-// input was read.
-func (o *Outputs) Announce(inputs []string, paths ...string) error {
+// OpenAll opens outputs, in the order of their paths.
+func (o *Outputs) OpenAll(ctx context.Context, paths ...string) ([]*Output, error) {
+	var all []*Output
 	for _, path := range paths {
-		if path != "" && path != "-" && !registry.IsReference(path) {
-			tidyAround(path, true)
+		f, err := o.Open(ctx, path)
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, f)
 	}
-	for _, path := range paths {
-		if path == "" {
-			continue
-		}
-		f := &output{path: path}
-		switch {
-		case registry.IsReference(path):
-			if err := o.announce(f); err != nil {
-				return err
-			}
-		case path != "-":
-			if err := f.resolve(); err != nil {
-				return err
-			}
-		}
-		for _, other := range o.files {
-			if f.final == other.final && f.pushed == other.pushed && f.name == other.name || f.old != nil && other.old != nil && os.SameFile(f.old, other.old) {
-				return usage.Errorf("two outputs go to %s; give each its own name", path)
-			}
-		}
-		if f.old != nil {
-			for _, in := range inputs {
-				if info, err := os.Stat(in); in != "-" && err == nil && os.SameFile(info, f.old) {
-					return usage.Errorf("the output %s is the input %s, which is never changed; give another name", path, in)
-				}
-			}
-			if !o.force {
-				return fmt.Errorf("%s exists; use --force to replace it, or give another name", path)
-			}
-		}
-		o.files = append(o.files, f)
-	}
-	for _, f := range o.files {
-		// Trying is the only test of permission that holds everywhere.
-		if err := f.create(); err != nil {
-			return err
-		}
-		f.discard()
-	}
-	return nil
+	return all, nil
 }
+
+// Standard reports whether one of the outputs is standard output.
+func (o *Outputs) Standard() bool {
+	return slices.ContainsFunc(o.files, func(f *Output) bool { return f.kind == Standard })
+}
+
+// Path returns the path as the person wrote it, "" for no output.
+func (f *Output) Path() string {
+	if f == nil {
+		return ""
+	}
+	return f.path
+}
+
+// Kind returns what the output is.
+func (f *Output) Kind() Kind {
+	if f == nil {
+		return None
+	}
+	return f.kind
+}
+
+// Replaces reports whether the output replaces a file.
+func (f *Output) Replaces() bool { return f != nil && f.old != nil }
 
 // tidyAround is tidy for the folder in which the file at path is, symbolic links
 // followed.
@@ -141,7 +203,7 @@ func tidyAround(path string, temps bool) {
 }
 
 // resolve finds where path leads and what is there.
-func (f *output) resolve() error {
+func (f *Output) resolve() error {
 	if os.IsPathSeparator(f.path[len(f.path)-1]) {
 		return usage.Errorf("the output %s is a folder; give a file name", f.path)
 	}
@@ -190,9 +252,9 @@ func (f *output) resolve() error {
 
 // create makes the temporary file, in the folder of the final one so that it
 // can be renamed.
-func (f *output) create() error {
+func (f *Output) create() error {
 	dir, mode := os.TempDir(), fs.FileMode(0o600)
-	if f.final != "" {
+	if f.kind == Local {
 		dir = filepath.Dir(f.final)
 		// The umask applies to a new file here. One that replaces another
 		// takes over its mode later and is nobody else's until then.
@@ -206,7 +268,7 @@ func (f *output) create() error {
 		return fmt.Errorf("cannot write %s: cannot make a file in the folder %s: %w", f.path, dir, Cause(err))
 	}
 	f.file, f.temp = file, path
-	if f.final == "" {
+	if f.kind != Local {
 		// It needs no name. Where an open file may be removed, even a kill
 		// leaves nothing behind.
 		if os.Remove(path) == nil {
@@ -219,7 +281,7 @@ func (f *output) create() error {
 }
 
 // discard removes what is not in its final place.
-func (f *output) discard() {
+func (f *Output) discard() {
 	if f.file != nil {
 		f.file.Close()
 		f.file = nil
@@ -234,33 +296,18 @@ func (f *output) discard() {
 		os.Remove(f.backup)
 	}
 	f.temp, f.next, f.backup, f.saved = "", "", "", false
+	f.digest = nil
 }
 
-// find returns the output that was announced as path, or nil.
-func (o *Outputs) find(path string) *output {
-	for _, f := range o.files {
-		if f.path == path {
-			return f
-		}
+// Stage writes the output to a temporary file, flushes it to the disk and hands it,
+// read back, to check, which may be nil. Its error is the one of write or of check, or
+// says which output could not be written. Staging an output twice panics.
+func (f *Output) Stage(ctx context.Context, write func(w io.Writer) error, check func(r io.ReaderAt, size int64) error) (err error) {
+	if f == nil {
+		return nil
 	}
-	return nil
-}
-
-// Find reports whether an output was announced as path, and whether it replaces a
-// file.
-func (o *Outputs) Find(path string) (announced, replaces bool) {
-	f := o.find(path)
-	return f != nil, f != nil && f.old != nil
-}
-
-// Stage writes the output that was announced as path to a temporary file,
-// flushes it to the disk and hands it, read back, to check, which may be nil.
-// Its error is the one of write or of check, or says which output could not be
-// written. Staging a path that was not announced, or twice, panics.
-func (o *Outputs) Stage(ctx context.Context, path string, write func(w io.Writer) error, check func(r io.ReaderAt, size int64) error) (err error) {
-	f := o.find(path)
-	if f == nil || f.file != nil {
-		panic(fmt.Sprintf("stage: output %q is not announced or staged twice", path))
+	if f.file != nil {
+		panic(fmt.Sprintf("stage: output %q is staged twice", f.path))
 	}
 	if err := f.create(); err != nil {
 		return err
@@ -270,7 +317,7 @@ func (o *Outputs) Stage(ctx context.Context, path string, write func(w io.Writer
 			f.discard()
 		}
 	}()
-	sink := &sink{ctx: ctx, w: f.file, path: path}
+	sink := &sink{ctx: ctx, w: f.file, path: f.path}
 	buffer := bufio.NewWriterSize(sink, 1<<16)
 	if err := write(buffer); err != nil {
 		return err
@@ -278,6 +325,7 @@ func (o *Outputs) Stage(ctx context.Context, path string, write func(w io.Writer
 	if err := buffer.Flush(); err != nil {
 		return err
 	}
+	f.size = sink.n
 	// The disk is busy with the flush while the check reads what it has in
 	// memory.
 	synced := make(chan error, 1)
@@ -286,12 +334,38 @@ func (o *Outputs) Stage(ctx context.Context, path string, write func(w io.Writer
 		err = check(f.file, sink.n)
 	}
 	if failed := <-synced; failed != nil {
-		return fmt.Errorf("cannot write %s: %w", path, Cause(failed))
+		return fmt.Errorf("cannot write %s: %w", f.path, Cause(failed))
 	}
 	if err != nil {
-		return fmt.Errorf("%s, read back: %w", path, err)
+		return fmt.Errorf("%s, read back: %w", f.path, err)
 	}
 	return ctx.Err()
+}
+
+// StageBytes is [Output.Stage] for content that is at hand.
+func (f *Output) StageBytes(ctx context.Context, b []byte) error {
+	return f.Stage(ctx, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	}, nil)
+}
+
+// StartDigest begins what [Output.Digest] returns. It takes as long as reading back,
+// so it is best begun before that, in a check.
+func (f *Output) StartDigest() {
+	if f.digest == nil {
+		f.digest = StartDigest(f.file, f.size)
+	}
+}
+
+// Digest returns the digest of a staged output. It is computed once.
+func (f *Output) Digest() (report.Digest, error) {
+	f.StartDigest()
+	digest, err := f.digest()
+	if err != nil {
+		err = fmt.Errorf("cannot read back %s: %w", f.path, Cause(err))
+	}
+	return digest, err
 }
 
 // sink writes until ctx ends and names the output in errors.
@@ -314,7 +388,7 @@ func (s *sink) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Commit puts every announced output in its place; each must have been staged.
+// Commit puts every output in its place; each must have been staged.
 // Without force it never replaces a file, even one that appeared since. If one
 // output fails, those that have their place already are taken back, and the
 // files that they replaced return (where the file system has hard links).
@@ -344,14 +418,14 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 	}
 	for _, f := range o.files {
 		if f.file == nil {
-			panic(fmt.Sprintf("stage: output %q is announced but not staged", f.path))
+			panic(fmt.Sprintf("stage: output %q is opened but not staged", f.path))
 		}
 	}
 	if err := o.place(); err != nil {
 		return err
 	}
 	for _, f := range o.files {
-		if f.final != "" || f.pushed {
+		if f.kind != Standard {
 			continue
 		}
 		if _, err := f.file.Seek(0, io.SeekStart); err != nil {
@@ -377,7 +451,7 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 		p.committed.Store(true)
 	}
 	for _, f := range o.files {
-		if f.final == "" {
+		if f.kind != Local {
 			continue
 		}
 		// The files are complete and in place; a file system that cannot
@@ -393,9 +467,9 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 // place gives the staged files their final names. All that can be done before is
 // done before, so that the renamings follow at once.
 func (o *Outputs) place() error {
-	var files []*output
+	var files []*Output
 	for _, f := range o.files {
-		if f.final != "" {
+		if f.kind == Local {
 			files = append(files, f)
 		}
 	}
@@ -417,7 +491,7 @@ func (o *Outputs) place() error {
 }
 
 // ready does what goes before place.
-func (f *output) ready(o *Outputs) error {
+func (f *Output) ready(o *Outputs) error {
 	if f.old != nil {
 		if err := f.file.Chmod(f.old.Mode().Perm()); err != nil {
 			return err
@@ -441,7 +515,7 @@ func (f *output) ready(o *Outputs) error {
 }
 
 // place gives the staged file its final name.
-func (f *output) place(o *Outputs) error {
+func (f *Output) place(o *Outputs) error {
 	from := &f.temp
 	switch {
 	case !o.force:
@@ -477,7 +551,7 @@ func (f *output) place(o *Outputs) error {
 }
 
 // takeBack undoes place.
-func (f *output) takeBack() {
+func (f *Output) takeBack() {
 	switch {
 	case f.saved && f.placed:
 		if os.Rename(f.backup, f.final) == nil {

@@ -15,12 +15,9 @@ import (
 	"lethe/report"
 )
 
-// ResultFiles are the outputs that tell where another output is and what its digest
-// is; "" is none.
+// ResultFiles are paths of the outputs that tell where another output is and what its
+// digest is; "" is none.
 type ResultFiles struct{ URI, Digest string }
-
-// Paths returns them for [NewOutputs].
-func (f ResultFiles) Paths() []string { return []string{f.URI, f.Digest} }
 
 // remote is a model in a registry that a command writes.
 type remote struct {
@@ -31,13 +28,13 @@ type remote struct {
 	pushed registry.Pushed
 }
 
-// result is which output is told in which files, all announced; "" is none.
-type result struct{ of, uri, digest string }
+// results are the outputs that tell of another one.
+type results struct{ of, uri, digest *Output }
 
-// announce makes f a file of the model that its path is a reference to.
-func (o *Outputs) announce(f *output) error {
+// openRemote makes f a file of the model that its path is a reference to.
+func (o *Outputs) openRemote(f *Output) error {
 	ref, name := registry.SplitFile(f.path)
-	f.pushed, f.name = true, name
+	f.name = name
 	if ext := path.Ext(name); name != "" && ext != ".onnx" && FormatOf(name, "") == "" {
 		return usage.Errorf("the output %s is no checkpoint and no ONNX model, which is what a model in a registry is written of", f.path)
 	}
@@ -94,16 +91,16 @@ func (o *Outputs) SetSource(s Source, ext string, annotations map[string]string)
 	return nil
 }
 
-// FileName returns the name of the file at a path of an output; for a model in a
-// registry [Outputs.SetSource] must have been told.
-func (o *Outputs) FileName(output string) string {
-	if o.remote == nil || !registry.IsReference(output) {
-		return filepath.Base(output)
+// FileName returns the name of the file; for a model in a registry
+// [Outputs.SetSource] must have been told.
+func (f *Output) FileName() string {
+	switch {
+	case f.kind != Registry:
+		return filepath.Base(f.path)
+	case f.name != "":
+		return f.name
 	}
-	if _, name := registry.SplitFile(output); name != "" {
-		return name
-	}
-	return o.remote.file
+	return f.group.remote.file
 }
 
 // Attach adds evidence to the model in a registry, if one is written: it is
@@ -114,14 +111,18 @@ func (o *Outputs) Attach(e registry.Evidence) {
 	}
 }
 
-// SetResults makes Commit write the URI and the digest of the output announced as of
-// into files, which were announced too.
-func (o *Outputs) SetResults(of string, files ResultFiles) error {
-	o.result = result{of, files.URI, files.Digest}
-	if of == "-" && (o.result.uri != "" || o.result.digest != "") {
-		return usage.Errorf("standard output has no URI; give a file name or a reference instead of -")
+// OpenResults makes Commit write the URI and the digest of an output into files. It
+// returns these.
+func (o *Outputs) OpenResults(ctx context.Context, of *Output, files ResultFiles) ([]*Output, error) {
+	if of.Kind() == Standard && files != (ResultFiles{}) {
+		return nil, usage.Errorf("standard output has no URI; give a file name or a reference instead of -")
 	}
-	return nil
+	all, err := o.OpenAll(ctx, files.URI, files.Digest)
+	if err != nil {
+		return nil, err
+	}
+	o.results = results{of, all[0], all[1]}
+	return all, nil
 }
 
 // TellLeft writes on w, a line for each, which files of the input are not part
@@ -142,56 +143,35 @@ func (o *Outputs) push(ctx context.Context) (err error) {
 	}
 	r := o.remote
 	for _, f := range o.files {
-		if !f.pushed {
+		if f.kind != Registry {
 			continue
 		}
-		info, err := f.file.Stat()
-		if err != nil {
-			return fmt.Errorf("cannot read back %s: %w", f.path, Cause(err))
-		}
-		name := f.name
-		if name == "" {
-			name = r.file
-		}
-		r.upload.Files = append(r.upload.Files, registry.File{Name: name, Content: f.file, Size: info.Size()})
+		r.upload.Files = append(r.upload.Files, registry.File{Name: f.FileName(), Content: f.file, Size: f.size})
 	}
 	r.pushed, err = r.place.Push(ctx, &r.upload)
 	return err
 }
 
-// tell stages the files of [Outputs.SetResults].
+// tell stages the files of [Outputs.OpenResults].
 func (o *Outputs) tell(ctx context.Context) error {
-	if o.result.uri == "" && o.result.digest == "" {
+	r := o.results
+	if r.uri == nil && r.digest == nil {
 		return nil
 	}
-	f := o.find(o.result.of)
-	uri, digest := f.path, ""
-	switch {
-	case f.pushed:
+	uri, digest := r.of.path, ""
+	if r.of.kind == Registry {
 		uri, digest = o.remote.pushed.URI(), o.remote.pushed.Digest()
-	case o.result.digest != "":
-		info, err := f.file.Stat()
+	} else if r.digest != nil {
+		d, err := r.of.Digest()
 		if err != nil {
-			return fmt.Errorf("cannot read back %s: %w", f.path, Cause(err))
-		}
-		d, err := Digest(f.file, info.Size())
-		if err != nil {
-			return fmt.Errorf("cannot read back %s: %w", f.path, Cause(err))
+			return err
 		}
 		digest = "sha256:" + d.SHA256
 	}
-	for _, told := range []struct{ path, text string }{{o.result.uri, uri}, {o.result.digest, digest}} {
-		if told.path == "" {
-			continue
-		}
-		if err := o.Stage(ctx, told.path, func(w io.Writer) error {
-			_, err := io.WriteString(w, told.text)
-			return err
-		}, nil); err != nil {
-			return err
-		}
+	if err := r.uri.StageBytes(ctx, []byte(uri)); err != nil {
+		return err
 	}
-	return nil
+	return r.digest.StageBytes(ctx, []byte(digest))
 }
 
 // pull copies the checkpoint that a reference leads to to a temporary file.

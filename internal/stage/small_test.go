@@ -28,7 +28,7 @@ func TestSourceDate(t *testing.T) {
 		}
 		// A model in a registry takes the same.
 		o := &Outputs{}
-		if err := o.announce(&output{path: "oci+http://127.0.0.1:1/m:v1"}); !errors.As(err, &misuse) {
+		if err := o.openRemote(&Output{path: "oci+http://127.0.0.1:1/m:v1"}); !errors.As(err, &misuse) {
 			t.Errorf("%q, for a registry: got %v, want a usage error", s, err)
 		}
 	}

@@ -14,8 +14,8 @@ type Stdout struct {
 	committed atomic.Bool
 }
 
-// Standard returns the standard output of the process.
-func Standard() *Stdout { return &Stdout{f: os.Stdout} }
+// NewStdout returns the standard output of the process.
+func NewStdout() *Stdout { return &Stdout{f: os.Stdout} }
 
 // Discarded reports whether something was written that nobody gets: the stream was
 // closed when the process began.

@@ -21,12 +21,13 @@ type Checkpoint struct {
 	Name  string // of the file, for messages
 	State *model.StateDict
 
-	input   *stage.Input
-	options pickle.Options
-	file    file.File
-	beside  *stage.Siblings // nil if there is no folder
-	parts   []*stage.Input  // the other files of a sharded model
-	digest  func() (report.Digest, error)
+	input    *stage.Input
+	options  pickle.Options
+	file     file.File
+	external map[string]*stage.Output // the files beside the output, by their locations in the input
+	beside   *stage.Siblings          // nil if there is no folder
+	parts    []*stage.Input           // the other files of a sharded model
+	digest   func() (report.Digest, error)
 }
 
 // Open reads the state dict in the file at path, or on stdin if path

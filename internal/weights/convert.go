@@ -6,13 +6,11 @@ import (
 	"strings"
 
 	"lethe/file"
-	"lethe/internal/registry"
 	"lethe/internal/rewrite"
 	"lethe/internal/stage"
 	"lethe/internal/usage"
 	"lethe/internal/version"
 	"lethe/pickle"
-	"lethe/report"
 )
 
 // ConvertSettings say which state dict is rewritten, and as what.
@@ -42,28 +40,24 @@ type Converted struct {
 // and reads it back before the output appears. What the output cannot hold is told on
 // std.Err.
 func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Converted, error) {
-	local := s.Out != "-" && !registry.IsReference(s.Out)
+	local := stage.KindOf(s.Out) == stage.Local
 	if s.Shard > 0 && !(local && s.Results == stage.ResultFiles{}) {
 		return nil, usage.Errorf("--max-shard-size writes several files; give the output a file name, and no file for its URI or digest")
 	}
-	var announced []string
+	c := &converting{ConvertSettings: s, outs: stage.NewOutputs(std.Out, s.Force, s.In)}
+	defer c.outs.Discard()
+	var err error
 	if s.Shard == 0 { // else what the files are called is known later
-		announced = append(s.Results.Paths(), s.Out)
-	}
-	outs, err := stage.NewOutputs(ctx, std.Out, s.Force, []string{s.In}, announced...)
-	if err != nil {
-		return nil, err
-	}
-	defer outs.Discard()
-	if err := outs.SetResults(s.Out, s.Results); err != nil {
-		return nil, err
+		if err = c.open(ctx); err != nil {
+			return nil, err
+		}
 	}
 	n, err := Open(ctx, s.In, std.In, s.Reading)
 	if err != nil {
 		return nil, err
 	}
 	defer n.Close()
-	c := &converting{ConvertSettings: s, outs: outs, n: n, done: &Converted{Format: stage.FormatOf(s.Out, n.Format()), Stdout: s.Out == "-" && !s.Plan.DryRun}}
+	c.n, c.done = n, &Converted{Format: stage.FormatOf(s.Out, n.Format()), Stdout: c.out.Kind() == stage.Standard && !s.Plan.DryRun}
 	if c.done.Format != file.Checkpoint && s.Layout != (pickle.EncodeOptions{}) {
 		return nil, usage.Errorf("--profile and --root are for checkpoints, %s is %s", s.Out, c.done.Format)
 	}
@@ -73,14 +67,14 @@ func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Conver
 	if err := c.run(ctx); err != nil || s.Plan.DryRun {
 		return c.done, err
 	}
-	if err := n.SetSource(outs, "", map[string]string{"lethe.tool": version.Tool(s.Plan.Tool).String()}); err != nil {
+	if err := n.SetSource(c.outs, "", map[string]string{"lethe.tool": version.Tool(s.Plan.Tool).String()}); err != nil {
 		return nil, err
 	}
-	if err := outs.Commit(ctx); err != nil {
+	if err := c.outs.Commit(ctx); err != nil {
 		return nil, err
 	}
 	if !std.Quiet {
-		outs.TellLeft(std.Err)
+		c.outs.TellLeft(std.Err)
 		if !s.Plan.JSON {
 			n.TellLost(std.Err, s.Out, c.done.Format)
 		}
@@ -91,16 +85,24 @@ func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Conver
 // converting is a conversion under way.
 type converting struct {
 	ConvertSettings
-	outs *stage.Outputs
-	n    *Checkpoint
-	done *Converted
+	outs    *stage.Outputs
+	out     *stage.Output
+	results []*stage.Output
+	n       *Checkpoint
+	done    *Converted
+}
+
+// open opens the output and the files that tell of it.
+func (c *converting) open(ctx context.Context) (err error) {
+	if c.out, err = c.outs.Open(ctx, c.Out); err != nil {
+		return err
+	}
+	c.results, err = c.outs.OpenResults(ctx, c.out, c.Results)
+	return err
 }
 
 // run plans and, unless that is all, stages the outputs.
 func (c *converting) run(ctx context.Context) (err error) {
-	if err := c.n.AnnounceExternal(c.outs, c.Out, c.done.Format); err != nil {
-		return err
-	}
 	if c.done.Plan, err = NewPlan(c.ConvertSettings.Plan, c.n); err != nil {
 		return err
 	}
@@ -113,55 +115,58 @@ func (c *converting) run(ctx context.Context) (err error) {
 	}
 	c.done.Tensors = c.n.State.Len()
 	if c.Shard > 0 {
-		shards, err := c.n.Shard(c.Out, c.Shard)
+		s, err := c.n.shard(c.Out, c.Shard)
 		if err != nil {
 			return err
 		}
-		if shards != nil {
-			return c.stageShards(ctx, shards)
+		if s != nil {
+			return c.stageShards(ctx, s)
 		}
-		if err := c.outs.Announce([]string{c.In}, c.Out); err != nil {
+		if err := c.open(ctx); err != nil {
 			return err
 		}
 	}
-	written, err := c.done.Plan.WriteState(c.outs, c.Out, c.n, c.done.Format)
+	if err := c.n.OpenExternal(ctx, c.outs, c.out, c.done.Format); err != nil {
+		return err
+	}
+	written, err := c.done.Plan.WriteState(c.out, c.n, c.done.Format)
 	if err != nil {
 		return err
 	}
-	c.done.Plan.WriteResults(c.outs, c.Results)
+	c.done.Plan.WriteResults(c.results)
 	if c.ConvertSettings.Plan.DryRun {
 		return nil
 	}
-	opts := WriteOptions{Format: c.done.Format, Layout: c.Layout}
-	if c.ConvertSettings.Plan.JSON {
-		opts.Digest = new(report.Digest)
-		written.Digest = opts.Digest
+	opts := WriteOptions{Format: c.done.Format, Layout: c.Layout, Digest: c.ConvertSettings.Plan.JSON}
+	if c.done.Bytes, err = c.n.StageState(ctx, c.out, c.n.State, opts); err != nil || !opts.Digest {
+		return err
 	}
-	c.done.Bytes, err = c.n.StageState(ctx, c.outs, c.Out, c.n.State, opts)
+	digest, err := c.out.Digest()
+	written.Digest = &digest
 	return err
 }
 
 // stageShards is run for a state dict that one file is too small for.
-func (c *converting) stageShards(ctx context.Context, shards *Shards) (err error) {
+func (c *converting) stageShards(ctx context.Context, s *shards) (err error) {
 	if c.done.Format.Program() {
 		return usage.Errorf("--max-shard-size is for checkpoints and safetensors, %s is %s", c.Out, c.done.Format)
 	}
-	if err := c.outs.Announce([]string{c.In}, shards.Paths()...); err != nil {
+	if err := s.open(ctx, c.outs); err != nil {
 		return err
 	}
-	for _, path := range shards.Paths() {
+	for i, out := range s.outputs {
 		what := string(c.done.Format)
-		if path == shards.index {
+		if i == len(s.states) {
 			what = "index"
 		}
-		c.done.Plan.Write(c.outs, path, what)
+		c.done.Plan.Write(out, what)
 	}
 	c.done.Plan.Lost = append(c.done.Plan.Lost, file.Lost(c.n.file, c.done.Format)...)
-	c.done.Files = len(shards.paths)
+	c.done.Files = len(s.states)
 	if c.ConvertSettings.Plan.DryRun {
 		return nil
 	}
-	c.done.Bytes, err = c.n.StageShards(ctx, c.outs, shards, WriteOptions{Format: c.done.Format, Layout: c.Layout})
+	c.done.Bytes, err = s.stage(ctx, WriteOptions{Format: c.done.Format, Layout: c.Layout})
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"lethe/file"
-	"lethe/internal/registry"
 	"lethe/internal/stage"
 	"lethe/model"
 	"lethe/onnxio"
@@ -28,26 +27,33 @@ func sibling(path, location string) string {
 	return filepath.Join(filepath.Dir(path), filepath.FromSlash(location))
 }
 
-// AnnounceExternal announces the files beside the output at path that a file of
-// the input's format needs there, see [stage.NewOutputs].
-func (n *Checkpoint) AnnounceExternal(outs *stage.Outputs, path string, to file.Format) error {
+// OpenExternal opens the files that one of the input's format needs beside the output.
+func (n *Checkpoint) OpenExternal(ctx context.Context, outs *stage.Outputs, out *stage.Output, to file.Format) error {
 	if to != n.Format() || len(n.file.External()) == 0 {
 		return nil
 	}
-	if path == "-" || registry.IsReference(path) {
+	if out.Kind() != stage.Local {
 		return &model.UnsupportedError{What: "the model has its data in other files", Advice: "give the output a file name, and its data goes beside it"}
 	}
-	var paths, inputs []string
+	outs.Protect(n.Name)
 	for _, e := range n.file.External() {
-		paths = append(paths, sibling(path, n.externalNames(path)[e.Location]))
-		inputs = append(inputs, sibling(n.Name, e.Location))
+		outs.Protect(sibling(n.Name, e.Location))
 	}
-	return outs.Announce(append(inputs, n.Name), paths...)
+	names := n.externalNames(out.Path())
+	n.external = map[string]*stage.Output{}
+	for _, e := range n.file.External() {
+		f, err := outs.Open(ctx, sibling(out.Path(), names[e.Location]))
+		if err != nil {
+			return err
+		}
+		n.external[e.Location] = f
+	}
+	return nil
 }
 
 // stageExternal stages the files beside an output, and returns the file with the
 // locations of these and a way to open them.
-func (n *Checkpoint) stageExternal(ctx context.Context, outs *stage.Outputs, path string, f file.File) (open func(string) (io.ReaderAt, int64, error), _ file.File, err error) {
+func (n *Checkpoint) stageExternal(ctx context.Context, out *stage.Output, f file.File) (open func(string) (io.ReaderAt, int64, error), _ file.File, err error) {
 	relocator, ok := f.(file.Relocator)
 	if !ok || len(f.External()) == 0 {
 		return nil, f, nil
@@ -57,9 +63,9 @@ func (n *Checkpoint) stageExternal(ctx context.Context, outs *stage.Outputs, pat
 		size int64
 	}
 	staged := map[string]part{}
-	names := n.externalNames(path)
+	names := n.externalNames(out.Path())
 	for _, e := range f.External() {
-		err := outs.Stage(ctx, sibling(path, names[e.Location]), e.Encode, func(r io.ReaderAt, size int64) error {
+		err := n.external[e.Location].Stage(ctx, e.Encode, func(r io.ReaderAt, size int64) error {
 			staged[names[e.Location]] = part{r, size}
 			return nil
 		})

@@ -89,38 +89,38 @@ func NewPlan(s PlanSettings, n *Checkpoint) (p *Plan, err error) {
 	return p, nil
 }
 
-// Write adds the output that was announced to outs as path; "" is none. It
-// returns what can be completed when more is known.
-func (p *Plan) Write(outs *stage.Outputs, path, what string) *PlannedOutput {
-	out := &PlannedOutput{Path: path, What: what}
-	if model, name := registry.SplitFile(path); registry.IsReference(path) && strings.HasPrefix(name, ".") {
-		out.Path = model // the name is that of the checkpoint, with this extension
+// Write adds an output, which may be nil. It returns what can be completed when more
+// is known.
+func (p *Plan) Write(out *stage.Output, what string) *PlannedOutput {
+	planned := &PlannedOutput{Path: out.Path(), What: what, Replaces: out.Replaces()}
+	if out == nil {
+		return planned
 	}
-	if announced, replaces := outs.Find(path); announced {
-		out.Replaces = replaces
-		p.Outputs = append(p.Outputs, out)
+	if model, name := registry.SplitFile(planned.Path); out.Kind() == stage.Registry && strings.HasPrefix(name, ".") {
+		planned.Path = model // the name is that of the checkpoint, with this extension
 	}
-	return out
+	p.Outputs = append(p.Outputs, planned)
+	return planned
 }
 
-// WriteState adds the state dict that is written to path, and is the error of
+// WriteState adds the state dict that is written to an output, and is the error of
 // writing one of these names, shapes and types if there is one.
-func (p *Plan) WriteState(outs *stage.Outputs, path string, n *Checkpoint, format file.Format) (*PlannedOutput, error) {
+func (p *Plan) WriteState(out *stage.Output, n *Checkpoint, format file.Format) (*PlannedOutput, error) {
 	p.Lost = append(p.Lost, file.Lost(n.file, format)...)
 	_, _, err := n.with(n.State, WriteOptions{Format: format})
-	out := p.Write(outs, path, string(format))
+	planned := p.Write(out, string(format))
 	if format == n.Format() {
 		for _, e := range n.file.External() {
-			p.Write(outs, sibling(path, n.externalNames(path)[e.Location]), "data of "+path)
+			p.Write(n.external[e.Location], "data of "+out.Path())
 		}
 	}
-	return out, err
+	return planned, err
 }
 
-// WriteResults adds the files that tell of the output.
-func (p *Plan) WriteResults(outs *stage.Outputs, files stage.ResultFiles) {
-	p.Write(outs, files.URI, "URI of the output")
-	p.Write(outs, files.Digest, "digest of the output")
+// WriteResults adds the files that tell of the output; see [stage.Outputs.OpenResults].
+func (p *Plan) WriteResults(files []*stage.Output) {
+	p.Write(files[0], "URI of the output")
+	p.Write(files[1], "digest of the output")
 }
 
 // Print writes the plan for a person, or as JSON if its settings ask for

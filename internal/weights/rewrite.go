@@ -42,18 +42,20 @@ func (n *Checkpoint) Rewrite(rules rewrite.Rules) ([]rewrite.Change, error) {
 	return changes, nil
 }
 
-// Shards are the files of a state dict that one file would be too small for.
-type Shards struct {
+// shards are the files of a state dict that one file would be too small for.
+type shards struct {
 	paths  []string
 	states []*model.StateDict
 	index  string
 	text   []byte // of the index
+
+	outputs []*stage.Output // of the paths and the index
 }
 
-// Shard splits the state dict into files of at most limit bytes of tensors beside
+// shard splits the state dict into files of at most limit bytes of tensors beside
 // path, in its order; tensors over one storage stay together, and a tensor that
 // is larger has a file of its own. It returns nil if one file has room for all.
-func (n *Checkpoint) Shard(path string, limit int64) (*Shards, error) {
+func (n *Checkpoint) shard(path string, limit int64) (*shards, error) {
 	var groups [][]model.Entry
 	var size, total int64
 	in := map[*model.Storage]int{}
@@ -75,7 +77,7 @@ func (n *Checkpoint) Shard(path string, limit int64) (*Shards, error) {
 	if len(groups) < 2 {
 		return nil, nil
 	}
-	s := &Shards{index: path + indexSuffix}
+	s := &shards{index: path + indexSuffix}
 	ext := filepath.Ext(path)
 	for i, g := range groups {
 		sd, err := model.NewStateDict(g...)
@@ -102,30 +104,30 @@ func (n *Checkpoint) Shard(path string, limit int64) (*Shards, error) {
 	return s, nil
 }
 
-// Paths returns the files, the index last.
-func (s *Shards) Paths() []string { return append(slices.Clone(s.paths), s.index) }
+// open opens the outputs, the index last.
+func (s *shards) open(ctx context.Context, outs *stage.Outputs) (err error) {
+	s.outputs, err = outs.OpenAll(ctx, append(slices.Clone(s.paths), s.index)...)
+	return err
+}
 
-// StageShards stages the files of a state dict, in a format, and their index, and
-// reads the files back. It returns the bytes of all.
-func (n *Checkpoint) StageShards(ctx context.Context, outs *stage.Outputs, s *Shards, opts WriteOptions) (written int64, err error) {
-	for i, path := range s.paths {
-		opts.Layout.Root = withoutExtension(path)
-		f, err := newFile(s.states[i], opts)
+// stage stages the files, in a format, and their index, and reads the files back. It
+// returns the bytes of all but the index.
+func (s *shards) stage(ctx context.Context, opts WriteOptions) (written int64, err error) {
+	for i, sd := range s.states {
+		opts.Layout.Root = withoutExtension(s.paths[i])
+		f, err := newFile(sd, opts)
 		if err != nil {
 			return 0, err
 		}
-		err = outs.Stage(ctx, path, f.Encode, func(r io.ReaderAt, size int64) error {
+		err = s.outputs[i].Stage(ctx, f.Encode, func(r io.ReaderAt, size int64) error {
 			written += size
-			return sameState(r, size, s.states[i], pickle.Options{}, nil)
+			return sameState(r, size, sd, pickle.Options{}, nil)
 		})
 		if err != nil {
 			return 0, err
 		}
 	}
-	return written, outs.Stage(ctx, s.index, func(w io.Writer) error {
-		_, err := w.Write(s.text)
-		return err
-	}, nil)
+	return written, s.outputs[len(s.states)].StageBytes(ctx, s.text)
 }
 
 // newFile returns a file of a format that holds a state dict and nothing else.

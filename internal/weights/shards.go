@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"lethe/file"
-	"lethe/internal/registry"
 	"lethe/internal/stage"
 	"lethe/internal/usage"
 	"lethe/model"
@@ -32,7 +31,7 @@ const indexMax = 64 << 20
 // openFolder returns the state dict in a folder: of torch.distributed.checkpoint,
 // or with one index of shards. It returns nil if path is no folder.
 func openFolder(ctx context.Context, path string, opts pickle.Options) (*Checkpoint, error) {
-	if registry.IsReference(path) || path == "-" {
+	if stage.KindOf(path) != stage.Local {
 		return nil, nil
 	}
 	info, err := os.Stat(path)

@@ -13,7 +13,6 @@ import (
 	"lethe/model"
 	"lethe/onnxio"
 	"lethe/pickle"
-	"lethe/report"
 	"lethe/safetensors"
 )
 
@@ -71,7 +70,7 @@ func (n *Checkpoint) File() file.File { return n.file }
 // WriteOptions say how a state dict is written.
 type WriteOptions struct {
 	Format file.Format
-	Digest *report.Digest // gets the digest of the file, unless it is nil
+	Digest bool // somebody will ask the output for its digest
 	Layout pickle.EncodeOptions
 }
 
@@ -90,28 +89,23 @@ func (n *Checkpoint) TellLost(w io.Writer, path string, format file.Format) {
 }
 
 // StageState stages a state dict that has the names and shapes of the file's as
-// the output at path, with everything else that the file holds and the format
+// an output, with everything else that the file holds and the format
 // can, and reads it back. It returns the size of the file.
-func (n *Checkpoint) StageState(ctx context.Context, outs *stage.Outputs, path string, sd *model.StateDict, opts WriteOptions) (written int64, err error) {
+func (n *Checkpoint) StageState(ctx context.Context, out *stage.Output, sd *model.StateDict, opts WriteOptions) (written int64, err error) {
 	f, readBack, err := n.with(sd, opts)
 	if err != nil {
 		return 0, err
 	}
-	staged, f, err := n.stageExternal(ctx, outs, path, f)
+	staged, f, err := n.stageExternal(ctx, out, f)
 	if err != nil {
 		return 0, err
 	}
-	err = outs.Stage(ctx, path, f.Encode, func(r io.ReaderAt, size int64) error {
+	err = out.Stage(ctx, f.Encode, func(r io.ReaderAt, size int64) error {
 		written = size
-		if opts.Digest == nil {
-			return sameState(r, size, sd, readBack, staged)
+		if opts.Digest {
+			out.StartDigest()
 		}
-		sum := stage.StartDigest(r, size)
-		if err := sameState(r, size, sd, readBack, staged); err != nil {
-			return err
-		}
-		*opts.Digest, err = sum()
-		return err
+		return sameState(r, size, sd, readBack, staged)
 	})
 	return written, err
 }

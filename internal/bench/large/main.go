@@ -32,7 +32,6 @@ import (
 	"lethe/internal/weights"
 	"lethe/model"
 	"lethe/pickle"
-	"lethe/report"
 )
 
 func main() {
@@ -232,11 +231,12 @@ func recode(in, out string) error {
 // rewrite edits, or only converts, and writes the output as the commands do.
 func rewrite(in, out string, edits bool) error {
 	ctx := context.Background()
-	outs, err := stage.NewOutputs(ctx, io.Discard, false, []string{in}, out)
+	outs := stage.NewOutputs(io.Discard, false, in)
+	defer outs.Discard()
+	output, err := outs.Open(ctx, out)
 	if err != nil {
 		return err
 	}
-	defer outs.Discard()
 	n, err := weights.Open(ctx, in, nil, pickle.Options{})
 	if err != nil {
 		return err
@@ -245,15 +245,18 @@ func rewrite(in, out string, edits bool) error {
 	sd, opts := n.State, weights.WriteOptions{Format: stage.FormatOf(out, n.Format())}
 	if edits {
 		n.StartDigest()
-		opts.Digest = &report.Digest{}
+		opts.Digest = true
 		if sd, err = edit(sd); err != nil {
 			return err
 		}
 	}
-	if _, err := n.StageState(ctx, outs, out, sd, opts); err != nil {
+	if _, err := n.StageState(ctx, output, sd, opts); err != nil {
 		return err
 	}
 	if edits {
+		if _, err := output.Digest(); err != nil {
+			return err
+		}
 		if _, err := n.Digest(); err != nil {
 			return err
 		}
