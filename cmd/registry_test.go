@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"lethe/internal/registry"
+	"lethe/internal/registry/oci"
 )
 
 // serveRegistries starts a registry for a script, and another name of it that
@@ -94,7 +95,7 @@ func killAtEach(t *testing.T, h http.Handler, ref func(host string, kill int) st
 	// Pulls what is at a reference.
 	read := func(ref string) []byte {
 		t.Helper()
-		place, err := registry.Open(ref)
+		place, err := oci.Open(ref, registry.NewClient())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -80,19 +80,21 @@ var rooms = map[string][]string{
 	"internal/usage":     {},
 	"internal/version":   {"report"},
 	"internal/terminal":  {term},
-	"internal/stage":     {"file", "internal/registry", "internal/strictjson", "internal/terminal", "internal/usage", "model", "report"},
+	"internal/stage":     {"file", "internal/registry", "internal/registry/mlflow", "internal/registry/oci", "internal/strictjson", "internal/terminal", "internal/usage", "model", "report"},
 	"internal/weights":   {"file", "internal/registry", "internal/rewrite", "internal/stage", "internal/terminal", "internal/usage", "internal/version", "model", "onnxio", "pickle", "report", "safetensors"},
 	"internal/cli":       {"internal/registry", "internal/stage", "internal/strictjson", "internal/terminal", "internal/usage", "internal/version", "internal/weights", "model", "pickle", urfave, yaml},
 	"internal/structure": {"ops", "convert", "convert/arch", "convert/aten", "convert/layers", "convert/exported", "convert/script", "file", "graph", "model", "pickle"},
 	// What the others link beside it.
-	"internal/network":  {"file", "graph", "internal/nn", "internal/stage", "internal/structure", "internal/version", "internal/weights", "model", "onnxio", "ops", "pickle", "report", "verify"},
-	"internal/job":      {all},
-	"internal/jobflags": {"internal/cli", "internal/stage", "internal/usage", "dataset", "internal/job", "report", urfave},
-	"internal/registry": {"model", "internal/strictjson", oras, ocispecs, yaml},
-	"internal/canary":   {},        // for tests and a bench
-	"internal/oracle":   {},        // for tests
-	"internal/vectors":  {"model"}, // for tests
-	"internal/bench/":   {all},
+	"internal/network":         {"file", "graph", "internal/nn", "internal/stage", "internal/structure", "internal/version", "internal/weights", "model", "onnxio", "ops", "pickle", "report", "verify"},
+	"internal/job":             {all},
+	"internal/jobflags":        {"internal/cli", "internal/stage", "internal/usage", "dataset", "internal/job", "report", urfave},
+	"internal/registry":        {"model", oras},
+	"internal/registry/oci":    {"internal/registry", "internal/strictjson", "model", oras, ocispecs},
+	"internal/registry/mlflow": {"internal/registry", "internal/strictjson", "model", oras, yaml},
+	"internal/canary":          {},        // for tests and a bench
+	"internal/oracle":          {},        // for tests
+	"internal/vectors":         {"model"}, // for tests
+	"internal/bench/":          {all},
 
 	"internal/bench/speed/asm": {avo},
 	"release/pack":             {},
@@ -107,7 +109,7 @@ var replaceable = map[string]map[string]int{
 	gopickle: {"pickle": 1},
 	onnxGo:   {"verify": 1},
 	gorgonia: {"verify": 1, "internal/nn": 100},
-	oras:     {"internal/registry": 100},
+	oras:     {"internal/registry": 1, "internal/registry/oci": 100, "internal/registry/mlflow": 100},
 	parquet:  {"dataset": 1},
 }
 

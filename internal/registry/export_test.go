@@ -5,14 +5,6 @@ import (
 	"time"
 )
 
-// EditMLmodel makes an MLmodel true of a version with an ONNX model, whose
-// checkpoint is at its old place or not.
-func EditMLmodel(text []byte, kept bool) ([]byte, error) {
-	m := mlmodel{RunID: "run", ModelID: "m-1", Location: "mlflow-artifacts:/0/m", Kept: kept, ONNX: "m.onnx", Has: func(string) bool { return true }}
-	edited, _, err := m.edit(text)
-	return edited, err
-}
-
 // Bounds are how a place is reached in a test; the zero value waits for nothing
 // but answers.
 type Bounds struct {
@@ -23,9 +15,9 @@ type Bounds struct {
 	Watch    func(expired func()) (moved func())
 }
 
-// OpenBounded is [Open] with other bounds.
-func OpenBounded(ref string, b Bounds) (Place, error) {
-	c := newClient()
+// BoundedClient is [NewClient] with other bounds.
+func BoundedClient(b Bounds) *Client {
+	c := NewClient()
 	c.attempts = 3
 	if b.Attempts != 0 {
 		c.attempts = b.Attempts
@@ -44,7 +36,7 @@ func OpenBounded(ref string, b Bounds) (Place, error) {
 			return still(func() {})
 		}
 	}
-	return open(ref, c, func(key string) string { return b.Env[key] })
+	return c
 }
 
 // still is a timer that stands still and tells what would set it back.

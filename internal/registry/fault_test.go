@@ -177,9 +177,9 @@ type setting struct {
 	tag     string                                         // what readers follow
 	own     fault                                          // beside those of all kinds
 	prepare func(t *testing.T) (start func() http.Handler) // registries with before
-	open    func(host string, watch func(expired func()) (moved func())) (registry.Place, error)
-	upload  func(ctx context.Context, p registry.Place) (*registry.Upload, error) // of after
-	left    func(registry http.Handler) bool                                      // whether a reader finds more than what the tag leads to
+	open    func(host string, watch func(expired func()) (moved func())) (registry.Repository, error)
+	upload  func(ctx context.Context, p registry.Repository) (*registry.Upload, error) // of after
+	left    func(registry http.Handler) bool                                           // whether a reader finds more than what the tag leads to
 }
 
 var ociFaults = setting{
@@ -200,10 +200,10 @@ var ociFaults = setting{
 			return h
 		}
 	},
-	open: func(host string, watch func(expired func()) (moved func())) (registry.Place, error) {
-		return registry.OpenBounded("oci+http://"+host+"/m:v1", registry.Bounds{Watch: watch})
+	open: func(host string, watch func(expired func()) (moved func())) (registry.Repository, error) {
+		return openBounded("oci+http://"+host+"/m:v1", registry.Bounds{Watch: watch})
 	},
-	upload: func(context.Context, registry.Place) (*registry.Upload, error) {
+	upload: func(context.Context, registry.Repository) (*registry.Upload, error) {
 		return &registry.Upload{
 			Files:    []registry.File{file("a.pt", after), file("a.onnx", "graph")},
 			Evidence: []registry.Evidence{{MediaType: "application/vnd.in-toto+json", Name: "a.json", Content: []byte("{}")}},
@@ -233,10 +233,10 @@ var mlflowFaults = setting{
 		}
 		return func() http.Handler { return h.clone() }
 	},
-	open: func(host string, watch func(expired func()) (moved func())) (registry.Place, error) {
-		return registry.OpenBounded("models:/m@champion", registry.Bounds{Watch: watch, Env: map[string]string{"MLFLOW_TRACKING_URI": "http://" + host}})
+	open: func(host string, watch func(expired func()) (moved func())) (registry.Repository, error) {
+		return openBounded("models:/m@champion", registry.Bounds{Watch: watch, Env: map[string]string{"MLFLOW_TRACKING_URI": "http://" + host}})
 	},
-	upload: func(ctx context.Context, p registry.Place) (*registry.Upload, error) {
+	upload: func(ctx context.Context, p registry.Repository) (*registry.Upload, error) {
 		base, err := p.Resolve(ctx)
 		return &registry.Upload{
 			Files:    []registry.File{file("data/a.pt", after), file(".onnx", "graph")},
@@ -404,7 +404,7 @@ func summary(t *testing.T, s setting, name string, publishes bool, outcomes []ou
 func TestRetryAfter(t *testing.T) {
 	var waits []time.Duration
 	f := faults[slices.IndexFunc(faults, func(f fault) bool { return f.name == "429" })]
-	p, err := registry.OpenBounded("oci+http://"+serve(t, &faulty{fault: &f, lasting: true})+"/m:v1", registry.Bounds{
+	p, err := openBounded("oci+http://"+serve(t, &faulty{fault: &f, lasting: true})+"/m:v1", registry.Bounds{
 		Attempts: 4,
 		Sleep:    func(d time.Duration) { waits = append(waits, d) },
 	})
@@ -422,7 +422,7 @@ func TestRetryAfter(t *testing.T) {
 
 // A registry that never answers is given up.
 func TestStall(t *testing.T) {
-	p, err := registry.OpenBounded("oci+http://"+serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	p, err := openBounded("oci+http://"+serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	}))+"/m:v1", registry.Bounds{Attempts: 1, Stall: time.Millisecond})
 	if err != nil {

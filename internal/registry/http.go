@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,10 +25,10 @@ import (
 	"lethe/model"
 )
 
-// client is how registries are reached: with a bound on silence, and again
+// Client is how registries are reached: with a bound on silence, and again
 // after faults that pass.
-type client struct {
-	http     *http.Client
+type Client struct {
+	HTTP     *http.Client
 	attempts int           // at most, for one request with its body
 	stall    time.Duration // without a byte in either direction
 	sleep    func(ctx context.Context, d time.Duration) error
@@ -49,11 +51,11 @@ const (
 	maxStall  = time.Minute
 )
 
-func newClient() *client {
-	c := &client{attempts: attempts, stall: maxStall, sleep: sleep}
+func NewClient() *Client {
+	c := &Client{attempts: attempts, stall: maxStall, sleep: sleep}
 	c.timer = func(d time.Duration, f func()) timer { return time.AfterFunc(d, f) }
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	c.http = &http.Client{
+	c.HTTP = &http.Client{
 		Transport: &watched{c, transport},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			if len(via) >= 10 {
@@ -83,9 +85,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// try runs op until it succeeds, fails for good, or has failed too often.
+// Try runs op until it succeeds, fails for good, or has failed too often.
 // op must be safe to repeat.
-func (c *client) try(ctx context.Context, op func() error) error {
+func (c *Client) Try(ctx context.Context, op func() error) error {
 	for n := 1; ; n++ {
 		err := op()
 		if err == nil || !passes(err) || ctx.Err() != nil {
@@ -120,7 +122,7 @@ func passes(err error) bool {
 		exchange *url.Error
 		transfer *transferError
 	)
-	switch code := status(err); {
+	switch code := Status(err); {
 	case code != 0:
 		return code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500
 	case errors.As(err, &dns) && dns.IsNotFound, errors.As(err, &cert), errors.As(err, &noTLS), errors.As(err, &alert), errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, errRedirect):
@@ -129,8 +131,8 @@ func passes(err error) bool {
 	return errors.As(err, &exchange) || errors.As(err, &transfer) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// status returns the status code of an answer that refuses, or 0.
-func status(err error) int {
+// Status returns the status code of an answer that refuses, or 0.
+func Status(err error) int {
 	var answer *errcode.ErrorResponse
 	if errors.As(err, &answer) {
 		return answer.StatusCode
@@ -138,17 +140,17 @@ func status(err error) int {
 	return 0
 }
 
-// advice is what a person can do about faults, in the words of a kind of
+// Advice is what a person can do about faults, in the words of a kind of
 // registry.
-type advice struct {
-	login string // for other credentials
-	plain string // to speak HTTP without TLS to this machine
+type Advice struct {
+	Login string // for other credentials
+	Plain string // to speak HTTP without TLS to this machine
 }
 
-// explain returns the error of an operation on a model for a person: an [Error]
+// Explain returns the error of an operation on a model for a person: an [Error]
 // if it is the registry's. Addresses and headers stay out of it: they may hold
 // secrets.
-func explain(op, ref string, advice advice, err error) error {
+func Explain(op, ref string, advice Advice, err error) error {
 	var (
 		answer   *errcode.ErrorResponse
 		noTLS    tls.RecordHeaderError
@@ -167,11 +169,11 @@ func explain(op, ref string, advice advice, err error) error {
 		detail = fmt.Sprintf(" (%.200s)", answer.Errors.Error())
 	}
 	var reason string
-	switch code := status(err); {
+	switch code := Status(err); {
 	case code == http.StatusUnauthorized, errors.Is(err, auth.ErrBasicCredentialNotFound):
-		reason = "the registry wants other credentials" + detail + "; " + advice.login
+		reason = "the registry wants other credentials" + detail + "; " + advice.Login
 	case code == http.StatusForbidden:
-		reason = "the registry does not allow it with these credentials" + detail + "; " + advice.login
+		reason = "the registry does not allow it with these credentials" + detail + "; " + advice.Login
 	case code == http.StatusNotFound, errors.Is(err, errdef.ErrNotFound):
 		reason = "the registry has no such model" + detail + "; check the spelling, and that these credentials may see it"
 	case code == http.StatusTooManyRequests:
@@ -181,7 +183,7 @@ func explain(op, ref string, advice advice, err error) error {
 	case errors.Is(err, content.ErrMismatchedDigest):
 		reason = "what the registry sends does not have the digest that was asked for"
 	case errors.Is(err, http.ErrSchemeMismatch):
-		reason = "the registry speaks HTTP without TLS; on this machine's own addresses that needs " + advice.plain + ", elsewhere a certificate"
+		reason = "the registry speaks HTTP without TLS; on this machine's own addresses that needs " + advice.Plain + ", elsewhere a certificate"
 	case errors.As(err, &noTLS):
 		reason = "what answers there speaks neither TLS nor HTTP"
 	case errors.As(err, &exchange):
@@ -213,8 +215,8 @@ func isOwn(err error) bool {
 		errors.As(err, &file) || errors.Is(err, context.Canceled) && !errors.Is(err, errStalled)
 }
 
-// rewind empties a file for another attempt to fill it.
-func rewind(f *os.File) error {
+// Rewind empties a file for another attempt to fill it.
+func Rewind(f *os.File) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
@@ -235,7 +237,7 @@ func (e *transferError) Unwrap() error { return e.err }
 
 // watched is a transport that gives up when nothing moves.
 type watched struct {
-	client *client
+	client *Client
 	base   http.RoundTripper
 }
 
@@ -294,4 +296,16 @@ func (b *moving) Read(p []byte) (int, error) {
 func (b *moving) Close() error {
 	b.closed()
 	return b.ReadCloser.Close()
+}
+
+// Loopback tells whether a host and port are of this machine.
+func Loopback(host string) bool {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && addr.IsLoopback()
 }

@@ -28,9 +28,9 @@ import (
 )
 
 // mlflowPlace opens a reference to a model of the server at an address.
-func mlflowPlace(t *testing.T, server, ref string) registry.Place {
+func mlflowPlace(t *testing.T, server, ref string) registry.Repository {
 	t.Helper()
-	p, err := registry.OpenBounded("models:/"+ref, registry.Bounds{Env: map[string]string{
+	p, err := openBounded("models:/"+ref, registry.Bounds{Env: map[string]string{
 		"MLFLOW_TRACKING_URI": server, "MLFLOW_TRACKING_USERNAME": os.Getenv("MLFLOW_TRACKING_USERNAME"), "MLFLOW_TRACKING_PASSWORD": os.Getenv("MLFLOW_TRACKING_PASSWORD"),
 	}})
 	if err != nil {
@@ -135,29 +135,13 @@ func artifacts(t *testing.T, server, name, version string) map[string]string {
 
 // mlmodelText is an MLmodel of the flavour pytorch, with what older and newer
 // versions of MLflow write.
-const mlmodelText = `artifact_path: model
-flavors:
-  python_function:
-    data: data
-    env:
-      conda: conda.yaml
-    loader_module: mlflow.pytorch
-    python_version: 3.11.7
-  pytorch:
-    code: null
-    model_data: data
-    pytorch_version: 2.7.0
-mlflow_version: 2.20.0
-model_size_bytes: 1
-model_uuid: 0123456789abcdef0123456789abcdef
-run_id: 1e5
-saved_input_example_info:
-  artifact_path: input_example.json
-  type: ndarray
-signature:
-  inputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}]'
-utc_time_created: '2026-01-01 00:00:00.000000'
-`
+var mlmodelText = func() string {
+	text, err := os.ReadFile("mlflow/testdata/MLmodel")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}()
 
 func TestMLflow(t *testing.T) {
 	for _, old := range []bool{false, true} {
@@ -458,7 +442,7 @@ func TestMLflowReferences(t *testing.T) {
 		{"models:/m/1", map[string]string{server: "https://mlflow.example/prefix/", "MLFLOW_TRACKING_TOKEN": "s3cret"}, ""},
 		{"models:/m/1", map[string]string{server: "http://127.0.0.1:5000", "MLFLOW_TRACKING_TOKEN": "s3cret"}, ""},
 	} {
-		p, err := registry.OpenBounded(c.ref, registry.Bounds{Env: c.env})
+		p, err := openBounded(c.ref, registry.Bounds{Env: c.env})
 		switch {
 		case c.want == "" && (err != nil || p.String() != strings.Split(c.ref, "#")[0]):
 			t.Errorf("%s with %v: got %v, %v", c.ref, c.env, p, err)
@@ -514,7 +498,7 @@ func TestMLflowCredentials(t *testing.T) {
 				}
 			}))
 			c.env["MLFLOW_TRACKING_URI"] = "http://" + host
-			p, err := registry.OpenBounded("models:/m@a", registry.Bounds{Env: c.env})
+			p, err := openBounded("models:/m@a", registry.Bounds{Env: c.env})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -628,35 +612,6 @@ func TestMLmodelBroken(t *testing.T) {
 			t.Errorf("%q: got %v, and there are %d versions", text, err, fake.count("m"))
 		}
 	}
-}
-
-// Whatever an MLmodel holds, what is made of it is one again, and true.
-func FuzzMLmodel(f *testing.F) {
-	for _, text := range []string{
-		mlmodelText, "", "flavors: {}", "flavors: {onnx: {data: a}, python_function: {loader_module: mlflow.onnx, data: a}}",
-		"a: &a {b: *a}\nflavors: {x: *a}", "run_id: &r 1\nx: *r\nflavors: {}", "flavors: {p: &p {}}\nx: *p", "? [a]\n: b\nflavors: {[a]: {}}", "flavors: {}\nflavors: {}",
-	} {
-		f.Add([]byte(text), true)
-		f.Add([]byte(text), false)
-	}
-	f.Fuzz(func(t *testing.T, text []byte, kept bool) {
-		edited, err := registry.EditMLmodel(text, kept)
-		if err != nil {
-			return
-		}
-		var got struct {
-			RunID   string                    `yaml:"run_id"`
-			Flavors map[string]map[string]any `yaml:"flavors"`
-		}
-		var tree yaml.Node
-		if err := yaml.Unmarshal(edited, &tree); err != nil {
-			t.Fatalf("%v in\n%s", err, edited)
-		}
-		// A person may have written the same key twice; then nobody can read it.
-		if yaml.Unmarshal(edited, &got) == nil && (got.RunID != "run" || got.Flavors["onnx"]["data"] != "m.onnx") {
-			t.Errorf("got %+v of\n%s", got, edited)
-		}
-	})
 }
 
 // A model that comes from another kind of registry says so.

@@ -28,6 +28,8 @@ import (
 	"lethe/internal/cli"
 	"lethe/internal/oracle"
 	"lethe/internal/registry"
+	"lethe/internal/registry/mlflow"
+	"lethe/internal/registry/oci"
 	"lethe/model"
 )
 
@@ -52,9 +54,17 @@ func serve(t *testing.T, h http.Handler) string {
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
-func place(t *testing.T, format string, args ...any) registry.Place {
+// openBounded opens a reference as commands do, with other bounds.
+func openBounded(ref string, b registry.Bounds) (registry.Repository, error) {
+	if strings.HasPrefix(ref, registry.SchemeMLflow) {
+		return mlflow.Open(ref, registry.BoundedClient(b), func(key string) string { return b.Env[key] })
+	}
+	return oci.Open(ref, registry.BoundedClient(b))
+}
+
+func place(t *testing.T, format string, args ...any) registry.Repository {
 	t.Helper()
-	p, err := registry.OpenBounded("oci+http://"+fmt.Sprintf(format, args...), registry.Bounds{})
+	p, err := openBounded("oci+http://"+fmt.Sprintf(format, args...), registry.Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +77,7 @@ func file(name, data string) registry.File {
 }
 
 // publish does all that a command does.
-func publish(ctx context.Context, p registry.Place, force bool, u *registry.Upload) (registry.Pushed, error) {
+func publish(ctx context.Context, p registry.Repository, force bool, u *registry.Upload) (registry.Pushed, error) {
 	if err := p.Check(ctx, force); err != nil {
 		return nil, err
 	}
@@ -83,7 +93,7 @@ func publish(ctx context.Context, p registry.Place, force bool, u *registry.Uplo
 }
 
 // fetch reads the checkpoint that a place leads to.
-func fetch(ctx context.Context, p registry.Place, dir string) (data string, m registry.Model, err error) {
+func fetch(ctx context.Context, p registry.Repository, dir string) (data string, m registry.Model, err error) {
 	if m, err = p.Resolve(ctx); err != nil {
 		return "", nil, err
 	}
@@ -528,7 +538,7 @@ func TestReferences(t *testing.T) {
 		"oci://user:secret@r.example/m:v1":           "not of the form",
 		"oci://":                                     "not of the form",
 	} {
-		_, err := registry.Open(ref)
+		_, err := oci.Open(ref, registry.NewClient())
 		if want == "" && err != nil || want != "" && (cli.ExitCode(err) != cli.ExitUsage || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", ref, err, want)
 		}
@@ -539,7 +549,7 @@ func TestReferences(t *testing.T) {
 		}
 	}
 	for _, out := range []string{"oci://r.example/m@" + digest, "oci://r.example/m:v1@" + digest} {
-		p, err := registry.Open(out)
+		p, err := oci.Open(out, registry.NewClient())
 		if err != nil {
 			t.Fatal(err)
 		}

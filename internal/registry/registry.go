@@ -1,7 +1,8 @@
-// Package registry reads models from model registries and publishes edited ones
-// there: OCI registries by oci:// references, MLflow's by models:/ references.
+// Package registry is what all registries of models have in common: references, what
+// one reads from there and publishes there, and the way to reach them. OCI registries
+// are in package oci, those of MLflow in package mlflow.
 //
-// A reader never sees half a model. [Place.Push] uploads everything under
+// A reader never sees half a model. [Repository.Push] uploads everything under
 // names that nobody asks for, digests or a new version; [Pushed.Publish] then
 // moves the tag or alias, the one step that readers notice.
 package registry
@@ -12,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -20,28 +22,31 @@ import (
 
 // Schemes of references.
 const (
-	schemeOCI   = "oci://"
-	schemePlain = "oci+http://" // without TLS, loopback only
+	SchemeOCI   = "oci://"
+	SchemePlain = "oci+http://" // without TLS, Loopback only
 
-	schemeMLflow = "models:/" // of the server that MLFLOW_TRACKING_URI names
+	SchemeMLflow = "models:/" // of the server that MLFLOW_TRACKING_URI names
 )
 
-// sourceTag is the annotation or tag with the URI of the model that one was
+// SourceTag is the annotation or tag with the URI of the model that one was
 // made from.
-const sourceTag = "lethe.source"
+const SourceTag = "lethe.source"
 
 // MaxFile bounds a file that is pulled: 16 GiB, as for standard input.
 const MaxFile = 16 << 30
 
+// MaxDocument bounds manifests and configurations, as registries do.
+const MaxDocument = 4 << 20
+
 // IsReference tells whether s names a model in a registry and not a file.
 func IsReference(s string) bool {
-	return strings.HasPrefix(s, schemeOCI) || strings.HasPrefix(s, schemePlain) || strings.HasPrefix(s, schemeMLflow)
+	return strings.HasPrefix(s, SchemeOCI) || strings.HasPrefix(s, SchemePlain) || strings.HasPrefix(s, SchemeMLflow)
 }
 
 // Plain returns an oci:// reference as one that is reached without TLS.
 func Plain(ref string) string {
-	if rest, ok := strings.CutPrefix(ref, schemeOCI); ok {
-		return schemePlain + rest
+	if rest, ok := strings.CutPrefix(ref, SchemeOCI); ok {
+		return SchemePlain + rest
 	}
 	return ref
 }
@@ -82,8 +87,9 @@ func (e *Error) Error() string { return fmt.Sprintf("cannot %s %s: %s", e.Op, e.
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Place is where a reference leads.
-type Place interface {
+// Repository is where a reference leads: the versions of a model, and which of them
+// is meant or is to be made.
+type Repository interface {
 	// String returns the reference of the model, without the name of a file.
 	String() string
 	// Resolve finds the model that is there now.
@@ -146,27 +152,15 @@ type Pushed interface {
 	// such files.
 	Left() []string
 	// Publish lets readers see the model: it moves the tag or alias. It
-	// refuses if that moved since [Place.Check].
+	// refuses if that moved since [Repository.Check].
 	Publish(ctx context.Context) error
 	// Withdraw takes back what was pushed and not published, as far as that
 	// can be done and is safe.
 	Withdraw(ctx context.Context)
 }
 
-// Open returns the place that a reference leads to. It reads the environment
-// for an MLflow server, and does not talk to the registry. The error is a
-// [ReferenceError].
-func Open(ref string) (Place, error) { return open(ref, newClient(), os.Getenv) }
-
-func open(ref string, c *client, getenv func(string) string) (Place, error) {
-	if strings.HasPrefix(ref, schemeMLflow) {
-		return openMLflow(ref, c, getenv)
-	}
-	return openOCI(ref, c)
-}
-
-// names gives every file its full name.
-func names(files []File) []string {
+// Names gives every file its full name.
+func Names(files []File) []string {
 	all := make([]string, len(files))
 	for i, f := range files {
 		all[i] = f.Name
@@ -177,21 +171,21 @@ func names(files []File) []string {
 	return all
 }
 
-// staysInside reports whether a path leads nowhere but below its folder. Every
+// StaysInside reports whether a path leads nowhere but below its folder. Every
 // system must read it so: there is no backslash and no control character.
-func staysInside(name string) bool {
+func StaysInside(name string) bool {
 	clean := path.Clean(name)
 	return clean != "." && clean != ".." && !path.IsAbs(clean) && !strings.HasPrefix(clean, "../") &&
 		!strings.ContainsFunc(name, func(r rune) bool { return r == '\\' || !unicode.IsPrint(r) })
 }
 
-// isArtifactName reports whether a path stays inside its folder and is written in
+// IsArtifactName reports whether a path stays inside its folder and is written in
 // the shortest way.
-func isArtifactName(name string) bool { return staysInside(name) && path.Clean(name) == name }
+func IsArtifactName(name string) bool { return StaysInside(name) && path.Clean(name) == name }
 
-// noCheckpoint says why none of the files of a model is its checkpoint. file is
+// NoCheckpoint says why none of the files of a model is its checkpoint. file is
 // the one that was asked for, "" for none; candidates is how many could be it.
-func noCheckpoint(place Place, file string, candidates int, files []string) error {
+func NoCheckpoint(repository Repository, file string, candidates int, files []string) error {
 	problem := "has no checkpoint"
 	switch {
 	case file != "":
@@ -200,7 +194,29 @@ func noCheckpoint(place Place, file string, candidates int, files []string) erro
 		problem = fmt.Sprintf("has %d checkpoints", candidates)
 	}
 	return &model.UnsupportedError{
-		What:   fmt.Sprintf("%s %s; its files: %.300q", place, problem, files),
+		What:   fmt.Sprintf("%s %s; its files: %.300q", repository, problem, files),
 		Advice: "name one with # at the end of the reference, such as #model.pt",
 	}
+}
+
+// checkpoints are the extensions of files with a state dict.
+var checkpoints = []string{".pt", ".pth", ".pt2", ".bin", ".ckpt", ".safetensors"}
+
+// IsCheckpoint reports whether a file has a state dict, by its name.
+func IsCheckpoint(name string) bool {
+	return slices.Contains(checkpoints, strings.ToLower(path.Ext(name)))
+}
+
+// IsONNX reports whether a file is an ONNX model, by its name.
+func IsONNX(name string) bool { return strings.ToLower(path.Ext(name)) == ".onnx" }
+
+// Malformed reports a document or a layer with the right digest and the wrong
+// form.
+func Malformed(what string, err error) error {
+	return &model.FormatError{Format: what, Offset: -1, Reason: fmt.Sprint(err)}
+}
+
+// TooLarge reports something of a registry that is larger than what is read.
+func TooLarge(what string, got, limit int64) error {
+	return &model.LimitError{What: what, Got: uint64(max(got, 0)), Limit: uint64(limit)}
 }

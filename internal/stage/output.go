@@ -142,7 +142,7 @@ func (o *Outputs) Open(ctx context.Context, path string) (*Output, error) {
 	}
 	f.discard()
 	if first {
-		if err := o.remote.place.Check(ctx, o.force); err != nil {
+		if err := o.remote.model.Check(ctx, o.force); err != nil {
 			return nil, err
 		}
 	}

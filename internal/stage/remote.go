@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"lethe/internal/registry"
+	"lethe/internal/registry/mlflow"
+	"lethe/internal/registry/oci"
 	"lethe/internal/terminal"
 	"lethe/internal/usage"
 	"lethe/report"
@@ -22,7 +25,7 @@ type ResultFiles struct{ URI, Digest string }
 // remote is a model in a registry that a command writes.
 type remote struct {
 	ref    string
-	place  registry.Place
+	model  registry.Repository
 	upload registry.Upload
 	file   string // default name of the checkpoint
 	pushed registry.Pushed
@@ -52,7 +55,7 @@ func (o *Outputs) openRemote(f *Output) error {
 	if !created.IsZero() {
 		o.remote.upload.Created = created.Format(time.RFC3339)
 	}
-	o.remote.place, err = registry.Open(ref)
+	o.remote.model, err = openRepository(ref)
 	return err
 }
 
@@ -148,7 +151,7 @@ func (o *Outputs) push(ctx context.Context) (err error) {
 		}
 		r.upload.Files = append(r.upload.Files, registry.File{Name: f.FileName(), Content: f.file, Size: f.size})
 	}
-	r.pushed, err = r.place.Push(ctx, &r.upload)
+	r.pushed, err = r.model.Push(ctx, &r.upload)
 	return err
 }
 
@@ -176,11 +179,11 @@ func (o *Outputs) tell(ctx context.Context) error {
 
 // pull copies the checkpoint that a reference leads to to a temporary file.
 func pull(ctx context.Context, ref string) (*Input, error) {
-	place, err := registry.Open(ref)
+	r, err := openRepository(ref)
 	if err != nil {
 		return nil, err
 	}
-	m, err := place.Resolve(ctx)
+	m, err := r.Resolve(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -197,4 +200,14 @@ func pull(ctx context.Context, ref string) (*Input, error) {
 	}
 	in.from = m
 	return in, nil
+}
+
+// openRepository returns where a reference leads. It reads the environment for an
+// MLflow server, and does not talk to the registry. The error is a
+// [registry.ReferenceError].
+func openRepository(ref string) (registry.Repository, error) {
+	if strings.HasPrefix(ref, registry.SchemeMLflow) {
+		return mlflow.Open(ref, registry.NewClient(), os.Getenv)
+	}
+	return oci.Open(ref, registry.NewClient())
 }

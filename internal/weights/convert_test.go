@@ -15,6 +15,7 @@ import (
 
 	"lethe/file"
 	"lethe/internal/registry"
+	"lethe/internal/registry/oci"
 	"lethe/internal/rewrite"
 	"lethe/internal/stage"
 	"lethe/internal/usage"
@@ -108,7 +109,7 @@ func TestConvertTellsLeft(t *testing.T) {
 	server := httptest.NewServer(fake.New(fake.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	ref := "oci+http://" + strings.TrimPrefix(server.URL, "http://") + "/m"
-	p, err := registry.Open(ref + ":v1")
+	p, err := oci.Open(ref+":v1", registry.NewClient())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,8 @@
-package registry
+package oci
 
 import (
 	"context"
 	"encoding/json"
-	"path"
 	"slices"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
 
+	"lethe/internal/registry"
 	"lethe/internal/strictjson"
 )
 
@@ -25,15 +25,6 @@ const (
 	annotationFile = "org.cncf.model.filepath"
 )
 
-// checkpoints are the extensions of files with a state dict.
-var checkpoints = []string{".pt", ".pth", ".pt2", ".bin", ".ckpt", ".safetensors"}
-
-func isCheckpoint(name string) bool {
-	return slices.Contains(checkpoints, strings.ToLower(path.Ext(name)))
-}
-
-func isONNX(name string) bool { return strings.ToLower(path.Ext(name)) == ".onnx" }
-
 func isArchive(mediaType string) bool {
 	return strings.HasSuffix(mediaType, ".tar") || strings.HasSuffix(mediaType, ".tar+gzip") || strings.HasSuffix(mediaType, ".tar+zstd")
 }
@@ -47,7 +38,7 @@ func isWeights(m ocispec.Manifest, l ocispec.Descriptor) bool {
 	case strings.HasPrefix(m.Config.MediaType, typeModelKit), strings.HasPrefix(l.MediaType, typeModelKit):
 		return strings.HasPrefix(l.MediaType, typeModelKit+"model")
 	}
-	return isCheckpoint(layerFile(l)) || isONNX(layerFile(l))
+	return registry.IsCheckpoint(layerFile(l)) || registry.IsONNX(layerFile(l))
 }
 
 func isModelPack(m ocispec.Manifest) bool { return m.Config.MediaType == typeConfig }
@@ -83,7 +74,7 @@ type pack struct {
 }
 
 // newPack begins with what base has beside weights; base may be nil.
-func newPack(ctx context.Context, base *ociModel) (*pack, error) {
+func newPack(ctx context.Context, base *storedModel) (*pack, error) {
 	p := &pack{config: map[string]json.RawMessage{}}
 	if base == nil {
 		return p, nil
@@ -115,14 +106,14 @@ func newPack(ctx context.Context, base *ociModel) (*pack, error) {
 
 // readConfig takes over the configuration of a ModelPack and returns the
 // digests of its uncompressed layers.
-func (p *pack) readConfig(ctx context.Context, base *ociModel) ([]digest.Digest, error) {
+func (p *pack) readConfig(ctx context.Context, base *storedModel) ([]digest.Digest, error) {
 	desc := base.manifest.Config
-	if desc.Size > maxDocument {
-		return nil, tooLarge("size of the configuration in bytes", desc.Size, maxDocument)
+	if desc.Size > registry.MaxDocument {
+		return nil, registry.TooLarge("size of the configuration in bytes", desc.Size, registry.MaxDocument)
 	}
 	var b []byte
-	err := base.place.client.try(ctx, func() error {
-		r, err := base.place.repo.Blobs().Fetch(ctx, desc)
+	err := base.repository.client.Try(ctx, func() error {
+		r, err := base.repository.repo.Blobs().Fetch(ctx, desc)
 		if err != nil {
 			return err
 		}
@@ -131,7 +122,7 @@ func (p *pack) readConfig(ctx context.Context, base *ociModel) ([]digest.Digest,
 		return err
 	})
 	if err != nil {
-		return nil, base.place.explain("pull", err)
+		return nil, base.repository.explain("pull", err)
 	}
 	var known struct {
 		Descriptor struct {
@@ -145,7 +136,7 @@ func (p *pack) readConfig(ctx context.Context, base *ociModel) ([]digest.Digest,
 		err = strictjson.Decode(b, &p.config)
 	}
 	if err != nil || p.config == nil {
-		return nil, malformed("ModelPack configuration of "+base.place.String(), err)
+		return nil, registry.Malformed("ModelPack configuration of "+base.repository.String(), err)
 	}
 	if p.created == "" {
 		p.created = known.Descriptor.CreatedAt

@@ -1,4 +1,4 @@
-package registry
+package mlflow
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
+	"lethe/internal/registry"
 	"lethe/internal/strictjson"
 )
 
@@ -40,18 +41,18 @@ const (
 	codeExists  = "RESOURCE_ALREADY_EXISTS"
 )
 
-// mlflowServer is the REST interface of an MLflow server.
-type mlflowServer struct {
-	client     *client
+// server is the REST interface of an MLflow server.
+type server struct {
+	client     *registry.Client
 	address    *url.URL
 	auth       string // of the header Authorization, "" for none
 	experiment string // for new runs; "" is that of the base
 }
 
-// newMLflowServer reads the environment. The error says what is wrong there, as
+// newServer reads the environment. The error says what is wrong there, as
 // the end of a sentence about a reference.
-func newMLflowServer(c *client, getenv func(string) string) (*mlflowServer, error) {
-	s := &mlflowServer{client: c, experiment: getenv(experimentID)}
+func newServer(c *registry.Client, getenv func(string) string) (*server, error) {
+	s := &server{client: c, experiment: getenv(experimentID)}
 	text := getenv(trackingURI)
 	if text == "" {
 		return nil, errors.New("needs the address of an MLflow server in " + trackingURI + ", such as https://mlflow.example")
@@ -72,7 +73,7 @@ func newMLflowServer(c *client, getenv func(string) string) (*mlflowServer, erro
 	case token != "":
 		s.auth = "Bearer " + token
 	}
-	if s.auth != "" && s.address.Scheme == "http" && !loopback(s.address.Host) {
+	if s.auth != "" && s.address.Scheme == "http" && !registry.Loopback(s.address.Host) {
 		return nil, errors.New("is of a server that " + trackingURI + " reaches without TLS: the token or password could be read on the way; use https://, or unset " + trackingToken + ", " + trackingUser + " and " + trackingPassword)
 	}
 	return s, nil
@@ -80,7 +81,7 @@ func newMLflowServer(c *client, getenv func(string) string) (*mlflowServer, erro
 
 // send sends one request and returns the answer if it is a success. content
 // returns its body and may be nil.
-func (s *mlflowServer) send(ctx context.Context, method, path string, query url.Values, content func() io.Reader, size int64) (*http.Response, error) {
+func (s *server) send(ctx context.Context, method, path string, query url.Values, content func() io.Reader, size int64) (*http.Response, error) {
 	u := s.address.JoinPath(path)
 	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
@@ -102,7 +103,7 @@ func (s *mlflowServer) send(ctx context.Context, method, path string, query url.
 	if strings.HasPrefix(path, pathAPI) && content != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := s.client.http.Do(req)
+	resp, err := s.client.HTTP.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +135,7 @@ func isCode(err error, code string) bool {
 
 // call makes one call of the interface. in is a JSON document, or [url.Values]
 // for a GET; out may be nil.
-func (s *mlflowServer) call(ctx context.Context, method, name string, in, out any) error {
+func (s *server) call(ctx context.Context, method, name string, in, out any) error {
 	var (
 		body  []byte
 		query url.Values
@@ -159,12 +160,12 @@ func (s *mlflowServer) call(ctx context.Context, method, name string, in, out an
 // decode reads an answer that is a JSON document.
 func decode(resp *http.Response, out any) error {
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, registry.MaxDocument+1))
 	switch {
 	case err != nil:
 		return err
-	case len(b) > maxDocument:
-		return fmt.Errorf("the answer is larger than %d bytes", maxDocument)
+	case len(b) > registry.MaxDocument:
+		return fmt.Errorf("the answer is larger than %d bytes", registry.MaxDocument)
 	case out == nil:
 		return nil
 	}
@@ -176,16 +177,16 @@ func decode(resp *http.Response, out any) error {
 }
 
 // do makes a call that may be repeated.
-func (s *mlflowServer) do(ctx context.Context, method, name string, in, out any) error {
-	return s.client.try(ctx, func() error { return s.call(ctx, method, name, in, out) })
+func (s *server) do(ctx context.Context, method, name string, in, out any) error {
+	return s.client.Try(ctx, func() error { return s.call(ctx, method, name, in, out) })
 }
 
 // create makes a call that makes something new each time. After an answer that
 // got lost, find looks whether it was made. What a server still makes at that
 // moment is not found, and is made twice.
-func (s *mlflowServer) create(ctx context.Context, name string, in, out any, find func() (found bool, err error)) error {
+func (s *server) create(ctx context.Context, name string, in, out any, find func() (found bool, err error)) error {
 	first := true
-	return s.client.try(ctx, func() error {
+	return s.client.Try(ctx, func() error {
 		if !first {
 			if found, err := find(); found || err != nil {
 				return err
@@ -213,16 +214,16 @@ const (
 )
 
 // list returns all files below a folder of the server's artifacts.
-func (s *mlflowServer) list(ctx context.Context, root string) ([]artifact, error) {
+func (s *server) list(ctx context.Context, root string) ([]artifact, error) {
 	var all []artifact
 	folders := 0
 	var walk func(dir string, depth int) error
 	walk = func(dir string, depth int) error {
 		if depth > maxDepth {
-			return tooLarge("depth of the folders of artifacts", int64(depth), maxDepth)
+			return registry.TooLarge("depth of the folders of artifacts", int64(depth), maxDepth)
 		}
 		if folders++; folders > maxFolders {
-			return tooLarge("number of folders of artifacts", int64(folders), maxFolders)
+			return registry.TooLarge("number of folders of artifacts", int64(folders), maxFolders)
 		}
 		var answer struct {
 			Files []struct {
@@ -231,7 +232,7 @@ func (s *mlflowServer) list(ctx context.Context, root string) ([]artifact, error
 				Size json.Number `json:"file_size"`
 			} `json:"files"`
 		}
-		if err := s.client.try(ctx, func() error {
+		if err := s.client.Try(ctx, func() error {
 			answer.Files = nil
 			resp, err := s.send(ctx, http.MethodGet, pathArtifacts, url.Values{"path": {path.Join(root, dir)}}, nil, 0)
 			if err != nil {
@@ -243,7 +244,7 @@ func (s *mlflowServer) list(ctx context.Context, root string) ([]artifact, error
 		}
 		for _, f := range answer.Files {
 			name := f.Path
-			if !isArtifactName(name) || strings.Contains(name, "/") {
+			if !registry.IsArtifactName(name) || strings.Contains(name, "/") {
 				return fmt.Errorf("the server lists an artifact %.100q, which is no name of a file", name)
 			}
 			name = path.Join(dir, name)
@@ -258,7 +259,7 @@ func (s *mlflowServer) list(ctx context.Context, root string) ([]artifact, error
 				size = -1
 			}
 			if all = append(all, artifact{name, size}); len(all) > maxArtifacts {
-				return tooLarge("number of artifacts", int64(len(all)), maxArtifacts)
+				return registry.TooLarge("number of artifacts", int64(len(all)), maxArtifacts)
 			}
 		}
 		return nil
@@ -269,12 +270,12 @@ func (s *mlflowServer) list(ctx context.Context, root string) ([]artifact, error
 
 // get copies an artifact of at most limit bytes; open returns where to, empty,
 // for each attempt.
-func (s *mlflowServer) get(ctx context.Context, root string, a artifact, limit int64, open func() (io.Writer, error)) (size int64, err error) {
+func (s *server) get(ctx context.Context, root string, a artifact, limit int64, open func() (io.Writer, error)) (size int64, err error) {
 	what := fmt.Sprintf("size of %.100q in bytes", a.name)
 	if a.size > limit {
-		return 0, tooLarge(what, a.size, limit)
+		return 0, registry.TooLarge(what, a.size, limit)
 	}
-	err = s.client.try(ctx, func() error {
+	err = s.client.Try(ctx, func() error {
 		w, err := open()
 		if err != nil {
 			return err
@@ -289,7 +290,7 @@ func (s *mlflowServer) get(ctx context.Context, root string, a artifact, limit i
 		case err != nil:
 			return err
 		case size > limit:
-			return tooLarge(what, size, limit)
+			return registry.TooLarge(what, size, limit)
 		case a.size >= 0 && a.size != size:
 			return errSize
 		}
@@ -299,8 +300,8 @@ func (s *mlflowServer) get(ctx context.Context, root string, a artifact, limit i
 }
 
 // put uploads an artifact. The server replaces what has its name.
-func (s *mlflowServer) put(ctx context.Context, root, name string, r io.ReaderAt, size int64) error {
-	return s.client.try(ctx, func() error {
+func (s *server) put(ctx context.Context, root, name string, r io.ReaderAt, size int64) error {
+	return s.client.Try(ctx, func() error {
 		resp, err := s.send(ctx, http.MethodPut, path.Join(pathArtifacts, escape(root), escape(name)), nil,
 			func() io.Reader { return io.NewSectionReader(r, 0, size) }, size)
 		if err != nil {
