@@ -64,12 +64,17 @@ func ResultFilesOf(c *urfave.Context) stage.ResultFiles {
 	return stage.ResultFiles{URI: c.String(uriFlag), Digest: c.String(digestFlag)}
 }
 
-// DryFlag is the flag for [Plan] instead of the work.
+// DryFlag is the flag for a [weights.Plan] instead of the work.
 func DryFlag() urfave.Flag {
 	return &urfave.BoolFlag{Name: dryFlag, Usage: "find out what can be known before the work, say what would happen, and write nothing"}
 }
 
-// PlanSettingsOf reads them from the flags of a command.
+// QuietFlag is the flag for no results.
+func QuietFlag() urfave.Flag {
+	return &urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"}
+}
+
+// PlanSettingsOf returns what [DryFlag] and others ask for, from the flags of a command.
 func PlanSettingsOf(c *urfave.Context) weights.PlanSettings {
 	return weights.PlanSettings{Tool: c.App.Name, DryRun: c.Bool(dryFlag), JSON: c.Bool(jsonFlag), Quiet: c.Bool("quiet")}
 }

@@ -84,7 +84,7 @@ func RulesFlags() []urfave.Flag {
 func EvidenceFlags() []urfave.Flag {
 	return []urfave.Flag{
 		&urfave.StringFlag{Name: "report", Usage: "`FILE` for the report, as canonical JSON (RFC 8785)"},
-		&urfave.StringFlag{Name: "html", Usage: "`FILE` for the report as a page for people"},
+		HTMLFlag(),
 		&urfave.StringFlag{Name: "attest", Usage: "`FILE` for in-toto statements about the outputs, an envelope on each line; signed if there is --sign"},
 		&urfave.StringFlag{Name: "sign", Usage: "`FILE` with the private key in PEM that signs the output: OpenSSF Model Signing"},
 		&urfave.StringFlag{Name: "signature", Usage: "`FILE` for the signature; default: the output with .sig appended"},
@@ -115,4 +115,14 @@ func Aim(c *urfave.Context) (report.Aim, error) {
 	default:
 		return "", usage.Errorf("unknown aim %q: there are %s and %s", aim, report.AimUniform, report.AimUnseen)
 	}
+}
+
+// HTMLFlag is where the page of a report goes.
+func HTMLFlag() urfave.Flag {
+	return &urfave.StringFlag{Name: "html", Usage: "`FILE` for the report as a page for people"}
+}
+
+// ThreadsFlag is how many goroutines compute.
+func ThreadsFlag() urfave.Flag {
+	return &urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor; the output does not depend on it"}
 }

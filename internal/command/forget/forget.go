@@ -49,11 +49,11 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringSliceFlag{Name: "train", Usage: "move nothing but the parameters of these `NAME`s: whole names, their beginnings up to a dot, or patterns with * and ?"},
 			&urfave.StringSliceFlag{Name: "freeze", Usage: "leave the parameters of these `NAME`s as they are"},
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw"},
-			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor; the output does not depend on it"},
+			jobflags.ThreadsFlag(),
 			&urfave.BoolFlag{Name: "force", Usage: "replace existing outputs"},
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print the report as JSON"},
-			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
+			cli.QuietFlag(),
 		}, slices.Concat(jobflags.EvidenceFlags(), cli.ReadFlags(), cli.ResultFlags(), jobflags.DataFlags(), jobflags.RulesFlags())...),
 		Action: func(c *urfave.Context) error {
 			return forget(c, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})

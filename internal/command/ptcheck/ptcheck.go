@@ -43,14 +43,14 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "retrain", Usage: "train three networks without the class for the audit to compare with; they are kept in the user's cache folder"},
 			&urfave.Uint64Flag{Name: "seed", Usage: "seed of every random draw of the audit"},
 			&urfave.BoolFlag{Name: "verbose", Usage: "print confusion matrices too"},
-			&urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor"},
+			jobflags.ThreadsFlag(),
 			&urfave.BoolFlag{Name: "graph", Usage: "print the layers of the network, with shapes and parameters"},
 			&urfave.StringFlag{Name: "graph-svg", Usage: "draw the layers of the network to `FILE`, large networks by module"},
 			&urfave.BoolFlag{Name: "scan", Usage: "list what files and folders hold beyond tensors and plain containers, and what loading them would do; nothing is run"},
 			&urfave.StringFlag{Name: "fail-on", Value: scan.Unknown.String(), Usage: "the least level of a finding that makes the exit code of --scan 3, `danger|unknown|notice`; a file that cannot be read to its end always does"},
 			&urfave.StringFlag{Name: "sarif", Usage: "write the findings of --scan to `FILE` for code-scanning dashboards (SARIF 2.1.0)"},
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
-			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
+			cli.QuietFlag(),
 		}, slices.Concat(checkFlags(), cli.ReadFlags(), jobflags.DataFlags(), jobflags.RulesFlags())...),
 		Action: func(c *urfave.Context) error {
 			return check(c, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
@@ -64,7 +64,7 @@ func checkFlags() []urfave.Flag {
 	return []urfave.Flag{
 		&urfave.StringFlag{Name: "report", Usage: "`FILE` with the report of an edit: compute it again and tell whether it is true"},
 		&urfave.StringFlag{Name: "reference", Usage: "`FILE` with the network that the edit of --report steered by, if it was given one"},
-		&urfave.StringFlag{Name: "html", Usage: "`FILE` for what was found as a page for people"},
+		jobflags.HTMLFlag(),
 		&urfave.StringFlag{Name: "attest", Usage: "`FILE` with in-toto statements: tell whether they say what --report says"},
 		&urfave.StringFlag{Name: "verify-signature", Usage: "`FILE` with a public key in PEM: verify the signature of the model (OpenSSF Model Signing) and of --attest"},
 		&urfave.StringFlag{Name: "signature", Usage: "`FILE` with the signature of the model; default: the model with .sig appended"},

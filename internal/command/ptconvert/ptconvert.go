@@ -35,7 +35,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.BoolFlag{Name: "force", Usage: "replace an existing output"},
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print what was read and written as JSON"},
-			&urfave.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
+			cli.QuietFlag(),
 		}, slices.Concat(rewriteFlags(), cli.ReadFlags(), cli.ResultFlags())...),
 		Action: func(c *urfave.Context) error {
 			return convert(c, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
