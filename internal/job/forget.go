@@ -316,10 +316,6 @@ func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.R
 	if r.Files["output"], err = f.out.Digest(); err != nil {
 		return err
 	}
-	edited, err := nn.BindLogits(f.net.Graph, sd)
-	if err != nil {
-		return err
-	}
 	if f.onnx != nil {
 		parity, digest, err := network.StageONNX(ctx, f.onnx, f.net.Graph, sd, f.net.Structure, sd, network.EditedOptions(f.net.Graph, r.Labels, version.String()))
 		if err != nil {
@@ -334,6 +330,10 @@ func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.R
 		return err
 	}
 	err = f.proof.Stage(ctx, f.outs, f.out, r, func() ([]htmlreport.Sample, error) {
+		edited, err := nn.BindLogits(f.net.Graph, sd)
+		if err != nil {
+			return nil, err
+		}
 		return Samples(f.data, f.net.Net, edited, f.Edit.Classes)
 	})
 	if err != nil {
