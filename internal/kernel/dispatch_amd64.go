@@ -350,8 +350,28 @@ func sigmoid(dst, src []float32) {
 	sigmoidGo(dst[n:], src[n:])
 }
 
+func centre(dst, src []float32, mean, squares *[Lanes]float32) {
+	if use == portable || len(dst) == 0 {
+		centreGo(dst, src, mean, squares)
+		return
+	}
+	centre256(&dst[0], &src[0], &mean[0], &squares[0], len(dst)/Lanes)
+}
+
+func scaleEach(dst []float32, by *[Lanes]float32, scale, shift []float32, run int) {
+	if use == portable {
+		scaleEachGo(dst, by, scale, shift, run)
+		return
+	}
+	scaleEach256(&dst[0], &by[0], &scale[0], &shift[0], len(scale), run)
+}
+
 func normalCDF(dst, src []float32) {
 	n := whole(len(dst))
+	if m := n / Lanes; use == avx512 && m > 0 {
+		normalCDF512(&dst[0], &src[0], m)
+		dst, src, n = dst[m*Lanes:], src[m*Lanes:], n-m*Lanes
+	}
 	if n > 0 {
 		normalCDF256(&dst[0], &src[0], n/8)
 	}

@@ -67,3 +67,9 @@ func poolAffine(dst, src []float32, scale, shift float32, taps []Tap, step, n in
 func poolAffineGrad(dx, x, y, dy []float32, scale, shift, mean float32, sums *[2 * Lanes]float32, taps []Tap, step, n int) {
 	poolAffineGradGo(dx, x, y, dy, scale, shift, mean, sums, taps, step, n)
 }
+
+func centre(dst, src []float32, mean, squares *[Lanes]float32) { centreGo(dst, src, mean, squares) }
+
+func scaleEach(dst []float32, by *[Lanes]float32, scale, shift []float32, run int) {
+	scaleEachGo(dst, by, scale, shift, run)
+}

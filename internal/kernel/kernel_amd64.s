@@ -2564,6 +2564,86 @@ x_position:
 	VZEROUPPER
 	RET
 
+// func centre256(dst *float32, src *float32, mean *float32, squares *float32, n int)
+// Requires: AVX
+TEXT ·centre256(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    n+32(FP), DX
+	MOVQ    mean+16(FP), BX
+	MOVQ    squares+24(FP), SI
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(BX), Y1
+	VMOVUPS 32(SI), Y3
+	TESTQ   DX, DX
+	JZ      vectors_end
+
+vectors:
+	VMOVUPS (CX), Y4
+	VSUBPS  Y0, Y4, Y4
+	VMOVUPS Y4, (AX)
+	VMULPS  Y4, Y4, Y4
+	VADDPS  Y4, Y2, Y2
+	VMOVUPS 32(CX), Y4
+	VSUBPS  Y1, Y4, Y4
+	VMOVUPS Y4, 32(AX)
+	VMULPS  Y4, Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, AX
+	DECQ    DX
+	JNZ     vectors
+
+vectors_end:
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	VZEROUPPER
+	RET
+
+// func scaleEach256(dst *float32, by *float32, scale *float32, shift *float32, n int, run int)
+// Requires: AVX
+TEXT ·scaleEach256(SB), NOSPLIT, $0-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    by+8(FP), CX
+	MOVQ    scale+16(FP), DX
+	MOVQ    shift+24(FP), BX
+	MOVQ    n+32(FP), SI
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	TESTQ   SI, SI
+	JZ      scales_end
+
+scales:
+	VBROADCASTSS (DX), Y2
+	VBROADCASTSS (BX), Y3
+	MOVQ         run+40(FP), CX
+	TESTQ        CX, CX
+	JZ           vectors_end
+
+vectors:
+	VMULPS  (AX), Y0, Y4
+	VMULPS  Y2, Y4, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (AX)
+	VMULPS  32(AX), Y1, Y4
+	VMULPS  Y2, Y4, Y4
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 32(AX)
+	ADDQ    $0x40, AX
+	DECQ    CX
+	JNZ     vectors
+
+vectors_end:
+	ADDQ $0x04, DX
+	ADDQ $0x04, BX
+	DECQ SI
+	JNZ  scales
+
+scales_end:
+	VZEROUPPER
+	RET
+
 // func interleave256(dst *float32, src *float32, size int, n int)
 // Requires: AVX
 TEXT ·interleave256(SB), NOSPLIT, $0-32
@@ -3828,6 +3908,102 @@ vectors:
 	VMOVUPS      Y1, (AX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          vectors
+
+vectors_end:
+	VZEROUPPER
+	RET
+
+// func normalCDF512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·normalCDF512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS smoothConstants<>+24(SB), Z0
+	VBROADCASTSS smoothConstants<>+32(SB), Z1
+	VPXORD       Z2, Z2, Z2
+	TESTQ        DX, DX
+	JZ           vectors_end
+
+vectors:
+	VMOVUPS      (CX), Z3
+	VBROADCASTSS smoothConstants<>+44(SB), Z4
+	VPANDND      Z3, Z4, Z4
+	VBROADCASTSS smoothConstants<>+40(SB), Z5
+	VMULPS       Z5, Z4, Z4
+	VMOVAPS      Z4, Z5
+	VFMADD213PS  Z0, Z1, Z5
+	VDIVPS       Z5, Z0, Z5
+	VBROADCASTSS smoothConstants<>+80(SB), Z6
+	VBROADCASTSS smoothConstants<>+84(SB), Z7
+	VFMADD213PS  Z7, Z5, Z6
+	VBROADCASTSS smoothConstants<>+88(SB), Z7
+	VFMADD213PS  Z7, Z5, Z6
+	VBROADCASTSS smoothConstants<>+92(SB), Z7
+	VFMADD213PS  Z7, Z5, Z6
+	VBROADCASTSS smoothConstants<>+96(SB), Z7
+	VFMADD213PS  Z7, Z5, Z6
+	VBROADCASTSS smoothConstants<>+100(SB), Z7
+	VFMADD213PS  Z7, Z5, Z6
+	VBROADCASTSS smoothConstants<>+104(SB), Z7
+	VFMADD213PS  Z7, Z5, Z6
+	VBROADCASTSS smoothConstants<>+108(SB), Z7
+	VFMADD213PS  Z7, Z5, Z6
+	VBROADCASTSS smoothConstants<>+112(SB), Z7
+	VFMADD213PS  Z7, Z5, Z6
+	VBROADCASTSS smoothConstants<>+116(SB), Z7
+	VFMADD213PS  Z7, Z5, Z6
+	VFNMADD231PS Z4, Z4, Z6
+	VBROADCASTSS smoothConstants<>+0(SB), Z4
+	VMULPS       Z4, Z6, Z4
+	VRNDSCALEPS  $0x08, Z4, Z4
+	VMOVAPS      Z6, Z8
+	VBROADCASTSS smoothConstants<>+4(SB), Z7
+	VFNMADD231PS Z7, Z4, Z8
+	VBROADCASTSS smoothConstants<>+8(SB), Z7
+	VFNMADD231PS Z7, Z4, Z8
+	VBROADCASTSS smoothConstants<>+48(SB), Z7
+	VBROADCASTSS smoothConstants<>+52(SB), Z9
+	VFMADD213PS  Z9, Z8, Z7
+	VBROADCASTSS smoothConstants<>+56(SB), Z9
+	VFMADD213PS  Z9, Z8, Z7
+	VBROADCASTSS smoothConstants<>+60(SB), Z9
+	VFMADD213PS  Z9, Z8, Z7
+	VBROADCASTSS smoothConstants<>+64(SB), Z9
+	VFMADD213PS  Z9, Z8, Z7
+	VBROADCASTSS smoothConstants<>+68(SB), Z9
+	VFMADD213PS  Z9, Z8, Z7
+	VBROADCASTSS smoothConstants<>+72(SB), Z9
+	VFMADD213PS  Z9, Z8, Z7
+	VBROADCASTSS smoothConstants<>+76(SB), Z9
+	VFMADD213PS  Z9, Z8, Z7
+	VCVTPS2DQ    Z4, Z4
+	VBROADCASTSS smoothConstants<>+36(SB), Z8
+	VPADDD       Z8, Z4, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VMULPS       Z4, Z7, Z7
+	VBROADCASTSS smoothConstants<>+28(SB), Z4
+	VMULPS       Z4, Z7, Z7
+	VBROADCASTSS smoothConstants<>+16(SB), Z4
+	VCMPPS       $0x01, Z4, Z6, K1
+	VMOVAPS      Z2, K1, Z7
+	VBROADCASTSS smoothConstants<>+12(SB), Z4
+	VCMPPS       $0x0e, Z4, Z6, K1
+	VBROADCASTSS smoothConstants<>+20(SB), Z4
+	VMOVAPS      Z4, K1, Z7
+	VCMPPS       $0x03, Z6, Z6, K1
+	VMOVAPS      Z6, K1, Z7
+	VMULPS       Z1, Z5, Z5
+	VMULPS       Z5, Z7, Z7
+	VSUBPS       Z7, Z0, Z5
+	VPSRAD       $0x1f, Z3, Z4
+	VPTESTMD     Z4, Z4, K1
+	VMOVAPS      Z7, K1, Z5
+	VMOVUPS      Z5, (AX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, AX
 	DECQ         DX
 	JNZ          vectors
 

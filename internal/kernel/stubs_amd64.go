@@ -89,6 +89,16 @@ func depth3Grad256(acc *float32, dst *float32, src *float32, rows int, n int, ds
 //go:noescape
 func gate256(dx *float32, y *float32, dy *float32, low float32, high float32, sums *float32, rows int, n int, dxRow int, dxPos int, yRow int)
 
+// centre256 is centre with AVX; n counts vectors of 16 lanes.
+//
+//go:noescape
+func centre256(dst *float32, src *float32, mean *float32, squares *float32, n int)
+
+// scaleEach256 is scaleEach with AVX; n counts scales.
+//
+//go:noescape
+func scaleEach256(dst *float32, by *float32, scale *float32, shift *float32, n int, run int)
+
 // interleave256 is interleave with AVX, for the first 8*n elements of each sample.
 //
 //go:noescape
@@ -213,3 +223,8 @@ func sigmoid256(dst *float32, src *float32, n int)
 //
 //go:noescape
 func normalCDF256(dst *float32, src *float32, n int)
+
+// normalCDF512 is normalCDF with AVX-512; n counts vectors of 16.
+//
+//go:noescape
+func normalCDF512(dst *float32, src *float32, n int)

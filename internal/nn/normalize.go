@@ -2,6 +2,7 @@ package nn
 
 import (
 	"math"
+	"slices"
 
 	"lethe/internal/kernel"
 )
@@ -20,6 +21,7 @@ type normLayer struct {
 	centred             bool
 	stats               *value // mean and 1/deviation of each row, in lanes
 	sums                *sums  // of dy*xhat and of dy, for each scale
+	scales, shifts      []float32
 }
 
 func inferLayerNorm(n *site) ([]shape, error) {
@@ -84,6 +86,13 @@ func (l *normLayer) build(b *builder) layer {
 	l.dx = b.sink(l.in)
 	b.keep(l.in)
 	l.stats = b.temp(2 * l.rows)
+	l.scales, l.shifts = slices.Repeat([]float32{1}, l.period*l.perRow), make([]float32, l.period*l.perRow)
+	if l.scale != nil {
+		l.scales = l.scale.w
+	}
+	if l.shift != nil {
+		l.shifts = l.shift.w
+	}
 	if l.trains() {
 		l.sums = b.newSums(2 * l.period * l.perRow)
 	}
@@ -109,45 +118,14 @@ func (l *normLayer) forward(p part) {
 			}
 		}
 		var squares [Lanes]float32
-		for i := 0; i < size; i += Lanes {
-			v, c := x[i:][:Lanes], y[i:][:Lanes]
-			for lane, m := range mean {
-				d := v[lane] - m
-				c[lane] = d
-				squares[lane] += float32(d * d)
-			}
-		}
+		kernel.Centre(y, x, &mean, &squares)
 		for lane := range squares {
 			s[lane] = mean[lane]
 			s[Lanes+lane] = float32(1 / math.Sqrt(float64(squares[lane])/float64(l.n)+l.eps))
 		}
-		l.affine(y, (*[Lanes]float32)(s[Lanes:]), r%l.period*l.perRow)
+		first := r % l.period * l.perRow
+		kernel.ScaleEach(y, (*[Lanes]float32)(s[Lanes:]), l.scales[first:first+l.perRow], l.shifts[first:first+l.perRow], l.run)
 	}
-}
-
-// affine multiplies a row by the reciprocal deviation, and scales and shifts it.
-func (l *normLayer) affine(y []float32, inverse *[Lanes]float32, first int) {
-	for i := 0; i < len(y); i += Lanes {
-		v := y[i:][:Lanes]
-		w, b := l.weights(first, i/Lanes)
-		for lane, inv := range inverse {
-			v[lane] = float32(float32(v[lane]*inv)*w) + b
-		}
-	}
-}
-
-// weights returns the scale and the shift of element i of a row whose first has
-// number first.
-func (l *normLayer) weights(first, i int) (scale, shift float32) {
-	at := first + i/l.run
-	scale = 1
-	if l.scale != nil {
-		scale = l.scale.w[at]
-	}
-	if l.shift != nil {
-		shift = l.shift.w[at]
-	}
-	return scale, shift
 }
 
 // backward computes, with g = dy*scale and xhat the normalized row of n elements,
@@ -170,7 +148,7 @@ func (l *normLayer) backward(p part) {
 		var sum, product [Lanes]float32
 		for i := 0; i < size; i += Lanes {
 			v, g := x[i:][:Lanes], dy[i:][:Lanes]
-			w, _ := l.weights(first, i/Lanes)
+			w := l.scales[first+i/Lanes/l.run]
 			var own []float32
 			if acc != nil {
 				own = acc[(first+i/Lanes/l.run)*2*Lanes:][:2*Lanes]
@@ -199,7 +177,7 @@ func (l *normLayer) backward(p part) {
 		d := dx[r*size : (r+1)*size]
 		for i := 0; i < size; i += Lanes {
 			v, g, d := x[i:][:Lanes], dy[i:][:Lanes], d[i:][:Lanes]
-			w, _ := l.weights(first, i/Lanes)
+			w := l.scales[first+i/Lanes/l.run]
 			for lane := range sum {
 				hat := float32((v[lane] - s[lane]) * s[Lanes+lane])
 				d[lane] = (float32(g[lane]*w) - sum[lane] - float32(hat*product[lane])) * s[Lanes+lane]

@@ -51,6 +51,8 @@ func main() {
 		depth3Grad(wide)
 	}
 	gate()
+	centre()
+	scaleEach()
 	interleave()
 	sumLanes()
 	sumLanes512()
@@ -1732,6 +1734,142 @@ func smooth() {
 		VBLENDVPS(x, e, above, above)
 		return above
 	})
+	normalCDF512(wideConstants{log2e, hi, lo, most, least, infinity, one, two, half, bias, rootHalf, sign, coef, tail})
+}
+
+// wideConstants are those of smooth.
+type wideConstants struct {
+	log2e, hi, lo, most, least, infinity, one, two, half, bias, rootHalf, sign Mem
+	coef, tail                                                                 []Mem
+}
+
+func normalCDF512(c wideConstants) {
+	TEXT("normalCDF512", NOSPLIT, "func(dst, src *float32, n int)")
+	Pragma("noescape")
+	Doc("normalCDF512 is normalCDF with AVX-512; n counts vectors of 16.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	every := func(m Mem) reg.VecVirtual {
+		v := ZMM()
+		VBROADCASTSS(m, v)
+		return v
+	}
+	one, half := every(c.one), every(c.half)
+	zero := ZMM()
+	VPXORD(zero, zero, zero)
+	exp := func(x reg.VecVirtual) reg.VecVirtual {
+		k, r, p, mask := ZMM(), ZMM(), ZMM(), K()
+		VMULPS(every(c.log2e), x, k)
+		VRNDSCALEPS(Imm(8), k, k)
+		VMOVAPS(x, r)
+		VFNMADD231PS(every(c.hi), k, r)
+		VFNMADD231PS(every(c.lo), k, r)
+		VBROADCASTSS(c.coef[0], p)
+		for _, m := range c.coef[1:] {
+			VFMADD213PS(every(m), r, p)
+		}
+		VCVTPS2DQ(k, k)
+		VPADDD(every(c.bias), k, k)
+		VPSLLD(Imm(23), k, k)
+		VMULPS(k, p, p)
+		VMULPS(every(c.two), p, p)
+		VCMPPS(Imm(1), every(c.least), x, mask) // x < least
+		VMOVAPS(zero, mask, p)
+		VCMPPS(Imm(14), every(c.most), x, mask) // x > most
+		VMOVAPS(every(c.infinity), mask, p)
+		VCMPPS(Imm(3), x, x, mask) // NaN
+		VMOVAPS(x, mask, p)
+		return p
+	}
+	loop("vectors", n, func() {
+		x, z, t, p := ZMM(), ZMM(), ZMM(), ZMM()
+		VMOVUPS(Mem{Base: src}, x)
+		VPANDND(x, every(c.sign), z)
+		VMULPS(every(c.rootHalf), z, z)
+		VMOVAPS(z, t)
+		VFMADD213PS(one, half, t)
+		VDIVPS(t, one, t)
+		VBROADCASTSS(c.tail[0], p)
+		for _, m := range c.tail[1:] {
+			VFMADD213PS(every(m), t, p)
+		}
+		VFNMADD231PS(z, z, p)
+		e := exp(p)
+		VMULPS(half, t, t)
+		VMULPS(t, e, e)
+		above, negative := ZMM(), K()
+		VSUBPS(e, one, above)
+		VPSRAD(Imm(31), x, z) // the sign of x chooses
+		VPTESTMD(z, z, negative)
+		VMOVAPS(e, negative, above)
+		VMOVUPS(above, Mem{Base: dst})
+		ADDQ(Imm(lane), src)
+		ADDQ(Imm(lane), dst)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func centre() {
+	TEXT("centre256", NOSPLIT, "func(dst, src, mean, squares *float32, n int)")
+	Pragma("noescape")
+	Doc("centre256 is centre with AVX; n counts vectors of 16 lanes.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	from, squares := Load(Param("mean"), GP64()), Load(Param("squares"), GP64())
+	mean, acc := []reg.VecVirtual{YMM(), YMM()}, []reg.VecVirtual{YMM(), YMM()}
+	for i := range mean {
+		VMOVUPS(part(Mem{Base: from}, i), mean[i])
+		VMOVUPS(part(Mem{Base: squares}, i), acc[i])
+	}
+	loop("vectors", n, func() {
+		for i := range mean {
+			v := YMM()
+			VMOVUPS(part(Mem{Base: src}, i), v)
+			VSUBPS(mean[i], v, v)
+			VMOVUPS(v, part(Mem{Base: dst}, i))
+			VMULPS(v, v, v)
+			VADDPS(v, acc[i], acc[i])
+		}
+		ADDQ(Imm(lane), src)
+		ADDQ(Imm(lane), dst)
+	})
+	for i := range acc {
+		VMOVUPS(acc[i], part(Mem{Base: squares}, i))
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func scaleEach() {
+	TEXT("scaleEach256", NOSPLIT, "func(dst, by, scale, shift *float32, n, run int)")
+	Pragma("noescape")
+	Doc("scaleEach256 is scaleEach with AVX; n counts scales.")
+	dst, from := Load(Param("dst"), GP64()), Load(Param("by"), GP64())
+	scale, shift := Load(Param("scale"), GP64()), Load(Param("shift"), GP64())
+	n, run := Load(Param("n"), GP64()), GP64()
+	by := []reg.VecVirtual{YMM(), YMM()}
+	for i := range by {
+		VMOVUPS(part(Mem{Base: from}, i), by[i])
+	}
+	w, b := YMM(), YMM()
+	loop("scales", n, func() {
+		VBROADCASTSS(Mem{Base: scale}, w)
+		VBROADCASTSS(Mem{Base: shift}, b)
+		Load(Param("run"), run)
+		loop("vectors", run, func() {
+			for i := range by {
+				v := YMM()
+				VMULPS(part(Mem{Base: dst}, i), by[i], v)
+				VMULPS(w, v, v)
+				VADDPS(b, v, v)
+				VMOVUPS(v, part(Mem{Base: dst}, i))
+			}
+			ADDQ(Imm(lane), dst)
+		})
+		ADDQ(Imm(4), scale)
+		ADDQ(Imm(4), shift)
+	})
+	VZEROUPPER()
+	RET()
 }
 
 func sum() {
