@@ -120,11 +120,7 @@ func (l *convLayer) takeIn(b *builder) {
 			l.weight = &w
 		}
 	}
-	if b.fold.residual != "" {
-		l.residual = b.operandOf(b.fold.residual).value
-		b.reads = append(b.reads, l.residual)
-		l.dr = b.sink(l.residual)
-	}
+	l.residual, l.dr = b.otherTerm()
 }
 
 // sumsTrained reports whether a gradient is made of that of the layer's results alone.

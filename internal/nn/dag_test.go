@@ -337,10 +337,12 @@ func TestGraphOracle(t *testing.T) {
 	for name, n := range all {
 		net, sd := n.bind(t)
 		x := n.draw(net, count)
-		if name == "ResNet-20" {
+		if name == "ResNet-20" || name == "Div[1]" {
 			// A sum of the first samples lies so near the kink of a ReLU that another
 			// order of it takes the other side: scaled by 1 + 1e-6 they have a gradient
-			// that differs by 0.1 % of its norm.
+			// that differs by 0.1 % of its norm. Of the quotients the gradient of the one
+			// divisor is -0.009 with the first samples and 0.845 with the next: scaled by
+			// 1 + 1e-6 it changes by 8e-5 of itself.
 			x = n.draw(net, 2*count)[len(x):]
 		}
 		examples[name] = example{net, sd, x, forTorch(t, net, sd, x, count, 0)}

@@ -43,6 +43,9 @@ type denseLayer struct {
 	biases, zeros   []float32
 	rows, rowsT     *kernel.Taps
 
+	residual *value // that is added, or nil
+	dr       *sink  // of that
+
 	// The gradient of the weight: of one position a sample over the groups of the
 	// batch, of several as that of a convolution.
 	groupTaps *kernel.Taps // one for each group of the batch
@@ -65,6 +68,10 @@ func buildGemm(b *builder) layer {
 func newDense(b *builder, weight, bias *param, k, m, rs, cs int) layer {
 	l := &denseLayer{in: b.data(0), out: b.out[0], weight: weight, bias: bias, k: k, m: m, rs: rs, cs: cs}
 	l.dx = b.sink(l.in)
+	if b.fold != nil && b.fold.bias != "" {
+		l.bias = b.use(b.weightOf(b.fold.bias))
+	}
+	l.residual, l.dr = b.otherTerm()
 	l.packed = make([]float32, kernel.PackedLen(l.m, l.k))
 	l.biases = make([]float32, kernel.PackedLen(l.m, 1))
 	l.rows = column(l.k)
@@ -151,30 +158,43 @@ func (l *denseLayer) refresh() {
 	}
 }
 
-// multiply computes out = packed*in + bias for every position at hand: a few at
-// a time, so that they stay in the cache while all rows of the weights pass.
-func multiply(out, in, packed, biases []float32, taps *kernel.Taps, m, k int) {
-	const room = 32 << 10 / 4 // elements
+// multiply computes out = packed*in + bias, and adds add if it is not nil, for every
+// position at hand: a block at a time, which all rows of the weights pass. A block
+// takes a quarter of the second-level cache, so that weights that do not fit into it are
+// read seldom.
+func multiply(out, add, in, packed, biases []float32, taps *kernel.Taps, m, k int) {
 	n := len(in) / (k * Lanes)
-	step := max(room/(k*Lanes)&^3, 4)
-	for at := 0; at < n; at += step {
-		count := min(step, n-at)
-		c, b := out[at*m*Lanes:], in[at*k*Lanes:]
+	block := min(max(cacheSize/4/(k*Lanes)&^3, 4), 16)
+	for at := 0; at < n; at += block {
+		count, b := min(block, n-at), in[at*k*Lanes:]
+		f := kernel.Finish{Limits: kernel.NoLimits}
 		for i := 0; i < m; i += kernel.Rows {
-			kernel.Tile(c[i*Lanes:], packed[i*k:], b, biases[i:], taps,
-				Lanes, m*Lanes, k*Lanes, min(kernel.Rows, m-i), count)
+			c, rows := out[(at*m+i)*Lanes:], min(kernel.Rows, m-i)
+			if add == nil {
+				kernel.Tile(c, packed[i*k:], b, biases[i:], taps, Lanes, m*Lanes, k*Lanes, rows, count)
+				continue
+			}
+			f.Add = add[(at*m+i)*Lanes:]
+			kernel.TileFinish(c, packed[i*k:], b, biases[i:], taps, Lanes, m*Lanes, k*Lanes, rows, count, &f)
 		}
 	}
 }
 
 func (l *denseLayer) forward(p part) {
-	multiply(l.out.data(p), l.in.data(p), l.packed, l.biases, l.rows, l.m, l.k)
+	var add []float32
+	if l.residual != nil {
+		add = l.residual.data(p)
+	}
+	multiply(l.out.data(p), add, l.in.data(p), l.packed, l.biases, l.rows, l.m, l.k)
 }
 
 func (l *denseLayer) backward(p part) {
 	dy := l.out.gradient(p)
+	if l.dr.wanted() {
+		l.dr.add(p, dy)
+	}
 	if l.dx.wanted() {
-		multiply(l.dx.open(p), dy, l.packedT, l.zeros, l.rowsT, l.k, l.m)
+		multiply(l.dx.open(p), nil, dy, l.packedT, l.zeros, l.rowsT, l.k, l.m)
 		l.dx.close(p)
 	}
 	if l.grad != nil {

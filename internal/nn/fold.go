@@ -11,9 +11,11 @@ import (
 // folding is what runs as one layer with a convolution, of which nobody else reads what
 // is between: a BatchNormalization in evaluation mode, which scales the kernels and
 // shifts the bias; the sum with a value that is there already; and a ReLU or ReLU6. So
-// results are written once, and none of what is between is kept.
+// results are written once, and none of what is between is kept. With a product with a
+// matrix run the sum with a bias and that with a value.
 type folding struct {
 	norm     *graph.Node // or nil
+	bias     string      // of a product, or ""
 	residual string      // the name of the other term of the sum, or ""
 	limits   kernel.Limits
 	inputs   []string // of all nodes
@@ -21,13 +23,10 @@ type folding struct {
 
 var reluLimits, relu6Limits = kernel.Limits{High: kernel.NoLimits.High}, kernel.Limits{High: 6}
 
-// foldable returns how many nodes from a convolution on run as one layer.
+// foldable returns how many nodes from the first one on run as one layer with it.
 func (c *compiler) foldable(nodes []graph.Node) (int, *folding) {
 	conv := &nodes[0]
 	f := &folding{limits: kernel.NoLimits, inputs: slices.Clone(conv.Inputs)}
-	if conv.Op != "Conv" || c.net.shapes[conv.Outputs[0]].dims[0] != 1 {
-		return 1, f
-	}
 	span := 1
 	next := func() *graph.Node { // the node that alone reads what the last one makes
 		if span == len(nodes) {
@@ -39,12 +38,30 @@ func (c *compiler) foldable(nodes []graph.Node) (int, *folding) {
 		}
 		return &nodes[span]
 	}
+	if c.isProduct(conv) {
+		if n := next(); n != nil && n.Op == "Add" {
+			if f.bias = c.biasOf(n, conv); f.bias != "" {
+				f.inputs = append(f.inputs, f.bias)
+				span++
+			}
+		}
+		if n := next(); n != nil && n.Op == "Add" {
+			if other := c.addend(n, nodes[span-1].Outputs[0]); other != "" {
+				f.residual, f.inputs = other, append(f.inputs, other)
+				span++
+			}
+		}
+		return span, f
+	}
+	if conv.Op != "Conv" || c.net.shapes[conv.Outputs[0]].dims[0] != 1 {
+		return 1, f
+	}
 	if n := next(); n != nil && n.Op == "BatchNormalization" && !c.batchStatistics && !c.normPools(nodes[1:]) {
 		f.norm, f.inputs = n, append(f.inputs, n.Inputs[1:]...)
 		span++
 	}
 	if n := next(); n != nil && n.Op == "Add" && conv.Int("group", 1) == 1 {
-		if other := c.otherTerm(n, nodes[span-1].Outputs[0]); other != "" {
+		if other := c.addend(n, nodes[span-1].Outputs[0]); other != "" {
 			f.residual, f.inputs = other, append(f.inputs, other)
 			span++
 		}
@@ -59,9 +76,40 @@ func (c *compiler) foldable(nodes []graph.Node) (int, *folding) {
 	return span, f
 }
 
-// otherTerm returns what an Add adds to a value, if it is a value of the same shape
+// isProduct reports whether a node multiplies values with a matrix of weights.
+func (c *compiler) isProduct(n *graph.Node) bool {
+	b := &builder{compiler: c, node: n}
+	return n.Op == "MatMul" && b.isWeight(1) && len(b.in(1).dims) == 2 && b.in(0).batch >= 0
+}
+
+// biasOf returns the weight that an Add adds to the features of a product, or "".
+func (c *compiler) biasOf(add, matMul *graph.Node) string {
+	for i, name := range add.Inputs {
+		b := &builder{compiler: c, node: add}
+		if name == matMul.Outputs[0] || !b.isWeight(i) {
+			continue
+		}
+		dims, m := b.in(i).dims, (&builder{compiler: c, node: matMul}).in(1).dims[1]
+		if len(dims) > 0 && len(dims) <= len(c.net.shapes[matMul.Outputs[0]].dims) && dims[len(dims)-1] == m && product(dims) == m {
+			return name
+		}
+	}
+	return ""
+}
+
+// otherTerm returns what the node adds to a value and where its gradient goes, or nil.
+func (b *builder) otherTerm() (*value, *sink) {
+	if b.fold == nil || b.fold.residual == "" {
+		return nil, nil
+	}
+	v := b.operandOf(b.fold.residual).value
+	b.reads = append(b.reads, v)
+	return v, b.sink(v)
+}
+
+// addend returns what an Add adds to a value, if it is a value of the same shape
 // that is there already, and "" otherwise.
-func (c *compiler) otherTerm(add *graph.Node, value string) string {
+func (c *compiler) addend(add *graph.Node, value string) string {
 	if len(add.Inputs) != 2 {
 		return ""
 	}
