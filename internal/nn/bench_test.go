@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"lethe/internal/kernel"
 	"lethe/ops"
 )
 
@@ -46,10 +47,12 @@ func BenchmarkNetworks(b *testing.B) {
 						x[j] = float32((i+j)%7) - 3
 					}
 				}
+				m, v := make([]float32, len(ses.Theta())), make([]float32, len(ses.Theta()))
 				began := processorTime()
 				for b.Loop() {
 					if train {
 						ses.Step(c.batch, fill, func(i int, _, grad []float32) { clear(grad); grad[i%3] = 1 })
+						kernel.Adam(ses.Theta(), m, v, ses.Grad(), kernel.AdamRates{Rate: 1e-6, Beta1: 0.9, Beta2: 0.999, Root: 1, Eps: 1e-8})
 						ses.Refresh()
 					} else {
 						ses.Forward(c.batch, fill, func(int, []float32) {})

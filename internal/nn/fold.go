@@ -198,18 +198,22 @@ func (n *foldedNorm) finish(weight, bias *param, sums []float32) {
 	}
 }
 
-// dotOf returns the sum of products of two vectors, made of four sums.
-func dotOf(a, b []float32) float64 {
-	var s [4]float64
-	for ; len(a) >= 4; a, b = a[4:], b[4:] {
-		b := b[:4]
-		s[0] += float64(float64(a[0]) * float64(b[0]))
-		s[1] += float64(float64(a[1]) * float64(b[1]))
-		s[2] += float64(float64(a[2]) * float64(b[2]))
-		s[3] += float64(float64(a[3]) * float64(b[3]))
+// dotOf returns the sum of products of two vectors: of the elements as they lie in
+// lanes, and of the lanes.
+func dotOf(a, b []float32) (sum float64) {
+	var lanes [Lanes]float32
+	var room [blockLen]float32
+	for len(a) >= Lanes {
+		n := min(len(a)/Lanes*Lanes, blockLen)
+		kernel.Mul(room[:n], a[:n], b[:n])
+		kernel.Sum(&lanes, room[:n])
+		a, b = a[n:], b[n:]
+	}
+	for _, v := range lanes {
+		sum += float64(v)
 	}
 	for i, v := range a {
-		s[i] += float64(float64(v) * float64(b[i]))
+		sum += float64(float64(v) * float64(b[i]))
 	}
-	return (s[0] + s[1]) + (s[2] + s[3])
+	return sum
 }

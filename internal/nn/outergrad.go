@@ -193,8 +193,13 @@ func (o *outerGrad) reduce(task, chunks, groups int) {
 			for row := p * kernel.OuterRows; row < min((p+1)*kernel.OuterRows, o.m); row++ {
 				own := sums[(row-o.panel(p))*kernel.OuterCols*Lanes:]
 				dw := o.weight.dw[(group*o.m+row)*o.rs+element:]
-				for c := vector * Lanes; c < min((vector+1)*Lanes, o.c); c++ {
-					dw[c*o.cs] = own[c-o.vector(vector)]
+				from, to, first := vector*Lanes, min((vector+1)*Lanes, o.c), o.vector(vector)
+				if o.cs == 1 {
+					copy(dw[from:to], own[from-first:])
+					continue
+				}
+				for c := from; c < to; c++ {
+					dw[c*o.cs] = own[c-first]
 				}
 			}
 		}

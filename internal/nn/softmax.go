@@ -12,9 +12,10 @@ type softmaxLayer struct {
 	in, out   *value
 	dx        *sink
 	logarithm bool
-	outer, n  int         // rows, and elements of a row
-	inner     int         // distance of its neighbours, in vectors
-	room      [][]float32 // of each worker: a row in lanes
+	outer, n  int          // rows, and elements of a row
+	inner     int          // distance of its neighbours, in vectors
+	room      [][]float32  // of each worker: a row in lanes
+	taps      *kernel.Taps // of a row
 }
 
 func softmaxAxis(n *site) (axis int, err error) {
@@ -50,6 +51,7 @@ func buildSoftmax(b *builder) layer {
 		in: b.data(0), out: b.out[0], logarithm: b.node.Op == "LogSoftmax",
 		outer: product(dims[:axis]), n: dims[axis], inner: product(dims[axis+1:]),
 	}
+	l.taps = stepTaps(l.n, 1, 1)
 	l.dx = b.sink(l.in)
 	b.keep(l.out)
 	for range b.threads {
@@ -68,39 +70,38 @@ func (l *softmaxLayer) rows(groups int, f func(at int)) {
 }
 
 func (l *softmaxLayer) forward(p part) {
-	x, y, e := l.in.data(p), l.out.data(p), l.room[p.worker]
-	step := l.inner * Lanes
+	x, y, room := l.in.data(p), l.out.data(p), l.room[p.worker]
+	step, n := l.inner*Lanes, l.n*Lanes
 	l.rows(p.hi-p.lo, func(at int) {
-		var top, scale [Lanes]float32
-		copy(top[:], x[at:])
-		for i := 1; i < l.n; i++ {
-			for lane, v := range x[at+i*step:][:Lanes] {
-				top[lane] = max(top[lane], v)
+		row, e := x[at:], y[at:]
+		if l.inner > 1 { // its elements are not side by side
+			for i := 0; i < n; i += Lanes {
+				copy(room[i:i+Lanes], row[i*l.inner:])
 			}
+			row, e = room, room
 		}
-		for i := range l.n {
-			for lane, v := range x[at+i*step:][:Lanes] {
-				e[i*Lanes+lane] = v - top[lane]
-			}
-		}
+		row, e = row[:n], e[:n]
+		var top, sum, scale, unused [Lanes]float32
+		kernel.MaxTaps(top[:], row, l.taps, 0, 1)
+		kernel.Centre(e, row, &top, &unused)
 		if l.logarithm {
 			l.logs(y[at:], e, step)
 			return
 		}
 		kernel.Exp32(e, e)
-		var sum [Lanes]float32
 		kernel.Sum(&sum, e)
 		for lane, v := range sum {
 			scale[lane] = 1 / v
 		}
-		for i := range l.n {
-			to, from := y[at+i*step:][:Lanes], e[i*Lanes:][:Lanes]
-			for lane, s := range scale {
-				to[lane] = from[lane] * s
-			}
+		kernel.ScaleEach(e, &scale, one[:], zero[:], l.n)
+		for i := 0; i < n && l.inner > 1; i += Lanes {
+			copy(y[at+i*l.inner:][:Lanes], e[i:])
 		}
 	})
 }
+
+// one and zero are a scale and a shift that leave what they are applied to alone.
+var one, zero = [1]float32{1}, [1]float32{}
 
 // logs sets a row to z less the logarithm of the sum of its exponentials.
 func (l *softmaxLayer) logs(y, z []float32, step int) {
