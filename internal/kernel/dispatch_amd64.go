@@ -66,28 +66,27 @@ func tileFinish(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int, f 
 	tile512(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n, unsafe.SliceData(f.Add), f.Limits.Low, f.Limits.High, true)
 }
 
+// Direct calls, unlike those of a variable, leave small factors of a caller on its stack.
 func depth3(dst, src []float32, w *[9]float32, bias float32, limits Limits, g *Grid) {
-	if use == portable {
+	switch use {
+	case avx512:
+		depth3x512(&dst[0], &src[0], &w[0], bias, limits.Low, limits.High, g.Rows, g.N, 4*g.DstRow, 4*g.DstPos, 4*g.SrcRow, 4*g.SrcPos, 4*g.Pitch)
+	case avx2:
+		depth3x256(&dst[0], &src[0], &w[0], bias, limits.Low, limits.High, g.Rows, g.N, 4*g.DstRow, 4*g.DstPos, 4*g.SrcRow, 4*g.SrcPos, 4*g.Pitch)
+	default:
 		depth3Go(dst, src, w, bias, limits, g)
-		return
 	}
-	f := depth3x256
-	if use == avx512 {
-		f = depth3x512
-	}
-	f(&dst[0], &src[0], &w[0], bias, limits.Low, limits.High, g.Rows, g.N, 4*g.DstRow, 4*g.DstPos, 4*g.SrcRow, 4*g.SrcPos, 4*g.Pitch)
 }
 
 func depth3Grad(acc *[9 * Lanes]float32, dst, src []float32, g *Grid) {
-	if use == portable {
+	switch use {
+	case avx512:
+		depth3Grad512(&acc[0], &dst[0], &src[0], g.Rows, g.N, 4*g.DstRow, 4*g.DstPos, 4*g.SrcRow, 4*g.SrcPos, 4*g.Pitch)
+	case avx2:
+		depth3Grad256(&acc[0], &dst[0], &src[0], g.Rows, g.N, 4*g.DstRow, 4*g.DstPos, 4*g.SrcRow, 4*g.SrcPos, 4*g.Pitch)
+	default:
 		depth3GradGo(acc, dst, src, g)
-		return
 	}
-	f := depth3Grad256
-	if use == avx512 {
-		f = depth3Grad512
-	}
-	f(&acc[0], &dst[0], &src[0], g.Rows, g.N, 4*g.DstRow, 4*g.DstPos, 4*g.SrcRow, 4*g.SrcPos, 4*g.Pitch)
 }
 
 func gate(dx, y, dy []float32, limits Limits, sums *[Lanes]float32, g *Grid) {

@@ -85,19 +85,22 @@ func (d *depthwise) backward(l *convLayer, p part, kernels []float32) {
 	}
 	back := kernel.Grid{Rows: d.w.y.in, N: d.w.x.in, DstRow: d.w.x.in * Lanes, DstPos: Lanes, SrcRow: d.gradP, SrcPos: Lanes, Pitch: d.gradP}
 	partial := d.partial[p.index*l.group*depthSums : (p.index+1)*l.group*depthSums]
-	if p.opens() {
-		clear(partial)
-	}
-	for c := 0; len(x) > 0; c = (c + 1) % l.group {
-		var acc [depthSums * Lanes]float32
-		var sums [depthSums]float32
+	add := !p.opens()
+	var acc [depthSums * Lanes]float32 // those behind the tenth stay 0
+	var sums [depthSums]float32
+	for c := 0; len(x) > 0; {
+		clear(acc[9*Lanes : 10*Lanes])
 		kernel.Gate(g[at:], y, dy, limits, (*[Lanes]float32)(acc[9*Lanes:]), &spread)
 		if l.weight.trained {
 			d.copy(room, x[:l.inSz])
 			kernel.Depth3Grad((*[9 * Lanes]float32)(acc[:]), g[at:], room, &spread)
 		}
-		kernel.SumLanes(sums[:], acc[:])
-		kernel.Add(partial[c*depthSums:(c+1)*depthSums], sums[:])
+		if own := partial[c*depthSums : (c+1)*depthSums]; add {
+			kernel.SumLanes(sums[:], acc[:])
+			kernel.Add(own, sums[:])
+		} else {
+			kernel.SumLanes(own, acc[:])
+		}
 		if dx != nil {
 			var turned [9]float32
 			for k := range turned {
@@ -107,6 +110,9 @@ func (d *depthwise) backward(l *convLayer, p part, kernels []float32) {
 			dx = dx[l.inSz:]
 		}
 		x, y, dy = x[l.inSz:], y[l.outSz:], dy[l.outSz:]
+		if c++; c == l.group { // the next group of samples
+			c, add = 0, true
+		}
 	}
 	if l.dx.wanted() {
 		l.dx.close(p)

@@ -1,6 +1,6 @@
 // Command speed prints the tables of docs/performance.md, one section or all:
 //
-//	go run ./internal/bench/speed [flags] [peak|gemm|step|networks|forget|growth|memory]...
+//	go run ./internal/bench/speed [flags] [peak|gemm|step|networks|products|forget|growth|memory]...
 //
 // Peers are measured in the same run on the same machine: OpenBLAS and PyTorch,
 // through peers.py, which needs a Python with torch and numpy; section networks
@@ -48,7 +48,7 @@ func main() {
 	sections := []struct {
 		name string
 		run  func() error
-	}{{"peak", peakSection}, {"gemm", gemmSection}, {"step", stepSection}, {"networks", networksSection}, {"forget", forgetSection}, {"growth", growthSection}, {"memory", memorySection}}
+	}{{"peak", peakSection}, {"gemm", gemmSection}, {"step", stepSection}, {"networks", networksSection}, {"products", productsSection}, {"forget", forgetSection}, {"growth", growthSection}, {"memory", memorySection}}
 	for _, name := range flag.Args() {
 		if !slices.ContainsFunc(sections, func(s struct {
 			name string

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -64,6 +65,36 @@ func networksSection() error {
 		torch, ort := theirs[forward], theirs[name+" onnxruntime"]
 		fmt.Printf("| %s | %.0f | %.0f | %.2f | %.0f | %.0f | %.0f | %.2f |\n", name, ours[step], theirs[step], ours[step]/theirs[step],
 			ours[forward], torch, ort, ours[forward]/max(torch, ort))
+	}
+	return nil
+}
+
+var productLine = regexp.MustCompile(`(?m)^(?:Benchmark\S+\s+)?(\S+): (.+): (\d+), ([\d.]+) MFLOP, (\d+) forward, (\d+) backward$`)
+
+// productsSection prints how near to the peak the convolutions and products of each
+// network come, as operations of a direct one.
+func productsSection() error {
+	top := peak(1) / 1e9
+	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "Products", "-benchtime", "20x", "./internal/nn")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w", cmd, err)
+	}
+	fmt.Printf("one thread, one chunk at a time, peak %.0f GFLOP/s\n\n", top)
+	fmt.Println("| network | layer | times | MFLOP a sample | forward, GFLOP/s | of the peak | backward, GFLOP/s | of the peak |\n|---|---|---|---|---|---|---|---|")
+	lines := productLine.FindAllStringSubmatch(string(out), -1)
+	for i, m := range lines {
+		if slices.ContainsFunc(lines[i+1:], func(later []string) bool { return later[1] == m[1] && later[2] == m[2] }) {
+			continue // a first run, to see how long it takes
+		}
+		var rates [2]float64
+		for i := range rates {
+			if rates[i], err = strconv.ParseFloat(m[5+i], 64); err != nil {
+				return err
+			}
+		}
+		fmt.Printf("| %s | %s | %s | %s | %.0f | %.0f %% | %.0f | %.0f %% |\n", m[1], m[2], m[3], m[4], rates[0], 100*rates[0]/top, rates[1], 100*rates[1]/top)
 	}
 	return nil
 }
