@@ -52,7 +52,7 @@ var rooms = map[string][]string{
 	"convert":            {"ops", "graph", "model"},
 	"convert/aten":       {"ops", "graph", "model"},
 	"convert/exported":   {"convert/aten", "graph", "model"},
-	"convert/arch":       {"convert/aten", "convert/layers", "graph", "model"},
+	"convert/arch":       {"convert/aten", "convert/layers", "file", "graph", "model"},
 	"convert/layers":     {"model", yaml},
 	"convert/script":     {"convert/aten", "file", "graph", "model"},
 

@@ -24,6 +24,7 @@ type Checkpoint struct {
 	root      any        // what the pickle holds
 	storages  []*storage // in the order of first use
 	tensors   []*tensor  // all of them, those outside of the state dict too
+	module    any        // whose parameters and buffers the entries are; nil for a state dict
 	path      []string   // keys from the root of the pickle to the state dict
 	entries   []entry
 	original  *model.StateDict
@@ -161,7 +162,7 @@ func (c *Checkpoint) find(p *program, b *builder, opts Options) (err error) {
 	if err != nil {
 		return err
 	}
-	c.path = found.path
+	c.path, c.module = found.path, found.module
 	var entries []model.Entry
 	for _, it := range found.items {
 		name, _ := str(it.key)

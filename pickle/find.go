@@ -16,10 +16,11 @@ const wrapping = 8
 // candidate is a dictionary, a list or a tuple that holds tensors, or a tensor
 // that is all there is.
 type candidate struct {
-	path  []string // keys and indices that lead to it
-	items []item   // the tensors, by name
-	named bool     // a dictionary with strings as keys
-	pure  bool     // holds nothing else
+	path   []string // keys and indices that lead to it
+	items  []item   // the tensors, by name
+	named  bool     // a dictionary with strings as keys
+	pure   bool     // holds nothing else
+	module any      // that the tensors are the parameters and buffers of, or nil
 }
 
 // TopKey is what Options.Key calls the object of the pickle itself.
@@ -216,7 +217,7 @@ func (f *search) visit(v any, path []string) error {
 		w := moduleWalk{lim: f.lim}
 		err := w.visit(v, "", nil)
 		if len(w.items) > 0 {
-			f.found = append(f.found, &candidate{path: path, items: w.items, named: true, pure: true})
+			f.found = append(f.found, &candidate{path: path, items: w.items, named: true, pure: true, module: v})
 		}
 		return err
 	}

@@ -60,6 +60,18 @@ func (c *Checkpoint) Script() (*file.Script, error) {
 	return s, err
 }
 
+// Module returns the tree of modules that was saved whole, as inert values: classes
+// by their names, and their attributes. It is nil for a state dict.
+func (c *Checkpoint) Module() (*file.Object, error) {
+	if c.module == nil {
+		return nil, nil
+	}
+	t := &translator{known: map[any]any{}}
+	v, err := t.value(c.module)
+	o, _ := v.(*file.Object)
+	return o, err
+}
+
 // runRecord runs the pickle NAME.pkl, whose storages are in the folder NAME.
 func runRecord(a *archive, name string, opts Options) (any, error) {
 	m := a.find(name + ".pkl")

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lethe/convert/aten"
+	"lethe/file"
 	"lethe/graph"
 	"lethe/model"
 )
@@ -17,17 +18,18 @@ type value = *aten.Value
 // builder writes the program of one network. Its methods are named after the
 // modules of PyTorch and take the module's path for the names of the weights.
 type builder struct {
-	sd      *model.StateDict
-	prefix  string // before every name of the state dict
-	name    string // of the family, which a build may make more precise
-	input   []int  // channels, height and width of a sample; from the caller, or the usual
-	config  *Config
-	program *aten.Program
-	weights map[string]value
-	modules map[string]bool // paths of modules with entries
-	known   map[string]bool // entries of the state dict that belong to the network
-	notes   []string
-	count   int
+	sd          *model.StateDict
+	prefix      string // before every name of the state dict
+	name        string // of the family, which a build may make more precise
+	input       []int  // channels, height and width of a sample; from the caller, or the usual
+	config      *Config
+	modulesTree *file.Object // of a network that was saved whole; nil for a state dict
+	program     *aten.Program
+	weights     map[string]value
+	modules     map[string]bool // paths of modules with entries
+	known       map[string]bool // entries of the state dict that belong to the network
+	notes       []string
+	count       int
 }
 
 func (b *builder) fail(format string, args ...any) {
@@ -214,9 +216,10 @@ func (b *builder) convPad(x value, name string, stride, padH, padW int) value {
 	if d[0]%k[1] != 0 || k[0]%groups != 0 {
 		b.fail("%q has shape %v for %d channels", b.prefix+name+".weight", k, d[0])
 	}
-	h, w := b.window(d[1], k[2], stride, padH), b.window(d[2], k[3], stride, padW)
+	g := b.geometry(name, geometry{[2]int{stride, stride}, [2]int{padH, padW}, [2]int{1, 1}})
+	h, w := b.window(d[1], g.dilation[0]*(k[2]-1)+1, g.stride[0], g.padding[0]), b.window(d[2], g.dilation[1]*(k[3]-1)+1, g.stride[1], g.padding[1])
 	return b.call(name, "conv2d", []int{k[0], h, w}, x, b.weight(name+".weight"), b.optional(name+".bias", k[0]),
-		[]int{stride, stride}, []int{padH, padW}, []int{1, 1}, groups)
+		g.stride[:], g.padding[:], g.dilation[:], groups)
 }
 
 // window returns the size that a sliding window leaves of size n.
@@ -230,6 +233,7 @@ func (b *builder) window(n, k, stride, pad int) int {
 // batchNorm is a BatchNorm2d in evaluation mode.
 func (b *builder) batchNorm(x value, name string, epsilon float64) value {
 	c := dims(x)[0]
+	epsilon = b.epsilonOf(name, epsilon)
 	y := b.call(name, "batch_norm", dims(x), x, b.weight(name+".weight", c), b.weight(name+".bias", c),
 		b.weight(name+".running_mean", c), b.weight(name+".running_var", c), false, 0.1, epsilon, true)
 	b.known[b.prefix+name+".num_batches_tracked"] = true // counts training steps
@@ -292,8 +296,12 @@ func (b *builder) flatten(x value) value {
 	return b.call("", "flatten", []int{n}, x, 1)
 }
 
-// linear is a Linear over the last axis.
+// linear is a Linear over the last axis, or the Sequential that was put in its
+// place in a network that was saved whole.
 func (b *builder) linear(x value, name string) value {
+	if m := b.at(name); m != nil && isSequence(m) {
+		return b.sequence(x, m, b.prefix+name, 0)
+	}
 	return b.linearOf(x, name, name+".weight", name+".bias")
 }
 
@@ -310,6 +318,7 @@ func (b *builder) linearOf(x value, module, weight, bias string) value {
 // layerNorm is a LayerNorm over the last axis.
 func (b *builder) layerNorm(x value, name string, epsilon float64) value {
 	c := width(x)
+	epsilon = b.epsilonOf(name, epsilon)
 	return b.shaped(name, "layer_norm", x.Shape, x, []int{c}, b.weight(name+".weight", c), b.weight(name+".bias", c), epsilon)
 }
 

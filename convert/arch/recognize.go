@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lethe/convert/aten"
+	"lethe/file"
 	"lethe/model"
 )
 
@@ -18,6 +19,10 @@ type Options struct {
 
 	// Config is what a Hugging Face folder says of the network; may be nil.
 	Config *Config
+
+	// Module is the network if it was saved whole: strides, paddings and epsilons
+	// are those of its modules; may be nil.
+	Module *file.Object
 }
 
 // Network is a state dict whose wiring is known.
@@ -68,7 +73,11 @@ func Recognize(sd *model.StateDict, opts Options) (*Network, error) {
 	prefix, modules := commonPrefix(names), modulesOf(names)
 	var reasons []string
 	for _, f := range families {
-		if slices.ContainsFunc(f.marks, func(name string) bool { return sd.Get(prefix+name) == nil }) {
+		marks := f.marks
+		if opts.Module != nil { // the last layer may be another one
+			marks = marks[:len(marks)-1]
+		}
+		if slices.ContainsFunc(marks, func(name string) bool { return sd.Get(prefix+name) == nil }) {
 			continue
 		}
 		n, reason := f.try(sd, prefix, modules, opts)
@@ -100,7 +109,7 @@ func commonPrefix(names []string) string {
 
 // try builds the network as a member of the family, or says why it is none.
 func (f *family) try(sd *model.StateDict, prefix string, modules map[string]bool, opts Options) (n *Network, reason string) {
-	b := &builder{sd: sd, input: opts.Input, config: opts.Config, prefix: prefix, modules: modules, program: &aten.Program{}, weights: map[string]*aten.Value{}, known: map[string]bool{}, name: f.name, notes: slices.Clone(f.notes)}
+	b := &builder{sd: sd, input: opts.Input, config: opts.Config, modulesTree: opts.Module, prefix: prefix, modules: modules, program: &aten.Program{}, weights: map[string]*aten.Value{}, known: map[string]bool{}, name: f.name, notes: slices.Clone(f.notes)}
 	defer func() {
 		if e := recover(); e != nil {
 			switch e := e.(type) {
@@ -115,6 +124,7 @@ func (f *family) try(sd *model.StateDict, prefix string, modules map[string]bool
 	}()
 	y := f.build(b)
 	b.program.Outputs = []aten.Output{{Name: "logits", Value: y}}
+	b.checkModules()
 	if left := b.left(); len(left) > 0 {
 		return nil, fmt.Sprintf("%d entries are not part of it, such as %.100q", len(left), left[0])
 	}

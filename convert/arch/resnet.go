@@ -3,6 +3,7 @@ package arch
 import (
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // resNet is torchvision's ResNet, ResNeXt and Wide ResNet, and timm's members
@@ -23,14 +24,23 @@ var resNet = family{
 			x = b.relu(b.convBN(x, "conv1.3", "conv1.4", 1, 1e-5))
 			x = b.conv(x, "conv1.6", 1)
 		case b.smallStem():
-			b.note("the first convolution is 3x3: stride 1 without pooling is assumed, as networks for small images have it")
+			if b.modulesTree == nil {
+				b.note("the first convolution is 3x3: stride 1 without pooling is assumed, as networks for small images have it")
+			}
 			x = b.relu(b.convBN(x, "conv1", "bn1", 1, 1e-5))
+			if m := b.at("maxpool"); m != nil {
+				x = b.module(x, m, "maxpool")
+			}
 			return b.resNetBody(x, "fc", "downsample")
 		default:
 			x = b.conv(x, "conv1", 2)
 		}
 		x = b.relu(b.batchNorm(x, "bn1", 1e-5))
-		x = b.maxPool(x, 3, 2, 1, false)
+		if m := b.at("maxpool"); m != nil && strings.HasPrefix(m.Class, "torch.nn.modules.") && !isSequence(m) {
+			x = b.module(x, m, "maxpool")
+		} else {
+			x = b.maxPool(x, 3, 2, 1, false)
+		}
 		return b.resNetBody(x, "fc", "downsample")
 	},
 	notes: []string{"strides are torchvision's: a bottleneck halves the image in its 3x3 convolution", "the epsilon of batch normalization is taken to be 1e-5"},

@@ -92,6 +92,9 @@ func (b *builder) first(x value) value {
 // heads returns the number of attention heads of a published network by its
 // width.
 func (b *builder) heads(width int) int {
+	if n := b.moduleHeads(); n > 0 && width%n == 0 {
+		return n
+	}
 	heads := width / 64
 	if width == 1280 { // ViT-H
 		heads = 16

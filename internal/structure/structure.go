@@ -31,6 +31,8 @@ type Options struct {
 	// Edit, if not nil, may change a program before it is converted, such as the
 	// names of its inputs.
 	Edit func(*aten.Program) error
+
+	module *file.Object // of a network that was saved whole
 }
 
 // Structure is the graph of a network, the weights that it reads and what a
@@ -59,6 +61,13 @@ func Read(f file.File, opts Options) (*Structure, error) {
 	}
 	if f.Format() == file.TorchScript {
 		return fromScript(f, opts)
+	}
+	if whole, ok := f.(interface {
+		Module() (*file.Object, error)
+	}); ok {
+		if opts.module, err = whole.Module(); err != nil {
+			return nil, err
+		}
 	}
 	return FromWeights(f.State(), opts)
 }
@@ -200,7 +209,16 @@ func convertProgram(p *aten.Program, name string, opts Options) (*Structure, err
 // that of a published network, or of the LeNet. Others are a
 // [model.UnsupportedError] that says what the closest network has otherwise.
 func FromWeights(sd *model.StateDict, opts Options) (*Structure, error) {
-	published, unknown := arch.Recognize(sd, arch.Options{Input: opts.Input, Config: opts.Config})
+	if opts.module != nil {
+		n, err := arch.Sequential(sd, opts.module, opts.Input)
+		if err == nil {
+			return convertProgram(n.Program, n.Family, opts)
+		}
+		if !errors.Is(err, arch.ErrNoFamily) {
+			return nil, err
+		}
+	}
+	published, unknown := arch.Recognize(sd, arch.Options{Input: opts.Input, Config: opts.Config, Module: opts.module})
 	if unknown == nil {
 		return convertProgram(published.Program, published.Family, opts)
 	}

@@ -2,10 +2,10 @@
 // compares ONNX Runtime with PyTorch at several batch sizes, and writes the table
 // of docs/conversion.md.
 //
-//	go run ./internal/bench/conversion -python PYTHON [-run REGEXP] [-as traced|scripted] [-results FILE] [-table FILE]
+//	go run ./internal/bench/conversion -python PYTHON [-run REGEXP] [-as traced|scripted|whole] [-results FILE] [-table FILE]
 //
-// Networks are exported programs, or TorchScript with -as, which has a table of
-// its own.
+// Networks are exported programs, or with -as TorchScript or networks that were
+// saved whole, which have tables of their own.
 // PYTHON needs torch 2.8 or later, torchvision, timm and onnxruntime. Results are
 // lines of JSON; networks that are in FILE already are not run again, so that a
 // run can be continued.
@@ -47,7 +47,7 @@ func main() {
 	log.SetFlags(0)
 	python := flag.String("python", "python3", "`PYTHON` with torch, torchvision, timm and onnxruntime")
 	pattern := flag.String("run", "", "`REGEXP` of the networks to run")
-	as := flag.String("as", "", "`KIND` of TorchScript, traced or scripted, instead of exported programs")
+	as := flag.String("as", "", "`KIND` of file instead of exported programs: traced or scripted, for TorchScript, or whole")
 	results := flag.String("results", "conversion.jsonl", "`FILE` of the results")
 	table := flag.String("table", "", "`FILE` whose table between the marks is replaced")
 	flag.Parse()
@@ -144,21 +144,26 @@ func compare(python, command, dir, results string, group []string) error {
 const (
 	begin       = "<!-- table: go run ./internal/bench/conversion -->\n"
 	beginScript = "<!-- table: go run ./internal/bench/conversion -as traced, scripted -->\n"
+	beginWhole  = "<!-- table: go run ./internal/bench/conversion -as whole -->\n"
 	end         = "<!-- end of table -->\n"
 )
 
 // tolerance is how far an output may be from PyTorch's, relative to the largest.
 const tolerance = 1e-4
 
-// write replaces the table of a page: that of exported programs, or that of
-// TorchScript.
+// write replaces the table of a page: that of exported programs, of TorchScript,
+// or of networks that were saved whole.
 func write(path, as string, rows map[string]row) error {
 	page, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	mark, table := begin, tableOf
-	if as != "" {
+	switch as {
+	case "":
+	case "whole":
+		mark, table = beginWhole, wholeTable
+	default:
 		mark, table = beginScript, scriptTable
 	}
 	before, rest, ok := strings.Cut(string(page), mark)
@@ -186,6 +191,20 @@ func scriptTable(rows map[string]row) string {
 				wrong = append(wrong, name+" (scripted)")
 			}
 			fmt.Fprintf(&b, "| %s | %d | %d of %d | %d of %d | %.1e | %s |\n", t.name, t.all, t.agree, t.ran, s.agree, s.ran, max(t.largest, s.largest), strings.Join(wrong, ", "))
+		}
+	}
+	return b.String()
+}
+
+// wholeTable has a line for each family of which a network was run.
+func wholeTable(rows map[string]row) string {
+	var b strings.Builder
+	b.WriteString("| networks | all | agree of run | largest difference | in disagreement |\n|---|---|---|---|---|\n")
+	for _, kind := range []string{"tv", "timm"} {
+		for _, l := range linesOf(kind, "@whole", rows) {
+			if l.ran > 0 {
+				fmt.Fprintf(&b, "| %s | %d | %d of %d | %.1e | %s |\n", l.name, l.all, l.agree, l.ran, l.largest, strings.Join(l.wrong, ", "))
+			}
 		}
 	}
 	return b.String()

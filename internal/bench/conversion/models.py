@@ -5,7 +5,7 @@ usage: models.py PT2ONNX FOLDER NAME...
 A name is tv.NAME of torchvision, timm.NAME of timm, or common.NAME of the small networks below. Weights are random,
 scaled so that activations stay moderate; statistics of batch normalization are away from 0 and 1. A name may end in
 @static1 or @static2, for a program with a fixed batch of 1 or 2, in @core, for the core dialect, or in @traced or @scripted,
-for TorchScript. For every name one line of JSON is written: the largest difference from PyTorch at each batch size, relative to the largest output.
+for TorchScript, or in @whole, for torch.save of the network itself. For every name one line of JSON is written: the largest difference from PyTorch at each batch size, relative to the largest output.
 """
 import gc, json, os, subprocess, sys, time, warnings
 
@@ -261,12 +261,16 @@ def check(pt2onnx, folder, name):
     name, _, variant = name.partition("@")
     model, batch = network(name)
     row["parameters"] = sum(p.numel() for p in model.parameters())
-    program, onnx = os.path.join(folder, name + (".pt" if variant in ("traced", "scripted") else ".pt2")), os.path.join(folder, name + ".onnx")
+    program, onnx = os.path.join(folder, name + (".pt" if variant in ("traced", "scripted", "whole") else ".pt2")), os.path.join(folder, name + ".onnx")
     flags = []
     try:
         args = batch(1 if variant == "static1" else 2)
         shapes = None if variant.startswith("static") else tuple({0: torch.export.Dim.DYNAMIC} for _ in args)
-        if variant in ("traced", "scripted"):
+        if variant == "whole":
+            exported = None
+            torch.save(model, program)
+            flags = ["--inert"]
+        elif variant in ("traced", "scripted"):
             with torch.no_grad():
                 exported = torch.jit.script(model) if variant == "scripted" else torch.jit.trace(model, args, check_trace=False)
             torch.jit.save(exported, program)

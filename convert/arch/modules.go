@@ -1,0 +1,371 @@
+package arch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"lethe/convert/aten"
+	"lethe/file"
+	"lethe/graph"
+	"lethe/model"
+)
+
+// Sequential returns the network of a whole module that is an nn.Sequential of
+// modules of torch.nn, also nested: what they compute is known, and their
+// strides, paddings and epsilons are attributes. Input is the shape of one
+// sample; without it the first usual one that fits is taken, and said. The error
+// for another module is [ErrNoFamily].
+func Sequential(sd *model.StateDict, root *file.Object, input []int) (*Network, error) {
+	if !isSequence(root) {
+		return nil, ErrNoFamily
+	}
+	var reason string
+	for _, shape := range samples(sd, root, input) {
+		f := family{name: "Sequential", build: func(b *builder) value {
+			dtype := model.Float32
+			if leaf := firstLeaf(root); leaf != nil && leaf.Class == "torch.nn.modules.sparse.Embedding" {
+				dtype = model.Int64
+			}
+			return b.sequence(b.inputOf("input", dtype, graph.Batch(shape...)), root, "", 0)
+		}}
+		n, why := f.try(sd, "", modulesOf(sd.Names()), Options{Input: shape})
+		if n != nil {
+			if input == nil {
+				n.Program.Notes = append(n.Program.Notes, fmt.Sprintf("the file does not say the shape of a sample: %v fits its layers (--input changes it)", shape))
+			}
+			return n, nil
+		}
+		if reason == "" {
+			reason = why
+		}
+	}
+	return nil, &model.UnsupportedError{What: "the Sequential cannot be converted: " + reason, Advice: "give the shape of one sample with --input, if that is the cause, or export the network with torch.export.save"}
+}
+
+// isSequence reports whether a module calls those inside it one after the other.
+func isSequence(o *file.Object) bool {
+	switch o.Class {
+	case "torch.nn.modules.container.Sequential", "torchvision.ops.misc.Conv2dNormActivation", "torchvision.ops.misc.ConvNormActivation":
+		return true
+	}
+	return false
+}
+
+// inner returns the modules in a module, by their names.
+func inner(o *file.Object) (names []string, modules []*file.Object) {
+	d, _ := o.Attrs["_modules"].(*file.Dict)
+	if d == nil {
+		return nil, nil
+	}
+	for i, k := range d.Keys {
+		name, isText := k.(string)
+		m, isModule := d.Values[i].(*file.Object)
+		if isText && isModule {
+			names, modules = append(names, name), append(modules, m)
+		}
+	}
+	return names, modules
+}
+
+func firstLeaf(o *file.Object) *file.Object {
+	for range deepest {
+		_, modules := inner(o)
+		if len(modules) == 0 {
+			return o
+		}
+		o = modules[0]
+	}
+	return nil
+}
+
+// samples returns the shapes of a sample to try: the one that is given, or those
+// that the first layer with weights leaves.
+func samples(sd *model.StateDict, root *file.Object, input []int) [][]int {
+	if input != nil {
+		return [][]int{input}
+	}
+	for _, t := range sd.All() {
+		shape := t.Shape()
+		leaf := firstLeaf(root)
+		grouped := 1
+		if leaf != nil {
+			grouped = max(int(number(leaf.Attrs["groups"])), 1)
+		}
+		switch {
+		case len(shape) == 2 && leaf != nil && strings.HasSuffix(leaf.Class, ".Embedding"):
+			return [][]int{{16}}
+		case len(shape) == 4:
+			c := shape[1] * grouped
+			sizes := []int{28, 32, 224, 64, 96, 128, 256, 299}
+			if c != 1 {
+				sizes = []int{224, 32, 28, 64, 96, 128, 256, 299}
+			}
+			var out [][]int
+			for _, s := range sizes {
+				out = append(out, []int{c, s, s})
+			}
+			return out
+		case len(shape) == 2:
+			if leaf != nil && strings.HasSuffix(leaf.Class, ".Flatten") { // of images
+				for _, c := range []int{1, 3} {
+					for _, s := range []int{28, 32, 8, 64, 224} {
+						if c*s*s == shape[1] {
+							return [][]int{{c, s, s}}
+						}
+					}
+				}
+			}
+			return [][]int{{shape[1]}}
+		}
+		break
+	}
+	return [][]int{nil}
+}
+
+// sequence applies the modules in a module one after the other.
+func (b *builder) sequence(x value, o *file.Object, path string, depth int) value {
+	if depth > deepest {
+		b.fail("modules are nested more than %d deep", deepest)
+	}
+	names, modules := inner(o)
+	for i, m := range modules {
+		name := names[i]
+		if path != "" {
+			name = path + "." + name
+		}
+		b.count++
+		if b.count > modulesMax {
+			b.fail("it has more than %d modules", modulesMax)
+		}
+		b.unhooked(m, name)
+		if isSequence(m) {
+			x = b.sequence(x, m, name, depth+1)
+		} else {
+			x = b.module(x, m, name)
+		}
+	}
+	return x
+}
+
+// modulesMax is how many modules a network may have.
+const modulesMax = 1 << 14
+
+// unhooked refuses modules that call functions which are not in the file.
+func (b *builder) unhooked(m *file.Object, name string) {
+	for _, key := range []string{"_forward_hooks", "_forward_pre_hooks", "parametrizations"} {
+		if d, ok := m.Attrs[key].(*file.Dict); ok && len(d.Keys) > 0 {
+			b.fail("module %.100q has %s, which the file does not describe", name, strings.TrimLeft(key, "_"))
+		}
+	}
+	for _, key := range []string{"forward"} {
+		if m.Attrs[key] != nil {
+			b.fail("module %.100q has a forward of its own", name)
+		}
+	}
+}
+
+// infer adds a node whose result follows from its arguments.
+func (b *builder) infer(module, op string, args ...any) value {
+	n := &aten.Node{Op: "aten." + op, Module: module}
+	for _, a := range args {
+		n.Args = append(n.Args, aten.Arg{Value: argument(a)})
+	}
+	if strings.HasSuffix(op, ".padding") {
+		n.Op, n.Overload = strings.TrimSuffix(n.Op, ".padding"), "padding"
+	}
+	if err := aten.Infer(n); err != nil {
+		var u *model.UnsupportedError
+		if errors.As(err, &u) {
+			b.fail("module %.100q: %s", module, u.What)
+		}
+		b.fail("module %.100q: %v", module, err)
+	}
+	b.count++
+	n.Outputs[0].Name = fmt.Sprintf("%s_%d", op, b.count)
+	b.program.Nodes = append(b.program.Nodes, n)
+	return n.Outputs[0]
+}
+
+// number returns an attribute that is a number, or 0.
+func number(v any) float64 {
+	switch v := v.(type) {
+	case int64:
+		return float64(v)
+	case float64:
+		return v
+	case bool:
+		if v {
+			return 1
+		}
+	}
+	return 0
+}
+
+// integers returns an attribute that is an integer or a tuple of them.
+func (b *builder) integers(m *file.Object, key string) []int {
+	var out []int
+	list := []any{m.Attrs[key]}
+	switch v := list[0].(type) {
+	case file.Tuple:
+		list = v
+	case *file.List:
+		list = v.Values
+	}
+	for _, v := range list {
+		n, ok := v.(int64)
+		if !ok || n < -1<<20 || n > 1<<20 {
+			b.fail("%s of a %s is %v", key, m.Class, v)
+		}
+		out = append(out, int(n))
+	}
+	return out
+}
+
+// flag returns an attribute that is true or false.
+func flag(m *file.Object, key string) bool { return number(m.Attrs[key]) != 0 }
+
+// activations of torch.nn by their operators, with the attributes that are their
+// arguments.
+var moduleActivations = map[string]string{
+	"ReLU": "relu", "ReLU6": "relu6", "LeakyReLU": "leaky_relu negative_slope", "ELU": "elu alpha", "SELU": "selu", "CELU": "celu alpha", "SiLU": "silu", "Mish": "mish",
+	"Tanh": "tanh", "Sigmoid": "sigmoid", "Hardswish": "hardswish", "Hardsigmoid": "hardsigmoid", "Hardtanh": "hardtanh min_val max_val", "Softplus": "softplus beta threshold",
+	"Softsign": "softsign", "LogSigmoid": "log_sigmoid", "Threshold": "threshold threshold value", "GLU": "glu dim", "Hardshrink": "hardshrink lambd", "Softshrink": "softshrink lambd",
+}
+
+// module applies a module of torch.nn.
+func (b *builder) module(x value, m *file.Object, path string) value {
+	kind, known := strings.CutPrefix(m.Class, "torch.nn.modules.")
+	_, kind, ok := strings.Cut(kind, ".")
+	if !known || !ok {
+		b.fail("module %.100q is a %.100s, which is no module of torch.nn", path, m.Class)
+	}
+	if how, ok := moduleActivations[kind]; ok {
+		words := strings.Fields(how)
+		args := []any{x}
+		for _, key := range words[1:] {
+			if key == "dim" {
+				args = append(args, b.integers(m, key)[0])
+			} else {
+				args = append(args, number(m.Attrs[key]))
+			}
+		}
+		return b.infer(path, words[0], args...)
+	}
+	switch kind {
+	case "Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout":
+		return x
+	case "Linear":
+		return b.infer(path, "linear", x, b.weight(path+".weight"), b.optional(path+".bias"))
+	case "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d":
+		return b.moduleConv(x, m, path, kind)
+	case "BatchNorm1d", "BatchNorm2d", "BatchNorm3d":
+		b.known[path+".num_batches_tracked"] = true // counts training steps
+		if !b.has(path + ".running_mean") {
+			b.fail("module %.100q has no running statistics", path)
+		}
+		return b.infer(path, "batch_norm", x, b.optional(path+".weight"), b.optional(path+".bias"), b.weight(path+".running_mean"), b.weight(path+".running_var"), false, 0.1, number(m.Attrs["eps"]), true)
+	case "LayerNorm":
+		return b.infer(path, "layer_norm", x, b.integers(m, "normalized_shape"), b.optional(path+".weight"), b.optional(path+".bias"), number(m.Attrs["eps"]))
+	case "GroupNorm":
+		return b.infer(path, "group_norm", x, b.integers(m, "num_groups")[0], b.optional(path+".weight"), b.optional(path+".bias"), number(m.Attrs["eps"]))
+	case "PReLU":
+		return b.infer(path, "prelu", x, b.weight(path+".weight"))
+	case "GELU":
+		approximate, _ := m.Attrs["approximate"].(string)
+		if approximate == "" {
+			approximate = "none"
+		}
+		return b.infer(path, "gelu", x, approximate)
+	case "Softmax", "LogSoftmax":
+		dim := 1
+		if m.Attrs["dim"] != nil {
+			dim = b.integers(m, "dim")[0]
+		} else if n := len(x.Shape); n == 3 || n < 2 {
+			dim = 0
+		}
+		return b.infer(path, map[string]string{"Softmax": "softmax", "LogSoftmax": "log_softmax"}[kind], x, dim)
+	case "MaxPool1d", "MaxPool2d", "MaxPool3d":
+		if flag(m, "return_indices") {
+			b.fail("module %.100q returns indices", path)
+		}
+		return b.infer(path, poolOp(kind), x, b.integers(m, "kernel_size"), b.strideOf(m), b.integers(m, "padding"), b.integers(m, "dilation"), flag(m, "ceil_mode"))
+	case "AvgPool1d", "AvgPool2d", "AvgPool3d":
+		args := []any{x, b.integers(m, "kernel_size"), b.strideOf(m), b.integers(m, "padding"), flag(m, "ceil_mode"), flag(m, "count_include_pad")}
+		if m.Attrs["divisor_override"] != nil {
+			args = append(args, b.integers(m, "divisor_override")[0])
+		}
+		return b.infer(path, poolOp(kind), args...)
+	case "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d":
+		return b.infer(path, poolOp(kind), x, b.integers(m, "output_size"))
+	case "Flatten":
+		return b.infer(path, "flatten", x, b.integers(m, "start_dim")[0], b.integers(m, "end_dim")[0])
+	case "Unflatten":
+		return b.infer(path, "unflatten", x, b.integers(m, "dim")[0], b.integers(m, "unflattened_size"))
+	case "ZeroPad2d", "ConstantPad1d", "ConstantPad2d", "ZeroPad1d":
+		return b.infer(path, "pad", x, b.integers(m, "padding"), "constant", number(m.Attrs["value"]))
+	case "ReflectionPad1d", "ReflectionPad2d":
+		return b.infer(path, "pad", x, b.integers(m, "padding"), "reflect")
+	case "ReplicationPad1d", "ReplicationPad2d":
+		return b.infer(path, "pad", x, b.integers(m, "padding"), "replicate")
+	case "PixelShuffle":
+		return b.infer(path, "pixel_shuffle", x, b.integers(m, "upscale_factor")[0])
+	case "Embedding":
+		if m.Attrs["max_norm"] != nil {
+			b.fail("module %.100q has max_norm", path)
+		}
+		return b.infer(path, "embedding", b.weight(path+".weight"), x)
+	}
+	b.fail("module %.100q is a %.100s, whose forward is not known", path, m.Class)
+	return nil
+}
+
+// poolOp is the operator of a pooling module: max_pool2d of MaxPool2d.
+func poolOp(kind string) string {
+	var out []byte
+	for i, c := range []byte(kind) {
+		if c >= 'A' && c <= 'Z' {
+			if i > 0 {
+				out = append(out, '_')
+			}
+			c += 'a' - 'A'
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+// strideOf returns the stride of a pooling module, which is its kernel if it has
+// none.
+func (b *builder) strideOf(m *file.Object) []int {
+	if m.Attrs["stride"] == nil {
+		return b.integers(m, "kernel_size")
+	}
+	return b.integers(m, "stride")
+}
+
+func (b *builder) moduleConv(x value, m *file.Object, path, kind string) value {
+	mode, _ := m.Attrs["padding_mode"].(string)
+	stride, dilation, groups := b.integers(m, "stride"), b.integers(m, "dilation"), b.integers(m, "groups")[0]
+	w, bias := b.weight(path+".weight"), b.optional(path+".bias")
+	axes := kind[len(kind)-2:]
+	if text, ok := m.Attrs["padding"].(string); ok {
+		if mode != "zeros" && mode != "" {
+			b.fail("module %.100q pads %s with %s", path, text, mode)
+		}
+		return b.infer(path, "conv"+axes+".padding", x, w, bias, stride, text, dilation, groups)
+	}
+	padding := b.integers(m, "padding")
+	if strings.HasPrefix(kind, "ConvTranspose") {
+		return b.infer(path, "conv_transpose"+axes, x, w, bias, stride, padding, b.integers(m, "output_padding"), groups, dilation)
+	}
+	if mode != "zeros" && mode != "" {
+		var sides []int
+		for _, p := range slices.Backward(padding) {
+			sides = append(sides, p, p)
+		}
+		x, padding = b.infer(path, "pad", x, sides, mode), []int{0}
+	}
+	return b.infer(path, "conv"+axes, x, w, bias, stride, padding, dilation, groups)
+}
