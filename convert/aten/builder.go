@@ -39,6 +39,7 @@ type builder struct {
 	source map[string]axis          // where a symbol can be read off
 	data   map[string]bool          // values that depend on an input
 	prefix string                   // of the names of new nodes and values
+	made   int                      // bytes of constants
 }
 
 // axis is an axis of an input.
@@ -93,6 +94,9 @@ func (b *builder) constant(dtype model.DType, shape []int, bytes []byte) string 
 	if err != nil {
 		panic(refusal{what: err.Error()})
 	}
+	if b.made += len(bytes); b.made > constantsMax {
+		panic(refusal{what: fmt.Sprintf("constants of more than %d MiB that the program makes without weights", constantsMax>>20)})
+	}
 	name := b.unique("const_" + strconv.Itoa(len(b.known)))
 	b.known[key] = name
 	b.g.Constants[name] = t
@@ -143,6 +147,9 @@ func (b *builder) reals(dtype model.DType, shape []int, v []float64) string {
 	}
 	return b.constant(dtype, shape, bytes)
 }
+
+// constantsMax bounds all of them together, in bytes.
+const constantsMax = 1 << 28
 
 // elementsMax bounds the constants that a program can make without weights.
 const elementsMax = 1 << 22

@@ -55,6 +55,9 @@ func (c *call) diagonalOf(x operand, offset, first, second int) string {
 	}
 	size := fixed(graph.Shape{x.shape[first], x.shape[second]}, "a diagonal")
 	n := diagonalLength(size[0], size[1], offset)
+	if n > elementsMax || size[0] > 1<<31 || size[1] > 1<<31 || offset > 1<<31 || offset < -1<<31 {
+		panic(refusal{what: fmt.Sprintf("diagonal %d of shape %v", offset, x.shape)})
+	}
 	if n == 0 {
 		panic(refusal{what: fmt.Sprintf("diagonal %d of shape %v, which has no elements", offset, x.shape)})
 	}
@@ -82,7 +85,7 @@ func (c *call) diagonalMatrix(x operand) string {
 	}
 	size, ok := x.shape[rank-2].Int()
 	n := size + max(offset, -offset)
-	if !ok || size < 1 || first == second || n > 1<<11 {
+	if !ok || size < 1 || first == second || size > 1<<11 || offset > 1<<11 || offset < -1<<11 || n > 1<<11 {
 		panic(refusal{what: fmt.Sprintf("a matrix with the diagonal %v", x.shape)})
 	}
 	pads := make([]int, 2*(rank-1))

@@ -3,6 +3,7 @@
 // of docs/conversion.md.
 //
 //	go run ./internal/bench/conversion -python PYTHON [-run REGEXP] [-as traced|scripted|whole] [-results FILE] [-table FILE]
+//	go run ./internal/bench/conversion -python PYTHON -speed
 //
 // Networks are exported programs, or with -as TorchScript or networks that were
 // saved whole, which have tables of their own.
@@ -50,7 +51,14 @@ func main() {
 	as := flag.String("as", "", "`KIND` of file instead of exported programs: traced or scripted, for TorchScript, or whole")
 	results := flag.String("results", "conversion.jsonl", "`FILE` of the results")
 	table := flag.String("table", "", "`FILE` whose table between the marks is replaced")
+	fast := flag.Bool("speed", false, "measure time and memory for resnet18, beside torch.onnx.export in the same run")
 	flag.Parse()
+	if *fast {
+		if err := speed(*python); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if err := run(*python, *pattern, *as, *results, *table); err != nil {
 		log.Fatal(err)
 	}
