@@ -40,6 +40,9 @@ func TestOraclePictures(t *testing.T) {
 	b.call("Page.enable", nil, nil)
 	b.call("Page.navigate", map[string]any{"url": server.URL + "/index.html"}, nil)
 	b.until(`document.getElementById("status") && document.getElementById("status").textContent.startsWith("Ready")`)
+	var ready struct{ Result struct{ Value float64 } }
+	b.call("Runtime.evaluate", map[string]any{"expression": "performance.now()"}, &ready)
+	t.Logf("the page was ready %.0f ms after it was asked for", ready.Result.Value)
 	var document struct{ Root struct{ NodeID int } }
 	b.call("DOM.getDocument", nil, &document)
 	var input struct{ NodeID int }

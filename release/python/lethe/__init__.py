@@ -112,7 +112,7 @@ class Report:
 
 def scan(*paths: Path, fail_on: str = "unknown") -> Scan:
     """Says what loading files or folders would do, without loading them."""
-    found = _json(["ptcheck", "--scan", "--json", "--fail-on", fail_on, "--", *map(os.fspath, paths)], also=3)
+    found = _json(["ptcheck", "--scan", "--json", "--fail-on", fail_on, "--", *(os.fspath(p) for p in paths)], also=3)
     files = []
     for f in found["files"]:
         f["findings"] = [_make(Finding, x) for x in f["findings"]]
