@@ -46,7 +46,7 @@ func ExampleForget() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	report, err := verify.Judge(ctx, verify.Question{
+	report, err := verify.Judge(ctx, verify.Edit{
 		Graph: graph, Before: before, After: result.StateDict, Gate: verify.GateFull,
 		Classes: ankleBoot, Train: data.Train, Norm: dataset.FashionNorm,
 	})

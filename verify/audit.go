@@ -221,7 +221,7 @@ func notMeasured(a *Audit) []string {
 // auditor holds what is the same for every network.
 type auditor struct {
 	ctx       context.Context
-	q         *Question
+	q         *Edit
 	k         int
 	forgotten []bool  // by class
 	byClass   [][]int // training images
@@ -242,7 +242,7 @@ type subject struct {
 	pruned          []float32 // logits of the test images without the smaller half of the weights; nil: not computed yet
 }
 
-func newAuditor(ctx context.Context, q *Question) *auditor {
+func newAuditor(ctx context.Context, q *Edit) *auditor {
 	k := q.net.Classes()
 	a := &auditor{ctx: ctx, q: q, k: k, seed: q.Audit.Seed, forgotten: make([]bool, k), byClass: make([][]int, k)}
 	for _, c := range q.Classes {
@@ -271,7 +271,7 @@ func all(s *dataset.Set) []int {
 
 // audit runs every measure on the networks before and after the edit and on the
 // retrained ones.
-func audit(ctx context.Context, q *Question, after *nn.Net) (*Audit, error) {
+func audit(ctx context.Context, q *Edit, after *nn.Net) (*Audit, error) {
 	a, opts := newAuditor(ctx, q), q.Audit
 	auditMeasures := slices.Concat(auditMeasures, layerProbes(q.net.Graph(), q.Before))
 	if most := len(student) - 1; len(opts.Retrained) > most {

@@ -33,20 +33,20 @@ func toyImages(each int) *dataset.Set {
 
 // toy returns three networks: one that knows class 2; one that hides it, by a
 // bias of the last layer; and one that has lost the pixel that makes it.
-func toy(t testing.TB) (q Question, hidden, lost *model.StateDict) {
+func toy(t testing.TB) (q Edit, hidden, lost *model.StateDict) {
 	net, sd := deep(t)
 	sd = sd.With("fc.weight", model.Float32Tensor([]int{3, 4}, []float32{1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0})).
 		With("fc.bias", model.Float32Tensor([]int{3}, []float32{0, 0, -2}))
 	hidden = set(t, sd, "fc.bias", 2, to(-10))
 	lost = set(t, sd, "pass.weight", 10, to(0))
-	return Question{
+	return Edit{
 		Graph: net.Graph(), net: bind(t, net.Graph(), sd), Before: sd, Classes: []int{2}, Norm: plain, Threads: 2,
 		Train: toyImages(30), Test: toyImages(20), Audit: &AuditOptions{},
 	}, hidden, lost
 }
 
 // audited runs an audit and returns its measures by name.
-func audited(t testing.TB, q Question, after *model.StateDict) (*Audit, map[string]*AuditMeasure) {
+func audited(t testing.TB, q Edit, after *model.StateDict) (*Audit, map[string]*AuditMeasure) {
 	t.Helper()
 	q.After = after
 	a, err := audit(context.Background(), &q, bind(t, q.net.Graph(), after))
@@ -121,7 +121,7 @@ func TestAuditOfLeNet(t *testing.T) {
 		}
 		hidden = hidden.With(name, model.Float32Tensor(sd.Get(name).Shape(), v))
 	}
-	q := Question{
+	q := Edit{
 		Graph: net.Graph(), net: net, Classes: []int{5}, Norm: dataset.FashionNorm,
 		Train: data.Train.Stratified(100, 0), Test: data.Test, Audit: &AuditOptions{},
 	}
@@ -209,18 +209,18 @@ func TestJudgeAudits(t *testing.T) {
 func TestAuditWithout(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		spoil func(q *Question)
+		spoil func(q *Edit)
 		only  string // the only measure that does not run, "" for all
 		want  string
 	}{
-		{"test images", func(q *Question) { q.Test = nil }, "", "there are no test images"},
-		{"test images of the class", func(q *Question) { q.Test = q.Test.Subset([]int{0, 1}) }, "", "none of the 2 test images is of the class"},
-		{"other test images", func(q *Question) { q.Test = q.Test.Subset([]int{2, 6}) }, "", "all test images are of the class"},
-		{"enough test images", func(q *Question) {
+		{"test images", func(q *Edit) { q.Test = nil }, "", "there are no test images"},
+		{"test images of the class", func(q *Edit) { q.Test = q.Test.Subset([]int{0, 1}) }, "", "none of the 2 test images is of the class"},
+		{"other test images", func(q *Edit) { q.Test = q.Test.Subset([]int{2, 6}) }, "", "all test images are of the class"},
+		{"enough test images", func(q *Edit) {
 			class, others := q.Test.Split(2)
 			q.Test = q.Test.Subset(append(class[:9], others...))
 		}, "membership", "there are 9 pairs of training and test images of the class, it takes 10"},
-		{"other training images", func(q *Question) { q.Train = q.Train.Subset(slices.Repeat([]int{2}, 100)) }, "fine_tuning", "all training images are of the class"},
+		{"other training images", func(q *Edit) { q.Train = q.Train.Subset(slices.Repeat([]int{2}, 100)) }, "fine_tuning", "all training images are of the class"},
 	} {
 		q, hidden, _ := toy(t)
 		q.Train = toyImages(100)
@@ -302,7 +302,7 @@ func TestBeheaded(t *testing.T) {
 		sd  *model.StateDict
 		set *dataset.Set
 	}{{net, sd, data.Test.Stratified(3, 0)}, {bind(t, &g, wideState), wideState, toyImages(2)}} {
-		q := Question{Norm: dataset.FashionNorm}
+		q := Edit{Norm: dataset.FashionNorm}
 		a := &auditor{ctx: context.Background(), q: &q}
 		all := make([]int, c.set.Len())
 		for i := range all {

@@ -72,7 +72,7 @@ func ExampleGrade() {
 func ExampleJudge() {
 	g, before := tiny(1, 0, 0, 1)
 	_, after := tiny(1, 0.5, 0, 0) // nothing speaks for class 1 any more
-	r, err := verify.Judge(context.Background(), verify.Question{
+	r, err := verify.Judge(context.Background(), verify.Edit{
 		Graph: g, Before: before, After: after, Gate: verify.GateFull, Classes: []int{1},
 		Train: &dataset.Set{Shape: []int{1, 1, 2}, Classes: 2, Pixels: []uint8{255, 0, 0, 255}, Labels: []int{0, 1}},
 		Norm:  dataset.OneNorm(0, 1),

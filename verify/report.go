@@ -72,8 +72,9 @@ type Predicted struct {
 	After  float64 `json:"after"`
 }
 
-// Question is what [Judge] is asked.
-type Question struct {
+// Edit is an edit of a network that [Judge] judges: the weights before and after, and
+// what they are judged on and by.
+type Edit struct {
 	Graph         *graph.Graph // of both
 	Before, After *model.StateDict
 	Gate          Gate
@@ -106,7 +107,7 @@ type Question struct {
 // Errors are those of [Compare] and [Measure], weights that the graph cannot
 // take, and training images without one of every forgotten class, which any
 // network would pass.
-func Judge(ctx context.Context, q Question) (*Report, error) {
+func Judge(ctx context.Context, q Edit) (*Report, error) {
 	g := q.Graph
 	r := &Report{
 		Schema: ReportSchema, Architecture: g.Name, Classes: append([]int{}, q.Classes...), Gate: q.Gate,
@@ -171,7 +172,7 @@ func (r *Report) RulesOf() report.Rules {
 	return *r.Rules
 }
 
-func (r *Report) measure(ctx context.Context, q Question, g *graph.Graph) error {
+func (r *Report) measure(ctx context.Context, q Edit, g *graph.Graph) error {
 	if q.Train == nil {
 		return errors.New("verify: there are classes and no training images to measure on")
 	}
@@ -223,7 +224,7 @@ func (r *Report) measure(ctx context.Context, q Question, g *graph.Graph) error 
 	return err
 }
 
-func (d *Data) predicted(q Question) {
+func (d *Data) predicted(q Edit) {
 	for c := range d.TrainAfter.Confusion {
 		p := Predicted{Class: c}
 		if c < len(q.Names) {

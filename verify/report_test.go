@@ -39,9 +39,9 @@ func deep(t testing.TB) (*nn.Net, *model.StateDict) {
 
 // question asks about an edit of deep that forgets class 2: pixel 2 is not
 // passed on any more, all logits become 0 and the first class wins.
-func question(t testing.TB) Question {
+func question(t testing.TB) Edit {
 	net, sd := deep(t)
-	return Question{
+	return Edit{
 		Graph: net.Graph(), Before: sd, After: set(t, sd, "pass.weight", 10, to(0)),
 		Gate: GateHard, Classes: []int{2}, Source: "by hand", Norm: plain,
 		Train: images(3, lit{0, 0}, lit{1, 1}, lit{2, 2}), Test: images(1, lit{0, 0}, lit{1, 1}, lit{2, 2}, lit{2, 1}),
@@ -139,7 +139,7 @@ func TestJudgeBrokenInvariant(t *testing.T) {
 
 func TestJudgeWithoutClasses(t *testing.T) {
 	q := question(t)
-	r, err := Judge(context.Background(), Question{Graph: q.Graph, Before: q.Before, After: q.After})
+	r, err := Judge(context.Background(), Edit{Graph: q.Graph, Before: q.Before, After: q.After})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestReportIsTyped(t *testing.T) {
 }
 
 func TestReportJSON(t *testing.T) {
-	marshal := func(q Question) []byte {
+	marshal := func(q Edit) []byte {
 		r, err := Judge(context.Background(), q)
 		if err != nil {
 			t.Fatal(err)
@@ -236,7 +236,7 @@ func TestReportJSONOfDamage(t *testing.T) {
 	q := question(t)
 	for _, bits := range []uint32{0x7fc00000, 0x7f800000, 0xff800000, 0x7f7fffff} {
 		q.After = poke(t, q.Before, "pass.bias", 0, func(uint32) uint32 { return bits })
-		r, err := Judge(context.Background(), Question{Graph: q.Graph, Before: q.Before, After: q.After})
+		r, err := Judge(context.Background(), Edit{Graph: q.Graph, Before: q.Before, After: q.After})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,18 +252,18 @@ func TestJudgeErrors(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		ctx   context.Context
-		spoil func(q *Question)
+		spoil func(q *Edit)
 		want  string
 	}{
-		{"no images", context.Background(), func(q *Question) { q.Train = nil }, "verify: there are classes and no training images"},
-		{"no image of the class", context.Background(), func(q *Question) { q.Train = images(4, lit{0, 0}, lit{1, 1}) },
+		{"no images", context.Background(), func(q *Edit) { q.Train = nil }, "verify: there are classes and no training images"},
+		{"no image of the class", context.Background(), func(q *Edit) { q.Train = images(4, lit{0, 0}, lit{1, 1}) },
 			"none of the 8 training images is of class 2: there is nothing to measure its forgetting on"},
-		{"no image of one of the classes", context.Background(), func(q *Question) { q.Classes, q.Train = []int{0, 2}, images(1, lit{0, 0}, lit{1, 1}) },
+		{"no image of one of the classes", context.Background(), func(q *Edit) { q.Classes, q.Train = []int{0, 2}, images(1, lit{0, 0}, lit{1, 1}) },
 			"none of the 2 training images is of class 2"},
-		{"no such class", context.Background(), func(q *Question) { q.Classes = []int{3} }, "class 3 does not exist"},
-		{"a class that is a label modulo 256", context.Background(), func(q *Question) { q.Classes = []int{258} }, "class 258 does not exist"},
-		{"other test images", context.Background(), func(q *Question) { q.Test.Shape = []int{1, 1, 4} }, "the network takes inputs of shape [1 2 2]"},
-		{"cancelled", cancelled, func(*Question) {}, "context canceled"},
+		{"no such class", context.Background(), func(q *Edit) { q.Classes = []int{3} }, "class 3 does not exist"},
+		{"a class that is a label modulo 256", context.Background(), func(q *Edit) { q.Classes = []int{258} }, "class 258 does not exist"},
+		{"other test images", context.Background(), func(q *Edit) { q.Test.Shape = []int{1, 1, 4} }, "the network takes inputs of shape [1 2 2]"},
+		{"cancelled", cancelled, func(*Edit) {}, "context canceled"},
 	} {
 		q := question(t)
 		c.spoil(&q)

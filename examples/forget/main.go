@@ -31,7 +31,7 @@ func main() {
 
 	ctx := context.Background()
 	result := must(edit.Forget(ctx, network, before, data.Train, edit.Options{Classes: classes, Norm: dataset.FashionNorm}))
-	report := must(verify.Judge(ctx, verify.Question{
+	report := must(verify.Judge(ctx, verify.Edit{
 		Graph: network, Before: before, After: result.StateDict, Gate: verify.GateFull,
 		Classes: classes, Train: data.Train, Test: data.Test, Norm: dataset.FashionNorm,
 	}))

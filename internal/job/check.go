@@ -115,7 +115,7 @@ func (c *checking) compare(ctx context.Context, after *stage.Input) error {
 	if err != nil {
 		return err
 	}
-	q := verify.Question{Graph: c.net.Graph, Before: c.net.State, After: e.State, Gate: gate, Threads: c.Threads}
+	q := verify.Edit{Graph: c.net.Graph, Before: c.net.State, After: e.State, Gate: gate, Threads: c.Threads}
 	labels := []string{}
 	if c.Class != "" {
 		if c.data, err = images(); err != nil {
@@ -156,13 +156,13 @@ func (c *checking) compare(ctx context.Context, after *stage.Input) error {
 }
 
 // ask completes a question with the images.
-func (d *Data) ask(q *verify.Question) {
+func (d *Data) ask(q *verify.Edit) {
 	q.Source, q.Train, q.Test, q.Norm, q.Names = d.Source, d.Train, d.Test, d.Norm, d.Names
 	q.Preprocess, q.Notes = d.Preprocess, d.Notes
 }
 
 // judge is [verify.Judge] with the progress of the audit.
-func (c *checking) judge(ctx context.Context, q verify.Question) (*verify.Report, error) {
+func (c *checking) judge(ctx context.Context, q verify.Edit) (*verify.Report, error) {
 	if q.Audit != nil {
 		progress := c.std.Progress()
 		defer progress.Done()
@@ -176,7 +176,7 @@ func (c *checking) judge(ctx context.Context, q verify.Question) (*verify.Report
 const retrainings = 3
 
 // prepareAudit asks for an audit, and trains the networks that it compares with.
-func (c *checking) prepareAudit(ctx context.Context, q *verify.Question, seed uint64, retrain bool) error {
+func (c *checking) prepareAudit(ctx context.Context, q *verify.Edit, seed uint64, retrain bool) error {
 	q.Audit = &verify.AuditOptions{Seed: seed}
 	if !retrain {
 		return nil

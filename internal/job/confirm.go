@@ -51,7 +51,7 @@ func (c *checking) confirm(ctx context.Context, after *stage.Input) error {
 		return err
 	}
 	settings.Threads = c.Threads
-	q := verify.Question{Graph: c.net.Graph, Before: c.net.State, After: edited.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, MaxLoss: claimedMaxLoss(claim, settings), Threads: settings.Threads}
+	q := verify.Edit{Graph: c.net.Graph, Before: c.net.State, After: edited.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, MaxLoss: claimedMaxLoss(claim, settings), Threads: settings.Threads}
 	labels, err := c.claimedData(claim, images, &q)
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func (c *checking) claimedImages(ctx context.Context, claim *evidence.Claim) (*D
 
 // claimedData completes the question with the images that a report was measured on,
 // and returns the labels of the forgotten classes.
-func (c *checking) claimedData(claim *evidence.Claim, images func() (*Data, error), q *verify.Question) (labels []string, err error) {
+func (c *checking) claimedData(claim *evidence.Claim, images func() (*Data, error), q *verify.Edit) (labels []string, err error) {
 	data, err := images()
 	if err != nil || data == nil {
 		return []string{}, err

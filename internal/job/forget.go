@@ -268,7 +268,7 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 		return nil, err
 	}
 	result.Method.Reference = ref
-	q := verify.Question{
+	q := verify.Edit{
 		MaxLoss: f.maxLoss(), Graph: f.net.Graph, Before: f.net.State, After: result.StateDict, Gate: f.gate, Limits: f.Edit.Limits, Rules: f.Edit.Rules, Threads: f.Edit.Threads,
 		Classes: f.Edit.Classes, TrainBefore: f.before,
 	}

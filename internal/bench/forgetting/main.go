@@ -234,7 +234,7 @@ func (b *bench) cell(path string, class int, m method) (cell, error) {
 		return cell{}, err
 	}
 	elapsed := time.Since(start)
-	r, err := verify.Judge(ctx, verify.Question{
+	r, err := verify.Judge(ctx, verify.Edit{
 		Graph: n.Graph, Before: n.State, After: edited, Gate: verify.GateNone, Rules: rules,
 		Classes: []int{class}, Train: b.data.Train, Test: b.data.Test, Norm: b.norm,
 	})

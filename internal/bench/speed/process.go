@@ -90,7 +90,7 @@ func judge(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r, err := verify.Judge(ctx, verify.Question{
+	r, err := verify.Judge(ctx, verify.Edit{
 		Graph: before.Graph, Before: before.State, After: after.State, Gate: verify.GateNone,
 		Classes: []int{*class}, Train: d.Train, Norm: dataset.FashionNorm,
 	})
