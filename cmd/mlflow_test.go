@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ func TestOracleMLflow(t *testing.T) {
 	python := oracle.Python(t, "mlflow, onnx, onnxruntime")
 	server := oracle.MLflow(t)
 	t.Run("forget", func(t *testing.T) { testMLflowForget(t, python) })
+	t.Run("program", func(t *testing.T) { testMLflowProgram(t, python) })
 	t.Run("kill", func(t *testing.T) {
 		u, err := url.Parse(server)
 		if err != nil {
@@ -35,7 +37,7 @@ func TestOracleMLflow(t *testing.T) {
 func testMLflowForget(t *testing.T, python string) {
 	dir := t.TempDir()
 	script := filepath.Join("testdata", "mlflow_client.py")
-	oracle.Run(t, python, script, "register", "lenet", base)
+	oracle.Run(t, python, script, "register", "lenet", base, "lenet.pth")
 
 	uri, digest := filepath.Join(dir, "uri"), filepath.Join(dir, "digest")
 	command(t, "forget", "--class", "3", "models:/lenet@champion", "models:/lenet@challenger", "--attest", filepath.Join(dir, "a.jsonl"), "--output-uri-file", uri, "--output-digest-file", digest)
@@ -104,5 +106,31 @@ logits 2x10
 	}
 	if got := string(oracle.Run(t, python, script, "load", "lenet", "champion", string(told))); !strings.Contains(got, "source models:/lenet/1\nchampion 3\n") {
 		t.Errorf("after an edit in place MLflow finds\n%s", got)
+	}
+}
+
+// A model of MLflow 3 is an exported program, data/model.pt2, and stays one.
+func testMLflowProgram(t *testing.T, python string) {
+	dir := t.TempDir()
+	script := filepath.Join("testdata", "mlflow_client.py")
+	program, images := filepath.Join("testdata", "colour", "net.pt2"), filepath.Join("testdata", "colour", "images.npz")
+	oracle.Run(t, python, script, "register", "colour", program, "model.pt2")
+	data := []string{"--class", "2", "--gate", "none", "--data", images, "--mean", "0.25", "--std", "0.25"}
+	digest := filepath.Join(dir, "digest")
+	command(t, "forget", append([]string{"--quiet", "models:/colour@champion", "models:/colour", "--output-digest-file", digest}, data...)...)
+	told, err := os.ReadFile(digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(oracle.Run(t, python, script, "load", "colour", "champion", string(told)))
+	for _, want := range []string{"data/model.onnx, data/model.pt2, evidence/report.json", "digests hold", "source models:/colour/1\nchampion 2\n", "logits 2x"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("MLflow finds\n%swant %s", got, want)
+		}
+	}
+	file := filepath.Join(dir, "edited.pt2")
+	command(t, "forget", append([]string{"--quiet", "--no-onnx", program, file}, data...)...)
+	if out := command(t, "ptcheck", append([]string{"models:/colour/2", file}, data...)...); !regexp.MustCompile(`distance of the parameters \(L2\) +0\.0000`).Match(out) {
+		t.Errorf("the edit of the file differs:\n%s", out)
 	}
 }

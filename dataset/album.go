@@ -161,6 +161,17 @@ func (s *Set) writeImages(w io.Writer) (written int64, err error) {
 	if s.Values != nil {
 		return int64(4 * len(s.Values)), binary.Write(w, binary.LittleEndian, s.Values)
 	}
+	if s.Source != nil {
+		x := make([]float32, s.Size())
+		for i := range s.Labels {
+			s.Source.Sample(s.place(i), x)
+			if err := binary.Write(w, binary.LittleEndian, x); err != nil {
+				return written, err
+			}
+			written += int64(4 * len(x))
+		}
+		return written, s.Err()
+	}
 	if s.later == nil {
 		n, err := w.Write(s.Pixels)
 		return int64(n), err

@@ -26,17 +26,29 @@ type Set struct {
 	// times what Shape says. Then there are no Pixels.
 	Values []float32
 
+	// Of samples that are neither: where their numbers come from, sample at[i] of it
+	// for each i, or i where at is nil. [Norm] has no part in them.
+	Source Source
+
 	// Of a set that is too large for memory: where each image is, in later or, as
 	// ^at[i], in Pixels.
 	later *onDemand
 	at    []int
 }
 
+// Source gives samples as numbers, also to several goroutines at once.
+type Source interface {
+	// Sample writes the numbers of sample i to x.
+	Sample(i int, x []float32)
+	// Err returns the error of a sample that could not be had.
+	Err() error
+}
+
 // Len returns the number of images.
 func (s *Set) Len() int { return len(s.Labels) }
 
 // Images reports whether the samples are images of bytes.
-func (s *Set) Images() bool { return s.Values == nil }
+func (s *Set) Images() bool { return s.Values == nil && s.Source == nil }
 
 // Size returns the number of elements of one sample.
 func (s *Set) Size() int {
@@ -77,6 +89,9 @@ func (s *Set) With(pixels []uint8, labels []int) *Set {
 
 // Err returns the error of an image that was asked for and could not be decoded.
 func (s *Set) Err() error {
+	if s.Source != nil {
+		return s.Source.Err()
+	}
 	if s.later == nil {
 		return nil
 	}
@@ -134,6 +149,13 @@ func (s *Set) Subset(idx []int) *Set {
 		t.Values = make([]float32, 0, len(idx)*size)
 		for _, i := range idx {
 			t.Values, t.Labels = append(t.Values, s.Values[i*size:(i+1)*size]...), append(t.Labels, s.Labels[i])
+		}
+		return t
+	}
+	if s.Source != nil {
+		t.Source = s.Source
+		for _, i := range idx {
+			t.at, t.Labels = append(t.at, s.place(i)), append(t.Labels, s.Labels[i])
 		}
 		return t
 	}
@@ -227,8 +249,11 @@ func (s *Set) misfit(input []int) error {
 // Reader returns a function that writes the numbers of sample i to x, in the order
 // of its pixels or values.
 func (s *Set) Reader(norm Norm) func(i int, x []float32) {
-	if s.Values != nil {
+	switch {
+	case s.Values != nil:
 		return s.valueReader(norm)
+	case s.Source != nil:
+		return func(i int, x []float32) { s.Source.Sample(s.place(i), x) }
 	}
 	tables := norm.tables(s.Shape[0])
 	plane := s.Size() / len(tables)
@@ -243,7 +268,15 @@ func (s *Set) Reader(norm Norm) func(i int, x []float32) {
 	}
 }
 
-// valueReader is Reader for samples that are not images.
+// place returns which sample of Source sample i of the set is.
+func (s *Set) place(i int) int {
+	if s.at == nil {
+		return i
+	}
+	return s.at[i]
+}
+
+// valueReader is Reader for samples that are values.
 func (s *Set) valueReader(norm Norm) func(i int, x []float32) {
 	size := s.Size()
 	plane := size / s.Shape[0]

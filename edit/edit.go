@@ -52,7 +52,7 @@ const (
 	aimL2        = 0.977
 	largestL2    = 0.996
 	caution      = 2
-	gap          = 1.5
+	gap          = 3
 	leastHeldOut = 100
 	spareRemain  = 0.002 // that PreferMinimal keeps above full marks
 
@@ -126,6 +126,13 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
+	if r.method.Selected {
+		r.parts = divide(net, sd, r.method.Trained)
+	}
+	defer r.lengthen()
+	if err := r.shorten(ctx); err != nil {
+		return nil, err
+	}
 	a, err := r.best(ctx)
 	if err != nil {
 		return nil, err
@@ -183,6 +190,9 @@ type run struct {
 	guarded    bool          // steps learn from variants of the others for their sake
 	variations []string      // that these bear
 	tried      []*attempt    // if there was more than one
+
+	parts *divided // nil: every step goes through the whole network
+	whole *whole   // while steps begin behind its first part
 }
 
 // tally is what a step sees of images.

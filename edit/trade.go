@@ -121,6 +121,9 @@ func (r *run) best(ctx context.Context) (best *attempt, err error) {
 	}
 	r.tried = []*attempt{best}
 	if r.damaged(best) && r.guard() {
+		if err := r.shorten(ctx); err != nil {
+			return nil, err
+		}
 		a, err := r.try(ctx, best.Limits)
 		if err != nil {
 			return nil, err
@@ -187,10 +190,15 @@ func (r *run) widen(ctx context.Context, best *attempt, limit func(*report.Limit
 // of as many variants of them. So they keep what it knows of images that it did
 // not learn by heart. It reports whether that is possible.
 func (r *run) guard() bool {
-	c := newCanvasOf(rand.New(rand.NewPCG(r.opts.Seed, 2)), r.set)
+	images := r.set
+	if r.whole != nil {
+		images = r.whole.set
+	}
+	c := newCanvasOf(rand.New(rand.NewPCG(r.opts.Seed, 2)), images)
 	if r.teacher != nil || c == nil {
 		return false
 	}
+	r.lengthen()
 	copy(r.session.Theta(), r.theta0)
 	r.session.Refresh()
 	others := slices.Clone(r.others)

@@ -24,9 +24,8 @@ var knowsOperators = []string{"ops", "internal/nn", "convert"}
 // namesOperators lists the names that other files have all the same. It may get
 // shorter only.
 var namesOperators = map[string][]string{
-	"internal/job/try.go":       {"Conv", "ConvTranspose", "Gemm", "MatMul"}, // how much there is to compute
-	"internal/learn/without.go": {"Gemm", "MatMul"},                          // initial values: how many inputs a unit has
-	"onnxio/file.go":            {"Constant"},                                // tensors of these nodes can be weights
+	"internal/learn/without.go": {"Gemm", "MatMul"}, // initial values: how many inputs a unit has
+	"onnxio/file.go":            {"Constant"},       // tensors of these nodes can be weights
 	"onnxio/graph.go":           {"Constant"},
 	"onnxio/operators.go":       {"BatchNormalization", "Conv", "Flatten", "Gemm", "MaxPool", "Relu"}, // the network of the first formats
 }

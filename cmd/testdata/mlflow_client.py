@@ -1,6 +1,6 @@
 """Registers and loads models with MLflow's own library.
 
-    mlflow_client.py register NAME CHECKPOINT        with a state dict, as version 1 and champion
+    mlflow_client.py register NAME CHECKPOINT FILE   with a checkpoint as data/FILE, as version 1 and champion
     mlflow_client.py load NAME ALIAS DIGEST          prints what it finds
     mlflow_client.py versions NAME
 """
@@ -20,12 +20,12 @@ from mlflow.models import Model
 client = mlflow.MlflowClient()
 
 
-def register(name, checkpoint):
+def register(name, checkpoint, file):
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run() as run:
         os.mkdir(folder + "/data")
-        shutil.copy(checkpoint, folder + "/data/lenet.pth")
-        for file, text in (("README.md", "a LeNet\n"), ("conda.yaml", "name: lenet\n")):
-            with open(os.path.join(folder, file), "w") as f:
+        shutil.copy(checkpoint, os.path.join(folder, "data", file))
+        for document, text in (("README.md", "a LeNet\n"), ("conda.yaml", "name: lenet\n")):
+            with open(os.path.join(folder, document), "w") as f:
                 f.write(text)
         model = Model(artifact_path="model", run_id=run.info.run_id)
         model.add_flavor("pytorch", model_data="data", pytorch_version="1.13.1", code=None)
@@ -59,7 +59,8 @@ def load(name, alias, digest):
     print("source", version.tags["lethe.source"])
     print("champion", client.get_model_version_by_alias(name, "champion").version)
     session = onnxruntime.InferenceSession(mlflow.onnx.load_model(uri).SerializeToString())
-    (logits,) = session.run(None, {"input": numpy.zeros((2, 1, 28, 28), numpy.float32)})
+    (inputs,) = session.get_inputs()
+    (logits,) = session.run(None, {inputs.name: numpy.zeros([2, *inputs.shape[1:]], numpy.float32)})
     print("logits", "x".join(map(str, logits.shape)))
 
 

@@ -66,7 +66,7 @@ func notRun(g *graph.Graph, sd *model.StateDict) string {
 			return "not run: a size beside the batch is open"
 		}
 	}
-	if n := work(g, sd); n > workMax {
+	if n := ops.Products(g, sd); n > workMax {
 		return fmt.Sprintf("not run: a sample takes %.0f million products", n/1e6)
 	}
 	return ""
@@ -134,49 +134,4 @@ func tensorOf(dtype model.DType, shape []int, f []float32) (*ops.Tensor, error) 
 		return nil, err
 	}
 	return ops.FromModel(t)
-}
-
-// work returns how many products the layers of a network take for a sample.
-func work(g *graph.Graph, sd *model.StateDict) float64 {
-	facts, err := ops.Infer(g, sd)
-	if err != nil {
-		return math.Inf(1)
-	}
-	count := func(name string) float64 {
-		n, ok := facts.Type(name).Shape.Elements().Eval(map[string]int{graph.BatchSymbol: 1})
-		if !ok {
-			return math.Inf(1)
-		}
-		return float64(n)
-	}
-	var sum float64
-	for i := range g.Nodes {
-		n := &g.Nodes[i]
-		if len(n.Inputs) < 2 {
-			continue
-		}
-		// Every element of the output is a sum over the weights of a row, for the
-		// operators that count; for others this is an excess that does not matter.
-		shape := facts.Type(n.Inputs[1]).Shape
-		switch n.Op {
-		case "Conv", "ConvTranspose", "Gemm":
-			if len(shape) > 0 {
-				sum += count(n.Outputs[0]) * float64(perRow(shape))
-			}
-		case "MatMul":
-			if len(shape) > 1 {
-				inner, _ := shape[len(shape)-2].Int()
-				sum += count(n.Outputs[0]) * float64(inner)
-			}
-		}
-	}
-	return sum
-}
-
-func perRow(shape graph.Shape) int {
-	n, ok := shape[1:].Elements().Int()
-	if !ok {
-		return 1
-	}
-	return n
 }

@@ -3,8 +3,8 @@
 
     bases.py DATA OUT
 
-DATA holds the gzipped IDX files of Fashion-MNIST. Writes OUT/adam-2.pt (too short), sgd-6.pt, adamw-8.pt and
-adam-25.pt (too long). One thread, so that the same torch trains the same weights.
+DATA holds the gzipped IDX files of Fashion-MNIST. Writes OUT/adam-2.pt (too short), sgd-6.pt, adamw-8.pt,
+adam-25.pt, adam-30.pt and adam-30b.pt (too long). One thread, so that the same torch trains the same weights.
 """
 import gzip
 import os
@@ -19,6 +19,8 @@ RECIPES = [  # name, seed, optimiser, epochs, batch, cosine schedule
     ("sgd-6", 3, lambda p: torch.optim.SGD(p, 0.01, momentum=0.9), 6, 64, False),
     ("adamw-8", 4, lambda p: torch.optim.AdamW(p, 2e-3, weight_decay=0.05), 8, 256, True),
     ("adam-25", 2, lambda p: torch.optim.Adam(p, 1e-3), 25, 128, False),
+    ("adam-30", 5, lambda p: torch.optim.Adam(p, 1e-3), 30, 128, False),
+    ("adam-30b", 6, lambda p: torch.optim.Adam(p, 1e-3), 30, 128, False),
 ]
 
 

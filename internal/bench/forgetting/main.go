@@ -8,6 +8,9 @@
 // accuracy on the other classes and how far it is from the base model's.
 // bases.py trains other checkpoints to try.
 //
+// With --fit it trains the networks of the files from scratch instead, as
+// recipes.py wrote them, and writes NAME.safetensors beside each.
+//
 // With --frontier FILE it draws instead what the others gain or lose for each
 // budget, as an SVG picture.
 package main
@@ -100,6 +103,8 @@ func main() {
 	dir := flag.String("data", "", "folder with IDX files, training and test images")
 	tables := flag.String("tables", strings.Join(names, ","), "which tables to print")
 	frontier := flag.String("frontier", "", "draw the frontier of the first checkpoint into this SVG file instead")
+	fit := flag.Bool("fit", false, "train the networks of the files from scratch instead")
+	perClass := flag.Int("images", 0, "with --fit: images of each class to train on; 0: all")
 	flag.Uint64Var(&b.seed, "seed", 0, "seed of the edit")
 	flag.IntVar(&b.offset, "offset", 0, "leave out so many images of each class before taking few")
 	mean := flag.String("mean", "", "mean of the pixels / 255, one or one for each channel; default as for forget")
@@ -119,7 +124,16 @@ func main() {
 	if err := b.normalize(*mean, *std); err != nil {
 		log.Fatal(err)
 	}
-	if err := b.run(*dir, strings.Split(*tables, ","), names, *frontier); err != nil {
+	if err := b.open(*dir); err != nil {
+		log.Fatal(err)
+	}
+	if *fit {
+		if err := b.fit(*perClass); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	if err := b.run(strings.Split(*tables, ","), names, *frontier); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -146,7 +160,8 @@ func (b *bench) normalize(mean, std string) (err error) {
 	return err
 }
 
-func (b *bench) run(dir string, tables, names []string, frontier string) (err error) {
+// open reads the images.
+func (b *bench) open(dir string) (err error) {
 	if b.data, err = dataset.Open(dir); err != nil {
 		return err
 	}
@@ -157,6 +172,10 @@ func (b *bench) run(dir string, tables, names []string, frontier string) (err er
 	if len(b.paths) == 0 {
 		return fmt.Errorf("no checkpoints")
 	}
+	return nil
+}
+
+func (b *bench) run(tables, names []string, frontier string) error {
 	if frontier != "" {
 		return b.frontier(frontier)
 	}
