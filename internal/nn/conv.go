@@ -113,7 +113,7 @@ func (l *convLayer) takeIn(b *builder) {
 	}
 	l.limits = b.fold.limits
 	if b.fold.norm != nil {
-		l.norm = b.newFoldedNorm(b.fold.norm, len(l.weight.w))
+		l.norm = b.newFoldedNorm(b.fold.norm)
 		if l.norm.scale.trained && !l.weight.trained { // its gradient comes with that of the kernels
 			w := *l.weight
 			w.trained, w.dw = true, make([]float32, len(w.w))
@@ -260,38 +260,43 @@ func meetings(a axis) [][]meeting {
 }
 
 func (l *convLayer) refresh() {
-	k, weights := l.c*l.kk, l.kernels()
 	if l.norm != nil {
-		l.norm.refresh(l.weight.w, l.bias)
+		l.norm.refresh(l.bias)
 		l.setBiases(l.norm.biases)
 	} else if l.bias != nil {
 		l.setBiases(l.bias.w)
 	}
-	switch {
-	case l.depth != nil:
-		return
-	case l.winograd != nil:
-		winogradWeights(l.winograd, l.winogradBack, weights)
+	if l.depth != nil {
+		copy(l.depth.kernels, l.rows(0, l.group))
 		return
 	}
+	k := l.c * l.kk
 	for g := range l.group {
-		w := weights[g*l.m*k:]
-		kernel.Pack(l.packed[g*kernel.PackedLen(l.m, k):], kernel.Rows*k, w, l.m, k, k, 1)
-		if l.packedT != nil {
-			packed := l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk):]
-			for o := range l.m {
-				kernel.Pack(packed[o*l.kk*kernel.Rows:], kernel.Rows*l.m*l.kk, w[o*k:], l.c, l.kk, l.kk, 1)
+		for p := 0; p < l.m; p += kernel.Rows {
+			n := min(kernel.Rows, l.m-p)
+			w := l.rows(g*l.m+p, n)
+			if l.winograd != nil {
+				winogradWeights(l.winograd, l.winogradBack, w, p, n)
+				continue
+			}
+			kernel.Pack(l.packed[g*kernel.PackedLen(l.m, k)+p*k:], kernel.Rows*k, w, n, k, k, 1)
+			for o := 0; o < n && l.packedT != nil; o++ {
+				packed := l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk)+(p+o)*l.kk*kernel.Rows:]
+				kernel.Pack(packed, kernel.Rows*l.m*l.kk, w[o*k:], l.c, l.kk, l.kk, 1)
 			}
 		}
 	}
 }
 
-// kernels returns those that the layer applies.
-func (l *convLayer) kernels() []float32 {
-	if l.norm != nil {
-		return l.norm.kernels
+// rows returns the kernels to n channels from first on, as the layer applies them. They
+// are valid until the next call.
+func (l *convLayer) rows(first, n int) []float32 {
+	k := l.c * l.kk
+	w := l.weight.w[first*k : (first+n)*k]
+	if l.norm == nil {
+		return w
 	}
-	return l.weight.w
+	return l.norm.multiplied(w, first, k)
 }
 
 func (l *convLayer) setBiases(biases []float32) {
@@ -364,7 +369,7 @@ func (l *convLayer) forward(p part) {
 		add = l.residual.data(p)
 	}
 	if l.depth != nil {
-		l.depth.forward(l, p, l.kernels(), l.biases)
+		l.depth.forward(l, p)
 		return
 	}
 	if l.winograd != nil {
@@ -382,7 +387,7 @@ func (l *convLayer) forward(p part) {
 
 func (l *convLayer) backward(p part) {
 	if l.depth != nil {
-		l.depth.backward(l, p, l.kernels())
+		l.depth.backward(l, p)
 		return
 	}
 	dy := l.out.gradient(p)

@@ -14,6 +14,7 @@ type depthwise struct {
 	w            window
 	pitch, gradP int         // of the copies of planes and of gradients, elements
 	x, g         [][]float32 // these, of each worker; what is padding stays 0
+	kernels      []float32   // as they are applied
 	partial      []float32   // [chunks][channels][depthSums]: gradients of kernels, and sums
 }
 
@@ -29,7 +30,7 @@ func depthwiseFits(g window, m, c int) bool {
 }
 
 func (b *builder) newDepthwise(g window, channels int, train bool) *depthwise {
-	d := &depthwise{w: g, pitch: (g.x.in + g.x.pad + g.x.after) * Lanes, gradP: (g.x.in + 2) * Lanes}
+	d := &depthwise{w: g, pitch: (g.x.in + g.x.pad + g.x.after) * Lanes, gradP: (g.x.in + 2) * Lanes, kernels: make([]float32, 9*channels)}
 	for range b.threads {
 		d.x = append(d.x, make([]float32, (g.y.in+g.y.pad+g.y.after)*d.pitch))
 		if train {
@@ -52,7 +53,7 @@ func (d *depthwise) copy(room, x []float32) {
 	}
 }
 
-func (d *depthwise) forward(l *convLayer, p part, kernels, biases []float32) {
+func (d *depthwise) forward(l *convLayer, p part) {
 	x, y, room := l.in.data(p), l.out.data(p), d.x[p.worker]
 	grid := kernel.Grid{
 		Rows: d.w.y.out, N: d.w.x.out, DstRow: d.w.x.out * Lanes, DstPos: Lanes,
@@ -60,14 +61,14 @@ func (d *depthwise) forward(l *convLayer, p part, kernels, biases []float32) {
 	}
 	for c := 0; len(x) > 0; c, x, y = (c+1)%l.group, x[l.inSz:], y[l.outSz:] {
 		d.copy(room, x[:l.inSz])
-		kernel.Depth3(y, room, (*[9]float32)(kernels[9*c:]), biases[c], l.limits, &grid)
+		kernel.Depth3(y, room, (*[9]float32)(d.kernels[9*c:]), l.biases[c], l.limits, &grid)
 	}
 }
 
 // everything are limits that let any gradient pass, also that of an infinite number.
 var everything = kernel.Limits{Low: float32(math.NaN()), High: float32(math.NaN())}
 
-func (d *depthwise) backward(l *convLayer, p part, kernels []float32) {
+func (d *depthwise) backward(l *convLayer, p part) {
 	x, y, dy := l.in.data(p), l.out.data(p), l.out.gradient(p)
 	limits := l.limits
 	if limits == kernel.NoLimits {
@@ -104,7 +105,7 @@ func (d *depthwise) backward(l *convLayer, p part, kernels []float32) {
 		if dx != nil {
 			var turned [9]float32
 			for k := range turned {
-				turned[k] = kernels[9*c+8-k]
+				turned[k] = d.kernels[9*c+8-k]
 			}
 			kernel.Depth3(dx, g, &turned, 0, kernel.NoLimits, &back)
 			dx = dx[l.inSz:]

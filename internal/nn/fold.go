@@ -145,21 +145,20 @@ type foldedNorm struct {
 	eps            float64
 	factor         []float32
 	inverse        []float64 // 1/deviation
-	kernels        []float32
 	biases         []float32
+	room           []float32 // for kernels to a few channels
 }
 
-func (b *builder) newFoldedNorm(norm *graph.Node, kernels int) *foldedNorm {
+func (b *builder) newFoldedNorm(norm *graph.Node) *foldedNorm {
 	use := func(i int) *param { return b.use(b.weightOf(norm.Inputs[i])) }
 	n := &foldedNorm{scale: use(1), shift: use(2), mean: use(3).w, variance: use(4).w, eps: float64(norm.Float("epsilon", 1e-5))}
 	n.factor, n.inverse = make([]float32, len(n.mean)), make([]float64, len(n.mean))
-	n.kernels, n.biases = make([]float32, kernels), make([]float32, len(n.mean))
+	n.biases = make([]float32, len(n.mean))
 	return n
 }
 
-// refresh sets the kernels and the biases; bias may be nil.
-func (n *foldedNorm) refresh(kernels []float32, bias *param) {
-	size := len(kernels) / len(n.factor)
+// refresh sets the factors and the biases; bias may be nil.
+func (n *foldedNorm) refresh(bias *param) {
 	for f := range n.factor {
 		n.inverse[f] = 1 / math.Sqrt(float64(n.variance[f])+n.eps)
 		factor := float64(float64(n.scale.w[f]) * n.inverse[f])
@@ -168,14 +167,24 @@ func (n *foldedNorm) refresh(kernels []float32, bias *param) {
 			shifted += float64(bias.w[f])
 		}
 		n.factor[f], n.biases[f] = float32(factor), float32(float64(n.shift.w[f])+float64(shifted*factor))
-		kernel.Affine(n.kernels[f*size:(f+1)*size], kernels[f*size:(f+1)*size], n.factor[f], 0)
 	}
+}
+
+// multiplied returns kernels of a size, to channels from first on, times their factors.
+func (n *foldedNorm) multiplied(kernels []float32, first, size int) []float32 {
+	if len(n.room) < len(kernels) {
+		n.room = make([]float32, len(kernels))
+	}
+	for i := 0; i < len(kernels); i += size {
+		kernel.Affine(n.room[i:i+size], kernels[i:i+size], n.factor[first+i/size], 0)
+	}
+	return n.room[:len(kernels)]
 }
 
 // finish makes the gradients of what the convolution is made of; sums are those of the
 // gradient of each channel.
 func (n *foldedNorm) finish(weight, bias *param, sums []float32) {
-	size := len(n.kernels) / len(n.factor)
+	size := len(weight.w) / len(n.factor)
 	for f := range n.factor {
 		if n.shift.trained {
 			n.shift.dw[f] = sums[f]

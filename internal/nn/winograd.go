@@ -164,21 +164,23 @@ func (w *winograd) strips(first, n, across int, f func(at, row, column int, s ke
 	}
 }
 
-// winogradWeights sets the weights of a convolution forward and, if it is not nil,
-// of the gradient of its input: there the kernels are turned around, which puts the
-// first row and column of a transformed one in the place of the last.
-func winogradWeights(ahead, back *winograd, weight []float32) {
+// winogradWeights sets the weights of a convolution forward and, if it is not nil, of
+// the gradient of its input, for some channels of the target from first on: there the
+// kernels are turned around, which puts the first row and column of a transformed one in
+// the place of the last.
+func winogradWeights(ahead, back *winograd, weight []float32, first, channels int) {
 	turned := [4]int{3, 1, 2, 0}
-	for o := range ahead.m {
-		for c := range ahead.c {
+	for i := range (ahead.c + kernel.Rows - 1) / kernel.Rows * channels * kernel.Rows { // blocks that both hold side by side
+		c, o := i/(channels*kernel.Rows)*kernel.Rows+i%kernel.Rows, i/kernel.Rows%channels
+		if c < ahead.c {
 			u := kernel.WinogradKernel((*[9]float32)(weight[(o*ahead.c+c)*9:]))
-			ahead.set(o, c, &u)
+			ahead.set(first+o, c, &u)
 			if back != nil {
 				var v [16]float32
 				for i := range v {
 					v[i] = u[4*turned[i/4]+turned[i%4]]
 				}
-				back.set(c, o, &v)
+				back.set(c, first+o, &v)
 			}
 		}
 	}
