@@ -6,6 +6,8 @@ package edit
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -161,6 +163,7 @@ type run struct {
 	net     *nn.Net
 	set     *dataset.Set
 	session *nn.Session
+	fault   error // where the first number that is none began
 	method  Method
 	k       int // classes
 	steps   int
@@ -316,6 +319,9 @@ func (r *run) walk(ctx context.Context, step func(step int) Point) (course []Poi
 		if err := r.set.Err(); err != nil {
 			return nil, err
 		}
+		if r.fault != nil {
+			return nil, fmt.Errorf("the loss of step %d is not a number: %w", i+1, r.fault)
+		}
 		if (i+1)%max(r.steps/coursePoints, 1) == 0 {
 			course = append(course, p)
 		}
@@ -334,6 +340,10 @@ func (r *run) step(step int) Point {
 	r.other.Draw(r.batch[forgetBatch:])
 	r.session.Step(len(r.batch), r.fillFunc, r.lossFunc)
 	r.observe()
+	if math.IsNaN(r.now.KL) {
+		r.fault = r.session.Fault(len(r.batch), r.fillFunc)
+		return r.now
+	}
 
 	theta, grad := r.session.Theta(), r.session.Grad()
 	x := float64(step) / float64(r.steps)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"lethe/dataset"
@@ -361,5 +362,20 @@ func TestStepAllocatesNothing(t *testing.T) {
 	r.step(1) // before the controllers start, which look at images now and then
 	if n := testing.AllocsPerRun(10, func() { r.step(1) }); n > 0 {
 		t.Errorf("%v allocations a step", n)
+	}
+}
+
+// A loss that is not a number ends the edit, with the place where that began.
+func TestLossThatIsNotANumberIsExplained(t *testing.T) {
+	net, _, set := base(t)
+	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 10}
+	r.limits = report.FashionMNIST.FullMarks()
+	if err := r.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	r.session.Theta()[0] = float32(math.NaN())
+	r.session.Refresh()
+	if _, err := r.walk(context.Background(), r.step); err == nil || !strings.Contains(err.Error(), "step 1 is not a number") || !strings.Contains(err.Error(), "NaN") {
+		t.Errorf("the error is %v", err)
 	}
 }
