@@ -269,7 +269,7 @@ def check(pt2onnx, folder, name):
         if variant == "whole":
             exported = None
             torch.save(model, program)
-            flags = ["--inert"]
+            flags = ["--inert", "--input", "x".join(map(str, args[0].shape[1:]))]
         elif variant in ("traced", "scripted"):
             with torch.no_grad():
                 exported = torch.jit.script(model) if variant == "scripted" else torch.jit.trace(model, args, check_trace=False)
