@@ -27,7 +27,6 @@ var namesOperators = map[string][]string{
 	"internal/learn/without.go": {"Gemm", "MatMul"}, // initial values: how many inputs a unit has
 	"onnxio/file.go":            {"Constant"},       // tensors of these nodes can be weights
 	"onnxio/graph.go":           {"Constant"},
-	"onnxio/operators.go":       {"BatchNormalization", "Conv", "Flatten", "Gemm", "MaxPool", "Relu"}, // the network of the first formats
 }
 
 // operatorNames returns the names of operators among the strings of every file

@@ -7,8 +7,7 @@ import (
 	"lethe/model"
 )
 
-// AsFile returns the file as a [file.File], which is a [file.Relocator] too and
-// has [File.Network].
+// AsFile returns the file as a [file.File], which is a [file.Relocator] too.
 func (f *File) AsFile() file.File { return asFile{f} }
 
 type asFile struct{ *File }

@@ -6,9 +6,8 @@
 // elements of weights changed. [File.Graph] is the structure, for whoever wants
 // to look.
 //
-// [Encode] turns a graph and the state dict that it refers to into a new model,
-// and [File.Network] reads such a one back: float32 networks of the operators
-// Conv, BatchNormalization (inference), Relu, MaxPool, Flatten and Gemm, opsets
-// 13 to 21. Anything else is a [model.UnsupportedError] that names it. Broken
-// bytes are a [model.FormatError], and too many of them a [model.LimitError].
+// [Encode] turns a graph of any operators and the state dict that it refers to
+// into a new model. What the operators mean is for package ops to know. Broken
+// bytes are a [model.FormatError], what ONNX does not have is a
+// [model.UnsupportedError], and too many bytes are a [model.LimitError].
 package onnxio

@@ -30,20 +30,30 @@ func classifier() (*graph.Graph, *model.StateDict) {
 	}, sd
 }
 
+// Any graph, under the operator sets that it names.
 func ExampleEncode() {
 	g, sd := classifier()
+	g.Opsets = map[string]int{"": 21}
+	g.Nodes = append(g.Nodes, graph.Node{Op: "Softmax", Inputs: []string{"logits"}, Outputs: []string{"p"}})
+	g.Outputs[0].Name = "p"
 	var file bytes.Buffer
-	if err := onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{Opset: 13, DocString: "two classes"}); err != nil {
+	if err := onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{ProducerVersion: "1"}); err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(file.Len() > 0)
+	f, err := onnxio.Decode(bytes.NewReader(file.Bytes()), int64(file.Len()), onnxio.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	g, err = f.Graph()
+	fmt.Println(g.Opset(""), g.Nodes[1].Op, f.StateDict().Names(), err)
 
-	err := onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{Opset: 9})
+	err = onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{Opset: 9})
 	fmt.Println(err)
 	// Output:
-	// true
-	// onnx opset 9; opsets 13 to 21 are supported
+	// 21 Softmax [fc.weight fc.bias] <nil>
+	// onnx opset 9; opsets 13 to 28 are supported
 }
 
 func ExampleDecode() {
@@ -78,7 +88,7 @@ func ExampleDecode() {
 func ExampleSniff() {
 	g, sd := classifier()
 	var file bytes.Buffer
-	if err := onnxio.EncodeGraph(&file, g, sd, onnxio.EncodeOptions{}); err != nil {
+	if err := onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{}); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -87,27 +97,6 @@ func ExampleSniff() {
 	// Output:
 	// true
 	// false
-}
-
-// Any graph, under the operator sets that it names.
-func ExampleEncodeGraph() {
-	g, sd := classifier()
-	g.Opsets = map[string]int{"": 21}
-	g.Nodes = append(g.Nodes, graph.Node{Op: "Softmax", Inputs: []string{"logits"}, Outputs: []string{"p"}})
-	g.Outputs[0].Name = "p"
-	var file bytes.Buffer
-	if err := onnxio.EncodeGraph(&file, g, sd, onnxio.EncodeOptions{ProducerVersion: "1"}); err != nil {
-		fmt.Println(err)
-		return
-	}
-	f, err := onnxio.Decode(bytes.NewReader(file.Bytes()), int64(file.Len()), onnxio.Options{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	g, err = f.Graph()
-	fmt.Println(g.Opset(""), g.Nodes[1].Op, f.StateDict().Names(), err)
-	// Output: 21 Softmax [fc.weight fc.bias] <nil>
 }
 
 // The tensors of a large model in a file beside it.
@@ -122,7 +111,7 @@ func ExampleEncodeTensors() {
 		return
 	}
 	var file, tensors bytes.Buffer
-	if err := onnxio.EncodeGraph(&file, g, sd, onnxio.EncodeOptions{Location: "model.onnx.data"}); err != nil {
+	if err := onnxio.Encode(&file, g, sd, onnxio.EncodeOptions{Location: "model.onnx.data"}); err != nil {
 		fmt.Println(err)
 		return
 	}

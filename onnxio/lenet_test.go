@@ -3,12 +3,14 @@ package onnxio_test
 import (
 	"bytes"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"lethe/convert"
 	"lethe/graph"
 	"lethe/model"
 	"lethe/onnxio"
+	"lethe/ops"
 )
 
 // sizes are those of a LeNet; features is what one image has after flatten.
@@ -66,6 +68,7 @@ func lenet(s sizes) (*graph.Graph, *model.StateDict) {
 
 func encode(t testing.TB, g *graph.Graph, sd *model.StateDict, opts onnxio.EncodeOptions) []byte {
 	t.Helper()
+	opts.Float32 = true
 	var b bytes.Buffer
 	if err := onnxio.Encode(&b, g, sd, opts); err != nil {
 		t.Fatal(err)
@@ -78,9 +81,20 @@ func decode(b []byte) (*graph.Graph, *model.StateDict, *onnxio.Metadata, error) 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	g, err := f.Network()
+	g, err := f.Graph()
+	if err == nil {
+		err = ops.Check(g)
+	}
+	if err == nil {
+		_, err = ops.Infer(g, f.StateDict())
+	}
 	meta := f.Metadata()
 	return g, f.StateDict(), &meta, err
+}
+
+// sameNetwork reports whether two graphs have the same inputs, outputs and nodes.
+func sameNetwork(a, b *graph.Graph) bool {
+	return a.Name == b.Name && reflect.DeepEqual(a.Inputs, b.Inputs) && reflect.DeepEqual(a.Outputs, b.Outputs) && reflect.DeepEqual(a.Nodes, b.Nodes)
 }
 
 // sameBits reports every entry of want that got lacks or has otherwise.

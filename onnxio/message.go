@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"unicode/utf8"
 
 	"lethe/graph"
 	"lethe/model"
@@ -38,7 +39,11 @@ func (m *message) number(field int, v int64) {
 	m.b = binary.AppendUvarint(m.b, uint64(v))
 }
 
+// text adds a text. Protobuf asks for UTF-8, and its readers refuse anything else.
 func (m *message) text(field int, s string) {
+	if !utf8.ValidString(s) && m.err == nil {
+		m.err = broken("", "the text %.100q is not UTF-8", s)
+	}
 	if s != "" {
 		m.bytes(field, []byte(s))
 	}
@@ -185,12 +190,8 @@ func (m *message) attribute(name string, a graph.Attr) {
 }
 
 func (m *message) tensorHead(name string, t *model.Tensor, e *elementType) {
-	var dims []byte
 	for _, d := range t.Shape() {
-		dims = binary.AppendUvarint(dims, uint64(d))
-	}
-	if len(dims) > 0 {
-		m.bytes(tensorDims, dims)
+		m.number(tensorDims, int64(d))
 	}
 	for i := range elementTypes {
 		if &elementTypes[i] == e {
@@ -279,6 +280,9 @@ func (m *message) shape(s graph.Shape) {
 	for _, d := range s {
 		m.message(1, func(m *message) {
 			if n, ok := d.Int(); ok {
+				if n < 0 && m.err == nil {
+					m.err = broken("", "the shape %v has a negative size", s)
+				}
 				m.number(1, int64(n))
 			} else {
 				m.text(2, d.String())

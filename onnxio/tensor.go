@@ -5,8 +5,30 @@ import (
 	"fmt"
 	"math"
 
+	"lethe/graph"
 	"lethe/model"
 )
+
+// asFloat32 returns sd with the weights of a graph that are of another float type
+// as float32.
+func asFloat32(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
+	for _, name := range g.Weights() {
+		t := sd.Get(name)
+		if t == nil || !t.DType().IsFloat() || t.DType() == model.Float32 {
+			continue
+		}
+		b, err := float32Bytes(name, t)
+		if err != nil {
+			return nil, err
+		}
+		wide, err := model.NewTensor(model.Float32, t.Shape(), nil, 0, model.BytesStorage(b))
+		if err != nil {
+			return nil, err
+		}
+		sd = sd.With(name, wide)
+	}
+	return sd, nil
+}
 
 // float32Bytes returns the elements of a weight as little-endian float32. Those
 // of a wider type are rounded; a finite one that would become infinite is an

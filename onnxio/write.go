@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -12,11 +13,33 @@ import (
 	"lethe/model"
 )
 
-// EncodeGraph writes a graph of any operators as an ONNX model in one file,
-// under the operator sets that the graph names. The entries of sd that it reads
-// become initializers under their names, bit for bit and in the order of sd,
-// after the constants of the graph, which are sorted by name. Tensors are copied
-// from their storages one at a time. The same arguments give the same bytes.
+// EncodeOptions are what a file says beyond the network itself, and how it holds
+// the weights.
+type EncodeOptions struct {
+	Opset           int               // of ONNX's own operators, 13 to 28; 0 means the one that the graph names
+	ProducerVersion string            // of Lethe, the producer
+	DocString       string            // for people
+	Props           map[string]string // for programs
+	Float32         bool              // weights of other float types are written as float32
+	Location        string            // the name of the file that holds the tensors; "" is the model itself
+}
+
+// maxFile is the largest message that protobuf allows: 2 GiB - 1.
+const maxFile = math.MaxInt32
+
+// initializerField is the number of the field of a graph that holds a weight.
+const initializerField = graphWeights
+
+// Encode writes a graph of any operators as an ONNX model in one file, under
+// the operator sets that the graph names. Package ops tells whether the nodes
+// are used as ONNX allows it. The entries of sd that it reads become
+// initializers under their names, bit for bit and in the order of sd, after the
+// constants of the graph, which are sorted by name. Tensors are copied from
+// their storages one at a time. The same arguments give the same bytes.
+//
+// With opts.Float32 weights of narrower float types are widened, and float64 is
+// rounded; a finite number that float32 cannot hold is a
+// [model.UnsupportedError].
 //
 // With opts.Location the elements of all but small tensors are left out, and the
 // model says that they are in a file of that name beside it, which
@@ -25,38 +48,34 @@ import (
 // A weight that sd does not have and a graph that breaks the rules of its kind
 // are a [model.FormatError]; element types that ONNX does not have are a
 // [model.UnsupportedError]; a model of 2 GiB or more is a [model.LimitError].
-// Nothing is written before all of this is known. Of opts the opset is not
-// used.
-func EncodeGraph(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOptions) error {
+// Nothing is written before all of this is known.
+func Encode(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOptions) error {
 	if err := g.Check(); err != nil {
 		return err
+	}
+	if g.Name == "" {
+		return broken("the graph", "it has no name, which ONNX asks for")
+	}
+	if opts.Float32 {
+		var err error
+		if sd, err = asFloat32(g, sd); err != nil {
+			return err
+		}
 	}
 	initializers, err := initializersOf(g, sd, opts.Location)
 	if err != nil {
 		return err
 	}
-	var m message
-	opset := g.Opset("")
-	if opset < minOpset || opset > newestOpset {
-		return &model.UnsupportedError{What: fmt.Sprintf("onnx opset %d", opset), Advice: fmt.Sprintf("opsets %d to %d are supported", minOpset, newestOpset)}
-	}
-	m.number(1, irVersions[min(opset, maxOpset)])
-	m.text(2, "lethe")
-	m.text(3, opts.ProducerVersion)
-	m.text(6, opts.DocString)
-	m.opsets(8, g, opset)
-	for _, key := range slices.Sorted(maps.Keys(opts.Props)) {
-		m.message(14, func(m *message) {
-			m.text(1, key)
-			m.text(2, opts.Props[key])
-		})
+	m, err := encodeHead(g, opts)
+	if err != nil {
+		return err
 	}
 	for i := range g.Functions {
 		m.message(25, func(m *message) { m.function(&g.Functions[i]) })
 	}
 	var body message
 	body.graph(g)
-	if err := errOf(&m, &body); err != nil {
+	if err := errOf(m, &body); err != nil {
 		return err
 	}
 	size := int64(len(body.b))
@@ -65,10 +84,10 @@ func EncodeGraph(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOp
 			size += t.raw
 		}
 	}
-	m.b = appendTag(m.b, graphField, wireBytes)
+	m.b = appendTag(m.b, modelGraph, wireBytes)
 	m.b = binary.AppendUvarint(m.b, uint64(size))
 	if total := int64(len(m.b)) + size; size < 0 || total > maxFile {
-		return &model.LimitError{What: "size of the onnx model", Unit: "bytes", Flag: "--external-data", Got: uint64(total), Limit: maxFile}
+		return &model.LimitError{What: "size of an onnx model in one file (without --external-data) in bytes", Got: uint64(total), Limit: maxFile}
 	}
 	if _, err := w.Write(append(m.b, body.b...)); err != nil {
 		return err
@@ -86,7 +105,28 @@ func EncodeGraph(w io.Writer, g *graph.Graph, sd *model.StateDict, opts EncodeOp
 	return nil
 }
 
-// EncodeTensors writes the elements of the tensors that [EncodeGraph] leaves out
+// encodeHead returns the fields of a model that come before its functions.
+func encodeHead(g *graph.Graph, opts EncodeOptions) (*message, error) {
+	opset := cmp.Or(opts.Opset, g.Opset(""))
+	if opset < minOpset || opset > newestOpset {
+		return nil, &model.UnsupportedError{What: fmt.Sprintf("onnx opset %d", opset), Advice: fmt.Sprintf("opsets %d to %d are supported", minOpset, newestOpset)}
+	}
+	var m message
+	m.number(1, irVersions[min(opset, len(irVersions)-1)])
+	m.text(2, "lethe")
+	m.text(3, opts.ProducerVersion)
+	m.text(6, opts.DocString)
+	m.opsets(8, g, opset)
+	for _, key := range slices.Sorted(maps.Keys(opts.Props)) {
+		m.message(14, func(m *message) {
+			m.text(1, key)
+			m.text(2, opts.Props[key])
+		})
+	}
+	return &m, nil
+}
+
+// EncodeTensors writes the elements of the tensors that [Encode] leaves out
 // of a model with a location. Each begins at a multiple of 64 bytes.
 func EncodeTensors(w io.Writer, g *graph.Graph, sd *model.StateDict) error {
 	initializers, err := initializersOf(g, sd, "elsewhere")
@@ -172,7 +212,9 @@ func initializersOf(g *graph.Graph, sd *model.StateDict, location string) ([]ini
 			return nil, err
 		}
 		var m message
-		m.tensorHead(t.name, t.tensor, t.element)
+		if m.tensorHead(t.name, t.tensor, t.element); m.err != nil {
+			return nil, m.err
+		}
 		inside := t.raw
 		if t.outside = location != "" && t.raw >= outsideMin; !t.outside {
 			m.b = appendTag(m.b, tensorRaw, wireBytes)

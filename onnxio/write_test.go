@@ -46,10 +46,10 @@ func writeExample(t *testing.T) (*graph.Graph, *model.StateDict) {
 }
 
 // What is written is read back: nodes, attributes, types, weights.
-func TestEncodeGraph(t *testing.T) {
+func TestEncode(t *testing.T) {
 	g, sd := writeExample(t)
 	var out bytes.Buffer
-	if err := EncodeGraph(&out, g, sd, EncodeOptions{Props: map[string]string{"key": "value"}}); err != nil {
+	if err := Encode(&out, g, sd, EncodeOptions{Props: map[string]string{"key": "value"}}); err != nil {
 		t.Fatal(err)
 	}
 	f, err := Decode(bytes.NewReader(out.Bytes()), int64(out.Len()), Options{})
@@ -103,7 +103,7 @@ func TestEncodeTensors(t *testing.T) {
 	g, sd := writeExample(t)
 	var out, data bytes.Buffer
 	opts := EncodeOptions{Location: "out.onnx.data"}
-	if err := EncodeGraph(&out, g, sd, opts); err != nil {
+	if err := Encode(&out, g, sd, opts); err != nil {
 		t.Fatal(err)
 	}
 	if err := EncodeTensors(&data, g, sd); err != nil {
@@ -127,7 +127,7 @@ func TestEncodeTensors(t *testing.T) {
 }
 
 // What cannot be written is an error before anything is.
-func TestEncodeGraphRefuses(t *testing.T) {
+func TestEncodeRefusesGraphs(t *testing.T) {
 	tests := map[string]func(g *graph.Graph){
 		"a weight that is not there": func(g *graph.Graph) { g.Nodes[0].Inputs[1] = "other" },
 		"a name twice":               func(g *graph.Graph) { g.Nodes[1].Outputs[1] = "h" },
@@ -138,7 +138,7 @@ func TestEncodeGraphRefuses(t *testing.T) {
 		g, sd := writeExample(t)
 		change(g)
 		var out bytes.Buffer
-		if err := EncodeGraph(&out, g, sd, EncodeOptions{}); err == nil || out.Len() > 0 {
+		if err := Encode(&out, g, sd, EncodeOptions{}); err == nil || out.Len() > 0 {
 			t.Errorf("%s: %d bytes and the error %v", name, out.Len(), err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lethe/graph"
@@ -95,6 +96,9 @@ func (c *checker) miss(n *graph.Node) {
 	name := n.Op
 	if n.Domain != "" && n.Domain != "ai.onnx" {
 		name = n.Domain + "." + n.Op
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) || n.Op == "" {
+		name = strconv.Quote(name) // it may hold what a terminal would obey
 	}
 	m := c.missing[name]
 	if m == nil {

@@ -106,7 +106,7 @@ func TestONNXRuntime(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			var b bytes.Buffer
-			if err := onnxio.EncodeGraph(&b, r.Graph, r.State, onnxio.EncodeOptions{}); err != nil {
+			if err := onnxio.Encode(&b, r.Graph, r.State, onnxio.EncodeOptions{}); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			path := filepath.Join(dir, name+".onnx")

@@ -57,7 +57,7 @@ func FuzzGraph(f *testing.F) {
 			typed(t, err)
 			return
 		}
-		if err := onnxio.EncodeGraph(io.Discard, r.Graph, r.State, onnxio.EncodeOptions{}); err != nil {
+		if err := onnxio.Encode(io.Discard, r.Graph, r.State, onnxio.EncodeOptions{}); err != nil {
 			typed(t, err)
 		}
 	})

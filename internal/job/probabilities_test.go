@@ -35,7 +35,7 @@ func TestForgetProbabilities(t *testing.T) {
 		g.Nodes = append(g.Nodes, graph.Node{Name: "end", Op: op, Inputs: []string{out.Name}, Outputs: []string{"end"}, Attrs: graph.Attrs{"axis": graph.Int(1)}})
 		g.Outputs = []graph.Value{graph.TensorValue("end", model.Float32, out.Shape)}
 		var b bytes.Buffer
-		if err := onnxio.EncodeGraph(&b, g, n.State, onnxio.EncodeOptions{}); err != nil {
+		if err := onnxio.Encode(&b, g, n.State, onnxio.EncodeOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		s := s

@@ -69,7 +69,7 @@ func (c *converting) writeProgram(ctx context.Context, r *aten.Result) error {
 		}
 	}
 	err = c.out.Stage(ctx, func(w io.Writer) error {
-		return onnxio.EncodeGraph(w, r.Graph, r.State, opts)
+		return onnxio.Encode(w, r.Graph, r.State, opts)
 	}, func(f io.ReaderAt, size int64) error {
 		digest, err := c.out.Digest()
 		if err != nil {

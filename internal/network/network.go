@@ -103,14 +103,14 @@ func (n *Network) bindOutput() (err error) {
 
 // encodeONNX writes a network with the weights of sd as an ONNX model.
 func encodeONNX(w io.Writer, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) error {
-	if s.LeNet {
-		return onnxio.Encode(w, s.Graph, sd, opts)
+	opts.Float32 = s.LeNet
+	if !s.LeNet {
+		opts.Props = map[string]string{}
 	}
-	opts.Props = map[string]string{}
 	for name, as := range s.Tied {
 		opts.Props["lethe.alias."+name] = as
 	}
-	return onnxio.EncodeGraph(w, s.Graph, sd, opts)
+	return onnxio.Encode(w, s.Graph, sd, opts)
 }
 
 // StageONNX stages the network with the weights of sd as an ONNX output, and checks the file against the graph g with the weights of before, which it must
@@ -175,12 +175,7 @@ func NewPlan(s weights.PlanSettings, n *Network) (*weights.Plan, error) {
 // PlanONNX adds to a plan the ONNX model that is written to an output, and is the error of
 // encoding these weights if there is one and they are not encoded later.
 func PlanONNX(p *weights.Plan, out *stage.Output, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*weights.PlannedOutput, error) {
-	opset := s.Graph.Opset("")
-	if s.LeNet {
-		opset = cmp.Or(opts.Opset, graph.DefaultOpset)
-	}
-	what := fmt.Sprintf("ONNX, opset %d", opset)
-	planned := p.Write(out, what)
+	planned := p.Write(out, fmt.Sprintf("ONNX, opset %d", cmp.Or(opts.Opset, s.Graph.Opset(""))))
 	if !p.DryRun {
 		return planned, nil
 	}

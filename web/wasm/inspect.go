@@ -140,14 +140,12 @@ func (o *opened) draw(f file.File) error {
 // write writes the file as ONNX or safetensors.
 func (o *opened) write(w io.Writer, format string) error {
 	switch {
-	case format == "onnx" && o.CanONNX && o.structure.LeNet:
-		return onnxio.Encode(w, o.structure.Graph, o.structure.State, onnxio.EncodeOptions{})
 	case format == "onnx" && o.CanONNX:
 		props := map[string]string{}
 		for name, as := range o.structure.Tied {
 			props["lethe.alias."+name] = as
 		}
-		return onnxio.EncodeGraph(w, o.structure.Graph, o.structure.State, onnxio.EncodeOptions{Props: props})
+		return onnxio.Encode(w, o.structure.Graph, o.structure.State, onnxio.EncodeOptions{Props: props, Float32: o.structure.LeNet})
 	case format == "safetensors" && o.CanWeights:
 		f, err := safetensors.New(o.state, safetensors.TorchMetadata)
 		if err != nil {
