@@ -12,6 +12,7 @@ import (
 // asFloat32 returns sd with the weights of a graph that are of another float type
 // as float32.
 func asFloat32(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
+	var entries []model.Entry
 	for _, name := range g.Weights() {
 		t := sd.Get(name)
 		if t == nil || !t.DType().IsFloat() || t.DType() == model.Float32 {
@@ -25,9 +26,9 @@ func asFloat32(g *graph.Graph, sd *model.StateDict) (*model.StateDict, error) {
 		if err != nil {
 			return nil, err
 		}
-		sd = sd.With(name, wide)
+		entries = append(entries, model.Entry{Name: name, Tensor: wide})
 	}
-	return sd, nil
+	return sd.WithAll(entries...), nil
 }
 
 // float32Bytes returns the elements of a weight as little-endian float32. Those
