@@ -250,7 +250,7 @@ func (r *run) prepare() error {
 	sample := slices.Clone(others)
 	rng.Shuffle(len(sample), func(a, b int) { sample[a], sample[b] = sample[b], sample[a] })
 	r.method.BaseRemain = r.accuracy(r.set, sample[:min(len(sample), 4000)])
-	if r.weak() {
+	if r.weakBase() {
 		r.steps *= weakBaseSteps
 	} else if !r.reference() {
 		r.steps += r.steps / 2
@@ -347,13 +347,13 @@ func (r *run) step(step int) Point {
 
 	theta, grad := r.session.Theta(), r.session.Grad()
 	x := float64(step) / float64(r.steps)
-	stretch := clamp(kernel.Log(max(r.now.L2/r.aimL2, 0.1)), 0.5)
-	kernel.Pull(grad, theta, r.theta0, float32(2*r.pull*kernel.Exp(spring*stretch)))
+	tension := clamp(kernel.Log(max(r.now.L2/r.aimL2, 0.1)), 0.5)
+	kernel.Pull(grad, theta, r.theta0, float32(2*r.pull*kernel.Exp(spring*tension)))
 	r.adam.Step(theta, grad, rate*learn.Fall(x))
 	r.limit(theta, x)
 	r.session.Refresh()
 	if x >= quiet {
-		r.pull = steer(r.pull, pullGain/float64(r.steps)*stretch, leastPull, mostPull)
+		r.pull = steer(r.pull, pullGain/float64(r.steps)*tension, leastPull, mostPull)
 	}
 	if x >= quiet && step%max(r.steps/looks, 1) == 0 {
 		// Late in the run there is no time left to see what more weight on the
@@ -393,8 +393,8 @@ func (r *run) reference() bool {
 	return r.opts.Rules.KL == ours.KL && r.opts.Rules.L2 == ours.L2
 }
 
-// weak reports whether the base network has still to learn, as the rules have it.
-func (r *run) weak() bool {
+// weakBase reports whether the base network has still to learn, as the rules have it.
+func (r *run) weakBase() bool {
 	return r.teacher == nil && r.method.BaseRemain < weakBaseRemain && r.opts.Rules.Remain == report.FashionMNIST.Remain
 }
 

@@ -32,7 +32,7 @@ func (r *run) excess() float64 {
 		// One more hit than was seen keeps the error of a share from being 0.
 		share := (float64(target*n) + 1) / (n + 2)
 		aim = lowered(aim, deviation/math.Sqrt(n))
-		if r.teacher == nil && !r.weak() && !r.minimal() {
+		if r.teacher == nil && !r.weakBase() && !r.minimal() {
 			aim = min(aim, r.unseenKL()*limits.KL)
 		}
 		aimShare = lowered(aimShare, math.Sqrt(float64(share*(1-share))/n))

@@ -41,7 +41,7 @@ func (d *comparison) compare(path string, claimed, found any) {
 			}
 			for _, name := range sortedNames(f) {
 				if _, ok := c[name]; !ok {
-					d.add(join(path, name), "is %s and is not claimed", brief(f[name]))
+					d.add(join(path, name), "is %s and is not claimed", shortened(f[name]))
 				}
 			}
 			return
@@ -75,7 +75,7 @@ func (d *comparison) compare(path string, claimed, found any) {
 			}
 		}
 	}
-	d.add(path, "is %s, found %s", brief(claimed), brief(found))
+	d.add(path, "is %s, found %s", shortened(claimed), shortened(found))
 }
 
 func join(path, name string) string {
@@ -85,8 +85,8 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// brief writes a value for a message.
-func brief(v any) string {
+// shortened writes a value for a message.
+func shortened(v any) string {
 	switch v := v.(type) {
 	case map[string]any:
 		return fmt.Sprintf("an object of %d members", len(v))

@@ -63,12 +63,12 @@ const blocksMax = 256
 // drafter finds out which layers a state dict has.
 type drafter struct {
 	sd      *model.StateDict
-	blocks  []*block // convolutions, then linear layers, in the order in which they run
-	between []*found // normalizations and PReLUs
+	blocks  []*block          // convolutions, then linear layers, in the order in which they run
+	between []*weightedModule // normalizations and PReLUs
 }
 
-// found is a module with weights.
-type found struct {
+// weightedModule is a module with weights, such as a normalization.
+type weightedModule struct {
 	path, op string
 	shape    []int // of the weight
 	place    int   // in the file
@@ -76,8 +76,8 @@ type found struct {
 
 // block is a convolution or a linear layer and what follows it until the next.
 type block struct {
-	found
-	norm, prelu   *found
+	weightedModule
+	norm, prelu   *weightedModule
 	before, after int // layers without weights before and after the normalization; -1: not known
 }
 
@@ -101,7 +101,7 @@ func (d *drafter) read() error {
 		suffixes[path][suffix] = t.Shape()
 	}
 	for place, path := range order {
-		f := found{path: path, place: place, shape: suffixes[path]["weight"]}
+		f := weightedModule{path: path, place: place, shape: suffixes[path]["weight"]}
 		have := slices.Sorted(maps.Keys(suffixes[path]))
 		_, statistics := suffixes[path]["running_mean"]
 		has := func(names ...string) bool {
@@ -120,7 +120,7 @@ func (d *drafter) read() error {
 			return refuse("the entries %.100q of %.100q are of no convolution, linear layer, batch normalization or PReLU", have, path)
 		}
 		if f.op == "conv" || f.op == "linear" {
-			d.blocks = append(d.blocks, &block{found: f, before: -1, after: -1})
+			d.blocks = append(d.blocks, &block{weightedModule: f, before: -1, after: -1})
 		} else {
 			d.between = append(d.between, &f)
 		}
@@ -188,7 +188,7 @@ func (d *drafter) connected() error {
 // owner returns the layer that a normalization or a PReLU belongs to: the one
 // before it in the file, or else the one with the same number in its name, or the
 // first of its width that has none.
-func (d *drafter) owner(f *found) *block {
+func (d *drafter) owner(f *weightedModule) *block {
 	free := func(b *block) bool {
 		fits := f.op == "batch_norm" && b.norm == nil && f.shape[0] == b.shape[0] ||
 			f.op == "prelu" && b.prelu == nil && (f.shape[0] == b.shape[0] || f.shape[0] == 1)
@@ -224,7 +224,7 @@ func (d *drafter) owner(f *found) *block {
 }
 
 // first returns the first normalization or PReLU in the file.
-func (d *drafter) first(op string) *found {
+func (d *drafter) first(op string) *weightedModule {
 	for _, f := range d.between {
 		if f.op == op {
 			return f
@@ -259,13 +259,13 @@ func natural(a, b string) int {
 // tells nothing: what is between may be written in forward.
 func (d *drafter) count() {
 	type member struct{ parent, number string }
-	split := func(f *found) (m member, n int, ok bool) {
+	split := func(f *weightedModule) (m member, n int, ok bool) {
 		i := strings.LastIndexByte(f.path, '.')
 		m.parent, m.number = f.path[:max(i, 0)], f.path[i+1:]
 		n, err := strconv.Atoi(m.number)
 		return m, n, err == nil && len(m.number) < 6
 	}
-	gap := func(a, b *found) int {
+	gap := func(a, b *weightedModule) int {
 		am, an, aok := split(a)
 		bm, bn, bok := split(b)
 		if !aok || !bok || am.parent != bm.parent || bn <= an {
@@ -275,7 +275,7 @@ func (d *drafter) count() {
 	}
 	gapped := map[string]bool{}
 	for i, b := range d.blocks {
-		last := &b.found
+		last := &b.weightedModule
 		if b.norm != nil {
 			b.before = gap(last, b.norm)
 			last = b.norm
@@ -285,7 +285,7 @@ func (d *drafter) count() {
 			continue
 		}
 		if i+1 < len(d.blocks) {
-			b.after = gap(last, &d.blocks[i+1].found)
+			b.after = gap(last, &d.blocks[i+1].weightedModule)
 			if b.op != d.blocks[i+1].op && b.after > 0 {
 				b.after-- // flattens
 			}
@@ -296,7 +296,7 @@ func (d *drafter) count() {
 		}
 	}
 	for _, b := range d.blocks {
-		if m, _, _ := split(&b.found); !gapped[m.parent] {
+		if m, _, _ := split(&b.weightedModule); !gapped[m.parent] {
 			if b.after == 0 {
 				b.after = -1
 			}

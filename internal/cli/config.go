@@ -386,14 +386,14 @@ func entries(path string, n *yaml.Node) ([]entry, error) {
 		return nil, nil
 	}
 	if n.Kind != yaml.MappingNode {
-		return nil, usage.Errorf("%s: found %s, want keys with values", at(n), found(n))
+		return nil, usage.Errorf("%s: found %s, want keys with values", at(n), describeNode(n))
 	}
 	var all []entry
 	seen := map[string]bool{}
 	for i := 0; i < len(n.Content); i += 2 {
 		key := n.Content[i]
 		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
-			return nil, usage.Errorf("%s: found %s, want a key", at(key), found(key))
+			return nil, usage.Errorf("%s: found %s, want a key", at(key), describeNode(key))
 		}
 		if seen[key.Value] {
 			return nil, usage.Errorf("%s: %.100q is there twice", at(key), key.Value)
@@ -431,7 +431,7 @@ func (e entry) values(f urfave.Flag) ([]string, error) {
 			right = []string{"!!str", "!!int", "!!float", "!!timestamp"}
 		}
 		if n.Kind != yaml.ScalarNode || !slices.Contains(right, n.ShortTag()) {
-			return nil, usage.Errorf("%s: %s is %s, want %s", e.at, e.name, found(n), wanted(f))
+			return nil, usage.Errorf("%s: %s is %s, want %s", e.at, e.name, describeNode(n), wanted(f))
 		}
 		value, err := parseValue(f, n.Value, e.at+": "+e.name)
 		if err != nil {
@@ -442,8 +442,8 @@ func (e entry) values(f urfave.Flag) ([]string, error) {
 	return values, nil
 }
 
-// found describes a node for a message.
-func found(n *yaml.Node) string {
+// describeNode describes a node for a message.
+func describeNode(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
 		return "a mapping"

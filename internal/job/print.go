@@ -29,9 +29,9 @@ func PrintReport(w io.Writer, r *verify.Report) error {
 		rules := r.RulesOf()
 		fmt.Fprintf(t, "accuracy on the forgotten (target)\t%.4f\t%.4f\t<= %g\n", before.Target, after.Target, rules.Target.Full)
 		if r.Score != nil {
-			fmt.Fprintf(t, "accuracy on the others (remain)\t%.4f\t%.4f\t>= %s\n", before.Remain, after.Remain, share(rules.Remain.Full))
+			fmt.Fprintf(t, "accuracy on the others (remain)\t%.4f\t%.4f\t>= %s\n", before.Remain, after.Remain, twoDecimals(rules.Remain.Full))
 		} else {
-			fmt.Fprintf(t, "accuracy on the others (remain)\tnot measured: there was no image of them\t\t>= %s\n", share(rules.Remain.Full))
+			fmt.Fprintf(t, "accuracy on the others (remain)\tnot measured: there was no image of them\t\t>= %s\n", twoDecimals(rules.Remain.Full))
 		}
 		fmt.Fprintf(t, "divergence from uniform (KL, nats)\t%.4f\t%.4f\t%s\n", before.KL, after.KL, marks(rules.KL))
 		fmt.Fprintf(t, "distance of the parameters (L2)\t\t%.4f\t<= %g\n", r.Comparison.L2, rules.L2.Full)
@@ -71,8 +71,8 @@ func marks(r report.Rule) string {
 	return fmt.Sprintf("<= %g", r.Full)
 }
 
-// share formats a limit of 0 to 1 with all that it has, two decimals at least.
-func share(v float64) string {
+// twoDecimals formats a limit of 0 to 1 with all that it has, two decimals at least.
+func twoDecimals(v float64) string {
 	if two := fmt.Sprintf("%.2f", v); two == fmt.Sprintf("%g0", v) {
 		return two
 	}

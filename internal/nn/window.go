@@ -126,17 +126,19 @@ func (a axis) meets(out, k int) (in int, ok bool) {
 // that cover its input, as the targets of a gradient. Elements that fall on
 // padding are in no run.
 func (a axis) forward() []run {
-	return runs(a.out, 1, a.stride, a.meets, a.kernel)
+	return runsOf(a.out, 1, a.stride, a.meets, a.kernel)
 }
 
 func (a axis) backward() []run {
-	return runs(a.in, a.stride, 1, func(i, k int) (int, bool) {
+	return runsOf(a.in, a.stride, 1, func(i, k int) (int, bool) {
 		o := i + a.pad - k*a.dilat
 		return o / a.stride, o >= 0 && o%a.stride == 0 && o/a.stride < a.out
 	}, a.kernel)
 }
 
-func runs(targets, step, sourceStep int, meet func(target, k int) (int, bool), size int) []run {
+// runsOf groups the targets of an axis, phase by phase, into runs of those that
+// meet the same part of the kernel.
+func runsOf(targets, step, sourceStep int, meet func(target, k int) (int, bool), size int) []run {
 	var all []run
 	for phase := range min(step, targets) {
 		var last *run
