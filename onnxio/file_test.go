@@ -20,6 +20,8 @@ import (
 	"lethe/internal/vectors"
 	"lethe/model"
 	"lethe/onnxio"
+	"lethe/onnxio/internal/pb"
+	"lethe/ops"
 )
 
 const modelsDir = "testdata/models"
@@ -389,4 +391,50 @@ func TestEditOracle(t *testing.T) {
 		write(t, edited, dir, name)
 		oracle.Run(t, python, "testdata/edited.py", filepath.Join(modelsDir, name), filepath.Join(dir, name))
 	})
+}
+
+// Every operator set from 7 to the newest is read, is told by the graph, and is
+// edited without another byte changing; a later one is refused.
+func TestEveryOpset(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(modelsDir, "opset7.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const newest = 28
+	for opset := int64(7); opset <= newest+1; opset++ {
+		of := patched(t, b, func(m *pb.Model) { m.OpsetImport[0].Version = opset })
+		f, err := read(of, modelsDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := f.Graph()
+		if opset > newest {
+			if class(err) != unsupported {
+				t.Errorf("opset %d: %v", opset, err)
+			}
+			continue
+		}
+		if err != nil || g.Opset("") != int(opset) {
+			t.Fatalf("opset %d: %v", opset, err)
+		}
+		if err := ops.Check(g); err != nil {
+			t.Errorf("opset %d: %v", opset, err)
+		}
+		old, err := f.StateDict().Get("w").Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		edited, err := f.With(altered(t, f.StateDict(), func(name string) bool { return name == "w" }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := edited.StateDict().Get("w").Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := edited.Encode(&out); err != nil || !bytes.Equal(out.Bytes(), bytes.Replace(of, old, data, 1)) {
+			t.Errorf("opset %d: other bytes changed, or %v", opset, err)
+		}
+	}
 }

@@ -72,18 +72,18 @@ func lethe(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 		}
 		var err error
 		if text, err = completion(ctx, shell); err != nil {
-			terminal.Tell(stderr, "lethe: %v", err)
+			terminal.Linef(stderr, "lethe: %v", err)
 			return cli.ExitUsage
 		}
 	default:
 		if run := named(args[0]); run != nil {
 			return run(ctx, args[1:], stdin, stdout, stderr)
 		}
-		terminal.Tell(stderr, "lethe: %.100q is no command; see lethe --help", args[0])
+		terminal.Linef(stderr, "lethe: %.100q is no command; see lethe --help", args[0])
 		return cli.ExitUsage
 	}
 	if _, err := io.WriteString(stdout, text); err != nil {
-		terminal.Tell(stderr, "lethe: %v", err)
+		terminal.Linef(stderr, "lethe: %v", err)
 		return cli.ExitError
 	}
 	return cli.ExitOK

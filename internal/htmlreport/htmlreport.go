@@ -97,7 +97,7 @@ type view struct {
 	Class    string // the forgotten ones
 	Gauges   []gauge
 	Rows     []row
-	Went     []share
+	Went     []destination
 	Samples  []picture
 	Unseen   bool // the samples are
 	Matrices []matrix

@@ -101,9 +101,9 @@ func (v *view) measures() {
 		v.Matrices = v.Matrices[n-2:]
 	}
 	for _, p := range d.Predicted {
-		v.Went = append(v.Went, share{p.Class, v.label(p.Class), slices.Contains(v.Classes, p.Class), p.Before, p.After, 100 * p.Before, 100 * p.After})
+		v.Went = append(v.Went, destination{p.Class, v.label(p.Class), slices.Contains(v.Classes, p.Class), p.Before, p.After, 100 * p.Before, 100 * p.After})
 	}
-	slices.SortStableFunc(v.Went, func(a, b share) int {
+	slices.SortStableFunc(v.Went, func(a, b destination) int {
 		switch {
 		case a.After > b.After:
 			return -1
@@ -122,8 +122,8 @@ type row struct {
 	Before, After *verify.Measures
 }
 
-// share is how many forgotten images are taken for a class.
-type share struct {
+// destination is how many forgotten images are taken for a class.
+type destination struct {
 	Class              int
 	Label              string
 	Forgotten          bool

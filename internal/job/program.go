@@ -117,7 +117,7 @@ func tellUnsupported(stderr io.Writer, name string, err error) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	for _, p := range list.Parts {
-		terminal.Tell(stderr, "cannot convert %s", p)
+		terminal.Linef(stderr, "cannot convert %s", p)
 	}
 	return &model.UnsupportedError{What: fmt.Sprintf("%s: %d parts of the network cannot be converted", name, len(list.Parts)), Advice: "they are listed above"}
 }

@@ -76,8 +76,8 @@ func openInput(ctx context.Context, path string, stdin io.Reader, limit int64) (
 // copy of what came from elsewhere.
 func (in *Input) Local() bool { return in.opened != nil }
 
-// From returns the model in a registry that the input was pulled from, or nil.
-func (in *Input) From() registry.Model { return in.from }
+// Model returns the model in a registry that the input was pulled from, or nil.
+func (in *Input) Model() registry.Model { return in.from }
 
 // Unchanged returns an error if somebody wrote to the file since it was opened.
 // What was read of it may then be of neither content. Another file at the same

@@ -42,9 +42,9 @@ func PrintJSON(w io.Writer, v any) error {
 	return err
 }
 
-// Tell writes a line for a person, in which nothing that comes from a file can
+// Linef writes a line for a person, in which nothing that comes from a file can
 // be taken for more than text.
-func Tell(w io.Writer, format string, args ...any) {
+func Linef(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, OneLine(fmt.Sprintf(format, args...)))
 }
 

@@ -89,7 +89,7 @@ func (n *Checkpoint) SetSource(outs *stage.Outputs, ext string, annotations map[
 	if err := n.Unchanged(); err != nil {
 		return err
 	}
-	return outs.SetSource(stage.Source{Name: n.Name, From: n.input.From(), Digest: n.Digest}, ext, annotations)
+	return outs.SetSource(stage.Source{Name: n.Name, From: n.input.Model(), Digest: n.Digest}, ext, annotations)
 }
 
 // StartDigest begins what [Checkpoint.Digest] returns. It takes longer than all

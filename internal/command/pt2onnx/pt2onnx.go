@@ -124,12 +124,12 @@ func tellProgram(w io.Writer, out string, r *aten.Result) {
 		}
 		return b.String()
 	}
-	terminal.Tell(w, "%s: %s, %d nodes, opset %d", out, r.Graph.Name, len(r.Graph.Nodes), r.Graph.Opset(""))
-	terminal.Tell(w, "input %s; output %s", values(r.Graph.Inputs), values(r.Graph.Outputs))
+	terminal.Linef(w, "%s: %s, %d nodes, opset %d", out, r.Graph.Name, len(r.Graph.Nodes), r.Graph.Opset(""))
+	terminal.Linef(w, "input %s; output %s", values(r.Graph.Inputs), values(r.Graph.Outputs))
 	if len(r.Unused) > 0 {
-		terminal.Tell(w, "not read by the graph: %d tensors, such as %.100q", len(r.Unused), r.Unused[0])
+		terminal.Linef(w, "not read by the graph: %d tensors, such as %.100q", len(r.Unused), r.Unused[0])
 	}
 	for _, note := range r.Notes {
-		terminal.Tell(w, "%s", note)
+		terminal.Linef(w, "%s", note)
 	}
 }
