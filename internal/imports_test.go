@@ -85,7 +85,7 @@ var rooms = map[string][]string{
 	"internal/cli":       {"internal/registry", "internal/stage", "internal/strictjson", "internal/terminal", "internal/usage", "internal/version", "internal/weights", "model", "pickle", urfave, yaml},
 	"internal/structure": {"ops", "convert", "convert/arch", "convert/aten", "convert/layers", "convert/exported", "convert/script", "file", "graph", "model", "pickle"},
 	// What the others link beside it.
-	"internal/network":         {"file", "graph", "internal/nn", "internal/stage", "internal/structure", "internal/version", "internal/weights", "model", "onnxio", "ops", "pickle", "report", "verify"},
+	"internal/network":         {"file", "graph", "internal/nn", "internal/stage", "internal/structure", "internal/usage", "internal/version", "internal/weights", "model", "onnxio", "ops", "pickle", "report", "verify"},
 	"internal/job":             {all},
 	"internal/jobflags":        {"internal/cli", "internal/stage", "internal/usage", "dataset", "internal/job", "report", urfave},
 	"internal/registry":        {"model", oras},

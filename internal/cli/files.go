@@ -34,10 +34,10 @@ func ReadOptions(c *urfave.Context) pickle.Options {
 	return pickle.Options{Key: c.String("key"), Inert: c.Bool("inert"), Limits: pickle.Limits{Memory: c.Int("max-memory") << 20, Depth: c.Int("max-depth")}}
 }
 
-// ReadingFlags returns the flags on a command line that say how a checkpoint is
-// read, for the same line of another command.
-func ReadingFlags(c *urfave.Context) (flags []string) {
-	for _, f := range ReadFlags() {
+// Given returns those of some flags that are on a command line, for the same line of
+// another command.
+func Given(c *urfave.Context, of []urfave.Flag) (flags []string) {
+	for _, f := range of {
 		name := f.Names()[0]
 		switch {
 		case !c.IsSet(name):

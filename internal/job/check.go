@@ -107,7 +107,7 @@ func (c *checking) compare(ctx context.Context, after *stage.Input) error {
 		}
 		return OpenData(ctx, c.CheckSettings.Data)
 	})
-	if c.net, err = network.OpenFor(ctx, c.Before, c.std.In, c.Reading.Options, shapeOf(images)); err != nil {
+	if c.net, err = network.OpenFor(ctx, c.Before, c.std.In, c.Reading.Options, c.Reading.hints(images)); err != nil {
 		return err
 	}
 	defer c.net.Close()

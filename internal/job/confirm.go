@@ -29,7 +29,7 @@ func (c *checking) confirm(ctx context.Context, after *stage.Input) error {
 		return err
 	}
 	images := sync.OnceValues(func() (*Data, error) { return c.claimedImages(ctx, claim) })
-	if c.net, err = network.OpenFor(ctx, c.Before, c.std.In, c.Reading.Options, shapeOf(images)); err != nil {
+	if c.net, err = network.OpenFor(ctx, c.Before, c.std.In, c.Reading.Options, c.Reading.hints(images)); err != nil {
 		return err
 	}
 	defer c.net.Close()
@@ -37,7 +37,7 @@ func (c *checking) confirm(ctx context.Context, after *stage.Input) error {
 	if err != nil {
 		return err
 	}
-	edited, err := network.Recognize(read, shapeOf(images))
+	edited, err := network.Recognize(ctx, read, c.Reading.Options, c.Reading.hints(images))
 	if err != nil {
 		return err
 	}

@@ -34,9 +34,8 @@ type ConvertSettings struct {
 	ForceEval               bool     // convert a program in training mode as one in evaluation mode
 	ExternalData            bool     // weights in a second file, as if they were too large for one
 
-	// The wiring of a state dict; without any of these, names and shapes must tell it.
-	Like        string        // a file with the graph of the network
-	Layers      string        // a file that describes layers in a row
+	// The wiring of a state dict; without any of these, or Like or Layers of Reading,
+	// names and shapes must tell it.
 	PrintLayers bool          // write such a description instead of a model
 	Data        *DataSettings // labelled images that the network was trained on
 
@@ -61,7 +60,7 @@ type Converted struct {
 // line for each part of it on std.Err.
 func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Converted, error) {
 	c := &converting{ConvertSettings: s, std: std, done: &Converted{Stdout: stage.KindOf(s.Out) == stage.Standard && !s.Plan.DryRun}}
-	if s.Like != "" && s.described() {
+	if s.Reading.Like != "" && s.described() {
 		return nil, usage.Errorf("--like takes the graph of another file, --layers, --print-layers and --data find one: give either")
 	}
 	in, config, err := structure.Folder(s.In)
@@ -97,7 +96,7 @@ type converting struct {
 	data *stage.Output   // the second file, with weights, or nil
 	tell []*stage.Output // of [ConvertSettings.Results]
 	held *weights.Checkpoint
-	like *weights.Checkpoint // the file of Like, or nil
+	like *weights.Checkpoint // the file of Reading.Like, or nil
 }
 
 // open opens the outputs.

@@ -35,7 +35,7 @@ func TestConvert(t *testing.T) {
 		{"program, smaller", func(s *ConvertSettings) { s.In, s.Optimize = colour, true }, func(d *Converted) bool {
 			return strings.Contains(strings.Join(d.Program.Notes, "\n"), "both run on two samples")
 		}},
-		{"graph of another file", func(s *ConvertSettings) { s.In, s.Like = colour, colour }, func(d *Converted) bool { return d.Program != nil }},
+		{"graph of another file", func(s *ConvertSettings) { s.In, s.Reading.Like = colour, colour }, func(d *Converted) bool { return d.Program != nil }},
 		{"weights apart", func(s *ConvertSettings) { s.In, s.ExternalData = colour, true }, func(d *Converted) bool { return len(d.Plan.Outputs) == 2 }},
 	} {
 		s := ConvertSettings{In: tinyNet, Out: filepath.Join(t.TempDir(), "out.onnx"), Opset: graph.DefaultOpset}
@@ -83,12 +83,12 @@ func TestConvertPrintsLayers(t *testing.T) {
 func TestConvertRefuses(t *testing.T) {
 	tinyNet := filepath.Join("..", "..", "cmd", "testdata", "tiny", "lenet.pt")
 	for want, set := range map[string]func(s *ConvertSettings){
-		"give either":             func(s *ConvertSettings) { s.Like, s.Layers = "a", "b" },
+		"give either":             func(s *ConvertSettings) { s.Reading.Like, s.Reading.Layers = "a", "b" },
 		"--batch is for exported": func(s *ConvertSettings) { s.Batch = 3 },
-		"--like is a file":        func(s *ConvertSettings) { s.Like = "-" },
+		"--like is a file":        func(s *ConvertSettings) { s.Reading.Like = "-" },
 		"--input with several":    func(s *ConvertSettings) { s.Inputs = [][]int{{1}, {2}} },
 		"has 2 names":             func(s *ConvertSettings) { s.In, s.InputNames = "../../cmd/testdata/colour/net.pt2", []string{"a", "b"} },
-		"nowhere.yaml":            func(s *ConvertSettings) { s.Layers = "nowhere.yaml" },
+		"nowhere.yaml":            func(s *ConvertSettings) { s.Reading.Layers = "nowhere.yaml" },
 		"no data folder nowhere":  func(s *ConvertSettings) { s.Data = &DataSettings{Settings: dataset.Settings{Path: "nowhere"}} },
 		"no file nowhere.pt":      func(s *ConvertSettings) { s.In = "nowhere.pt" },
 	} {

@@ -75,7 +75,7 @@ func Forget(ctx context.Context, s ForgetSettings, std stage.Streams) (*Forgotte
 		return nil, err
 	}
 	images := StartData(ctx, s.Data)
-	if f.net, err = network.OpenFor(ctx, s.In, std.In, s.Reading.Options, shapeOf(images)); err != nil {
+	if f.net, err = network.OpenFor(ctx, s.In, std.In, s.Reading.Options, s.Reading.hints(images)); err != nil {
 		return nil, err
 	}
 	defer f.net.Close()

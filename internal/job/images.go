@@ -68,17 +68,6 @@ func OpenData(ctx context.Context, s DataSettings) (d *Data, err error) {
 	return d, nil
 }
 
-// shapeOf returns what [network.OpenFor] asks for the shape of an image.
-func shapeOf(images func() (*Data, error)) func() ([]int, error) {
-	return func() ([]int, error) {
-		d, err := images()
-		if err != nil || d == nil {
-			return nil, err
-		}
-		return d.Train.Shape, nil
-	}
-}
-
 // unpickle reads a pickle that is data: larger ones than a checkpoint's may be.
 func unpickle(r io.ReaderAt, size int64) (any, error) {
 	return pickle.Object(r, size, pickle.Options{Limits: pickle.Limits{Memory: 2 << 30}})

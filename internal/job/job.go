@@ -5,11 +5,25 @@
 package job
 
 import (
+	"lethe/internal/network"
 	"lethe/pickle"
 )
 
 // Reading says how a model is read.
 type Reading struct {
 	pickle.Options
+	Like, Layers string // see [network.Hints]; for edits and what judges them
+
 	Flags []string // the same as a person writes it, for the command that repeats an edit
+}
+
+// hints returns what a person says of a network; images are those that it takes.
+func (r Reading) hints(images func() (*Data, error)) network.Hints {
+	return network.Hints{Like: r.Like, Layers: r.Layers, Sample: func() ([]int, error) {
+		d, err := images()
+		if err != nil || d == nil {
+			return nil, err
+		}
+		return d.Train.Shape, nil
+	}}
 }

@@ -5,39 +5,28 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"lethe/convert/layers"
-	"lethe/internal/stage"
+	"lethe/internal/network"
 	"lethe/internal/structure"
-	"lethe/internal/usage"
-	"lethe/internal/weights"
 	"lethe/internal/wiring"
 	"lethe/model"
 )
 
 // described reports whether the wiring is not left to names and shapes.
-func (s *ConvertSettings) described() bool { return s.Layers != "" || s.PrintLayers || s.Data != nil }
+func (s *ConvertSettings) described() bool {
+	return s.Reading.Layers != "" || s.PrintLayers || s.Data != nil
+}
 
-// likeStructure returns the graph of the file Like with the weights of the input.
+// likeStructure returns the graph of the file Like of the settings with the weights of the input.
 func (c *converting) likeStructure(ctx context.Context, opts structure.Options) (*structure.Structure, error) {
-	if stage.KindOf(c.Like) == stage.Standard {
-		return nil, usage.Errorf("--like is a file, not standard input")
-	}
-	like, err := weights.Open(ctx, c.Like, nil, c.Reading.Options)
-	if err != nil {
-		return nil, err
-	}
-	c.like = like // the graph may read constants from it until the model is written
-	s, err := structure.Like(c.held.State, like.File(), opts)
-	if err != nil {
-		return nil, fmt.Errorf("the graph of %s: %w", c.Like, err)
-	}
-	return s, nil
+	s, like, err := network.Like(ctx, c.held, c.Reading.Like, c.Reading.Options, opts)
+	c.like = like // to be closed when the model is written
+	return s, err
 }
 
 // layersOf returns the description of the network's layers: that of the file
-// Layers, or a draft, with what the images tell. Notes are for a person.
+// Layers of the settings, or a draft, with what the images tell. Notes are for a person.
 func (c *converting) layersOf(ctx context.Context, input []int) (net *layers.Net, notes []string, err error) {
 	var images *Data
 	open := false
@@ -50,14 +39,9 @@ func (c *converting) layersOf(ctx context.Context, input []int) (net *layers.Net
 			input = images.Train.Shape
 		}
 	}
-	if c.Layers != "" {
-		f, err := os.Open(c.Layers)
-		if err != nil {
+	if c.Reading.Layers != "" {
+		if net, err = structure.ReadLayers(c.Reading.Layers); err != nil {
 			return nil, nil, err
-		}
-		defer f.Close()
-		if net, err = layers.Parse(f); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", c.Layers, err)
 		}
 		if net.Input == nil || c.Inputs != nil {
 			net.Input = input
@@ -109,7 +93,7 @@ func (c *converting) writeLayers(ctx context.Context, net *layers.Net, notes []s
 // what the file or its names and shapes tell.
 func (c *converting) structureOf(ctx context.Context, opts structure.Options) (*structure.Structure, error) {
 	switch {
-	case c.Like != "":
+	case c.Reading.Like != "":
 		return c.likeStructure(ctx, opts)
 	case c.described():
 		net, notes, err := c.layersOf(ctx, opts.Input)

@@ -13,9 +13,18 @@ import (
 	"lethe/report"
 )
 
-// Reading returns what [cli.ReadFlags] ask for.
+// GraphFlags are the flags that give the graph of a network whose file does not
+// tell it.
+func GraphFlags() []urfave.Flag {
+	return []urfave.Flag{
+		&urfave.StringFlag{Name: "like", Usage: "`FILE` with the graph of the network, an ONNX model or a program, whose names and shapes of weights fit"},
+		&urfave.StringFlag{Name: "layers", Usage: "YAML `FILE` that describes a network of layers in a row (docs/conversion.md)"},
+	}
+}
+
+// Reading returns what [cli.ReadFlags] and [GraphFlags] ask for.
 func Reading(c *urfave.Context) job.Reading {
-	return job.Reading{Options: cli.ReadOptions(c), Flags: cli.ReadingFlags(c)}
+	return job.Reading{Options: cli.ReadOptions(c), Like: c.String("like"), Layers: c.String("layers"), Flags: cli.Given(c, append(cli.ReadFlags(), GraphFlags()...))}
 }
 
 // DataFlags are the flags that say which data to use and how the network wants it.

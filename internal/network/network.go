@@ -14,6 +14,7 @@ import (
 	"lethe/internal/nn"
 	"lethe/internal/stage"
 	"lethe/internal/structure"
+	"lethe/internal/usage"
 	"lethe/internal/version"
 	"lethe/internal/weights"
 	"lethe/model"
@@ -30,31 +31,102 @@ type Network struct {
 	Graph     *graph.Graph
 	Net       *nn.Net              // of Graph, as far as its logits
 	Structure *structure.Structure // Graph is its graph, or one that computes the same for any batch
+	like      *weights.Checkpoint  // the file of its graph, if that is another one
+}
+
+// Hints are what a person says of a network, beside its file.
+type Hints struct {
+	Like   string                // a file with its graph, "" for none
+	Layers string                // a file that describes its layers in a row, likewise
+	Sample func() ([]int, error) // see [structure.Options.Sample]; may be nil
 }
 
 // Open is [weights.Open], and finds the architecture and binds the weights
 // to it. It begins what [weights.Checkpoint.Digest] returns.
 func Open(ctx context.Context, path string, stdin io.Reader, opts pickle.Options) (*Network, error) {
-	return OpenFor(ctx, path, stdin, opts, nil)
+	return OpenFor(ctx, path, stdin, opts, Hints{})
 }
 
-// OpenFor is [Open] with [structure.Options.Sample].
-func OpenFor(ctx context.Context, path string, stdin io.Reader, opts pickle.Options, sample func() ([]int, error)) (*Network, error) {
+// OpenFor is [Open] with hints.
+func OpenFor(ctx context.Context, path string, stdin io.Reader, opts pickle.Options, hints Hints) (*Network, error) {
 	n, err := weights.Open(ctx, path, stdin, opts)
 	if err != nil {
 		return nil, err
 	}
-	return Recognize(n, sample)
+	return Recognize(ctx, n, opts, hints)
 }
 
 // Recognize is [OpenFor] for a checkpoint that is open already. An error closes it.
-func Recognize(c *weights.Checkpoint, sample func() ([]int, error)) (*Network, error) {
-	s, err := structure.ReadForEdit(c.File(), structure.Options{Sample: sample})
+func Recognize(ctx context.Context, c *weights.Checkpoint, opts pickle.Options, hints Hints) (*Network, error) {
+	s, like, err := hints.structure(ctx, c, opts)
 	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
-	return Bind(c, s)
+	n, err := Bind(c, s)
+	if like != nil && err != nil {
+		like.Close()
+	}
+	if n != nil {
+		n.like = like
+	}
+	return n, err
+}
+
+// structure returns the graph that the hints give, with the file that it comes from,
+// or else the one that a checkpoint tells.
+func (h Hints) structure(ctx context.Context, c *weights.Checkpoint, reading pickle.Options) (s *structure.Structure, like *weights.Checkpoint, err error) {
+	opts := structure.Options{Sample: h.Sample}
+	switch {
+	case h.Like != "" && h.Layers != "":
+		return nil, nil, usage.Errorf("--like takes the graph of another file, --layers describes one: give either")
+	case h.Like != "":
+		return Like(ctx, c, h.Like, reading, opts)
+	case h.Layers != "":
+		net, err := structure.ReadLayers(h.Layers)
+		if err != nil {
+			return nil, nil, err
+		}
+		if net.Input == nil && h.Sample != nil {
+			if net.Input, err = h.Sample(); err != nil {
+				return nil, nil, err
+			}
+		}
+		s, err = structure.FromLayers(c.State, net, opts)
+		return s, nil, err
+	}
+	s, err = structure.ReadForEdit(c.File(), opts)
+	if unsupported, ok := err.(*model.UnsupportedError); ok && !c.Format().Program() {
+		return nil, nil, &model.UnsupportedError{What: unsupported.What,
+			Advice: "--like takes the graph of another file, an ONNX model or a program; --layers a description, which pt2onnx --print-layers writes, with --data as the images tell it"}
+	}
+	return s, nil, err
+}
+
+// Like returns the graph of the file at path with the weights of a checkpoint. The
+// graph may read constants from the file, which the caller closes.
+func Like(ctx context.Context, c *weights.Checkpoint, path string, reading pickle.Options, opts structure.Options) (*structure.Structure, *weights.Checkpoint, error) {
+	if stage.KindOf(path) == stage.Standard {
+		return nil, nil, usage.Errorf("--like is a file, not standard input")
+	}
+	like, err := weights.Open(ctx, path, nil, reading)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := structure.Like(c.State, like.File(), opts)
+	if err != nil {
+		like.Close()
+		return nil, nil, fmt.Errorf("the graph of %s: %w", path, err)
+	}
+	return s, like, nil
+}
+
+// Close closes the checkpoint and the file that the graph comes from.
+func (n *Network) Close() error {
+	if n.like != nil {
+		n.like.Close()
+	}
+	return n.Checkpoint.Close()
 }
 
 // Bind is [Recognize] for a structure that is known already.

@@ -2,6 +2,7 @@ package structure
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -12,6 +13,20 @@ import (
 	"lethe/model"
 	"lethe/ops"
 )
+
+// ReadLayers reads a file that describes layers in a row.
+func ReadLayers(path string) (*layers.Net, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	net, err := layers.Parse(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return net, nil
+}
 
 // FromLayers returns the structure that a description without open choices gives
 // the weights of a state dict.

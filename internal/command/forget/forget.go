@@ -54,7 +54,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			cli.DryFlag(),
 			&urfave.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 			cli.QuietFlag(),
-		}, slices.Concat(jobflags.EvidenceFlags(), cli.ReadFlags(), cli.ResultFlags(), jobflags.DataFlags(), jobflags.RulesFlags())...),
+		}, slices.Concat(jobflags.EvidenceFlags(), cli.ReadFlags(), jobflags.GraphFlags(), cli.ResultFlags(), jobflags.DataFlags(), jobflags.RulesFlags())...),
 		Action: func(c *urfave.Context) error {
 			return forget(c, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
 		},

@@ -21,11 +21,8 @@ var imageFlags = []string{"mean", "std", "preprocess", "resize", "crop", "channe
 
 // wiringFlags are the flags that say the wiring of weights that nobody wrote down.
 func wiringFlags() []urfave.Flag {
-	flags := []urfave.Flag{
-		&urfave.StringFlag{Name: "like", Usage: "`FILE` with the graph of the network, an ONNX model or a program, whose names and shapes of weights fit"},
-		&urfave.StringFlag{Name: "layers", Usage: "YAML `FILE` that describes a network of layers in a row (docs/conversion.md)"},
-		&urfave.BoolFlag{Name: "print-layers", Usage: "write the description of the layers instead of an ONNX model: a draft from names and shapes, or with --data what the images tell"},
-	}
+	flags := append(jobflags.GraphFlags(),
+		&urfave.BoolFlag{Name: "print-layers", Usage: "write the description of the layers instead of an ONNX model: a draft from names and shapes, or with --data what the images tell"})
 	for _, f := range jobflags.DataFlags() {
 		switch f := f.(*urfave.StringFlag); f.Name {
 		case "data":

@@ -67,8 +67,8 @@ func settings(c *urfave.Context) (s job.ConvertSettings, err error) {
 		In: paths[0], Out: paths[1], Reading: jobflags.Reading(c), Opset: c.Int("opset"), FoldBatchNorm: c.Bool("fold-batchnorm"),
 		Optimize: c.Bool("optimize"), InputNames: names(c, "input-names"), OutputNames: names(c, "output-names"),
 		Batch: c.Int("batch"), ForceEval: c.Bool("force-eval"), ExternalData: c.Bool("external-data"),
-		Like: c.String("like"), Layers: c.String("layers"), PrintLayers: c.Bool("print-layers"),
-		Results: cli.ResultFilesOf(c), Plan: cli.PlanSettingsOf(c), Force: c.Bool("force"),
+		PrintLayers: c.Bool("print-layers"),
+		Results:     cli.ResultFilesOf(c), Plan: cli.PlanSettingsOf(c), Force: c.Bool("force"),
 	}
 	if c.IsSet("data") {
 		data, err := jobflags.Data(c)

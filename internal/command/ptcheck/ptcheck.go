@@ -51,7 +51,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.StringFlag{Name: "sarif", Usage: "write the findings of --scan to `FILE` for code-scanning dashboards (SARIF 2.1.0)"},
 			&urfave.BoolFlag{Name: "json", Usage: "print JSON"},
 			cli.QuietFlag(),
-		}, slices.Concat(checkFlags(), cli.ReadFlags(), jobflags.DataFlags(), jobflags.RulesFlags())...),
+		}, slices.Concat(checkFlags(), cli.ReadFlags(), jobflags.GraphFlags(), jobflags.DataFlags(), jobflags.RulesFlags())...),
 		Action: func(c *urfave.Context) error {
 			return check(c, stage.Streams{In: stdin, Out: stdout, Err: stderr, Quiet: c.Bool("quiet")})
 		},
@@ -87,6 +87,11 @@ func check(c *urfave.Context, std stage.Streams) error {
 	paths, err := cli.Args(c, "in.pt", "[out.pt]")
 	if err != nil {
 		return err
+	}
+	for _, flag := range []string{"like", "layers"} {
+		if paths[1] == "" && cli.Typed(c, flag) {
+			return usage.Errorf("--%s gives the graph of two files to compare", flag)
+		}
 	}
 	if c.Bool("graph") || c.IsSet("graph-svg") {
 		if paths[1] != "" {
