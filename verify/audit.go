@@ -7,8 +7,6 @@ import (
 	"slices"
 
 	"lethe/dataset"
-	"lethe/graph"
-	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/report"
@@ -307,39 +305,9 @@ func audit(ctx context.Context, q *Edit, after *nn.Net) (*Audit, error) {
 	if lacks != "" {
 		return result, nil
 	}
-	estimates := make([][]Estimate, len(auditMeasures)) // [measure][network]
-	for n, net := range nets {
-		if n > 0 && states[n] == states[n-1] { // nothing was edited
-			for i, e := range estimates {
-				if len(e) > 0 {
-					estimates[i] = append(e, e[len(e)-1])
-				}
-			}
-			continue
-		}
-		s, err := a.subject(net, states[n])
-		if err != nil {
-			return nil, err
-		}
-		for i, m := range auditMeasures {
-			if opts.Progress != nil {
-				opts.Progress(n*len(auditMeasures)+i, len(nets)*len(auditMeasures), m.title)
-			}
-			if result.Measures[i].NotMeasured != "" {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			e, err := m.measure(a, s)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", m.title, err)
-			}
-			estimates[i] = append(estimates[i], e)
-			if n == 0 && m.name == "accuracy" && opts.Known == nil {
-				a.before = e.Value
-			}
-		}
+	estimates, err := a.estimate(nets, states, result.Measures, auditMeasures)
+	if err != nil {
+		return nil, err
 	}
 	for i, e := range estimates {
 		switch out := &result.Measures[i]; {
@@ -355,6 +323,46 @@ func audit(ctx context.Context, q *Edit, after *nn.Net) (*Audit, error) {
 		}
 	}
 	return result, nil
+}
+
+// estimate takes the measures on networks, but for those that cannot be taken, and
+// returns them by measure and network. out says which those are.
+func (a *auditor) estimate(nets []*nn.Net, states []*model.StateDict, out []AuditMeasure, measures []auditMeasure) ([][]Estimate, error) {
+	estimates := make([][]Estimate, len(measures)) // [measure][network]
+	for n, net := range nets {
+		if n > 0 && states[n] == states[n-1] { // nothing was edited
+			for i, e := range estimates {
+				if len(e) > 0 {
+					estimates[i] = append(e, e[len(e)-1])
+				}
+			}
+			continue
+		}
+		s, err := a.subject(net, states[n])
+		if err != nil {
+			return nil, err
+		}
+		for i, m := range measures {
+			if a.q.Audit.Progress != nil {
+				a.q.Audit.Progress(n*len(measures)+i, len(nets)*len(measures), m.title)
+			}
+			if out[i].NotMeasured != "" {
+				continue
+			}
+			if err := a.ctx.Err(); err != nil {
+				return nil, err
+			}
+			e, err := m.measure(a, s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", m.title, err)
+			}
+			estimates[i] = append(estimates[i], e)
+			if n == 0 && m.name == "accuracy" && a.q.Audit.Known == nil {
+				a.before = e.Value
+			}
+		}
+	}
+	return estimates, nil
 }
 
 // takeOver gives result the estimates of known for the networks beside the edited
@@ -377,145 +385,4 @@ func (a *auditor) takeOver(known, result *Audit, measures []auditMeasure) error 
 		}
 	}
 	return nil
-}
-
-// lacksUnseen says why nothing can be measured, or returns "".
-func (a *auditor) lacksUnseen() string {
-	if a.q.Test == nil {
-		return "there are no test images"
-	}
-	forgotten, others := a.q.Test.Split(a.q.Classes...)
-	switch {
-	case len(forgotten) == 0:
-		return fmt.Sprintf("none of the %d test images is of the class", a.q.Test.Len())
-	case len(others) == 0:
-		return "all test images are of the class"
-	}
-	return ""
-}
-
-func (a *auditor) lacksOthers() string {
-	if _, others := a.q.Train.Split(a.q.Classes...); len(others) == 0 {
-		return "all training images are of the class"
-	}
-	return ""
-}
-
-// lacksImages says which class has fewer training images than a measure takes.
-func (a *auditor) lacksImages(images int) string {
-	for c, have := range a.byClass {
-		if len(have) < images && (len(have) > 0 || a.forgotten[c]) {
-			return fmt.Sprintf("class %d has %d training images, it takes %d", c, len(have), images)
-		}
-	}
-	return ""
-}
-
-func (a *auditor) lacksMembers() string {
-	if n := len(a.memberPairs()[0]); n < folds {
-		return fmt.Sprintf("there are %d pairs of training and test images of the class, it takes %d", n, folds)
-	}
-	return ""
-}
-
-// subject evaluates a network on all images that the measures share.
-func (a *auditor) subject(net *nn.Net, sd *model.StateDict) (*subject, error) {
-	s := &subject{net: net, sd: sd}
-	var err error
-	if s.featureNet, s.w, err = withoutLastLayer(net, sd); err != nil {
-		return nil, err
-	}
-	rounded, err := changeWeights(net.Graph(), sd, roundInt8)
-	if err != nil {
-		return nil, err
-	}
-	coarse, err := nn.Bind(net.Graph(), rounded)
-	if err != nil {
-		return nil, err
-	}
-	if s.logits, err = a.outputs(net, a.q.Test, a.unseen); err != nil {
-		return nil, err
-	}
-	if s.rounded, err = a.outputs(coarse, a.q.Test, a.unseen); err != nil {
-		return nil, err
-	}
-	if s.inputs, err = a.features(s, a.q.Test, a.unseen); err != nil {
-		return nil, err
-	}
-	s.probed, err = a.features(s, a.q.Train, a.probed)
-	return s, err
-}
-
-// features returns the inputs of the last layer for the images of a set.
-func (a *auditor) features(s *subject, set *dataset.Set, images []int) ([]float64, error) {
-	v, err := a.outputs(s.featureNet, set, images)
-	out := make([]float64, len(v))
-	for i, x := range v {
-		out[i] = float64(x)
-	}
-	return out, err
-}
-
-// withoutLastLayer returns the network without its last layer, and that layer as the
-// weights of a [regression].
-func withoutLastLayer(net *nn.Net, sd *model.StateDict) (*nn.Net, []float64, error) {
-	g := net.Graph().Clone()
-	last := graph.NewIndex(g).Maker(g.Outputs[0].Name)
-	if last == nil || sd.Get(last.Input(1)) == nil || len(sd.Get(last.Input(1)).Shape()) != 2 {
-		return nil, nil, &model.UnsupportedError{What: "the audit needs a network whose last operator is a fully connected layer"}
-	}
-	g.Outputs = []graph.Value{graph.TensorValue(last.Inputs[0], model.Float32, nil)}
-	g.Prune()
-	body, err := nn.Bind(g, sd)
-	if err != nil {
-		return nil, nil, err
-	}
-	weight, err := sd.Get(last.Inputs[1]).Float32s()
-	if err != nil {
-		return nil, nil, err
-	}
-	d, k := body.Classes(), net.Classes()
-	w := make([]float64, (d+1)*k)
-	for j := range d {
-		for c := range k {
-			if last.Int("transB", 0) != 0 {
-				w[j*k+c] = float64(weight[c*d+j])
-			} else {
-				w[j*k+c] = float64(weight[j*k+c])
-			}
-		}
-	}
-	if len(last.Inputs) > 2 && last.Inputs[2] != "" {
-		bias, err := sd.Get(last.Inputs[2]).Float32s()
-		if err != nil {
-			return nil, nil, err
-		}
-		for c, b := range bias {
-			w[d*k+c] = float64(b)
-		}
-	}
-	return body, w, nil
-}
-
-// outputs evaluates a network on the images of a set, row by row.
-func (a *auditor) outputs(net *nn.Net, set *dataset.Set, images []int) ([]float32, error) {
-	return learn.Outputs(a.ctx, net, set, a.q.Norm, images, a.q.Threads)
-}
-
-// best returns the class with the largest of k logits in each row, the first of
-// equals.
-func best(logits []float32, k int) []int {
-	out := make([]int, len(logits)/k)
-	for i := range out {
-		out[i] = learn.Best(logits[i*k : (i+1)*k])
-	}
-	return out
-}
-
-// logProbabilities returns the logarithm of the softmax of one row.
-func logProbabilities(logits []float32) []float64 {
-	logp := make([]float64, 2*len(logits))
-	logp, p := logp[:len(logits)], logp[len(logits):]
-	learn.LogSoftmax(logp, p, logits)
-	return logp
 }

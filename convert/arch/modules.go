@@ -286,19 +286,9 @@ func (b *builder) module(x value, m *file.Object, path string) value {
 			dim = 0
 		}
 		return b.infer(path, map[string]string{"Softmax": "softmax", "LogSoftmax": "log_softmax"}[kind], x, dim)
-	case "MaxPool1d", "MaxPool2d", "MaxPool3d":
-		if flag(m, "return_indices") {
-			b.fail("module %.100q returns indices", path)
-		}
-		return b.infer(path, poolOp(kind), x, b.integers(m, "kernel_size"), b.strideOf(m), b.integers(m, "padding"), b.integers(m, "dilation"), flag(m, "ceil_mode"))
-	case "AvgPool1d", "AvgPool2d", "AvgPool3d":
-		args := []any{x, b.integers(m, "kernel_size"), b.strideOf(m), b.integers(m, "padding"), flag(m, "ceil_mode"), flag(m, "count_include_pad")}
-		if m.Attrs["divisor_override"] != nil {
-			args = append(args, b.integers(m, "divisor_override")[0])
-		}
-		return b.infer(path, poolOp(kind), args...)
-	case "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d":
-		return b.infer(path, poolOp(kind), x, b.integers(m, "output_size"))
+	case "MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d",
+		"AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d":
+		return b.modulePool(x, m, path, kind)
 	case "Flatten":
 		return b.infer(path, "flatten", x, b.integers(m, "start_dim")[0], b.integers(m, "end_dim")[0])
 	case "Unflatten":
@@ -319,6 +309,24 @@ func (b *builder) module(x value, m *file.Object, path string) value {
 	}
 	b.fail("module %.100q is a %.100s, whose forward is not known", path, m.Class)
 	return nil
+}
+
+// modulePool applies a pooling module.
+func (b *builder) modulePool(x value, m *file.Object, path, kind string) value {
+	switch {
+	case strings.HasPrefix(kind, "Adaptive"):
+		return b.infer(path, poolOp(kind), x, b.integers(m, "output_size"))
+	case strings.HasPrefix(kind, "Max"):
+		if flag(m, "return_indices") {
+			b.fail("module %.100q returns indices", path)
+		}
+		return b.infer(path, poolOp(kind), x, b.integers(m, "kernel_size"), b.strideOf(m), b.integers(m, "padding"), b.integers(m, "dilation"), flag(m, "ceil_mode"))
+	}
+	args := []any{x, b.integers(m, "kernel_size"), b.strideOf(m), b.integers(m, "padding"), flag(m, "ceil_mode"), flag(m, "count_include_pad")}
+	if m.Attrs["divisor_override"] != nil {
+		args = append(args, b.integers(m, "divisor_override")[0])
+	}
+	return b.infer(path, poolOp(kind), args...)
 }
 
 // poolOp is the operator of a pooling module: max_pool2d of MaxPool2d.
