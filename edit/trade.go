@@ -54,8 +54,10 @@ func (r *run) newJudge(others []int) *judge {
 		j.variants = r.set.Subset(varied)
 	} else {
 		j.variants = r.set.Copy(varied)
-		var mild recipe
-		mild[shift], mild[affine], mild[tone] = fixedOne/2, fixedOne/2, fixedOne/2
+		mild := r.tolerated(c, varied, tolerance).only(shift, affine, tone)
+		for kind, strength := range mild {
+			mild[kind] = min(strength, fixedOne/2)
+		}
 		for i, at := range varied {
 			c.vary(j.variants.Image(i), r.set.Image(at), mild)
 		}
@@ -134,52 +136,62 @@ func (r *run) best(ctx context.Context) (best *attempt, err error) {
 	}
 	// Limits that somebody asked for stay.
 	full := r.opts.Rules.FullMarks()
+	try := func(l report.Limits) (*attempt, error) { return r.try(ctx, l) }
 	if best.Limits.L2 == full.L2 {
-		if best, err = r.widen(ctx, best, func(l *report.Limits) *float64 { return &l.L2 }); err != nil {
+		if best, err = r.widen(best, try, func(l *report.Limits) *float64 { return &l.L2 }); err != nil {
 			return nil, err
 		}
 	}
 	if best.Limits.KL == full.KL && !r.damaged(best) && !r.guarded {
-		best, err = r.widen(ctx, best, func(l *report.Limits) *float64 { return &l.KL })
+		best, err = r.widen(best, try, func(l *report.Limits) *float64 { return &l.KL })
 	}
 	return best, err
 }
 
-// widen tries larger values of a limit as long as that makes the edit better, and
-// then smaller steps.
-func (r *run) widen(ctx context.Context, best *attempt, limit func(*report.Limits) *float64) (*attempt, error) {
+// widen tries larger values of a limit as long as that makes the edit better, or may
+// do so later, and then smaller steps.
+func (r *run) widen(best *attempt, try func(report.Limits) (*attempt, error), limit func(*report.Limits) *float64) (*attempt, error) {
 	with := func(v float64) (*attempt, error) {
 		l := best.Limits
 		*limit(&l) = v
-		return r.try(ctx, l)
+		return try(l)
 	}
-	by := widening
+	by, at, reach := widening, *limit(&best.Limits), best.Score
 	for by > narrowest && len(r.tried) < mostAttempts && r.lacks(best) {
-		at := *limit(&best.Limits)
 		a, err := with(at * by)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case !r.better(a, best):
-			by = math.Sqrt(by)
-		case r.damaged(best) && !r.damaged(a):
-			// The least that does lies between the two.
-			best = a
-			for low, high := at, at*by; high > low*narrowest && len(r.tried) < mostAttempts; {
-				if a, err = with(math.Sqrt(low * high)); err != nil {
-					return nil, err
-				}
-				if r.damaged(a) {
-					low = *limit(&a.Limits)
-					continue
-				}
-				high = *limit(&a.Limits)
-				if r.better(a, best) {
-					best = a
-				}
-			}
-			return best, nil
+		}
+		better := r.better(a, best)
+		switch {
+		case better && r.damaged(best) && !r.damaged(a):
+			return r.least(a, at, at*by, with, limit)
+		case better:
+			best, at = a, at*by
+		case by == widening && (r.damaged(best) || a.Score > reach):
+			at *= by // what the others lose may rise before it falls
 		default:
+			by, at = math.Sqrt(by), *limit(&best.Limits)
+		}
+		reach = max(reach, a.Score)
+	}
+	return best, nil
+}
+
+// least looks between a limit at which the others lose too much and one at which
+// they do not, that of best, for a smaller one at which they do not.
+func (r *run) least(best *attempt, low, high float64, with func(v float64) (*attempt, error), limit func(*report.Limits) *float64) (*attempt, error) {
+	for high > low*narrowest && len(r.tried) < mostAttempts {
+		a, err := with(math.Sqrt(low * high))
+		if err != nil {
+			return nil, err
+		}
+		if r.damaged(a) {
+			low = *limit(&a.Limits)
+			continue
+		}
+		high = *limit(&a.Limits)
+		if r.better(a, best) {
 			best = a
 		}
 	}
