@@ -29,6 +29,8 @@ func TestCommandOnPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	graph := filepath.Join(t.TempDir(), "graph.onnx")
+	command(t, "pt2onnx", filepath.Join(tiny, "lenet.pt"), graph)
 	for name, c := range map[string]struct {
 		flags []string
 		in    string
@@ -41,6 +43,7 @@ func TestCommandOnPage(t *testing.T) {
 		"norm":        {[]string{"--data", tiny, "--gate", "none", "--mean", "0.25", "--std", "0.3"}, "in.pt", "out.pt"},
 		"preprocess":  {[]string{"--data", tiny, "--gate", "none", "--channels", "grey", "--resize", "20:bicubic", "--crop", "16", "--scale", "1/250"}, "in.pt", "out.pt"},
 		"format":      {[]string{"--data", tiny, "--gate", "none", "--no-onnx", "--max-memory", "8"}, "in.pt", "out.safetensors"},
+		"like":        {[]string{"--data", tiny, "--gate", "none", "--like", graph}, "in.pt", "out.pt"},
 		"names":       {[]string{"--data", tiny, "--gate", "none"}, "-it's \x1b[2J \u202e<b>&$(touch x).pt", "a 'b\n\\.pt"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +104,7 @@ func TestCommandOnPage(t *testing.T) {
 // Every flag of forget is on the page if it decides what the edit gives, or is
 // known not to.
 func TestCommandOnPageIsComplete(t *testing.T) {
-	onPage := []string{"class", "seed", "gate", "data", "forget-only", "mean", "std", "scale", "channels", "resize", "crop", "preprocess", "prefer", "max-target", "max-kl", "budget-l2", "max-loss", "aim", "reference", "rules", "train", "no-onnx", "key", "inert", "max-memory", "max-depth", "plain-http"}
+	onPage := []string{"class", "seed", "gate", "data", "forget-only", "mean", "std", "scale", "channels", "resize", "crop", "preprocess", "prefer", "max-target", "max-kl", "budget-l2", "max-loss", "aim", "reference", "rules", "train", "no-onnx", "like", "layers", "key", "inert", "max-memory", "max-depth", "plain-http"}
 	beside := []string{
 		"freeze",                                                                                                    // in place of which the page names what was trained
 		"onnx", "report", "html", "attest", "sign", "signature", "request", "output-uri-file", "output-digest-file", // where, and what goes beside

@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"lethe/internal/registry"
+	"lethe/internal/registry/mlflow"
 	"lethe/internal/registry/oci"
 )
 
@@ -95,7 +96,13 @@ func killAtEach(t *testing.T, h http.Handler, ref func(host string, kill int) st
 	// Pulls what is at a reference.
 	read := func(ref string) []byte {
 		t.Helper()
-		place, err := oci.Open(ref, registry.NewClient())
+		var place registry.Repository
+		var err error
+		if strings.HasPrefix(ref, registry.SchemeMLflow) {
+			place, err = mlflow.Open(ref, registry.NewClient(), os.Getenv)
+		} else {
+			place, err = oci.Open(ref, registry.NewClient())
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
