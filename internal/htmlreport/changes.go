@@ -26,13 +26,32 @@ type tensor struct {
 	Moved bool
 }
 
+// moduleNames returns the names of layers without what a converter put behind that of
+// the module, as in layer1.0.conv1/conv2d_4, if that leaves each its own name.
+func moduleNames(layers []verify.Layer) []string {
+	var whole, short []string
+	seen := map[string]bool{"": true}
+	for _, l := range layers {
+		module, _, _ := strings.Cut(l.Name, "/")
+		if whole, short = append(whole, l.Name), append(short, module); seen[module] {
+			short = nil
+		}
+		seen[module] = true
+	}
+	if len(short) < len(whole) {
+		return whole
+	}
+	return short
+}
+
 func (v *view) changes() {
 	top := 0.0
 	for _, l := range v.Comparison.Layers {
 		top = max(top, l.Share)
 	}
-	for _, l := range v.Comparison.Layers {
-		b := bar{Name: l.Name, L2: l.L2, Share: l.Share}
+	names := moduleNames(v.Comparison.Layers)
+	for i, l := range v.Comparison.Layers {
+		b := bar{Name: names[i], L2: l.L2, Share: l.Share}
 		if top > 0 {
 			b.Wide = 100 * l.Share / top
 		}
