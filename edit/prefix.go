@@ -85,6 +85,7 @@ func newFeatures(ctx context.Context, net *nn.Net, set *dataset.Set, norm datase
 		if f.file, err = os.CreateTemp("", "lethe-features-"); err != nil {
 			return nil, nil
 		}
+		os.Remove(f.file.Name()) // where that can be done while it is open, a kill leaves nothing
 	}
 	s, err := net.NewSession(featureBatch, threads, nil)
 	if err == nil {
@@ -153,7 +154,7 @@ func (f *features) Err() error {
 func (f *features) close() {
 	if f != nil && f.file != nil {
 		f.file.Close()
-		os.Remove(f.file.Name())
+		os.Remove(f.file.Name()) // elsewhere
 	}
 }
 

@@ -54,10 +54,8 @@ func (r *run) newJudge(others []int) *judge {
 		j.variants = r.set.Subset(varied)
 	} else {
 		j.variants = r.set.Copy(varied)
-		mild := r.tolerated(c, varied, tolerance).only(shift, affine, tone)
-		for kind, strength := range mild {
-			mild[kind] = min(strength, fixedOne/2)
-		}
+		var mild recipe
+		mild[shift], mild[affine], mild[tone] = fixedOne/2, fixedOne/2, fixedOne/2
 		for i, at := range varied {
 			c.vary(j.variants.Image(i), r.set.Image(at), mild)
 		}
