@@ -158,6 +158,39 @@ func winogradOut(y, from, m []float32, yc, mj, mc int, sign float32, limits Limi
 	f(&y[0], unsafe.SliceData(from), &m[0], 4*yc, 4*mj, 4*mc, sign, limits.Low, limits.High, channels, n, odd)
 }
 
+func winogradTurned(dst, a, b []float32, dj int, sign float32, n int) {
+	switch use {
+	case avx512:
+		winogradTurned512(&dst[0], &a[0], &b[0], 4*dj, sign, n)
+	case avx2:
+		winogradTurned256(&dst[0], &a[0], &b[0], 4*dj, sign, n)
+	default:
+		winogradTurnedGo(dst, a, b, dj, sign, n)
+	}
+}
+
+func winogradGrad(dst, a, b []float32, dj, dc, ac int, sign float32, channels, n int) {
+	switch use {
+	case avx512:
+		winogradGrad512(&dst[0], &a[0], &b[0], 4*dj, 4*dc, 4*ac, sign, channels, n)
+	case avx2:
+		winogradGrad256(&dst[0], &a[0], &b[0], 4*dj, 4*dc, 4*ac, sign, channels, n)
+	default:
+		winogradGradGo(dst, a, b, dj, dc, ac, sign, channels, n)
+	}
+}
+
+func outerBlocks(acc *[Rows * Cols * Lanes]float32, a, b []float32, ai, n int, add bool) {
+	switch use {
+	case avx512:
+		outerBlocks512(&acc[0], &a[0], &b[0], 4*ai, n, add)
+	case avx2:
+		outerBlocks256(&acc[0], &a[0], &b[0], 4*ai, n, add)
+	default:
+		outerBlocksGo(acc, a, b, ai, n, add)
+	}
+}
+
 func transpose(dst, src []float32, step, n int) {
 	m := whole(n)
 	if m > 0 {

@@ -35,6 +35,17 @@ func outer(acc *[OuterRows * OuterCols * Lanes]float32, a, b []float32, boff *[O
 	outerNEON(&acc[0], &a[0], &b[boff[0]], 4*int(boff[1]-boff[0]), 4*int(boff[2]-boff[0]), w.Rows, w.N, 4*ai, s.APos, s.ARow, s.BPos, s.BRow, add)
 }
 
+//go:noescape
+func outerBlocksNEON(acc, a, b *float32, ai, n int, add bool)
+
+func outerBlocks(acc *[Rows * Cols * Lanes]float32, a, b []float32, ai, n int, add bool) {
+	if !neon {
+		outerBlocksGo(acc, a, b, ai, n, add)
+		return
+	}
+	outerBlocksNEON(&acc[0], &a[0], &b[0], 4*ai, n, add)
+}
+
 func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 	if !neon || len(taps) == 0 {
 		tileGo(c, a, b, bias, taps, ci, cj, bj, rows, n)

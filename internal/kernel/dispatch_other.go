@@ -32,6 +32,14 @@ func winogradOut(y, from, m []float32, yc, mj, mc int, sign float32, limits Limi
 	winogradOutGo(y, from, m, yc, mj, mc, sign, limits, channels, n, odd)
 }
 
+func winogradTurned(dst, a, b []float32, dj int, sign float32, n int) {
+	winogradTurnedGo(dst, a, b, dj, sign, n)
+}
+
+func winogradGrad(dst, a, b []float32, dj, dc, ac int, sign float32, channels, n int) {
+	winogradGradGo(dst, a, b, dj, dc, ac, sign, channels, n)
+}
+
 func tileFinish(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int, f *Finish) {
 	tile(c, a, b, bias, taps, ci, cj, bj, rows, n)
 	finish(c, ci, cj, rows, n, f)

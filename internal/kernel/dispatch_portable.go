@@ -16,3 +16,7 @@ func dot(acc *[Rows * Cols * Lanes]float32, a, b []float32, boff *[Cols]int32, t
 func outer(acc *[OuterRows * OuterCols * Lanes]float32, a, b []float32, boff *[OuterCols]int32, ai int, w *Walk, add bool) {
 	outerGo(acc, a, b, boff, ai, w, add)
 }
+
+func outerBlocks(acc *[Rows * Cols * Lanes]float32, a, b []float32, ai, n int, add bool) {
+	outerBlocksGo(acc, a, b, ai, n, add)
+}

@@ -171,3 +171,110 @@ func TestWinogradMatchesTwins(t *testing.T) {
 		yDone()
 	}
 }
+
+func TestWinogradGradMatchesTwins(t *testing.T) {
+	r := rand.New(rand.NewPCG(27, 28))
+	for range 100 {
+		n, channels, sign := 1+r.IntN(3), 1+r.IntN(3), float32(r.IntN(3)-1)
+		dj := n*BlockLen + r.IntN(2)*8
+		a, aDone := guarded(t, r, (2*n+2)*BlockLen)
+		b, bDone := guarded(t, r, (2*n+2)*BlockLen)
+		got, done := guarded(t, r, 3*dj+n*BlockLen)
+		want := clone(got)
+		winogradTurnedGo(want, a, b, dj, sign, n)
+		WinogradTurned(got, a, b, dj, sign, n)
+		sameBits(t, fmt.Sprintf("turned %d", n), got, want)
+		aDone()
+		bDone()
+		done()
+
+		ac, dc := 2*n*Lanes+r.IntN(2)*Lanes, n*Lanes+r.IntN(2)*8
+		dj = channels*dc + 8
+		a, aDone = guarded(t, r, (channels-1)*ac+2*n*Lanes)
+		b, bDone = guarded(t, r, (channels-1)*ac+2*n*Lanes)
+		got, done = guarded(t, r, 3*dj+(channels-1)*dc+n*Lanes)
+		want = clone(got)
+		winogradGradGo(want, a, b, dj, dc, ac, sign, channels, n)
+		WinogradGrad(got, a, b, dj, dc, ac, sign, channels, n)
+		sameBits(t, fmt.Sprintf("grad %d", n), got, want)
+		aDone()
+		bDone()
+		done()
+
+		ai := r.IntN(3) * 8
+		a, aDone = guarded(t, r, (Rows-1)*ai+n*Lanes)
+		b, bDone = guarded(t, r, n*BlockLen)
+		got, done = guarded(t, r, Rows*Cols*Lanes)
+		sums, add := [Rows * Cols * Lanes]float32(got), r.IntN(2) == 0
+		outerBlocksGo(&sums, a, b, ai, n, add)
+		OuterBlocks((*[Rows * Cols * Lanes]float32)(got), a, b, ai, n, add)
+		sameBits(t, fmt.Sprintf("outer %d", n), got, sums[:])
+		aDone()
+		bDone()
+		done()
+	}
+}
+
+// The gradient of a kernel that Winograd's algorithm makes is that of the definition.
+func TestWinogradGradKernel(t *testing.T) {
+	r := rand.New(rand.NewPCG(29, 30))
+	var x [16]float32 // a patch, and the gradient of its outputs
+	var dy [4]float32
+	for i := range x {
+		x[i] = float32(r.IntN(9) - 4)
+	}
+	for i := range dy {
+		dy[i] = float32(r.IntN(9) - 4)
+	}
+	blocks, planes := make([]float32, 4*4*BlockLen), make([]float32, 4*Lanes)
+	for i, v := range x {
+		blocks[i*BlockLen] = v // the first lane of the first feature
+	}
+	for i, v := range dy {
+		planes[i*Lanes] = v
+	}
+	in := [4]struct {
+		a, b int
+		sign float32
+	}{{0, 2, -1}, {1, 2, 1}, {2, 1, -1}, {1, 3, -1}}
+	out := [4]struct {
+		a, b int
+		sign float32
+	}{{0, 0, 0}, {0, 1, 1}, {0, 1, -1}, {1, 1, 0}}
+	var u [16 * Lanes]float32
+	for i := range 4 {
+		d, g := make([]float32, 4*BlockLen), make([]float32, 4*Rows*Lanes)
+		WinogradTurned(d, blocks[in[i].a*4*BlockLen:], blocks[in[i].b*4*BlockLen:], BlockLen, in[i].sign, 1)
+		WinogradGrad(g, planes[out[i].a*2*Lanes:], planes[out[i].b*2*Lanes:], Rows*Lanes, Lanes, 0, out[i].sign, 1, 1)
+		for j := range 4 {
+			var acc [Rows * Cols * Lanes]float32
+			OuterBlocks(&acc, g[j*Rows*Lanes:], d[j*BlockLen:], Lanes, 1, false)
+			copy(u[(4*i+j)*Lanes:], acc[:Lanes])
+		}
+	}
+	var dw [9 * Lanes]float32
+	WinogradGradKernel(&dw, u[:], Lanes)
+	for ky := range 3 {
+		for kx := range 3 {
+			want := float32(0)
+			for oy := range 2 {
+				for ox := range 2 {
+					want += dy[2*oy+ox] * x[4*(oy+ky)+ox+kx]
+				}
+			}
+			if got := dw[(3*ky+kx)*Lanes]; got != want {
+				t.Errorf("element %d, %d is %v, want %v", ky, kx, got, want)
+			}
+		}
+	}
+}
+
+func BenchmarkOuterBlocks(b *testing.B) {
+	const n = 8
+	x, y := make([]float32, Rows*n*Lanes), make([]float32, n*BlockLen)
+	var acc [Rows * Cols * Lanes]float32
+	for b.Loop() {
+		OuterBlocks(&acc, x, y, n*Lanes, n, true)
+	}
+	b.ReportMetric(2*float64(n*Lanes*len(acc))*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+}

@@ -54,6 +54,21 @@ func winogradIn512(dst *float32, a *float32, b *float32, dj int, dc int, ac int,
 //go:noescape
 func winogradOut512(y *float32, from *float32, m *float32, yc int, mj int, mc int, sign float32, low float32, high float32, channels int, n int, odd int)
 
+// winogradTurned512 is winogradTurned; dj is in bytes.
+//
+//go:noescape
+func winogradTurned512(dst *float32, a *float32, b *float32, dj int, sign float32, n int)
+
+// winogradGrad512 is winogradGrad; steps are in bytes.
+//
+//go:noescape
+func winogradGrad512(dst *float32, a *float32, b *float32, dj int, dc int, ac int, sign float32, channels int, n int)
+
+// outerBlocks512 is outerBlocks; ai is in bytes.
+//
+//go:noescape
+func outerBlocks512(acc *float32, a *float32, b *float32, ai int, n int, add bool)
+
 // depth3x512 is depth3; steps are in bytes.
 //
 //go:noescape
@@ -73,6 +88,21 @@ func winogradIn256(dst *float32, a *float32, b *float32, dj int, dc int, ac int,
 //
 //go:noescape
 func winogradOut256(y *float32, from *float32, m *float32, yc int, mj int, mc int, sign float32, low float32, high float32, channels int, n int, odd int)
+
+// winogradTurned256 is winogradTurned; dj is in bytes.
+//
+//go:noescape
+func winogradTurned256(dst *float32, a *float32, b *float32, dj int, sign float32, n int)
+
+// winogradGrad256 is winogradGrad; steps are in bytes.
+//
+//go:noescape
+func winogradGrad256(dst *float32, a *float32, b *float32, dj int, dc int, ac int, sign float32, channels int, n int)
+
+// outerBlocks256 is outerBlocks; ai is in bytes.
+//
+//go:noescape
+func outerBlocks256(acc *float32, a *float32, b *float32, ai int, n int, add bool)
 
 // depth3x256 is depth3; steps are in bytes.
 //

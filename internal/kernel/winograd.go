@@ -1,5 +1,7 @@
 package kernel
 
+import "fmt"
+
 // The transforms of Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray, "Fast
 // algorithms for convolutional neural networks", 2016): a patch d of 4 by 4 inputs
 // and a kernel g of 3 by 3 give 2 by 2 outputs as At [(G g Gt) * (Bt d B)] A, with 16
@@ -128,4 +130,133 @@ func WinogradKernel(g *[9]float32) (u [16]float32) {
 func winogradFilter(a, b, c float32) (float32, float32, float32, float32) {
 	outer, inner := float32((a+c)*0.5), float32(b*0.5)
 	return a, outer + inner, outer - inner, c
+}
+
+// BlockLen is the number of elements of one position of [Cols] vectors of [Lanes]
+// features in as many lanes, as [WinogradTurned] and [OuterBlocks] take them.
+const BlockLen = Cols * Lanes * Lanes
+
+// WinogradTurned is [WinogradIn] of n patches of which each column is a block of
+// [BlockLen] elements: of column k of patch t, r is a + sign*b of block 2*t + k, and
+// block t of dst becomes
+//
+//	dst[0*dj + ...] = r0 - r2, dst[1*dj + ...] = r1 + r2,
+//	dst[2*dj + ...] = r2 - r1, dst[3*dj + ...] = r1 - r3
+func WinogradTurned(dst, a, b []float32, dj int, sign float32, n int) {
+	if n <= 0 {
+		return
+	}
+	need("dst", dst, 3*dj+n*BlockLen)
+	need("a", a, (2*n+2)*BlockLen)
+	need("b", b, (2*n+2)*BlockLen)
+	winogradTurned(dst, a, b, dj, sign, n)
+}
+
+// WinogradGrad makes one row of A dy At for every channel and each of n patches of 2 by
+// 2 outputs side by side, of r = a + sign*b, with the last column and row of A positive:
+//
+//	dst[0*dj + ...] = r0, dst[1*dj + ...] = r0 + r1,
+//	dst[2*dj + ...] = r0 - r1, dst[3*dj + ...] = r1
+//
+// Channels are ac elements apart in a and b, and dc in dst; patches are adjacent vectors
+// in dst.
+func WinogradGrad(dst, a, b []float32, dj, dc, ac int, sign float32, channels, n int) {
+	if n <= 0 || channels <= 0 {
+		return
+	}
+	need("dst", dst, 3*dj+(channels-1)*dc+n*Lanes)
+	need("a", a, (channels-1)*ac+2*n*Lanes)
+	need("b", b, (channels-1)*ac+2*n*Lanes)
+	winogradGrad(dst, a, b, dj, dc, ac, sign, channels, n)
+}
+
+// OuterBlocks makes 24 vectors of a product whose sum runs over n positions and lanes:
+//
+//	acc[(i*Cols+j)*Lanes + v] = sum over positions p and lanes l of
+//	    a[i*ai + p*Lanes + l] * b[p*BlockLen + (j*Lanes+l)*Lanes + v]
+//
+// for [Rows] rows i, [Cols] columns j and all v; if add is true, what acc holds is added
+// to the sum.
+func OuterBlocks(acc *[Rows * Cols * Lanes]float32, a, b []float32, ai, n int, add bool) {
+	if ai < 0 || n < 1 {
+		panic(fmt.Sprintf("kernel: %d positions of rows %d apart", n, ai))
+	}
+	need("a", a, (Rows-1)*ai+n*Lanes)
+	need("b", b, n*BlockLen)
+	outerBlocks(acc, a, b, ai, n, add)
+}
+
+// WinogradGradKernel makes of the gradient u of a transformed kernel, made of what
+// [WinogradGrad] makes, that of the kernel: Gt u G, for vectors of kernels. Elements of u
+// are step apart, and those of dst adjacent vectors.
+func WinogradGradKernel(dst *[9 * Lanes]float32, u []float32, step int) {
+	need("u", u, 15*step+Lanes)
+	var t [4][3][Lanes]float32
+	for i := range 4 {
+		r := [4]*[Lanes]float32{}
+		for j := range r {
+			r[j] = (*[Lanes]float32)(u[(4*i+j)*step:])
+		}
+		for l := range Lanes {
+			t[i][0][l], t[i][1][l], t[i][2][l] = winogradGradFilter(r[0][l], r[1][l], r[2][l], r[3][l])
+		}
+	}
+	for j := range 3 {
+		for l := range Lanes {
+			dst[j*Lanes+l], dst[(3+j)*Lanes+l], dst[(6+j)*Lanes+l] = winogradGradFilter(t[0][j][l], t[1][j][l], t[2][j][l], t[3][j][l])
+		}
+	}
+}
+
+func winogradGradFilter(a, b, c, d float32) (x, y, z float32) {
+	half := float32(0.5 * (b + c))
+	return a + half, float32(0.5 * (b - c)), half - d
+}
+
+func winogradTurnedGo(dst, a, b []float32, dj int, sign float32, n int) {
+	for t := range n {
+		for i := range BlockLen {
+			var r [4]float32
+			for k := range r {
+				at := (2*t+k)*BlockLen + i
+				r[k] = fma(sign, b[at], a[at])
+			}
+			for j, v := range [4]float32{r[0] - r[2], r[1] + r[2], r[2] - r[1], r[1] - r[3]} {
+				dst[j*dj+t*BlockLen+i] = v
+			}
+		}
+	}
+}
+
+func winogradGradGo(dst, a, b []float32, dj, dc, ac int, sign float32, channels, n int) {
+	for ch := range channels {
+		for i := range n * Lanes {
+			from := ch*ac + i/Lanes*2*Lanes + i%Lanes
+			r0, r1 := fma(sign, b[from], a[from]), fma(sign, b[from+Lanes], a[from+Lanes])
+			for j, v := range [4]float32{r0, r0 + r1, r0 - r1, r1} {
+				dst[j*dj+ch*dc+i] = v
+			}
+		}
+	}
+}
+
+func outerBlocksGo(acc *[Rows * Cols * Lanes]float32, a, b []float32, ai, n int, add bool) {
+	for i := range Rows {
+		for j := range Cols {
+			var s [Lanes]float32
+			for p := range n {
+				x, y := a[i*ai+p*Lanes:][:Lanes], b[p*BlockLen+j*Lanes*Lanes:][:Lanes*Lanes]
+				for l := range Lanes {
+					for v, f := range y[l*Lanes:][:Lanes] {
+						s[v] = fma(x[l], f, s[v])
+					}
+				}
+			}
+			out := acc[(i*Cols+j)*Lanes:][:Lanes]
+			if add {
+				addToGo(s[:], out)
+			}
+			copy(out, s[:])
+		}
+	}
 }

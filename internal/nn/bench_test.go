@@ -99,6 +99,10 @@ func productOf(l layer) (name string, flop, gradients float64) {
 			if !g.whole {
 				n++
 			}
+		case *winogradGrad:
+			if !g.whole {
+				n++
+			}
 		case *weightGrad:
 			if !g.whole {
 				n++

@@ -87,6 +87,8 @@ func buildConv(b *builder) layer {
 	}
 	switch {
 	case !l.weight.trained || l.depth != nil:
+	case winogradGradFits(g, l.m, l.c, group):
+		l.grad = b.newWinogradGrad(&winogradGrad{weight: l.weight, in: l.in, out: l.out, images: l.images, m: l.m, c: l.c, height: g.y.in, width: g.x.in})
 	case outerFits(l.m, l.c):
 		l.grad = b.newOuterGrad(&outerGrad{
 			weight: l.weight, in: l.in, out: l.out, images: l.images, group: group, m: l.m, c: l.c,

@@ -95,6 +95,13 @@ func graphs() map[string]*network {
 		x = n.op("Conv", same, n.norm(x, 13), n.weight(8, 13, 3, 3))
 		all["Conv 3x3 "+name] = n.end(n.op("GlobalAveragePool", nil, x), 8)
 	}
+	for name, size := range map[string][]int{"wide": {4, 18}, "high": {20, 2}, "small": {4, 4}} { // several blocks; the batch at once
+		n := newNetwork(2, size[0], size[1])
+		same := graph.Attrs{"pads": graph.Ints(1, 1, 1, 1)}
+		x := n.op("Relu", nil, n.norm(n.conv("x", 70, 2, 3, same), 70)) // two units, of which one has a vector that overlaps
+		x = n.op("Conv", same, x, n.weight(71, 70, 3, 3), n.weight(71)) // two blocks of panels
+		all["Conv 3x3 gradient "+name] = n.end(n.op("GlobalAveragePool", nil, x), 71)
+	}
 	all["Conv wide groups"] = image(40, func(n *network, x string) (string, int) {
 		c := n.op("Conv", graph.Attrs{"group": graph.Int(2), "pads": graph.Ints(1, 1, 0, 0)}, x, n.weight(18, 20, 2, 2), n.weight(18))
 		return n.op("GlobalAveragePool", nil, c), 18

@@ -47,6 +47,9 @@ func main() {
 	for _, wide := range []bool{true, false} {
 		winogradIn(wide)
 		winogradOut(wide)
+		winogradTurned(wide)
+		winogradGrad(wide)
+		outerBlocks(wide)
 		depth3(wide)
 		depth3Grad(wide)
 	}
@@ -752,6 +755,178 @@ func winogradIn(wide bool) {
 	}
 	DECQ(channels)
 	JNZ(LabelRef("channel"))
+	VZEROUPPER()
+	RET()
+}
+
+// block is the size in bytes of a position of cols vectors of features, each with 16
+// lanes.
+const block = cols * 16 * lane
+
+func winogradTurned(wide bool) {
+	suffix, vector := width(wide)
+	TEXT("winogradTurned"+suffix, NOSPLIT, "func(dst, a, b *float32, dj int, sign float32, n int)")
+	Pragma("noescape")
+	Doc("winogradTurned" + suffix + " is winogradTurned; dj is in bytes.")
+	dst, a, b := Load(Param("dst"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64())
+	dj, dj3 := Load(Param("dj"), GP64()), GP64()
+	LEAQ(at(dj, dj, 2), dj3)
+	signs := broadcastTo(vector()[0], "sign")
+	n, count := Load(Param("n"), GP64()), GP64()
+	loop("patches", n, func() {
+		MOVQ(U32(block/lane), count)
+		Label("vectors")
+		for i := range vector() {
+			r := [4]reg.VecVirtual{}
+			for k := range r {
+				r[k] = vector()[0]
+				VMOVUPS(part(Mem{Base: b, Disp: k * block}, i), r[k])
+				VFMADD213PS(part(Mem{Base: a, Disp: k * block}, i), signs, r[k])
+			}
+			for _, out := range []struct {
+				from, less int
+				minus      bool
+				to         Mem
+			}{{0, 2, true, Mem{Base: dst}}, {1, 2, false, at(dst, dj, 1)}, {2, 1, true, at(dst, dj, 2)}, {1, 3, true, at(dst, dj3, 1)}} {
+				v := vector()[0]
+				if out.minus {
+					VSUBPS(r[out.less], r[out.from], v)
+				} else {
+					VADDPS(r[out.less], r[out.from], v)
+				}
+				VMOVUPS(v, part(out.to, i))
+			}
+		}
+		for _, p := range []reg.Register{a, b, dst} {
+			ADDQ(Imm(lane), p)
+		}
+		DECQ(count)
+		JNZ(LabelRef("vectors"))
+		ADDQ(U32(block), a) // two columns on, of which the vectors were one
+		ADDQ(U32(block), b)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+func winogradGrad(wide bool) {
+	suffix, vector := width(wide)
+	TEXT("winogradGrad"+suffix, NOSPLIT, "func(dst, a, b *float32, dj, dc, ac int, sign float32, channels, n int)")
+	Pragma("noescape")
+	Doc("winogradGrad" + suffix + " is winogradGrad; steps are in bytes.")
+	dst, a, b := Load(Param("dst"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64())
+	dj, dj3 := Load(Param("dj"), GP64()), GP64()
+	LEAQ(at(dj, dj, 2), dj3)
+	signs := broadcastTo(vector()[0], "sign")
+	channels, n := Load(Param("channels"), GP64()), GP64()
+	pa, pb, pd := GP64(), GP64(), GP64()
+	loop("channels", channels, func() {
+		MOVQ(a, pa)
+		MOVQ(b, pb)
+		MOVQ(dst, pd)
+		Load(Param("n"), n)
+		loop("patches", n, func() {
+			for i := range vector() {
+				r := [2]reg.VecVirtual{}
+				for k := range r {
+					r[k] = vector()[0]
+					VMOVUPS(part(Mem{Base: pb, Disp: k * lane}, i), r[k])
+					VFMADD213PS(part(Mem{Base: pa, Disp: k * lane}, i), signs, r[k])
+				}
+				v := vector()[0]
+				VMOVUPS(r[0], part(Mem{Base: pd}, i))
+				VADDPS(r[1], r[0], v)
+				VMOVUPS(v, part(at(pd, dj, 1), i))
+				VSUBPS(r[1], r[0], v)
+				VMOVUPS(v, part(at(pd, dj, 2), i))
+				VMOVUPS(r[1], part(at(pd, dj3, 1), i))
+			}
+			ADDQ(U32(2*lane), pa)
+			ADDQ(U32(2*lane), pb)
+			ADDQ(Imm(lane), pd)
+		})
+		by := Load(Param("ac"), GP64())
+		ADDQ(by, a)
+		ADDQ(by, b)
+		Load(Param("dc"), by)
+		ADDQ(by, dst)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// outerBlocks of AVX-512 holds all vectors, of AVX2 those of one column.
+func outerBlocks(wide bool) {
+	suffix, vector := width(wide)
+	TEXT("outerBlocks"+suffix, NOSPLIT, "func(acc, a, b *float32, ai, n int, add bool)")
+	Pragma("noescape")
+	Doc("outerBlocks" + suffix + " is outerBlocks; ai is in bytes.")
+	ai, ai3, ai5 := Load(Param("ai"), GP64()), GP64(), GP64()
+	LEAQ(at(ai, ai, 2), ai3)
+	LEAQ(at(ai, ai, 4), ai5)
+	together := cols
+	if !wide {
+		together = 1
+	}
+	acc := make([]vectors, rows*together)
+	for i := range acc {
+		acc[i] = vector()
+	}
+	x := vector()[0]
+	for first := 0; first < cols; first += together {
+		label := fmt.Sprintf("c%d_", first)
+		a, b, n := Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("n"), GP64())
+		if first > 0 {
+			ADDQ(U32(uint32(first*16*lane)), b)
+		}
+		for i := range acc {
+			clearVector(acc[i], wide)
+		}
+		lanes := GP64()
+		loop(label+"blocks", n, func() {
+			MOVQ(U32(4), lanes)
+			Label(label + "lanes")
+			for l := range 4 {
+				v := make([]vectors, together)
+				for j := range v {
+					v[j] = vector()
+					for h := range v[j] {
+						VMOVUPS(part(Mem{Base: b, Disp: 16*lane*j + lane*l}, h), v[j][h])
+					}
+				}
+				for i := range rows {
+					m := rowAddress(a, ai, ai3, ai5, i)
+					m.Disp = 4 * l
+					VBROADCASTSS(m, x)
+					for j := range v {
+						for h := range v[j] {
+							VFMADD231PS(x, v[j][h], acc[i*together+j][h])
+						}
+					}
+				}
+			}
+			ADDQ(Imm(16), a)
+			ADDQ(U32(4*lane), b)
+			DECQ(lanes)
+			JNZ(LabelRef(label + "lanes"))
+			ADDQ(U32(block-16*lane), b)
+		})
+		out, add := Load(Param("acc"), GP64()), Load(Param("add"), GP8())
+		each := func(f func(v reg.VecVirtual, m Mem)) {
+			for i := range rows {
+				for j := range together {
+					for h, v := range acc[i*together+j] {
+						f(v, part(Mem{Base: out, Disp: lane * (i*cols + first + j)}, h))
+					}
+				}
+			}
+		}
+		TESTB(add, add)
+		JZ(LabelRef(label + "store"))
+		each(func(v reg.VecVirtual, m Mem) { VADDPS(m, v, v) })
+		Label(label + "store")
+		each(func(v reg.VecVirtual, m Mem) { VMOVUPS(v, m) })
+	}
 	VZEROUPPER()
 	RET()
 }
