@@ -3,7 +3,6 @@ package dataset
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,8 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/parquet-go/parquet-go"
-
+	"lethe/internal/parquet"
 	"lethe/model"
 )
 
@@ -54,13 +52,19 @@ type parquetSet struct {
 	labels  []int
 	texts   []string // labels that are texts
 	encoded [][]byte
-	paths   []string
+	files   []parquetPart
 	total   int64
+}
+
+// parquetPart is the rows of a set that are from one file, up to the next part.
+type parquetPart struct {
+	first        int
+	name, column string
 }
 
 // openParquet reads the Parquet files that Hugging Face's datasets writes of images:
 // a column of structs of bytes and path, and one of labels, whose names are in
-// the metadata. The pictures stay encoded in memory.
+// the metadata; or pictures in a column of bytes. They stay encoded in memory.
 func (s Settings) openParquet(fsys fs.FS, by [3][]string) (*Data, error) {
 	train, test := by[0], by[2]
 	if test == nil {
@@ -69,17 +73,16 @@ func (s Settings) openParquet(fsys fs.FS, by [3][]string) (*Data, error) {
 	var sets [2]parquetSet
 	for i, files := range [][]string{train, test} {
 		for _, name := range files {
-			b, err := readAll(fsys, name, maxEncodedAll)
-			if err != nil {
-				return nil, err
-			}
-			if err := sets[i].read(name, b); err != nil {
+			if err := sets[i].open(fsys, name); err != nil {
 				return nil, err
 			}
 		}
 	}
 	d := &Data{Preprocess: s.Preprocess, Names: sets[0].names}
 	if texts := slices.Concat(sets[0].texts, sets[1].texts); texts != nil {
+		if len(sets[0].labels)+len(sets[1].labels) > 0 {
+			return nil, parquetError("", "the labels of some files are texts, those of others are numbers")
+		}
 		at := map[string]int{}
 		for _, text := range texts {
 			at[text] = 0
@@ -101,73 +104,89 @@ func (s Settings) openParquet(fsys fs.FS, by [3][]string) (*Data, error) {
 func (s *parquetSet) album() *album {
 	return &album{
 		labels: s.labels,
-		name:   func(i int) string { return s.paths[i] },
+		name:   s.name,
 		header: func(i int) (channels, rows, cols int, err error) {
-			return picked(header(s.paths[i], bytes.NewReader(s.encoded[i]), int64(len(s.encoded[i]))))
+			return picked(header(s.name(i), bytes.NewReader(s.encoded[i]), int64(len(s.encoded[i]))))
 		},
-		picture: func(i int) (picture, error) { return decode(s.paths[i], s.encoded[i]) },
+		picture: func(i int) (picture, error) { return decode(s.name(i), s.encoded[i]) },
 	}
 }
 
-// read adds the rows of a file.
-func (s *parquetSet) read(name string, b []byte) (err error) {
-	bad := func(format string, args ...any) error {
-		return &model.FormatError{Format: "Parquet", Member: name, Offset: -1, Reason: fmt.Sprintf(format, args...)}
+// name returns where picture i is, for errors.
+func (s *parquetSet) name(i int) string {
+	at, exact := slices.BinarySearchFunc(s.files, i, func(p parquetPart, i int) int { return p.first - i })
+	if !exact {
+		at--
 	}
-	defer func() {
-		if r := recover(); r != nil { // the library's, of a broken file
-			err = bad("it is broken: %.200v", r)
-		}
-	}()
-	f, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	p := s.files[at]
+	return fmt.Sprintf("%s, row %d, %s", p.name, i-p.first, p.column)
+}
+
+// open adds the rows of a file.
+func (s *parquetSet) open(fsys fs.FS, name string) error {
+	f, err := fsys.Open(name)
 	if err != nil {
-		return bad("%.200v", err)
+		return err
+	}
+	defer f.Close()
+	if r, ok := f.(io.ReaderAt); ok {
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		return s.read(r, info.Size(), name)
+	}
+	b, err := readAll(fsys, name, maxEncodedAll) // a member of a zip
+	if err != nil {
+		return err
+	}
+	return s.read(bytes.NewReader(b), int64(len(b)), name)
+}
+
+// read adds the rows of a file.
+func (s *parquetSet) read(r io.ReaderAt, size int64, name string) error {
+	f, err := parquet.Open(r, size, name)
+	if err != nil {
+		return err
 	}
 	picture, label := -1, -1
 	var column, labelColumn string
-	for i, p := range f.Schema().Columns() {
-		leaf, _ := f.Schema().Lookup(p...)
-		switch kind := leaf.Node.Type().Kind(); {
-		case len(p) == 2 && p[1] == "bytes" && kind == parquet.ByteArray && picture < 0:
-			picture, column = i, p[0]
-		case len(p) == 1 && (kind == parquet.Int64 || kind == parquet.Int32 || kind == parquet.ByteArray):
-			// label goes before fine_label, and that before whatever else has labels.
-			if rank := labelRank(p[0]); rank > labelRank(labelColumn) {
-				label, labelColumn = i, p[0]
-			}
+	inStruct := false // a picture goes before one in a column of its own
+	columns := make([]string, len(f.Columns))
+	for i, c := range f.Columns {
+		columns[i] = strings.Join(c.Path, ".")
+		structure := len(c.Path) == 2 && c.Path[1] == "bytes"
+		bare := len(c.Path) == 1 && !c.Text && slices.Contains(pictureColumns, c.Path[0])
+		if c.Kind == parquet.Bytes && (structure && !inStruct || bare && picture < 0) {
+			picture, column, inStruct = i, c.Path[0], structure
+		}
+		// label goes before fine_label, and that before whatever else has labels.
+		if rank := labelRank(c.Path[0]); len(c.Path) == 1 && c.Kind != parquet.Int96 && c.Kind != parquet.FixedBytes && i != picture && rank > labelRank(labelColumn) {
+			label, labelColumn = i, c.Path[0]
 		}
 	}
 	if picture < 0 || label < 0 {
-		return bad("its columns are %v; want image with bytes, and label", f.Schema().Columns())
+		return parquetError(name, "its columns are %v; want image with bytes, and label", columns)
 	}
 	if names := classNames(f, labelColumn); names != nil {
 		s.names = names
 	}
-	rows := int64(0)
-	for _, group := range f.RowGroups() {
-		r := group.Rows()
-		buffer := make([]parquet.Row, 64)
-		for {
-			n, err := r.ReadRows(buffer)
-			for _, row := range buffer[:n] {
-				if err := s.row(row, picture, label, fmt.Sprintf("%s, row %d, %s", name, rows, column)); err != nil {
-					r.Close()
-					return err
-				}
-				rows++
-			}
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				r.Close()
-				return bad("after row %d: %.200v", rows, err)
-			}
-		}
-		r.Close()
+	if f.Rows == 0 {
+		return nil
 	}
-	return nil
+	s.files = append(s.files, parquetPart{len(s.encoded), name, column})
+	texts := map[string]string{}
+	return f.Read([]int{picture, label}, func(values []parquet.Value) error {
+		return s.row(values[0], values[1], f.Columns[label].Kind, texts)
+	})
 }
+
+func parquetError(name, format string, args ...any) error {
+	return &model.FormatError{Format: "Parquet", Member: name, Offset: -1, Reason: fmt.Sprintf(format, args...)}
+}
+
+// pictureColumns are the names of columns whose bytes are pictures.
+var pictureColumns = []string{"image", "img", "picture", "bytes", "image_bytes", "png", "jpg", "jpeg"}
 
 func labelRank(column string) int {
 	switch column {
@@ -184,39 +203,45 @@ func labelRank(column string) int {
 	return 0
 }
 
-// row adds one picture.
-func (s *parquetSet) row(row parquet.Row, picture, label int, name string) error {
-	var encoded []byte
-	var class parquet.Value
-	for _, v := range row {
-		switch v.Column() {
-		case picture:
-			encoded = v.ByteArray()
-		case label:
-			class = v
-		}
+// maxLabelText bounds a label that is a text, in bytes.
+const maxLabelText = 4096
+
+// row adds one picture. Texts are those of the labels so far.
+func (s *parquetSet) row(picture, label parquet.Value, kind parquet.Kind, texts map[string]string) error {
+	name := func() string { return s.name(len(s.encoded)) }
+	if len(picture.Bytes) == 0 || label.Null {
+		return parquetError(name(), "there are no bytes of a picture, or no label; a data set that names files elsewhere is not read")
 	}
-	if len(encoded) == 0 || class.IsNull() {
-		return &model.FormatError{Format: "Parquet", Member: name, Offset: -1, Reason: "there are no bytes of a picture, or no label; a data set that names files elsewhere is not read"}
-	}
-	if s.total += int64(len(encoded)); s.total > maxEncodedAll {
+	if s.total += int64(len(picture.Bytes)); s.total > maxEncodedAll {
 		return &model.LimitError{What: "bytes of encoded pictures", Got: uint64(s.total), Limit: maxEncodedAll}
 	}
-	switch class.Kind() {
-	case parquet.ByteArray:
-		s.texts = append(s.texts, string(class.ByteArray()))
-	case parquet.Int32:
-		s.labels = append(s.labels, int(class.Int32()))
+	switch kind {
+	case parquet.Bytes:
+		if len(label.Bytes) > maxLabelText {
+			return parquetError(name(), "its label is a text of %d bytes; want at most %d", len(label.Bytes), maxLabelText)
+		}
+		text, ok := texts[string(label.Bytes)]
+		if !ok {
+			text = string(label.Bytes)
+			texts[text] = text
+		}
+		s.texts = append(s.texts, text)
+	case parquet.Float, parquet.Double: // as pandas makes them of integers
+		l := int(min(max(label.Float, math.MinInt32), math.MaxInt32))
+		if float64(l) != label.Float {
+			return parquetError(name(), "its label is %v; want an integer or a text", label.Float)
+		}
+		s.labels = append(s.labels, l)
 	default:
-		s.labels = append(s.labels, int(min(max(class.Int64(), math.MinInt32), math.MaxInt32)))
+		s.labels = append(s.labels, int(min(max(label.Int, math.MinInt32), math.MaxInt32)))
 	}
-	s.encoded, s.paths = append(s.encoded, bytes.Clone(encoded)), append(s.paths, name)
+	s.encoded = append(s.encoded, picture.Bytes)
 	return nil
 }
 
 // classNames returns the names of the classes of a column that Hugging Face notes.
 func classNames(f *parquet.File, column string) []string {
-	text, ok := f.Lookup("huggingface")
+	text, ok := f.Metadata["huggingface"]
 	if !ok {
 		return nil
 	}

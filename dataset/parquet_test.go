@@ -44,3 +44,29 @@ func TestParquet(t *testing.T) {
 		t.Errorf("a file that is cut: got %v", err)
 	}
 }
+
+// What pandas and others write: pictures in a column of bytes, labels that are floats or texts.
+func TestParquetLabels(t *testing.T) {
+	files := map[string][]byte{}
+	for _, name := range []string{"bare", "texts"} {
+		b, err := os.ReadFile("testdata/" + name + ".parquet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = b
+	}
+	four := Settings{Preprocess: Preprocess{Resize: Size{4, 4}}}
+	for name, names := range map[string][]string{"bare": {"3", "7"}, "texts": {"ant", "bee"}} {
+		d, err := four.OpenFS(fstest.MapFS{"train.parquet": {Data: files[name]}, "test.parquet": {Data: files[name]}}, "/data")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if want := []int{1, 0, 1, 1}; !slices.Equal(d.Train.Labels, want) || !slices.Equal(d.Test.Labels, want) || !slices.Equal(d.Names, names) {
+			t.Errorf("%s: got labels %v and %v, names %q", name, d.Train.Labels, d.Test.Labels, d.Names)
+		}
+	}
+	if _, err := four.OpenFS(fstest.MapFS{"train.parquet": {Data: files["bare"]}, "test.parquet": {Data: files["texts"]}}, "/data"); err == nil || !strings.Contains(err.Error(), "the labels of some files are texts") {
+		t.Errorf("texts and numbers: got %v", err)
+	}
+}

@@ -26,7 +26,6 @@ const (
 	cpu      = "golang.org/x/sys/cpu"
 	term     = "golang.org/x/term"
 	compress = "github.com/klauspost/compress"
-	parquet  = "github.com/parquet-go/parquet-go"
 	pictures = "golang.org/x/image"
 	yaml     = "go.yaml.in/yaml"
 	oras     = "oras.land/oras-go"
@@ -59,7 +58,8 @@ var rooms = map[string][]string{
 	"internal/kernel":     {cpu},
 	"internal/kernel/asm": {avo},
 	"internal/nn":         {"ops", "graph", "model", "internal/kernel", gorgonia},
-	"dataset":             {"model", compress, pictures, parquet},
+	"dataset":             {"model", "internal/parquet", compress, pictures},
+	"internal/parquet":    {"model", compress},
 	"internal/rewrite":    {"model"},
 	"internal/wiring":     {"convert/arch", "convert/aten", "convert/layers", "model", "dataset", "internal/learn", "internal/nn"},
 	"internal/learn":      {"report", "ops", "graph", "model", "internal/nn", "internal/kernel", "dataset"},
@@ -110,7 +110,6 @@ var replaceable = map[string]map[string]int{
 	onnxGo:   {"verify": 1},
 	gorgonia: {"verify": 1, "internal/nn": 100},
 	oras:     {"internal/registry": 1, "internal/registry/oci": 100, "internal/registry/mlflow": 100},
-	parquet:  {"dataset": 1},
 }
 
 // never lists ways that must not exist, not even through other packages.
