@@ -33,6 +33,25 @@ var afterLast = []string{
 // layer" have no agreed meaning.
 func LastLayer(g *graph.Graph) ([]string, error) {
 	x := graph.NewIndex(g)
+	layer, err := lastLayer(g, x)
+	if err != nil {
+		return nil, err
+	}
+	params := Parameters(g)
+	var names []string
+	for _, n := range slices.Backward(layer) {
+		for _, in := range n.Inputs {
+			if name := origin(x, in); slices.Contains(params, name) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, nil
+}
+
+// lastLayer returns the nodes of the last layer, from that which makes the output
+// to the product.
+func lastLayer(g *graph.Graph, x *graph.Index) ([]*graph.Node, error) {
 	params := Parameters(g)
 	var n *graph.Node
 	if len(g.Outputs) > 0 {
@@ -51,15 +70,7 @@ func LastLayer(g *graph.Graph) ([]string, error) {
 		}
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("the output of the network is made by %s (node %q), and between it and the last fully connected layer or convolution stands more than a last layer has", n.Op, n.Name)}
 	}
-	var names []string
-	for _, n := range slices.Backward(layer) {
-		for _, in := range n.Inputs {
-			if name := origin(x, in); slices.Contains(params, name) && !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
-	return names, nil
+	return layer, nil
 }
 
 // hasParameter reports whether a node reads a parameter.

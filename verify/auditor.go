@@ -8,6 +8,7 @@ import (
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // lacksUnseen says why nothing can be measured, or returns "".
@@ -90,42 +91,15 @@ func (a *auditor) features(s *subject, set *dataset.Set, images []int) ([]float6
 // withoutLastLayer returns the network without its last layer, and that layer as the
 // weights of a [regression].
 func withoutLastLayer(net *nn.Net, sd *model.StateDict) (*nn.Net, []float64, error) {
-	g := net.Graph().Clone()
-	last := graph.NewIndex(g).Maker(g.Outputs[0].Name)
-	if last == nil || sd.Get(last.Input(1)) == nil || len(sd.Get(last.Input(1)).Shape()) != 2 {
-		return nil, nil, &model.UnsupportedError{What: "the audit needs a network whose last operator is a fully connected layer"}
+	head, err := ops.NewHead(net.Graph(), sd)
+	if err != nil {
+		return nil, nil, err
 	}
-	g.Outputs = []graph.Value{graph.TensorValue(last.Inputs[0], model.Float32, nil)}
+	g := head.Graph.Clone()
+	g.Outputs = []graph.Value{graph.TensorValue(head.Features, model.Float32, nil)}
 	g.Prune()
 	body, err := nn.Bind(g, sd)
-	if err != nil {
-		return nil, nil, err
-	}
-	weight, err := sd.Get(last.Inputs[1]).Float32s()
-	if err != nil {
-		return nil, nil, err
-	}
-	d, k := body.Classes(), net.Classes()
-	w := make([]float64, (d+1)*k)
-	for j := range d {
-		for c := range k {
-			if last.Int("transB", 0) != 0 {
-				w[j*k+c] = float64(weight[c*d+j])
-			} else {
-				w[j*k+c] = float64(weight[j*k+c])
-			}
-		}
-	}
-	if len(last.Inputs) > 2 && last.Inputs[2] != "" {
-		bias, err := sd.Get(last.Inputs[2]).Float32s()
-		if err != nil {
-			return nil, nil, err
-		}
-		for c, b := range bias {
-			w[d*k+c] = float64(b)
-		}
-	}
-	return body, w, nil
+	return body, head.Weights, err
 }
 
 // outputs evaluates a network on the images of a set, row by row.
