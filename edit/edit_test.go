@@ -29,7 +29,11 @@ func base(t testing.TB) (*nn.Net, *model.StateDict, *dataset.Set) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n.Net, n.State, d.Train
+	net, err := nn.BindLogits(n.Graph, n.State)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net, n.State, d.Train
 }
 
 // checkMoved compares what moved with what an edit says that it trained.

@@ -47,7 +47,7 @@ func ExampleForget() {
 		log.Fatal(err)
 	}
 	report, err := verify.Judge(ctx, verify.Edit{
-		Graph: graph, Before: before, After: result.StateDict, Gate: verify.GateFull,
+		Before: verify.NewNetwork(graph, before), After: verify.NewNetwork(graph, result.StateDict), Gate: verify.GateFull,
 		Classes: ankleBoot, Train: data.Train, Norm: dataset.FashionNorm,
 	})
 	if err != nil {

@@ -35,16 +35,16 @@ type divided struct{ before, behind *nn.Net }
 
 // divide returns a network in two parts, or nil if the first is not worth it.
 func divide(net *nn.Net, sd *model.StateDict, move []string) *divided {
-	before, behind, ok := ops.Divide(net.Graph(), sd, move)
-	if !ok || worth*ops.Products(before, sd) < ops.Products(behind, sd) {
+	parts, ok := ops.Divide(net.Graph(), sd, move)
+	if !ok || worth*parts.ProductsBefore < parts.ProductsBehind {
 		return nil
 	}
 	var d divided
 	var err error
-	if d.before, err = nn.Bind(before, sd); err != nil {
+	if d.before, err = nn.Bind(parts.Before, sd); err != nil {
 		return nil
 	}
-	if d.behind, err = nn.Bind(behind, sd); err != nil {
+	if d.behind, err = nn.Bind(parts.Behind, sd); err != nil {
 		return nil
 	}
 	return &d

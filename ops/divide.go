@@ -16,6 +16,11 @@ func Products(g *graph.Graph, sd *model.StateDict) float64 {
 	if err != nil {
 		return math.Inf(1)
 	}
+	return countProducts(g.Nodes, facts)
+}
+
+// countProducts is [Products] of some nodes of a graph.
+func countProducts(nodes []graph.Node, facts *Facts) float64 {
 	count := func(shape graph.Shape) float64 {
 		n, ok := shape.Elements().Eval(map[string]int{graph.BatchSymbol: 1})
 		if !ok {
@@ -24,8 +29,8 @@ func Products(g *graph.Graph, sd *model.StateDict) float64 {
 		return float64(n)
 	}
 	var sum float64
-	for i := range g.Nodes {
-		n := &g.Nodes[i]
+	for i := range nodes {
+		n := &nodes[i]
 		if len(n.Inputs) < 2 {
 			continue
 		}
@@ -51,17 +56,24 @@ func Products(g *graph.Graph, sd *model.StateDict) float64 {
 	return sum
 }
 
+// Division is a graph in two parts, one behind the other.
+type Division struct {
+	Before, Behind *graph.Graph
+	// How many products of two numbers each part takes for a sample, see [Products].
+	ProductsBefore, ProductsBehind float64
+}
+
 // Divide returns a graph in two: what of it depends on none of the given parameters,
 // as far as one value that everything goes through, and the rest, which takes that
 // value. The first graph gives the value as one row for each sample. ok is false if
 // there is no such value before the parameters, or nothing but layout before it.
-func Divide(g *graph.Graph, sd *model.StateDict, parameters []string) (before, behind *graph.Graph, ok bool) {
+func Divide(g *graph.Graph, sd *model.StateDict, parameters []string) (d *Division, ok bool) {
 	if len(g.Inputs) != 1 {
-		return nil, nil, false
+		return nil, false
 	}
 	facts, err := Infer(g, sd)
 	if err != nil {
-		return nil, nil, false
+		return nil, false
 	}
 	first := slices.IndexFunc(g.Nodes, func(n graph.Node) bool {
 		return slices.ContainsFunc(n.Inputs, func(name string) bool { return slices.Contains(parameters, name) })
@@ -75,16 +87,17 @@ func Divide(g *graph.Graph, sd *model.StateDict, parameters []string) (before, b
 		if !t.DType.IsFloat() || len(t.Shape) < 2 || t.Shape[0].Fixed() || slices.ContainsFunc(t.Shape[1:], func(d graph.Dim) bool { return !d.Fixed() }) {
 			continue
 		}
-		before, behind = g.Clone(), g.Clone()
+		before, behind := g.Clone(), g.Clone()
 		row := name + "/row"
 		before.Nodes = append(before.Nodes[:i+1], graph.Node{Op: "Flatten", Inputs: []string{name}, Outputs: []string{row}})
 		before.Outputs = []graph.Value{graph.TensorValue(row, t.DType, nil)}
 		before.Prune()
 		behind.Nodes = behind.Nodes[i+1:]
 		behind.Inputs = []graph.Value{graph.TensorValue(name, t.DType, append(graph.Batch(), t.Shape[1:]...))}
-		return before, behind, len(Parameters(before)) > 0
+		d := &Division{Before: before, Behind: behind, ProductsBefore: countProducts(before.Nodes, facts), ProductsBehind: countProducts(behind.Nodes, facts)}
+		return d, len(Parameters(before)) > 0
 	}
-	return nil, nil, false
+	return nil, false
 }
 
 // passage returns the one value that the nodes behind node i take from it and

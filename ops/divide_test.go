@@ -36,18 +36,18 @@ func TestDivide(t *testing.T) {
 		moves string
 		at    string // "": not at all
 	}{{"first", ""}, {"left", "b"}, {"right", "b"}, {"last", "e"}} {
-		before, behind, ok := Divide(g, sd, []string{test.moves})
+		d, ok := Divide(g, sd, []string{test.moves})
 		if ok != (test.at != "") {
 			t.Errorf("%s: ok is %v", test.moves, ok)
 		}
 		if !ok {
 			continue
 		}
-		if got := behind.Inputs[0]; got.Name != test.at || len(got.Shape) != 2 || !got.Shape[1].Is(4) || got.Shape[0].Fixed() {
+		if got := d.Behind.Inputs[0]; got.Name != test.at || len(got.Shape) != 2 || !got.Shape[1].Is(4) || got.Shape[0].Fixed() {
 			t.Errorf("%s: the rest takes %v of shape %v, want %s", test.moves, got.Name, got.Shape, test.at)
 		}
-		if got := Products(before, sd) + Products(behind, sd); got != 52 {
-			t.Errorf("%s: %v products in both parts", test.moves, got)
+		if before, behind := Products(d.Before, sd), Products(d.Behind, sd); before+behind != 52 || d.ProductsBefore != before || d.ProductsBehind != behind {
+			t.Errorf("%s: %v and %v products in the parts, %v and %v by the division", test.moves, before, behind, d.ProductsBefore, d.ProductsBehind)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,8 +174,8 @@ func (c *Checkpoint) find(p *program, b *builder, opts Options) (err error) {
 	return err
 }
 
-// versionDigits are those of the versions that PyTorch writes and reads.
-var versionDigits = regexp.MustCompile(`^[1-9][0-9]?$`)
+// isVersion reports whether a text is a version as PyTorch writes and reads it.
+func isVersion(s string) bool { return len(s) <= 2 && wholeDigits(s) && s[0] >= '1' }
 
 // readSettings reads the records that say how the others are to be read, and
 // reports whether elements are big-endian.
@@ -204,7 +203,7 @@ func (c *Checkpoint) readSettings() (big bool, err error) {
 		if s.allowed != nil && !slices.Contains(s.allowed, content) {
 			return false, broken(m.name, 0, fmt.Sprintf("it says %q, it must be one of %q", content, s.allowed))
 		}
-		if number := strings.TrimSuffix(content, "\n"); (s.name == versionRecord || s.name == newVersion) && !versionDigits.MatchString(number) {
+		if number := strings.TrimSuffix(content, "\n"); (s.name == versionRecord || s.name == newVersion) && !isVersion(number) {
 			return false, broken(m.name, 0, fmt.Sprintf("%q is no version, which is a number", content))
 		}
 		c.settings[s.name] = content

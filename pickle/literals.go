@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"math/big"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -54,11 +53,37 @@ func (s *scanner) big(v *big.Int) {
 	s.push(v)
 }
 
-// What Python's repr writes of numbers; its int() and float() read more.
-var (
-	wholeDigits = regexp.MustCompile(`^(-?[1-9][0-9]*|0)$`)
-	floatDigits = regexp.MustCompile(`^-?([0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?|inf|nan)$`)
-)
+// wholeDigits reports whether a text is a whole number as Python's repr writes it;
+// its int() reads more.
+func wholeDigits(s string) bool {
+	digits := strings.TrimPrefix(s, "-")
+	return s == "0" || digits != "" && digits[0] != '0' && allDigits(digits)
+}
+
+// floatDigits reports whether a text is a number as Python's repr writes it; its
+// float() reads more.
+func floatDigits(s string) bool {
+	s = strings.TrimPrefix(s, "-")
+	if s == "inf" || s == "nan" {
+		return true
+	}
+	s, exponent, hasExponent := strings.Cut(s, "e")
+	if hasExponent {
+		if exponent != "" && (exponent[0] == '-' || exponent[0] == '+') {
+			exponent = exponent[1:]
+		}
+		if exponent == "" || !allDigits(exponent) {
+			return false
+		}
+	}
+	whole, fraction, hasFraction := strings.Cut(s, ".")
+	return whole != "" && allDigits(whole) && (!hasFraction || fraction != "" && allDigits(fraction))
+}
+
+// allDigits reports whether a text holds decimal digits alone.
+func allDigits(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
+}
 
 // digitsMax is the most digits that Python turns into a number.
 const digitsMax = 4300
@@ -72,7 +97,7 @@ func (s *scanner) digits(code byte) error {
 	switch {
 	case code == 'F':
 		v, err := strconv.ParseFloat(line, 64)
-		if !floatDigits.MatchString(line) || err != nil && v == 0 {
+		if !floatDigits(line) || err != nil && v == 0 {
 			return s.bad("%.40q is no number as Python writes it", line)
 		}
 		s.cost += numberCost
@@ -84,7 +109,7 @@ func (s *scanner) digits(code byte) error {
 	case code == 'L':
 		line = strings.TrimSuffix(line, "L")
 	}
-	if !wholeDigits.MatchString(line) {
+	if !wholeDigits(line) {
 		return s.bad("%.40q is no whole number as Python writes it", line)
 	}
 	s.cost += uint64(len(line)) + 64
@@ -100,7 +125,7 @@ func (s *scanner) index() (uint64, error) {
 		return 0, err
 	}
 	i, err := strconv.ParseUint(line, 10, 32)
-	if err != nil || !wholeDigits.MatchString(line) {
+	if err != nil || !wholeDigits(line) {
 		return 0, s.bad("%q is no memo index as Python writes it", line)
 	}
 	return i, nil

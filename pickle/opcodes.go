@@ -76,7 +76,7 @@ func (s *scanner) step(code byte) error {
 		if err != nil {
 			return err
 		}
-		if wholeDigits.MatchString(id) { // of a file of PyTorch before 0.4
+		if wholeDigits(id) { // of a file of PyTorch before 0.4
 			return s.persistentID(&text{id})
 		}
 		return &model.UnsupportedError{What: "the pickle " + s.member + " is of protocol 0, which writes storages as text that PyTorch itself cannot load", Advice: "save it again with torch.save and its default pickle_protocol"}

@@ -265,7 +265,7 @@ func (t *oldTar) object(id any) (any, error) {
 		}
 	}
 	key, ok := id.(int)
-	if s, isText := str(id); isText && wholeDigits.MatchString(s) {
+	if s, isText := str(id); isText && wholeDigits(s) {
 		n, err := strconv.Atoi(s)
 		key, ok = n, err == nil
 	}

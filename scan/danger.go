@@ -1,11 +1,14 @@
 package scan
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // harms says in plain words what the functions of a module would do, for the
 // modules with which a pickle can do harm. A name stands for everything below
 // it; the longest name counts.
-var harms = func() map[string]string {
+var harms = sync.OnceValue(func() map[string]string {
 	all := map[string]string{}
 	for why, names := range map[string]string{
 		"would run a command of the operating system, or read, replace or remove files": "os posix nt posixpath.os ntpath.os",
@@ -45,13 +48,13 @@ var harms = func() map[string]string {
 		all[name] = ""
 	}
 	return all
-}()
+})
 
 // harm returns what a global with the full name could do, "" if it is not known
 // to be harmful.
 func harm(full string) string {
 	for name := full; name != ""; {
-		if why, ok := harms[name]; ok {
+		if why, ok := harms()[name]; ok {
 			return why
 		}
 		i := strings.LastIndexByte(name, '.')

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
-	"regexp"
 	"strings"
 )
 
@@ -20,7 +19,7 @@ func (w *walk) tokens(p part, visit func(parent, key string, value any)) bool {
 		return false
 	}
 	// Before torch 2.7 numbers that JSON does not have are written bare.
-	b = bareNumbers.ReplaceAllFunc(b, func(m []byte) []byte {
+	b = bareNumbers().ReplaceAllFunc(b, func(m []byte) []byte {
 		return append(append([]byte{}, m[:1]...), []byte(" null"+string(m[len(m)-1:]))...)
 	})
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -79,7 +78,7 @@ func (w *walk) tokens(p part, visit func(parent, key string, value any)) bool {
 	}
 }
 
-var bareNumbers = regexp.MustCompile(`[:,\[]\s*(-?Infinity|NaN)\s*[,\]}]`)
+var bareNumbers = lazyRegexp(`[:,\[]\s*(-?Infinity|NaN)\s*[,\]}]`)
 
 // usesPickle reports whether a configuration of weights or constants says that
 // one of them is a pickle.
@@ -118,7 +117,7 @@ func (w *walk) program(p part) {
 		case "target":
 			switch {
 			case isTarget(s):
-			case harm(s) != "" || filingTarget.MatchString(s) || strings.Contains(s, "__"):
+			case harm(s) != "" || filingTarget().MatchString(s) || strings.Contains(s, "__"):
 				odd(Danger, s, "is no operator of torch: the program would call it")
 			default:
 				odd(Unknown, s, "is no operator of torch that is known: the program would call it")
@@ -202,27 +201,27 @@ func (w *walk) base64(p part, s string) {
 }
 
 var (
-	word       = regexp.MustCompile(`[A-Za-z_][A-Za-z_0-9.]*|[0-9][0-9.]*([eE][+-]?[0-9]+)?`)
-	exprChars  = regexp.MustCompile(`^[A-Za-z_0-9 +*/%(),.=<>!&|~^'-]*$`)
-	guardChars = regexp.MustCompile(`^[A-Za-z_0-9 +*/%(),.=<>!&|~^\[\]-]*$`)
-	symbol     = regexp.MustCompile(`^[suzif]\d+$|^u?unbacked|^s\d+_\d+$`)
-	functions  = regexp.MustCompile(`^(Symbol|Integer|Rational|Float|Number|Add|Mul|Pow|Mod|Max|Min|Abs|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not|Piecewise|ExprCondPair|Tuple|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|CeilDiv|LShift|RShift|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|Identity|TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat|BitwiseFn_bitwise_and|BitwiseFn_bitwise_or|OpaqueUnaryFn_\w+|IsNonOverlappingAndDenseIndicator|Equality|Unequality|StrictLessThan|StrictGreaterThan|LessThan|GreaterThan|true|false|True|False|BooleanTrue|BooleanFalse|oo|Infinity|NegativeInfinity|int_oo|IntInfinity|NegativeIntInfinity|NaN|One|Zero|NegativeOne|Half|positive|integer|nonnegative|negative|real|nonzero|zero|finite|evaluate|precision|floor|ceiling|sqrt|log|exp|e)$`)
-	quotedText = regexp.MustCompile(`'[A-Za-z_0-9.]*'|"[A-Za-z_0-9.]*"`)
-	called     = regexp.MustCompile(`([A-Za-z_0-9.\])]*)\s*\(`)
+	word       = lazyRegexp(`[A-Za-z_][A-Za-z_0-9.]*|[0-9][0-9.]*([eE][+-]?[0-9]+)?`)
+	exprChars  = lazyRegexp(`^[A-Za-z_0-9 +*/%(),.=<>!&|~^'-]*$`)
+	guardChars = lazyRegexp(`^[A-Za-z_0-9 +*/%(),.=<>!&|~^\[\]-]*$`)
+	symbol     = lazyRegexp(`^[suzif]\d+$|^u?unbacked|^s\d+_\d+$`)
+	functions  = lazyRegexp(`^(Symbol|Integer|Rational|Float|Number|Add|Mul|Pow|Mod|Max|Min|Abs|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not|Piecewise|ExprCondPair|Tuple|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|CeilDiv|LShift|RShift|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|Identity|TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat|BitwiseFn_bitwise_and|BitwiseFn_bitwise_or|OpaqueUnaryFn_\w+|IsNonOverlappingAndDenseIndicator|Equality|Unequality|StrictLessThan|StrictGreaterThan|LessThan|GreaterThan|true|false|True|False|BooleanTrue|BooleanFalse|oo|Infinity|NegativeInfinity|int_oo|IntInfinity|NegativeIntInfinity|NaN|One|Zero|NegativeOne|Half|positive|integer|nonnegative|negative|real|nonzero|zero|finite|evaluate|precision|floor|ceiling|sqrt|log|exp|e)$`)
+	quotedText = lazyRegexp(`'[A-Za-z_0-9.]*'|"[A-Za-z_0-9.]*"`)
+	called     = lazyRegexp(`([A-Za-z_0-9.\])]*)\s*\(`)
 )
 
 // isExpression reports whether a text is an expression of symbols and numbers,
 // with functions of a fixed list alone.
 func isExpression(s string) bool {
-	if len(s) > 1<<16 || !exprChars.MatchString(s) || strings.Contains(s, "__") {
+	if len(s) > 1<<16 || !exprChars().MatchString(s) || strings.Contains(s, "__") {
 		return false
 	}
-	s = quotedText.ReplaceAllString(s, "0")
+	s = quotedText().ReplaceAllString(s, "0")
 	if strings.ContainsAny(s, `'"`) {
 		return false
 	}
-	for _, name := range word.FindAllString(s, -1) {
-		if c := name[0]; (c < '0' || c > '9') && !symbol.MatchString(name) && !functions.MatchString(name) {
+	for _, name := range word().FindAllString(s, -1) {
+		if c := name[0]; (c < '0' || c > '9') && !symbol().MatchString(name) && !functions().MatchString(name) {
 			return false
 		}
 	}
@@ -232,11 +231,11 @@ func isExpression(s string) bool {
 // isGuard reports whether a text compares properties of inputs and calls
 // nothing but len, int and the like.
 func isGuard(s string) bool {
-	bare := quotedText.ReplaceAllString(s, "0")
-	if len(s) > 1<<16 || !guardChars.MatchString(bare) || strings.Contains(s, "__") || strings.Contains(s, "lambda") {
+	bare := quotedText().ReplaceAllString(s, "0")
+	if len(s) > 1<<16 || !guardChars().MatchString(bare) || strings.Contains(s, "__") || strings.Contains(s, "lambda") {
 		return false
 	}
-	for _, i := range called.FindAllStringSubmatch(bare, -1) {
+	for _, i := range called().FindAllStringSubmatch(bare, -1) {
 		name := i[1]
 		if dot := strings.LastIndexByte(name, '.'); dot >= 0 && !strings.HasPrefix(name, "math.") && !strings.HasPrefix(name, "torch.sym_") {
 			name = name[dot+1:]
@@ -248,7 +247,7 @@ func isGuard(s string) bool {
 		switch {
 		case name == "" || name == "and" || name == "or" || name == "not" || name == "len" || name == "int" || name == "max" || name == "min" || name == "abs":
 		case strings.HasPrefix(name, "math.") || strings.HasPrefix(name, "torch.sym_"):
-		case functions.MatchString(name):
+		case functions().MatchString(name):
 		default:
 			return false
 		}
@@ -256,11 +255,11 @@ func isGuard(s string) bool {
 	return true
 }
 
-var target = regexp.MustCompile(`^torch\.ops\.[A-Za-z_0-9]+\.[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)?$|^_operator\.[a-z_]+$|^math\.[a-z]+$|^torch\.sym_[a-z]+$|^torch\._sym_[a-z]+$|^#[A-Za-z_0-9.:]+$`)
+var target = lazyRegexp(`^torch\.ops\.[A-Za-z_0-9]+\.[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)?$|^_operator\.[a-z_]+$|^math\.[a-z]+$|^torch\.sym_[a-z]+$|^torch\._sym_[a-z]+$|^#[A-Za-z_0-9.:]+$`)
 
 // isTarget reports whether the target of a node is an operator of torch.
 func isTarget(s string) bool {
-	if filingTarget.MatchString(s) || !target.MatchString(s) || strings.Contains(s, "__") && !strings.HasPrefix(s, "torch.ops.aten.__") {
+	if filingTarget().MatchString(s) || !target().MatchString(s) || strings.Contains(s, "__") && !strings.HasPrefix(s, "torch.ops.aten.__") {
 		return false
 	}
 	switch s {
@@ -274,14 +273,14 @@ func isTarget(s string) bool {
 // They are reached through torch or ops; ordinary is how TorchScript writes a
 // call of an operator, and reached is every other mention of torch and ops.
 var (
-	filing   = regexp.MustCompile(`\b(save|from_file|read_file|write_file|load_tensor)\b`)
-	filed    = regexp.MustCompile(`\b(torch|aten|image|debugprims)[\s\\]*\.[\s\\]*(save|from_file|read_file|write_file|load_tensor)\b`)
-	ordinary = regexp.MustCompile(`\b(torch\.[A-Za-z_0-9]+|ops\.[A-Za-z_0-9]+\.[A-Za-z_0-9]+)\(`)
-	reached  = regexp.MustCompile(`(^|[^.A-Za-z_0-9])(torch|ops)\b`)
+	filing   = lazyRegexp(`\b(save|from_file|read_file|write_file|load_tensor)\b`)
+	filed    = lazyRegexp(`\b(torch|aten|image|debugprims)[\s\\]*\.[\s\\]*(save|from_file|read_file|write_file|load_tensor)\b`)
+	ordinary = lazyRegexp(`\b(torch\.[A-Za-z_0-9]+|ops\.[A-Za-z_0-9]+\.[A-Za-z_0-9]+)\(`)
+	reached  = lazyRegexp(`(^|[^.A-Za-z_0-9])(torch|ops)\b`)
 )
 
 // filingTarget are the same as targets of an exported program.
-var filingTarget = regexp.MustCompile(`^torch\.ops\.(aten|image|debugprims)\.(save|from_file|load_tensor|read_file|write_file)(\.|$)`)
+var filingTarget = lazyRegexp(`^torch\.ops\.(aten|image|debugprims)\.(save|from_file|load_tensor|read_file|write_file)(\.|$)`)
 
 // source looks at the source of a TorchScript program, which TorchScript runs
 // and Python does not.
@@ -290,7 +289,7 @@ func (w *walk) source(p part) {
 	if !ok {
 		return
 	}
-	if word := filing.Find(b); word != nil && (filed.Match(b) || reached.Match(ordinary.ReplaceAll(b, []byte("0(")))) {
+	if word := filing().Find(b); word != nil && (filed().Match(b) || reached().Match(ordinary().ReplaceAll(b, []byte("0(")))) {
 		w.find(Finding{Level: Danger, Kind: KindCode, What: string(word), Why: "reads or writes a file when the program is loaded or runs", Member: p.member})
 	}
 	if !plainGetattr(b) {
@@ -300,15 +299,15 @@ func (w *walk) source(p part) {
 }
 
 var (
-	getattr  = regexp.MustCompile(`\bgetattr\b`)
-	lastName = regexp.MustCompile(`,\s*("[A-Za-z_0-9.]*"|'[A-Za-z_0-9.]*')\s*$`)
+	getattr  = lazyRegexp(`\bgetattr\b`)
+	lastName = lazyRegexp(`,\s*("[A-Za-z_0-9.]*"|'[A-Za-z_0-9.]*')\s*$`)
 )
 
 // plainGetattr reports whether every getattr of a program has one plain string
 // for the name. TorchScript joins strings that follow each other, and reads
 // escapes in them.
 func plainGetattr(code []byte) bool {
-	for _, at := range getattr.FindAllIndex(code, -1) {
+	for _, at := range getattr().FindAllIndex(code, -1) {
 		rest := code[at[1]:min(len(code), at[1]+4096)]
 		depth, end := 0, -1
 		for i := 0; i < len(rest) && end < 0; i++ {
@@ -328,7 +327,7 @@ func plainGetattr(code []byte) bool {
 				}
 			}
 		}
-		if end < 0 || !lastName.Match(rest[:end]) {
+		if end < 0 || !lastName().Match(rest[:end]) {
 			return false
 		}
 	}

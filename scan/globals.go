@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // global is a class or a function that a pickle refers to by name.
@@ -23,7 +24,7 @@ func (g *global) String() string { return g.module + "." + g.name }
 type rule func(m *machine, g *global, arg *value) *value
 
 // known is the closed list of harmless globals, by module and name.
-var known = func() map[string]*global {
+var known = sync.OnceValue(func() map[string]*global {
 	all := map[string]*global{}
 	add := func(level Level, why, module, names string, shape func(*global)) {
 		for _, name := range strings.Fields(names) {
@@ -47,7 +48,7 @@ var known = func() map[string]*global {
 	state(add, holds, calls, only)
 	things(add, holds, calls, only)
 	return all
-}()
+})
 
 type (
 	adder  func(level Level, why, module, names string, shape func(*global))
@@ -220,27 +221,27 @@ func (m *machine) classify(module, name string) *global {
 	full := module3 + "." + name3
 	if why := harm(full); why == "" {
 		why = harm(module + "." + name)
-		if why != "" && known[full] == nil {
+		if why != "" && known()[full] == nil {
 			return &global{module: module, name: name, level: Danger, why: why, function: true}
 		}
-	} else if known[full] == nil {
+	} else if known()[full] == nil {
 		return &global{module: module, name: name, level: Danger, why: why, function: true}
 	}
-	if g := known[full]; g != nil && g.module == module3 && g.name == name3 {
+	if g := known()[full]; g != nil && g.module == module3 && g.name == name3 {
 		return g
 	}
-	if rest, ok := strings.CutPrefix(name3, "torch."); ok && strings.HasPrefix(module3, "torch.") && known["torch."+rest] != nil {
-		return known["torch."+rest] // a memory format, under the module that pickle found it in
+	if rest, ok := strings.CutPrefix(name3, "torch."); ok && strings.HasPrefix(module3, "torch.") && known()["torch."+rest] != nil {
+		return known()["torch."+rest] // a memory format, under the module that pickle found it in
 	}
 	if m.p.script && (module == "__torch__" || strings.HasPrefix(module, "__torch__.")) {
 		return &global{module: module, name: name, level: Notice, why: "a class of the TorchScript program in the archive, which TorchScript runs and Python does not"}
 	}
 	if strings.Contains(name, ".") {
 		top, _, _ := strings.Cut(name, ".")
-		if known[module3+"."+top] != nil || harm(name) != "" || slices.Contains(sharedModules, module3) {
+		if known()[module3+"."+top] != nil || harm(name) != "" || slices.Contains(sharedModules, module3) {
 			return &global{module: module, name: name, level: Danger, function: true, why: "reaches into a known module or class for something that is not in the list of the harmless"}
 		}
-	} else if reach[name] {
+	} else if slices.Contains(reach, name) {
 		return &global{module: module, name: name, level: Danger, function: true, why: "reaches through a module for another one: " + harm(name)}
 	}
 	if lightningClass(module) && !strings.Contains(name, ".") && name != "" && name[0] >= 'A' && name[0] <= 'Z' {
@@ -253,13 +254,7 @@ func (m *machine) classify(module, name string) *global {
 }
 
 // reach are names of modules that other modules have as an attribute.
-var reach = func() map[string]bool {
-	m := map[string]bool{}
-	for _, name := range strings.Fields("os posix nt sys subprocess builtins __builtin__ importlib socket shutil pickle ctypes pty runpy io code types operator inspect multiprocessing") {
-		m[name] = true
-	}
-	return m
-}()
+var reach = strings.Fields("os posix nt sys subprocess builtins __builtin__ importlib socket shutil pickle ctypes pty runpy io code types operator inspect multiprocessing")
 
 // sharedModules are modules whose contents are not only what the list of known
 // globals has: other modules are reachable through them.

@@ -399,7 +399,7 @@ func (a *archive) keras(p part, short string) {
 		top, _, _ := strings.Cut(module, ".")
 		switch {
 		case top == "keras" || top == "tf_keras" || module == "builtins":
-		case harm(module) != "" || reach[top]:
+		case harm(module) != "" || slices.Contains(reach, top):
 			a.w.find(Finding{Level: Danger, Kind: KindGlobal, What: module, Why: "Keras would import the module and call a function of it when it loads the model", Member: p.member})
 		default:
 			a.w.find(Finding{Level: Unknown, Kind: KindGlobal, What: module, Why: "Keras would import the module, which is not known", Member: p.member})

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // npy scans an array of numpy: one of objects holds a pickle.
@@ -68,26 +69,32 @@ func (w *walk) array(p part, head []byte) (end int64, ok bool) {
 }
 
 var (
-	arrayType   = regexp.MustCompile(`'descr': *('[<>|=]?[?biufcSUmMV][0-9]+(\[[0-9a-zA-Z]+\])?'|\[[^\]]*\])`)
-	arrayFields = regexp.MustCompile(`\('[^']*', *('[<>|=]?[?biufcSUV][0-9]+')(, *\(([0-9, ]*)\))?\)`)
-	arrayCode   = regexp.MustCompile(`([?biufcSUmMV])([0-9]+)`)
-	arrayShape  = regexp.MustCompile(`'shape': *\(([0-9, L]*)\)`)
+	arrayType   = lazyRegexp(`'descr': *('[<>|=]?[?biufcSUmMV][0-9]+(\[[0-9a-zA-Z]+\])?'|\[[^\]]*\])`)
+	arrayFields = lazyRegexp(`\('[^']*', *('[<>|=]?[?biufcSUV][0-9]+')(, *\(([0-9, ]*)\))?\)`)
+	arrayCode   = lazyRegexp(`([?biufcSUmMV])([0-9]+)`)
+	arrayShape  = lazyRegexp(`'shape': *\(([0-9, L]*)\)`)
 )
+
+// lazyRegexp compiles an expression when it is first used: few files need any, and
+// compiling all of them takes longer than most scans.
+func lazyRegexp(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // arraySize returns the bytes of the elements of a numpy array.
 func arraySize(header []byte) (int64, bool) {
-	t, shape := arrayType.FindSubmatch(header), arrayShape.FindSubmatch(header)
+	t, shape := arrayType().FindSubmatch(header), arrayShape().FindSubmatch(header)
 	if t == nil || shape == nil {
 		return 0, false
 	}
 	if t[1][0] != '[' {
 		return times(itemSize(t[1]), shape[1]), true
 	}
-	if rest := arrayFields.ReplaceAll(t[1], nil); len(bytes.Trim(rest, "[], ")) > 0 {
+	if rest := arrayFields().ReplaceAll(t[1], nil); len(bytes.Trim(rest, "[], ")) > 0 {
 		return 0, false
 	}
 	var item int64
-	for _, field := range arrayFields.FindAllSubmatch(t[1], -1) {
+	for _, field := range arrayFields().FindAllSubmatch(t[1], -1) {
 		if item += times(itemSize(field[1]), field[3]); item < 0 {
 			return 0, false
 		}
@@ -97,7 +104,7 @@ func arraySize(header []byte) (int64, bool) {
 
 // itemSize returns the bytes of an element with a type code.
 func itemSize(code []byte) int64 {
-	m := arrayCode.FindSubmatch(code)
+	m := arrayCode().FindSubmatch(code)
 	size, err := strconv.ParseInt(string(m[2]), 10, 32)
 	if err != nil {
 		return math.MaxInt64

@@ -45,7 +45,7 @@ func (a *auditor) divergence(logits []float32) Estimate {
 	return e
 }
 
-func (a *auditor) rank(s *subject) (Estimate, error) {
+func (a *auditor) rank(s *observation) (Estimate, error) {
 	var scores [2][]float64
 	for i, l := range a.q.Test.Labels {
 		score := math.Inf(-1)
@@ -73,7 +73,7 @@ func (a *auditor) classifier(x, w []float64) Estimate {
 	return e
 }
 
-func (a *auditor) probe(s *subject) (Estimate, error) {
+func (a *auditor) probe(s *observation) (Estimate, error) {
 	d := s.featureNet.Classes()
 	fitted, test := standardize(s.probed, s.inputs, d)
 	r := &regression{x: fitted, labels: a.labels(a.probed), classes: a.k, penalty: probePenalty, threads: a.q.Threads}
@@ -116,7 +116,7 @@ func standardize(fitted, test []float64, d int) (x, y []float64) {
 	return x, y
 }
 
-func (a *auditor) retune(s *subject, images int) (Estimate, error) {
+func (a *auditor) retune(s *observation, images int) (Estimate, error) {
 	var shares, others []float64
 	n := 0
 	for run := range fewRuns {
@@ -172,7 +172,7 @@ func withOthers(e Estimate, others []float64) Estimate {
 
 // tuner returns a session of the network in which every parameter is trained,
 // with the running statistics fixed, and the fitter of it.
-func (a *auditor) tuner(s *subject, images []int, batch, run int) (*nn.Session, *learn.Fitter, error) {
+func (a *auditor) tuner(s *observation, images []int, batch, run int) (*nn.Session, *learn.Fitter, error) {
 	session, err := s.net.NewSession(max(4*tuneBatch, batch), a.q.Threads, ops.Parameters(s.net.Graph()))
 	if err != nil {
 		return nil, nil, err
@@ -181,14 +181,14 @@ func (a *auditor) tuner(s *subject, images []int, batch, run int) (*nn.Session, 
 	return session, learn.NewFitter(session, a.q.Train, a.q.Norm, images, batch, rng), nil
 }
 
-func (a *auditor) relearn(s *subject) (Estimate, error) {
+func (a *auditor) relearn(s *observation) (Estimate, error) {
 	return a.stepsUntil(s, relearnShare, func(*rand.Rand) (images []int, batch int) { return all(a.q.Train), tuneBatch })
 }
 
 // stepsUntil returns how many steps of training bring back a share of the
 // accuracy that the class had before the edit. images draws those that a run
 // trains on.
-func (a *auditor) stepsUntil(s *subject, share float64, images func(*rand.Rand) (images []int, batch int)) (Estimate, error) {
+func (a *auditor) stepsUntil(s *observation, share float64, images func(*rand.Rand) (images []int, batch int)) (Estimate, error) {
 	class, _ := a.q.Test.Split(a.q.Classes...)
 	var steps []float64
 	atLeast := false
@@ -220,7 +220,7 @@ func (a *auditor) stepsUntil(s *subject, share float64, images func(*rand.Rand) 
 	return e, nil
 }
 
-func (a *auditor) fineTune(s *subject) (Estimate, error) {
+func (a *auditor) fineTune(s *observation) (Estimate, error) {
 	class, rest := a.q.Test.Split(a.q.Classes...)
 	_, others := a.q.Train.Split(a.q.Classes...)
 	var shares, remain []float64
@@ -262,7 +262,7 @@ func (a *auditor) memberPairs() (pairs [2][]int) {
 	return pairs
 }
 
-func (a *auditor) members(s *subject) (Estimate, error) {
+func (a *auditor) members(s *observation) (Estimate, error) {
 	pairs := a.memberPairs()
 	var losses [2][]float64
 	for side, set := range []*dataset.Set{a.q.Train, a.q.Test} {

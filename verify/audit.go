@@ -93,24 +93,24 @@ type auditMeasure struct {
 	// lacks says what is missing for the measure, or is nil.
 	lacks   func(a *auditor) string
 	isShare bool // of a range from 0 to 1
-	measure func(a *auditor, s *subject) (Estimate, error)
+	measure func(a *auditor, s *observation) (Estimate, error)
 }
 
 var auditMeasures = []auditMeasure{
 	{
 		name: "accuracy", isShare: true, title: "accuracy on the class",
 		definition: "share of the unseen images of the class that the network labels rightly; Wilson's interval",
-		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.logits, a.k), true), nil },
+		measure:    func(a *auditor, s *observation) (Estimate, error) { return a.accuracy(best(s.logits, a.k), true), nil },
 	},
 	{
 		name: "others", isShare: true, title: "accuracy on the others",
 		definition: "share of the unseen images of all other classes that the network labels rightly; Wilson's interval",
-		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.logits, a.k), false), nil },
+		measure:    func(a *auditor, s *observation) (Estimate, error) { return a.accuracy(best(s.logits, a.k), false), nil },
 	},
 	{
 		name: "kl", title: "divergence from uniform (nats)",
 		definition: "mean over the unseen images of the class of the sum over classes c of p(c) log(p(c) K), K classes; normal interval",
-		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.divergence(s.logits), nil },
+		measure:    func(a *auditor, s *observation) (Estimate, error) { return a.divergence(s.logits), nil },
 	},
 	{
 		name: "auc", isShare: true, title: "AUC of the class's logit", unaudited: "AUC of the class's logit",
@@ -160,17 +160,19 @@ var auditMeasures = []auditMeasure{
 	{
 		name: "int8_accuracy", isShare: true, title: "int8: accuracy on the class", unaudited: "effect of rounding to int8",
 		definition: "as accuracy, " + int8Rule,
-		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.rounded, a.k), true), nil },
+		measure:    func(a *auditor, s *observation) (Estimate, error) { return a.accuracy(best(s.rounded, a.k), true), nil },
 	},
 	{
 		name: "int8_others", isShare: true, title: "int8: accuracy on the others", unaudited: "effect of rounding to int8",
 		definition: "as others, " + int8Rule,
-		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.accuracy(best(s.rounded, a.k), false), nil },
+		measure: func(a *auditor, s *observation) (Estimate, error) {
+			return a.accuracy(best(s.rounded, a.k), false), nil
+		},
 	},
 	{
 		name: "int8_kl", title: "int8: divergence from uniform", unaudited: "effect of rounding to int8",
 		definition: "as kl, " + int8Rule,
-		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.divergence(s.rounded), nil },
+		measure:    func(a *auditor, s *observation) (Estimate, error) { return a.divergence(s.rounded), nil },
 	},
 	pruned("accuracy", func(a *auditor, logits []float32) Estimate { return a.accuracy(best(logits, a.k), true) }),
 	pruned("others", func(a *auditor, logits []float32) Estimate { return a.accuracy(best(logits, a.k), false) }),
@@ -184,7 +186,7 @@ func fewShot(images int) auditMeasure {
 		unaudited:  "few-shot retuning of the last layer",
 		definition: fmt.Sprintf("accuracy on unseen images of the class after the last layer is fitted to %d training images of every class: the smallest sum of their cross-entropies and %d/2 of the squared distance from the layer as it is, intercepts free, inputs scaled so that the mean of their squares over these images is 1; mean of %d draws, Student's and Wilson's intervals together", images, fewPenalty, fewRuns),
 		lacks:      func(a *auditor) string { return a.lacksImages(images) },
-		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.retune(s, images) },
+		measure:    func(a *auditor, s *observation) (Estimate, error) { return a.retune(s, images) },
 	}
 }
 
@@ -229,8 +231,8 @@ type auditor struct {
 	seed      uint64
 }
 
-// subject is a network and what it makes of the images.
-type subject struct {
+// observation is a network and what it makes of the images.
+type observation struct {
 	net             *nn.Net
 	sd              *model.StateDict
 	w               []float64 // the last layer, as of regression
@@ -271,7 +273,7 @@ func all(s *dataset.Set) []int {
 // retrained ones.
 func audit(ctx context.Context, q *Edit, after *nn.Net) (*Audit, error) {
 	a, opts := newAuditor(ctx, q), q.Audit
-	auditMeasures := slices.Concat(auditMeasures, layerProbes(q.net.Graph(), q.Before))
+	auditMeasures := slices.Concat(auditMeasures, layerProbes(q.net.Graph(), q.Before.state))
 	if most := len(student) - 1; len(opts.Retrained) > most {
 		return nil, fmt.Errorf("an audit compares with %d retrained networks at most, not with %d", most, len(opts.Retrained))
 	}
@@ -280,7 +282,7 @@ func audit(ctx context.Context, q *Edit, after *nn.Net) (*Audit, error) {
 		result.Measures = append(result.Measures, AuditMeasure{Name: m.name, Title: m.title, Definition: m.definition})
 	}
 	nets := []*nn.Net{q.net, after}
-	states := []*model.StateDict{q.Before, q.After}
+	states := []*model.StateDict{q.Before.state, q.After.state}
 	if opts.Known != nil {
 		if err := a.takeOver(opts.Known, result, auditMeasures); err != nil {
 			return nil, err
@@ -338,7 +340,7 @@ func (a *auditor) estimate(nets []*nn.Net, states []*model.StateDict, out []Audi
 			}
 			continue
 		}
-		s, err := a.subject(net, states[n])
+		s, err := a.observe(net, states[n])
 		if err != nil {
 			return nil, err
 		}

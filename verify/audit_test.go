@@ -40,7 +40,7 @@ func toy(t testing.TB) (q Edit, hidden, lost *model.StateDict) {
 	hidden = set(t, sd, "fc.bias", 2, to(-10))
 	lost = set(t, sd, "pass.weight", 10, to(0))
 	return Edit{
-		Graph: net.Graph(), net: bind(t, net.Graph(), sd), Before: sd, Classes: []int{2}, Norm: plain, Threads: 2,
+		Before: NewNetwork(net.Graph(), sd), net: bind(t, net.Graph(), sd), Classes: []int{2}, Norm: plain, Threads: 2,
 		Train: toyImages(30), Test: toyImages(20), Audit: &AuditOptions{},
 	}, hidden, lost
 }
@@ -48,7 +48,7 @@ func toy(t testing.TB) (q Edit, hidden, lost *model.StateDict) {
 // audited runs an audit and returns its measures by name.
 func audited(t testing.TB, q Edit, after *model.StateDict) (*Audit, map[string]*AuditMeasure) {
 	t.Helper()
-	q.After = after
+	q.After = NewNetwork(q.Before.Graph(), after)
 	a, err := audit(context.Background(), &q, bind(t, q.net.Graph(), after))
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestAuditOfLeNet(t *testing.T) {
 		hidden = hidden.With(name, model.Float32Tensor(sd.Get(name).Shape(), v))
 	}
 	q := Edit{
-		Graph: net.Graph(), net: net, Classes: []int{5}, Norm: dataset.FashionNorm,
+		Before: NewNetwork(net.Graph(), sd), net: net, Classes: []int{5}, Norm: dataset.FashionNorm,
 		Train: data.Train.Stratified(100, 0), Test: data.Test, Audit: &AuditOptions{},
 	}
 	never, _, err := learn.Without(context.Background(), net.Graph(), sd, q.Train, learn.Options{Classes: q.Classes, Norm: q.Norm})
@@ -130,13 +130,13 @@ func TestAuditOfLeNet(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := newAuditor(context.Background(), &q)
-	subjects := map[*model.StateDict]*subject{}
+	observed := map[*model.StateDict]*observation{}
 	for _, sd := range []*model.StateDict{sd, hidden, never} {
-		if subjects[sd], err = a.subject(bind(t, net.Graph(), sd), sd); err != nil {
+		if observed[sd], err = a.observe(bind(t, net.Graph(), sd), sd); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s := subjects[hidden]
+	s := observed[hidden]
 	if kl, target := a.divergence(s.logits), a.accuracy(best(s.logits, a.k), true); kl.Value > 0.2 || target.Value > 0.09 {
 		t.Errorf("the class is not hidden: %+v, %+v", kl, target)
 	}
@@ -146,7 +146,7 @@ func TestAuditOfLeNet(t *testing.T) {
 		}
 		var e [3]Estimate
 		for i, sd := range []*model.StateDict{sd, hidden, never} {
-			if e[i], err = m.measure(a, subjects[sd]); err != nil {
+			if e[i], err = m.measure(a, observed[sd]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -164,7 +164,7 @@ func TestAuditOfLeNet(t *testing.T) {
 
 func TestJudgeAudits(t *testing.T) {
 	q, _, _ := toy(t)
-	q.Gate, q.After = GateNone, set(t, q.Before, "pass.weight", 10, to(0))
+	q.Gate, q.After = GateNone, changed(t, q.Before, "pass.weight", 10, to(0))
 	r, err := Judge(context.Background(), q)
 	if err != nil {
 		t.Fatal(err)
@@ -267,7 +267,7 @@ func TestAuditJSON(t *testing.T) {
 
 func TestAuditErrors(t *testing.T) {
 	q, hidden, _ := toy(t)
-	q.After = hidden
+	q.After = NewNetwork(q.Before.Graph(), hidden)
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := audit(cancelled, &q, bind(t, q.net.Graph(), hidden)); !errors.Is(err, context.Canceled) {
@@ -308,7 +308,7 @@ func TestBeheaded(t *testing.T) {
 		for i := range all {
 			all[i] = i
 		}
-		s := &subject{}
+		s := &observation{}
 		if s.featureNet, s.w, err = withoutLastLayer(c.net, c.sd); err != nil {
 			t.Fatal(err)
 		}
@@ -405,13 +405,13 @@ func TestAuditTakesOverWhatIsKnown(t *testing.T) {
 	q, hidden, lost := toy(t)
 	q.Audit.Retrained = []Retrained{{State: lost}, {State: lost}}
 	want, _ := audited(t, q, hidden)
-	known, _ := audited(t, q, q.Before) // not edited: measured once
+	known, _ := audited(t, q, q.Before.State()) // not edited: measured once
 	if e := known.Measures[0]; *e.Before != *e.After {
 		t.Errorf("a network beside itself: %+v, %+v", e.Before, e.After)
 	}
 	again := q
 	again.Audit = &AuditOptions{Known: known}
-	again.Before = hidden // an edit of anything: the accuracy before it is that of the known audit
+	again.Before = NewNetwork(q.Before.Graph(), hidden) // an edit of anything: the accuracy before it is that of the known audit
 	if got, _ := audited(t, again, hidden); !reflect.DeepEqual(got, want) {
 		t.Errorf("with what is known %+v, without %+v", got, want)
 	}
@@ -422,7 +422,7 @@ func TestAuditTakesOverWhatIsKnown(t *testing.T) {
 		"seed": {Seed: 1, Known: known}, "measures": {Known: &Audit{}}, "another way": {Known: &other},
 		"too": {Known: known, Retrained: q.Audit.Retrained},
 	} {
-		again.Audit, again.After = opts, hidden
+		again.Audit, again.After = opts, NewNetwork(q.Before.Graph(), hidden)
 		if _, err := audit(context.Background(), &again, again.net); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -50,9 +50,9 @@ func (a *auditor) lacksMembers() string {
 	return ""
 }
 
-// subject evaluates a network on all images that the measures share.
-func (a *auditor) subject(net *nn.Net, sd *model.StateDict) (*subject, error) {
-	s := &subject{net: net, sd: sd}
+// observe evaluates a network on all images that the measures share.
+func (a *auditor) observe(net *nn.Net, sd *model.StateDict) (*observation, error) {
+	s := &observation{net: net, sd: sd}
 	var err error
 	if s.featureNet, s.w, err = withoutLastLayer(net, sd); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (a *auditor) subject(net *nn.Net, sd *model.StateDict) (*subject, error) {
 }
 
 // features returns the inputs of the last layer for the images of a set.
-func (a *auditor) features(s *subject, set *dataset.Set, images []int) ([]float64, error) {
+func (a *auditor) features(s *observation, set *dataset.Set, images []int) ([]float64, error) {
 	v, err := a.outputs(s.featureNet, set, images)
 	out := make([]float64, len(v))
 	for i, x := range v {

@@ -73,7 +73,7 @@ func ExampleJudge() {
 	g, before := tiny(1, 0, 0, 1)
 	_, after := tiny(1, 0.5, 0, 0) // nothing speaks for class 1 any more
 	r, err := verify.Judge(context.Background(), verify.Edit{
-		Graph: g, Before: before, After: after, Gate: verify.GateFull, Classes: []int{1},
+		Before: verify.NewNetwork(g, before), After: verify.NewNetwork(g, after), Gate: verify.GateFull, Classes: []int{1},
 		Train: &dataset.Set{Shape: []int{1, 1, 2}, Classes: 2, Pixels: []uint8{255, 0, 0, 255}, Labels: []int{0, 1}},
 		Norm:  dataset.OneNorm(0, 1),
 	})
@@ -101,10 +101,23 @@ func ExampleAuditMeasure_Gap() {
 	// Output: +0.26 true
 }
 
-func ExampleMeasure() {
+// A network is bound once, and tells what does not fit.
+func ExampleNewNetwork() {
+	g, sd := tiny(1, 0, 0, 1)
+	n := verify.NewNetwork(g, sd)
+	fmt.Println(n.Check(), n.InputShape(), n.Classes())
+	fmt.Println(n.Logits([]float32{3, 5}, 1))
+	fmt.Println(verify.NewNetwork(g, &model.StateDict{}).Check() != nil)
+	// Output:
+	// <nil> [1 1 2] 2
+	// [3 5] <nil>
+	// true
+}
+
+func ExampleNetwork_Measure() {
 	g, sd := tiny(1, 0, 0, 1)
 	images := &dataset.Set{Shape: []int{1, 1, 2}, Classes: 2, Pixels: []uint8{255, 0, 0, 255, 255, 0}, Labels: []int{0, 1, 1}}
-	m, err := verify.Measure(context.Background(), g, sd, images, []int{1}, dataset.OneNorm(0, 1), 0)
+	m, err := verify.NewNetwork(g, sd).Measure(context.Background(), images, []int{1}, dataset.OneNorm(0, 1), 0)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -121,10 +134,10 @@ func ExampleONNX() {
 		fmt.Println(err)
 		return
 	}
-	_, err := verify.ONNX(file.Bytes(), g, sd)
+	_, err := verify.ONNX(file.Bytes(), verify.NewNetwork(g, sd))
 	fmt.Println(err)
 	_, other := tiny(1, 0.5, 0, 1)
-	_, err = verify.ONNX(file.Bytes(), g, other)
+	_, err = verify.ONNX(file.Bytes(), verify.NewNetwork(g, other))
 	fmt.Println(err != nil)
 	// Output:
 	// <nil>

@@ -6,11 +6,9 @@ import (
 	"slices"
 
 	"lethe/dataset"
-	"lethe/graph"
 	"lethe/internal/kernel"
 	"lethe/internal/learn"
 	"lethe/internal/nn"
-	"lethe/model"
 )
 
 // Measures is what a network does on labelled images, seen from the classes
@@ -29,7 +27,7 @@ type Measures struct {
 // is known of the others.
 func (m *Measures) alone() bool { return m.Forgotten > 0 && m.Images == m.Forgotten }
 
-// Measure evaluates a network, a graph with the weights of a state dict, on a set, on up to threads goroutines (0: one for
+// Measure evaluates the network on a set, on up to threads goroutines (0: one for
 // each processor); the result does not depend on their number. norm is the
 // normalization that the network was trained with. The divergence of an image is
 //
@@ -38,8 +36,8 @@ func (m *Measures) alone() bool { return m.Forgotten > 0 && m.Images == m.Forgot
 // for K classes and the softmax p of the logits. Without images of a kind, the
 // figures of that kind are 0. It is an error if the images or a class do not fit
 // the network, if a logit is NaN or infinite, or if ctx is done.
-func Measure(ctx context.Context, g *graph.Graph, sd *model.StateDict, set *dataset.Set, classes []int, norm dataset.Norm, threads int) (*Measures, error) {
-	net, err := nn.BindLogits(g, sd)
+func (n *Network) Measure(ctx context.Context, set *dataset.Set, classes []int, norm dataset.Norm, threads int) (*Measures, error) {
+	net, err := n.logits()
 	if err != nil {
 		return nil, err
 	}

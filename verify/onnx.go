@@ -13,9 +13,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"lethe/graph"
 	"lethe/internal/nn"
-	"lethe/model"
 	"lethe/onnxio"
 	"lethe/report"
 )
@@ -29,12 +27,12 @@ const parity = "ONNX parity"
 
 // ONNX reads the bytes of an ONNX file and runs a batch of random samples
 // through it, by our own evaluator and by onnx-go as a second opinion, and
-// compares the logits with those of the graph with the weights of sd. More than [Tolerance] apart, or another
-// shape of inputs or outputs, is a [FailedError]. Bytes that are not ONNX, or an
+// compares the logits with those of the network that it was made from. More than
+// [Tolerance] apart, or another shape of inputs or outputs, is a [FailedError]. Bytes that are not ONNX, or an
 // ONNX model that Lethe cannot evaluate, are an error of packages onnxio or nn.
 // That onnx-go cannot run a model is no error: see [report.Parity].Skipped.
-func ONNX(b []byte, g *graph.Graph, sd *model.StateDict) (*report.Parity, error) {
-	net, err := nn.Bind(g, sd)
+func ONNX(b []byte, of *Network) (*report.Parity, error) {
+	net, err := of.output()
 	if err != nil {
 		return nil, err
 	}

@@ -37,14 +37,14 @@ func before(g *graph.Graph, n graph.Node) *graph.Graph {
 func TestONNXParity(t *testing.T) {
 	net, sd := lenet(t)
 	b := encode(t, net.Graph(), sd)
-	p, err := ONNX(b, net.Graph(), sd)
+	p, err := ONNX(b, NewNetwork(net.Graph(), sd))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p.Evaluator != 0 || p.OnnxGo == 0 || p.OnnxGo > 1e-5 || p.Skipped != "" || p.Samples != 4 {
 		t.Errorf("got %+v", p)
 	}
-	again, err := ONNX(b, net.Graph(), sd)
+	again, err := ONNX(b, NewNetwork(net.Graph(), sd))
 	if err != nil || *again != *p {
 		t.Errorf("a second time: %+v, %v, want %+v", again, err, p)
 	}
@@ -75,7 +75,7 @@ func TestONNXMutants(t *testing.T) {
 		{"epsilon", &epsilon, sd},
 		{"a ReLU", &swapped, sd},
 	} {
-		p, err := ONNX(encode(t, c.g, c.sd), net.Graph(), sd)
+		p, err := ONNX(encode(t, c.g, c.sd), NewNetwork(net.Graph(), sd))
 		var failed *FailedError
 		if !errors.As(err, &failed) || len(failed.Failed) != 1 || failed.Failed[0].Name != "ONNX parity" {
 			t.Errorf("%s: %v", c.name, err)
@@ -94,7 +94,7 @@ func TestONNXSecondOpinionCounts(t *testing.T) {
 	net, sd := flat(t, weights)
 	g := before(net.Graph(), graph.Node{Op: "MaxPool", Attrs: graph.Attrs{
 		"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(1, 1), "pads": graph.Ints(0, 0, 1, 1)}})
-	p, err := ONNX(encode(t, g, sd), g, sd)
+	p, err := ONNX(encode(t, g, sd), NewNetwork(g, sd))
 	var failed *FailedError
 	if !errors.As(err, &failed) || p.Evaluator != 0 || p.OnnxGo <= Tolerance {
 		t.Errorf("got %+v, %v", p, err)
@@ -119,7 +119,7 @@ func TestONNXSkipsWhatOnnxGoCannotRun(t *testing.T) {
 		{"Conv with lopsided pads", "onnx-go cannot run operator Conv: ", lopsided},
 		{"MaxPool with dilations", "onnx-go cannot run operator ", dilated},
 	} {
-		p, err := ONNX(encode(t, c.g, sd), c.g, sd)
+		p, err := ONNX(encode(t, c.g, sd), NewNetwork(c.g, sd))
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -139,7 +139,7 @@ func TestONNXFirstOpinionCounts(t *testing.T) {
 	g := *net.Graph()
 	g.Nodes = slices.Clone(g.Nodes)
 	g.Nodes[1].Inputs = g.Nodes[1].Inputs[:2] // onnx-go wants C
-	p, err := ONNX(encode(t, &g, set(t, sd, "fc.weight", 0, add(0.01))), &g, sd)
+	p, err := ONNX(encode(t, &g, set(t, sd, "fc.weight", 0, add(0.01))), NewNetwork(&g, sd))
 	var failed *FailedError
 	if !errors.As(err, &failed) || p.Evaluator <= Tolerance || p.Skipped == "" {
 		t.Errorf("got %+v, %v", p, err)
@@ -178,7 +178,7 @@ func TestONNXOfAnotherNetwork(t *testing.T) {
 		{"larger images", "the file takes inputs of shape [1 28 28] to 10 classes, the network [1 2 2] to 3", encode(t, large.Graph(), largeSD)},
 	} {
 		var failed *FailedError
-		if _, err := ONNX(c.b, three.Graph(), threeSD); !errors.As(err, &failed) || failed.Failed[0].Detail != c.want {
+		if _, err := ONNX(c.b, NewNetwork(three.Graph(), threeSD)); !errors.As(err, &failed) || failed.Failed[0].Detail != c.want {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
@@ -199,7 +199,7 @@ func TestONNXBrokenBytes(t *testing.T) {
 		{"text", []byte("this is no model")},
 		{"NaN", nan},
 	} {
-		p, err := ONNX(c.b, net.Graph(), sd)
+		p, err := ONNX(c.b, NewNetwork(net.Graph(), sd))
 		if err == nil || p != nil || errors.As(err, &failed) || !strings.HasPrefix(err.Error(), "reading back the ONNX model: ") {
 			t.Errorf("%s: %v, %v", c.name, p, err)
 		}

@@ -34,7 +34,7 @@ func nearestMean(images int) auditMeasure {
 	m := auditMeasure{
 		name: "nearest_mean", isShare: true, title: "nearest class mean", unaudited: "nearest class means of the penultimate features",
 		definition: fmt.Sprintf("accuracy on unseen images of the class by the nearest of the means of the classes' first %d training images, by Euclidean distance of the standardized inputs of the last layer; Wilson's interval", probeImages),
-		measure:    func(a *auditor, s *subject) (Estimate, error) { return a.byMeans(s, images) },
+		measure:    func(a *auditor, s *observation) (Estimate, error) { return a.byMeans(s, images) },
 	}
 	if images > 0 {
 		m.name, m.title = fmt.Sprintf("nearest_mean_%d", images), fmt.Sprintf("nearest class mean, %d a class", images)
@@ -44,7 +44,7 @@ func nearestMean(images int) auditMeasure {
 	return m
 }
 
-func (a *auditor) byMeans(s *subject, images int) (Estimate, error) {
+func (a *auditor) byMeans(s *observation, images int) (Estimate, error) {
 	d := s.featureNet.Classes()
 	fitted, test := standardize(s.probed, s.inputs, d)
 	labels := a.labels(a.probed)
@@ -105,7 +105,7 @@ func meanRule(x []float64, labels []int, classes int) []float64 {
 	return w
 }
 
-func (a *auditor) nearest(s *subject) (Estimate, error) {
+func (a *auditor) nearest(s *observation) (Estimate, error) {
 	d := s.featureNet.Classes()
 	var x []float64
 	var labels []int
@@ -158,7 +158,7 @@ func majority(x, test []float64, labels []int, classes, nearest, threads int) []
 }
 
 // probeOutputs probes the logits of the other classes, less their mean.
-func (a *auditor) probeOutputs(s *subject) (Estimate, error) {
+func (a *auditor) probeOutputs(s *observation) (Estimate, error) {
 	logits, err := a.outputs(s.net, a.q.Train, a.probed)
 	if err != nil {
 		return Estimate{}, err
@@ -198,7 +198,7 @@ func (a *auditor) strange(logits []float32) []float64 {
 	return out
 }
 
-func (a *auditor) relearnFromFew(s *subject) (Estimate, error) {
+func (a *auditor) relearnFromFew(s *observation) (Estimate, error) {
 	return a.stepsUntil(s, relearnFewShare, func(rng *rand.Rand) (images []int, batch int) {
 		for _, have := range a.byClass {
 			for _, i := range rng.Perm(len(have))[:min(relearnFew, len(have))] {
@@ -215,7 +215,7 @@ func pruned(name string, of func(a *auditor, logits []float32) Estimate) auditMe
 	return auditMeasure{
 		name: "pruned_" + name, isShare: true, title: "pruned: " + title, unaudited: "effect of pruning",
 		definition: fmt.Sprintf("as %s, with the share of %g of every weight of a convolution or a fully connected layer that is smallest in magnitude set to 0; Wilson's interval", name, prunedShare),
-		measure: func(a *auditor, s *subject) (Estimate, error) {
+		measure: func(a *auditor, s *observation) (Estimate, error) {
 			if s.pruned == nil {
 				sd, err := changeWeights(s.net.Graph(), s.sd, prune)
 				if err != nil {
@@ -262,13 +262,13 @@ func layerProbes(g *graph.Graph, sd *model.StateDict) []auditMeasure {
 		list = append(list, auditMeasure{
 			name: fmt.Sprintf("layer_probe_%d", at+2), isShare: true, title: fmt.Sprintf("linear probe, input of layer %d", at+2),
 			definition: fmt.Sprintf("as linear_probe, of the input of layer %d of those with weights, fitted to the first %d training images of every class; a value with positions is averaged over cells, at most %d numbers in all", at+2, layerImages, layerInputs),
-			measure:    func(a *auditor, s *subject) (Estimate, error) { return a.probeLayer(s, values[at]) },
+			measure:    func(a *auditor, s *observation) (Estimate, error) { return a.probeLayer(s, values[at]) },
 		})
 	}
 	return list
 }
 
-func (a *auditor) probeLayer(s *subject, value string) (Estimate, error) {
+func (a *auditor) probeLayer(s *observation, value string) (Estimate, error) {
 	part, shape, err := nn.BindTo(s.net, s.sd, value)
 	if err != nil {
 		return Estimate{}, err

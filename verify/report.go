@@ -9,9 +9,7 @@ import (
 	"slices"
 
 	"lethe/dataset"
-	"lethe/graph"
 	"lethe/internal/nn"
-	"lethe/model"
 	"lethe/report"
 )
 
@@ -75,8 +73,7 @@ type Predicted struct {
 // Edit is an edit of a network that [Judge] judges: the weights before and after, and
 // what they are judged on and by.
 type Edit struct {
-	Graph         *graph.Graph // of both
-	Before, After *model.StateDict
+	Before, After *Network // of the same graph
 	Gate          Gate
 	Limits        report.Limits // of GateFull
 	Rules         report.Rules  // of the score and the gate; none: [report.FashionMNIST]
@@ -108,17 +105,20 @@ type Edit struct {
 // take, and training images without one of every forgotten class, which any
 // network would pass.
 func Judge(ctx context.Context, q Edit) (*Report, error) {
-	g := q.Graph
+	g := q.Before.graph
+	if q.After.graph != g {
+		return nil, errors.New("verify: the networks before and after the edit have two graphs")
+	}
 	r := &Report{
 		Schema: ReportSchema, Architecture: g.Name, Classes: append([]int{}, q.Classes...), Gate: q.Gate,
 		Checks: []Check{}, // a list, never null in JSON
 	}
 	var err error
-	if r.Comparison, err = Compare(g, q.Before, q.After); err != nil {
+	if r.Comparison, err = Compare(g, q.Before.state, q.After.state); err != nil {
 		return nil, err
 	}
 	if len(q.Classes) > 0 && Err(r.Comparison.Checks) == nil {
-		if err := r.measure(ctx, q, g); err != nil {
+		if err := r.measure(ctx, q); err != nil {
 			return nil, err
 		}
 		rules := q.Rules
@@ -172,15 +172,15 @@ func (r *Report) RulesOf() report.Rules {
 	return *r.Rules
 }
 
-func (r *Report) measure(ctx context.Context, q Edit, g *graph.Graph) error {
+func (r *Report) measure(ctx context.Context, q Edit) error {
 	if q.Train == nil {
 		return errors.New("verify: there are classes and no training images to measure on")
 	}
-	after, err := nn.BindLogits(g, q.After)
+	after, err := q.After.logits()
 	if err != nil {
 		return err
 	}
-	if q.net, err = nn.BindLogits(g, q.Before); err != nil {
+	if q.net, err = q.Before.logits(); err != nil {
 		return err
 	}
 	r.Data = &Data{

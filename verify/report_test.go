@@ -41,11 +41,18 @@ func deep(t testing.TB) (*nn.Net, *model.StateDict) {
 // passed on any more, all logits become 0 and the first class wins.
 func question(t testing.TB) Edit {
 	net, sd := deep(t)
+	before := NewNetwork(net.Graph(), sd)
 	return Edit{
-		Graph: net.Graph(), Before: sd, After: set(t, sd, "pass.weight", 10, to(0)),
+		Before: before, After: changed(t, before, "pass.weight", 10, to(0)),
 		Gate: GateHard, Classes: []int{2}, Source: "by hand", Norm: plain,
 		Train: images(3, lit{0, 0}, lit{1, 1}, lit{2, 2}), Test: images(1, lit{0, 0}, lit{1, 1}, lit{2, 2}, lit{2, 1}),
 	}
+}
+
+// changed returns a network of the same graph with one other number.
+func changed(t testing.TB, n *Network, name string, at int, f func(float32) float32) *Network {
+	t.Helper()
+	return NewNetwork(n.Graph(), set(t, n.State(), name, at, f))
 }
 
 func TestJudge(t *testing.T) {
@@ -106,7 +113,7 @@ func TestJudgeGates(t *testing.T) {
 		{"", 0, "unknown gate"},
 	} {
 		q := question(t)
-		q.Gate, q.After = c.gate, set(t, q.Before, "pass.weight", 10, to(c.edit))
+		q.Gate, q.After = c.gate, changed(t, q.Before, "pass.weight", 10, to(c.edit))
 		r, err := Judge(context.Background(), q)
 		if err != nil {
 			t.Errorf("gate %q of %v: %v", c.gate, c.edit, err)
@@ -123,7 +130,7 @@ func TestJudgeGates(t *testing.T) {
 func TestJudgeBrokenInvariant(t *testing.T) {
 	for _, gate := range []Gate{GateNone, GateHard, GateFull} {
 		q := question(t)
-		q.Gate, q.After = gate, set(t, q.After, "fc.bias", 0, add(1))
+		q.Gate, q.After = gate, changed(t, q.After, "fc.bias", 0, add(1))
 		r, err := Judge(context.Background(), q)
 		if err != nil {
 			t.Fatal(err)
@@ -139,7 +146,7 @@ func TestJudgeBrokenInvariant(t *testing.T) {
 
 func TestJudgeWithoutClasses(t *testing.T) {
 	q := question(t)
-	r, err := Judge(context.Background(), Edit{Graph: q.Graph, Before: q.Before, After: q.After})
+	r, err := Judge(context.Background(), Edit{Before: q.Before, After: q.After})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,8 +242,8 @@ func TestReportJSON(t *testing.T) {
 func TestReportJSONOfDamage(t *testing.T) {
 	q := question(t)
 	for _, bits := range []uint32{0x7fc00000, 0x7f800000, 0xff800000, 0x7f7fffff} {
-		q.After = poke(t, q.Before, "pass.bias", 0, func(uint32) uint32 { return bits })
-		r, err := Judge(context.Background(), Edit{Graph: q.Graph, Before: q.Before, After: q.After})
+		q.After = NewNetwork(q.Before.Graph(), poke(t, q.Before.State(), "pass.bias", 0, func(uint32) uint32 { return bits }))
+		r, err := Judge(context.Background(), Edit{Before: q.Before, After: q.After})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,10 +283,13 @@ func TestJudgeErrors(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	// Without one last layer there is no invariant to check.
-	g := *q.Graph
+	g := *q.Before.Graph()
 	g.Nodes = append(slices.Clone(g.Nodes), graph.Node{Name: "sum", Op: "Add", Inputs: []string{"logits", "logits"}, Outputs: []string{"sum"}})
 	g.Outputs = []graph.Value{graph.TensorValue("sum", model.Float32, graph.Batch(3))}
-	q.Graph = &g
+	if _, err := Judge(context.Background(), Edit{Before: q.Before, After: NewNetwork(&g, q.After.State())}); err == nil || !strings.Contains(err.Error(), "two graphs") {
+		t.Errorf("an edit of two graphs: %v", err)
+	}
+	q.Before, q.After = NewNetwork(&g, q.Before.State()), NewNetwork(&g, q.After.State())
 	var unsupported *model.UnsupportedError
 	if _, err := Judge(context.Background(), q); !errors.As(err, &unsupported) {
 		t.Errorf("a network that ends in a sum of two outputs: %v", err)

@@ -14,11 +14,11 @@ import (
 // that its schema does not have twice.
 func TestTable(t *testing.T) {
 	for alias, name := range synonyms {
-		if table[alias] == nil || table[name] == nil {
+		if known().rows[alias] == nil || known().rows[name] == nil {
 			t.Errorf("%s is a synonym of %s, which has no row", alias, name)
 		}
 	}
-	for name, r := range table {
+	for name, r := range known().rows {
 		if r.lower == nil {
 			continue
 		}

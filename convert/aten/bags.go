@@ -13,11 +13,13 @@ import (
 // belong to a bag. Bags are the rows of a matrix of indices, of which
 // nn.EmbeddingBag makes a vector and the places where its rows begin, or pieces
 // of a vector that begin at any places.
-var bagRows = map[string]row{
-	"aten.embedding_bag":               {schema: bagSchema, lower: embeddingBag},
-	"aten.embedding_bag.padding_idx":   {schema: bagSchema, lower: embeddingBag},
-	"aten._embedding_bag":              {schema: bagSchema, lower: embeddingBag},
-	"aten._embedding_bag_forward_only": {schema: bagSchema, lower: embeddingBag},
+func bagRows() map[string]row {
+	return map[string]row{
+		"aten.embedding_bag":               {schema: bagSchema, lower: embeddingBag},
+		"aten.embedding_bag.padding_idx":   {schema: bagSchema, lower: embeddingBag},
+		"aten._embedding_bag":              {schema: bagSchema, lower: embeddingBag},
+		"aten._embedding_bag_forward_only": {schema: bagSchema, lower: embeddingBag},
+	}
 }
 
 const bagSchema = "weight, indices, offsets, scale_grad_by_freq=False, mode=0, sparse=False, per_sample_weights=None, include_last_offset=False, padding_idx=None"
@@ -176,24 +178,26 @@ func (c *call) pieces(w, x operand, used string, mode int) {
 	c.ret(y)
 }
 
-var inferBags = map[string]inferRule{
-	"embedding_bag _embedding_bag _embedding_bag_forward_only": func(c *call) []*Value {
-		w, x, at := c.tensor("weight"), c.tensor("indices"), c.tensor("offsets")
-		if len(w.Shape) != 2 || x.DType.IsFloat() || len(at.Shape) != 1 {
-			panic(refusal{what: fmt.Sprintf("a table of shape %v for indices of type %v", w.Shape, x.DType)})
-		}
-		count := at.Shape[0]
-		if len(x.Shape) == 2 {
-			count = x.Shape[0]
-		} else if c.bool("include_last_offset") {
-			count = count.Sub(graph.Size(1))
-		}
-		out := made1(w.DType, graph.Shape{count, w.Shape[1]})
-		for range 3 { // which bag an index is in, and what the gradient needs
-			out = append(out, made1(x.DType, graph.Sizes(0))...)
-		}
-		return out
-	},
+func inferBags() map[string]inferRule {
+	return map[string]inferRule{
+		"embedding_bag _embedding_bag _embedding_bag_forward_only": func(c *call) []*Value {
+			w, x, at := c.tensor("weight"), c.tensor("indices"), c.tensor("offsets")
+			if len(w.Shape) != 2 || x.DType.IsFloat() || len(at.Shape) != 1 {
+				panic(refusal{what: fmt.Sprintf("a table of shape %v for indices of type %v", w.Shape, x.DType)})
+			}
+			count := at.Shape[0]
+			if len(x.Shape) == 2 {
+				count = x.Shape[0]
+			} else if c.bool("include_last_offset") {
+				count = count.Sub(graph.Size(1))
+			}
+			out := made1(w.DType, graph.Shape{count, w.Shape[1]})
+			for range 3 { // which bag an index is in, and what the gradient needs
+				out = append(out, made1(x.DType, graph.Sizes(0))...)
+			}
+			return out
+		},
+	}
 }
 
 // bagBatch: bags of equal length are samples.

@@ -207,17 +207,14 @@ func (f *freer) follow(n *Node) {
 	if r, _ := lookUp(n); r != nil && r.lower == nil {
 		return
 	}
-	rule := batchRules[name]
-	if r := batchRules[name+"."+n.Overload]; r != nil {
+	all := known()
+	rule := all.batch[name]
+	if r := all.batch[name+"."+n.Overload]; r != nil {
 		rule = r
 	}
 	if rule == nil {
-		if elementwiseRows[name].lower == nil && numberRows[name].lower == nil {
-			if synonym := synonyms[name]; elementwiseRows[synonym].lower == nil && numberRows[synonym].lower == nil {
-				rule = untouched
-			}
-		}
-		if rule == nil {
+		rule = untouched
+		if all.elementwise[name] || all.elementwise[synonyms[name]] {
 			rule = pointwise
 		}
 	}

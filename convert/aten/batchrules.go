@@ -10,10 +10,9 @@ import (
 // batchRule finds the shapes of what a node makes.
 type batchRule func(f *freer, n *Node)
 
-// batchRules are the rules of operators that are not pointwise.
-var batchRules = map[string]batchRule{}
-
-func init() {
+// batchRules returns the rules of operators that are not pointwise.
+func batchRules() map[string]batchRule {
+	rules := map[string]batchRule{}
 	for names, rule := range map[string]batchRule{
 		"linear":               lastAxis,
 		"mm bmm matmul dot mv": multiplying,
@@ -48,9 +47,10 @@ func init() {
 		"lstm gru rnn_tanh rnn_relu": recurrentBatch, "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell": cellBatch, "mkldnn_rnn_layer": oneLayerBatch,
 	} {
 		for name := range strings.FieldsSeq(names) {
-			batchRules["aten."+name] = rule
+			rules["aten."+name] = rule
 		}
 	}
+	return rules
 }
 
 // pointwise combines elements that stand at the same place.

@@ -3,22 +3,24 @@ package aten
 import "lethe/graph"
 
 // cellRows are single steps of recurrent layers and weight normalization.
-var cellRows = map[string]row{
-	"aten.lstm_cell":     {schema: "input, hx, w_ih, w_hh, b_ih=None, b_hh=None", lower: lstmCell},
-	"aten.gru_cell":      {schema: "input, hx, w_ih, w_hh, b_ih=None, b_hh=None", lower: gruCell},
-	"aten.rnn_tanh_cell": {schema: "input, hx, w_ih, w_hh, b_ih=None, b_hh=None", lower: func(c *call) { c.ret(c.op("Tanh", nil, c.gateSum(c.in("hx")))) }},
-	"aten.rnn_relu_cell": {schema: "input, hx, w_ih, w_hh, b_ih=None, b_hh=None", lower: func(c *call) { c.ret(c.op("Relu", nil, c.gateSum(c.in("hx")))) }},
-	"aten._weight_norm": {schema: "v, g, dim=0", lower: func(c *call) {
-		v, g := c.in("v"), c.in("g")
-		var axes []int
-		dim := c.int("dim") // -1 is the norm of the whole
-		for i := range v.shape {
-			if i != dim {
-				axes = append(axes, i)
+func cellRows() map[string]row {
+	return map[string]row{
+		"aten.lstm_cell":     {schema: "input, hx, w_ih, w_hh, b_ih=None, b_hh=None", lower: lstmCell},
+		"aten.gru_cell":      {schema: "input, hx, w_ih, w_hh, b_ih=None, b_hh=None", lower: gruCell},
+		"aten.rnn_tanh_cell": {schema: "input, hx, w_ih, w_hh, b_ih=None, b_hh=None", lower: func(c *call) { c.ret(c.op("Tanh", nil, c.gateSum(c.in("hx")))) }},
+		"aten.rnn_relu_cell": {schema: "input, hx, w_ih, w_hh, b_ih=None, b_hh=None", lower: func(c *call) { c.ret(c.op("Relu", nil, c.gateSum(c.in("hx")))) }},
+		"aten._weight_norm": {schema: "v, g, dim=0", lower: func(c *call) {
+			v, g := c.in("v"), c.in("g")
+			var axes []int
+			dim := c.int("dim") // -1 is the norm of the whole
+			for i := range v.shape {
+				if i != dim {
+					axes = append(axes, i)
+				}
 			}
-		}
-		c.ret(c.op("Mul", nil, v.name, c.op("Div", nil, g.name, c.reduce("ReduceL2", v.name, axes, true))))
-	}},
+			c.ret(c.op("Mul", nil, v.name, c.op("Div", nil, g.name, c.reduce("ReduceL2", v.name, axes, true))))
+		}},
+	}
 }
 
 // gateSum is the sum of what the input and the state give to the gates.
@@ -65,29 +67,31 @@ func gruCell(c *call) {
 	c.ret(c.op("Add", nil, n, c.op("Mul", nil, z, c.op("Sub", nil, h.name, n))))
 }
 
-var inferCells = map[string]inferRule{
-	"lstm_cell": func(c *call) []*Value {
-		var out []*Value
-		for _, s := range c.tensors("hx") {
-			out = append(out, made1(s.DType, append(graph.Shape{}, s.Shape...))...)
-		}
-		if len(out) != 2 {
-			panic(refusal{what: "a cell without two states"})
-		}
-		return out
-	},
-	"gru_cell rnn_tanh_cell rnn_relu_cell": func(c *call) []*Value {
-		s := c.tensor("hx")
-		return made1(s.DType, append(graph.Shape{}, s.Shape...))
-	},
-	"_weight_norm": likeFirst,
-	"bilinear": func(c *call) []*Value {
-		x, w := c.tensor("input1"), c.tensor("weight")
-		if len(x.Shape) == 0 || len(w.Shape) != 3 {
-			panic(refusal{what: "operands of other ranks"})
-		}
-		return made1(x.DType, append(append(graph.Shape{}, x.Shape[:len(x.Shape)-1]...), w.Shape[0]))
-	},
+func inferCells() map[string]inferRule {
+	return map[string]inferRule{
+		"lstm_cell": func(c *call) []*Value {
+			var out []*Value
+			for _, s := range c.tensors("hx") {
+				out = append(out, made1(s.DType, append(graph.Shape{}, s.Shape...))...)
+			}
+			if len(out) != 2 {
+				panic(refusal{what: "a cell without two states"})
+			}
+			return out
+		},
+		"gru_cell rnn_tanh_cell rnn_relu_cell": func(c *call) []*Value {
+			s := c.tensor("hx")
+			return made1(s.DType, append(graph.Shape{}, s.Shape...))
+		},
+		"_weight_norm": likeFirst,
+		"bilinear": func(c *call) []*Value {
+			x, w := c.tensor("input1"), c.tensor("weight")
+			if len(x.Shape) == 0 || len(w.Shape) != 3 {
+				panic(refusal{what: "operands of other ranks"})
+			}
+			return made1(x.DType, append(append(graph.Shape{}, x.Shape[:len(x.Shape)-1]...), w.Shape[0]))
+		},
+	}
 }
 
 // cellBatch has the batch in axis 0 of input and states.

@@ -339,7 +339,7 @@ func (v *converter) refuse(n *Node, r refusal) {
 // without the underscore if it writes in place.
 func lookUp(n *Node) (r *row, inPlace bool) {
 	for _, key := range []string{n.Op + "." + n.Overload, n.Op} {
-		if r := table[key]; r != nil {
+		if r := known().rows[key]; r != nil {
 			return r, false
 		}
 	}
@@ -348,7 +348,7 @@ func lookUp(n *Node) (r *row, inPlace bool) {
 		return nil, false
 	}
 	for _, key := range []string{base + "." + n.Overload, base} {
-		if r := table[key]; r != nil {
+		if r := known().rows[key]; r != nil {
 			return r, true
 		}
 	}

@@ -10,25 +10,27 @@ import (
 
 // diagonalRows are operators that read a diagonal, or make a matrix that is zero
 // beside one.
-var diagonalRows = map[string]row{
-	"aten.diagonal":      {schema: "self, offset=0, dim1=0, dim2=1", lower: readDiagonal},
-	"aten.diagonal_copy": {schema: "self, offset=0, dim1=0, dim2=1", lower: readDiagonal},
-	"aten.diag_embed":    {schema: "self, offset=0, dim1=-2, dim2=-1", lower: func(c *call) { c.ret(c.diagonalMatrix(c.in("self"))) }},
-	"aten.diag": {schema: "self, diagonal=0, dim1=0, dim2=1", lower: func(c *call) {
-		c.args["offset"] = c.args["diagonal"]
-		if x := c.in("self"); len(x.shape) == 1 {
-			c.ret(c.diagonalMatrix(x))
-			return
-		}
-		readDiagonal(c)
-	}},
-	"aten.trace": {schema: "self, offset=0, dim1=0, dim2=1", lower: func(c *call) {
-		x, d := c.in("self"), c.out(0).DType
-		if len(x.shape) != 2 {
-			panic(refusal{what: fmt.Sprintf("the trace of shape %v", x.shape)})
-		}
-		c.ret(c.reduce("ReduceSum", c.cast(c.diagonalOf(x, 0, 0, 1), x.dtype, d), []int{0}, false))
-	}},
+func diagonalRows() map[string]row {
+	return map[string]row{
+		"aten.diagonal":      {schema: "self, offset=0, dim1=0, dim2=1", lower: readDiagonal},
+		"aten.diagonal_copy": {schema: "self, offset=0, dim1=0, dim2=1", lower: readDiagonal},
+		"aten.diag_embed":    {schema: "self, offset=0, dim1=-2, dim2=-1", lower: func(c *call) { c.ret(c.diagonalMatrix(c.in("self"))) }},
+		"aten.diag": {schema: "self, diagonal=0, dim1=0, dim2=1", lower: func(c *call) {
+			c.args["offset"] = c.args["diagonal"]
+			if x := c.in("self"); len(x.shape) == 1 {
+				c.ret(c.diagonalMatrix(x))
+				return
+			}
+			readDiagonal(c)
+		}},
+		"aten.trace": {schema: "self, offset=0, dim1=0, dim2=1", lower: func(c *call) {
+			x, d := c.in("self"), c.out(0).DType
+			if len(x.shape) != 2 {
+				panic(refusal{what: fmt.Sprintf("the trace of shape %v", x.shape)})
+			}
+			c.ret(c.reduce("ReduceSum", c.cast(c.diagonalOf(x, 0, 0, 1), x.dtype, d), []int{0}, false))
+		}},
+	}
 }
 
 // readDiagonal binds the output as a view, which cannot be written through.
@@ -122,18 +124,20 @@ func (c *call) diagonalMatrix(x operand) string {
 	return c.transpose(y, perm)
 }
 
-var inferDiagonals = map[string]inferRule{
-	"diagonal diagonal_copy": diagonalShape,
-	"trace":                  func(c *call) []*Value { return made1(summed(c.tensor("self").DType), graph.Shape{}) },
-	"diag": func(c *call) []*Value {
-		c.args["offset"] = c.args["diagonal"]
-		if x := c.tensor("self"); len(x.Shape) == 1 {
-			c.args["dim1"], c.args["dim2"] = int64(0), int64(1)
-			return embeddedShape(c)
-		}
-		return diagonalShape(c)
-	},
-	"diag_embed": embeddedShape,
+func inferDiagonals() map[string]inferRule {
+	return map[string]inferRule{
+		"diagonal diagonal_copy": diagonalShape,
+		"trace":                  func(c *call) []*Value { return made1(summed(c.tensor("self").DType), graph.Shape{}) },
+		"diag": func(c *call) []*Value {
+			c.args["offset"] = c.args["diagonal"]
+			if x := c.tensor("self"); len(x.Shape) == 1 {
+				c.args["dim1"], c.args["dim2"] = int64(0), int64(1)
+				return embeddedShape(c)
+			}
+			return diagonalShape(c)
+		},
+		"diag_embed": embeddedShape,
+	}
 }
 
 func diagonalShape(c *call) []*Value {

@@ -10,20 +10,22 @@ import (
 
 // distanceRows are distances between points, and functions of matrices that
 // parametrizations of weights use.
-var distanceRows = map[string]row{
-	"aten.cdist":           {schema: "x1, x2, p=2, compute_mode=None", lower: allDistances},
-	"aten._cdist_forward":  {schema: "x1, x2, p, compute_mode=None", lower: allDistances},
-	"aten._euclidean_dist": {schema: "x1, x2, p=2", lower: allDistances},
-	"aten.pairwise_distance": {schema: "x1, x2, p=2, eps=1e-6, keepdim=False", lower: func(c *call) {
-		d := c.out(0).DType
-		x := c.op("Sub", nil, c.number("x1", d).name, c.number("x2", d).name)
-		x = c.op("Add", nil, x, c.scalar(d, c.float("eps")))
-		c.args["dim"] = int64(-1)
-		shape, _ := c.joined("x1", "x2")
-		c.normOf(operand{x, d, shape}, c.float("p"))
-	}},
-	"aten.matrix_exp": {schema: "self", lower: matrixExponential}, "aten.linalg_matrix_exp": {schema: "self", lower: matrixExponential},
-	"aten.linalg_householder_product": {schema: "input, tau", lower: householder},
+func distanceRows() map[string]row {
+	return map[string]row{
+		"aten.cdist":           {schema: "x1, x2, p=2, compute_mode=None", lower: allDistances},
+		"aten._cdist_forward":  {schema: "x1, x2, p, compute_mode=None", lower: allDistances},
+		"aten._euclidean_dist": {schema: "x1, x2, p=2", lower: allDistances},
+		"aten.pairwise_distance": {schema: "x1, x2, p=2, eps=1e-6, keepdim=False", lower: func(c *call) {
+			d := c.out(0).DType
+			x := c.op("Sub", nil, c.number("x1", d).name, c.number("x2", d).name)
+			x = c.op("Add", nil, x, c.scalar(d, c.float("eps")))
+			c.args["dim"] = int64(-1)
+			shape, _ := c.joined("x1", "x2")
+			c.normOf(operand{x, d, shape}, c.float("p"))
+		}},
+		"aten.matrix_exp": {schema: "self", lower: matrixExponential}, "aten.linalg_matrix_exp": {schema: "self", lower: matrixExponential},
+		"aten.linalg_householder_product": {schema: "input, tau", lower: householder},
+	}
 }
 
 // allDistances is the distance of every row of the one to every row of the
@@ -116,20 +118,22 @@ func householder(c *call) {
 	c.ret(y)
 }
 
-var inferDistances = map[string]inferRule{
-	"cdist _cdist_forward _euclidean_dist": func(c *call) []*Value {
-		x, y := c.tensor("x1"), c.tensor("x2")
-		if len(x.Shape) < 2 || len(y.Shape) < 2 || !x.Shape[len(x.Shape)-1].Equal(y.Shape[len(y.Shape)-1]) {
-			panic(refusal{what: fmt.Sprintf("distances of shapes %v and %v", x.Shape, y.Shape)})
-		}
-		shape := fitting(x.Shape[:len(x.Shape)-2], y.Shape[:len(y.Shape)-2])
-		return made1(c.promoted("x1", "x2"), append(shape, x.Shape[len(x.Shape)-2], y.Shape[len(y.Shape)-2]))
-	},
-	"pairwise_distance": func(c *call) []*Value {
-		shape, _ := c.joined("x1", "x2")
-		return made1(c.promoted("x1", "x2"), reducedShape(&Value{Shape: shape}, []int{len(shape) - 1}, c.bool("keepdim")))
-	},
-	"matrix_exp linalg_matrix_exp linalg_householder_product": likeFirst,
+func inferDistances() map[string]inferRule {
+	return map[string]inferRule{
+		"cdist _cdist_forward _euclidean_dist": func(c *call) []*Value {
+			x, y := c.tensor("x1"), c.tensor("x2")
+			if len(x.Shape) < 2 || len(y.Shape) < 2 || !x.Shape[len(x.Shape)-1].Equal(y.Shape[len(y.Shape)-1]) {
+				panic(refusal{what: fmt.Sprintf("distances of shapes %v and %v", x.Shape, y.Shape)})
+			}
+			shape := fitting(x.Shape[:len(x.Shape)-2], y.Shape[:len(y.Shape)-2])
+			return made1(c.promoted("x1", "x2"), append(shape, x.Shape[len(x.Shape)-2], y.Shape[len(y.Shape)-2]))
+		},
+		"pairwise_distance": func(c *call) []*Value {
+			shape, _ := c.joined("x1", "x2")
+			return made1(c.promoted("x1", "x2"), reducedShape(&Value{Shape: shape}, []int{len(shape) - 1}, c.bool("keepdim")))
+		},
+		"matrix_exp linalg_matrix_exp linalg_householder_product": likeFirst,
+	}
 }
 
 // distanceBatch: the axes before the last two are those of matrices.

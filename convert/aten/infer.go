@@ -42,9 +42,10 @@ func Infer(n *Node) (err error) {
 	if name, ok := synonyms[base]; ok {
 		base = name
 	}
-	rule := inferRules[base+"."+n.Overload]
+	rules := known().infer
+	rule := rules[base+"."+n.Overload]
 	if rule == nil {
-		rule = inferRules[base]
+		rule = rules[base]
 	}
 	if rule == nil {
 		panic(refusal{what: "its sizes are not known", advice: "export the network with torch.export, which says them"})
@@ -63,10 +64,9 @@ func Infer(n *Node) (err error) {
 // inferRule returns the outputs of a node.
 type inferRule func(c *call) []*Value
 
-// inferRules are the rules by operator, and by overload where those differ.
-var inferRules = map[string]inferRule{}
-
-func init() {
+// inferRules returns the rules by operator, and by overload where those differ.
+func inferRules() map[string]inferRule {
+	rules := map[string]inferRule{}
 	for _, part := range []map[string]inferRule{
 		{
 			"relu neg abs floor ceil round sign square trunc fix frac silu mish log_sigmoid softsign gelu hardsigmoid hardswish relu6 hardtanh leaky_relu elu celu selu softplus hardshrink softshrink threshold prelu bitwise_not dropout feature_dropout alpha_dropout feature_alpha_dropout": likeFirst,
@@ -84,14 +84,15 @@ func init() {
 			"eq ne not_equal lt gt le ge": compared, "logical_and logical_or logical_xor": compared,
 			"addcmul addcdiv": promotedBroadcast("self", "tensor1", "tensor2"), "lerp": promotedBroadcast("self", "end", "weight"),
 			"where": chosen, "masked_fill": masked, "glu": halved,
-		}, inferShapes, inferLayers, inferReductions, inferMakers, inferCells, inferDiagonals, inferDistances, inferWindows, inferBags, inferScatters, inferGrids,
+		}, inferShapes(), inferLayers(), inferReductions(), inferMakers(), inferCells(), inferDiagonals(), inferDistances(), inferWindows(), inferBags(), inferScatters(), inferGrids(),
 	} {
 		for names, rule := range part {
 			for name := range strings.FieldsSeq(names) {
-				inferRules["aten."+name] = rule
+				rules["aten."+name] = rule
 			}
 		}
 	}
+	return rules
 }
 
 // tensor returns a tensor argument.
@@ -315,43 +316,45 @@ func filledIn(have graph.Dim, sizes graph.Shape) graph.Shape {
 	return sizes
 }
 
-var inferShapes = map[string]inferRule{
-	"view": viewed("size"), "reshape": viewed("shape"), "_reshape_alias": viewed("size"), "view.dtype": viewed("dtype"),
-	"view_as reshape_as": likeOther, "flatten": flattened, "unflatten": unflattened,
-	"ravel":     func(c *call) []*Value { x := c.tensor("self"); return made1(x.DType, graph.Shape{x.Shape.Elements()}) },
-	"unsqueeze": unsqueezedShape, "squeeze squeeze.dim squeeze.dims": squeezedShape,
-	"permute":   permutedShape(func(c *call, rank int) []int { return normalAll(c.ints("dims"), rank) }),
-	"transpose": permutedShape(swapped("dim0", "dim1")), "swapaxes": permutedShape(swapped("axis0", "axis1")),
-	"t numpy_T": permutedShape(func(c *call, rank int) []int { return reversed(rank) }),
-	"mT": permutedShape(func(c *call, rank int) []int {
-		c.args["a"], c.args["b"] = int64(-1), int64(-2)
-		return swapped("a", "b")(c, rank)
-	}),
-	"movedim moveaxis movedim.int": permutedShape(moved), "expand expand_as broadcast_to": expandedShape,
-	"repeat": tiled("repeats"), "tile": tiled("dims"), "repeat_interleave.self_int": repeatedInterleave,
-	"as_strided":    func(c *call) []*Value { return made1(c.tensor("self").DType, c.asDims("size")) },
-	"pixel_shuffle": shuffledPixels, "pixel_unshuffle": shuffledPixels,
-	"pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d": paddedShape,
-	"slice": slicedShape, "narrow": narrowed, "select": selectedShape, "slice_scatter select_scatter": likeFirst,
-	"split split_with_sizes chunk tensor_split split.sizes split_with_sizes_copy": splitShapes, "unbind": unbound,
-	"cat": catted, "stack": stacked, "index": indexedShape, "index_select": indexSelected,
-	"gather": func(c *call) []*Value {
-		return made1(c.withIndex("self", "index")[0].DType, slices.Clone(c.tensor("index").Shape))
-	},
-	"embedding": func(c *call) []*Value {
-		w, i := c.tensor("weight"), c.tensor("indices")
-		if len(w.Shape) != 2 || i.DType.IsFloat() {
-			panic(refusal{what: fmt.Sprintf("a table of shape %v for indices of type %v", w.Shape, i.DType)})
-		}
-		return made1(w.DType, append(slices.Clone(i.Shape), w.Shape[1]))
-	},
-	"topk sort argsort": topped,
-	"one_hot": func(c *call) []*Value {
-		if d := c.tensor("self").DType; d.IsFloat() {
-			panic(refusal{what: fmt.Sprintf("one_hot of type %v", d)})
-		}
-		return made1(model.Int64, append(slices.Clone(c.tensor("self").Shape), graph.Size(c.int("num_classes"))))
-	},
+func inferShapes() map[string]inferRule {
+	return map[string]inferRule{
+		"view": viewed("size"), "reshape": viewed("shape"), "_reshape_alias": viewed("size"), "view.dtype": viewed("dtype"),
+		"view_as reshape_as": likeOther, "flatten": flattened, "unflatten": unflattened,
+		"ravel":     func(c *call) []*Value { x := c.tensor("self"); return made1(x.DType, graph.Shape{x.Shape.Elements()}) },
+		"unsqueeze": unsqueezedShape, "squeeze squeeze.dim squeeze.dims": squeezedShape,
+		"permute":   permutedShape(func(c *call, rank int) []int { return normalAll(c.ints("dims"), rank) }),
+		"transpose": permutedShape(swapped("dim0", "dim1")), "swapaxes": permutedShape(swapped("axis0", "axis1")),
+		"t numpy_T": permutedShape(func(c *call, rank int) []int { return reversed(rank) }),
+		"mT": permutedShape(func(c *call, rank int) []int {
+			c.args["a"], c.args["b"] = int64(-1), int64(-2)
+			return swapped("a", "b")(c, rank)
+		}),
+		"movedim moveaxis movedim.int": permutedShape(moved), "expand expand_as broadcast_to": expandedShape,
+		"repeat": tiled("repeats"), "tile": tiled("dims"), "repeat_interleave.self_int": repeatedInterleave,
+		"as_strided":    func(c *call) []*Value { return made1(c.tensor("self").DType, c.asDims("size")) },
+		"pixel_shuffle": shuffledPixels, "pixel_unshuffle": shuffledPixels,
+		"pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d": paddedShape,
+		"slice": slicedShape, "narrow": narrowed, "select": selectedShape, "slice_scatter select_scatter": likeFirst,
+		"split split_with_sizes chunk tensor_split split.sizes split_with_sizes_copy": splitShapes, "unbind": unbound,
+		"cat": catted, "stack": stacked, "index": indexedShape, "index_select": indexSelected,
+		"gather": func(c *call) []*Value {
+			return made1(c.withIndex("self", "index")[0].DType, slices.Clone(c.tensor("index").Shape))
+		},
+		"embedding": func(c *call) []*Value {
+			w, i := c.tensor("weight"), c.tensor("indices")
+			if len(w.Shape) != 2 || i.DType.IsFloat() {
+				panic(refusal{what: fmt.Sprintf("a table of shape %v for indices of type %v", w.Shape, i.DType)})
+			}
+			return made1(w.DType, append(slices.Clone(i.Shape), w.Shape[1]))
+		},
+		"topk sort argsort": topped,
+		"one_hot": func(c *call) []*Value {
+			if d := c.tensor("self").DType; d.IsFloat() {
+				panic(refusal{what: fmt.Sprintf("one_hot of type %v", d)})
+			}
+			return made1(model.Int64, append(slices.Clone(c.tensor("self").Shape), graph.Size(c.int("num_classes"))))
+		},
+	}
 }
 
 // Parameters returns the names of an operator's arguments, in order, or nil if

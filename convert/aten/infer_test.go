@@ -19,23 +19,23 @@ func TestInferRules(t *testing.T) {
 		"_batch_norm_no_update _batch_norm_with_update _batch_norm_with_update_functional _fused_rms_norm empty_strided empty_permuted new_empty_strided") {
 		without["aten."+name] = true
 	}
-	for name, r := range table {
+	for name, r := range known().rows {
 		base := name
 		if s, ok := synonyms[name]; ok {
 			base = s
 		}
 		bare, _, _ := strings.Cut(strings.TrimPrefix(base, "aten."), ".")
-		has := r.lower == nil || inferRules[base] != nil || inferRules["aten."+bare] != nil
+		has := r.lower == nil || known().infer[base] != nil || known().infer["aten."+bare] != nil
 		if internal := strings.HasPrefix(bare, "_scaled_dot_product"); !has && !internal && !without[base] {
 			t.Errorf("nothing says what %s makes", name)
 		} else if has && without[base] {
 			t.Errorf("%s has a rule, and is listed as one without", name)
 		}
 	}
-	for name := range inferRules {
-		if table[name] == nil {
+	for name := range known().infer {
+		if known().rows[name] == nil {
 			bare, _, _ := strings.Cut(strings.TrimPrefix(name, "aten."), ".")
-			if table["aten."+bare] == nil {
+			if known().rows["aten."+bare] == nil {
 				t.Errorf("%s has a rule for its sizes and no row", name)
 			}
 		}
@@ -45,7 +45,7 @@ func TestInferRules(t *testing.T) {
 // No arguments make a rule or a row fail in another way than by refusing.
 func TestAnyArguments(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	names := slices.Sorted(maps.Keys(table))
+	names := slices.Sorted(maps.Keys(known().rows))
 	size := func() graph.Dim {
 		return []graph.Dim{graph.Size(0), graph.Size(1), graph.Size(2), graph.Size(4), graph.Symbol("N")}[r.IntN(5)]
 	}
@@ -86,7 +86,7 @@ func TestAnyArguments(t *testing.T) {
 			}
 			op, overload, _ := strings.Cut(strings.TrimPrefix(name, "aten."), ".")
 			n := &Node{Op: "aten." + op, Overload: overload}
-			for i, param := range table[name].params {
+			for i, param := range known().rows[name].params {
 				if i == 0 && r.IntN(8) > 0 {
 					n.Args = append(n.Args, Arg{param.name, value()})
 				} else if param.required || r.IntN(3) == 0 {

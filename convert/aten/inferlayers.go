@@ -72,13 +72,15 @@ func cumulated(c *call) []*Value {
 	return made1(c.typeOr("dtype", summed(x.DType)), slices.Clone(x.Shape))
 }
 
-var inferReductions = map[string]inferRule{
-	"mean": reducedBy(floatOf), "sum prod": reducedBy(summed), "amax amin max min": reducedBy(asItIs),
-	"logsumexp std var linalg_vector_norm norm": reducedBy(floatOf), "var_mean std_mean": twice(reducedBy(floatOf)),
-	"max.dim min.dim": extremes, "argmax argmin": argued,
-	"any all": func(c *call) []*Value { out := reducedBy(asItIs)(c); out[0].DType = model.Bool; return out },
-	"softmax log_softmax special_softmax softmin _softmax _log_softmax _safe_softmax": softmaxed,
-	"cumsum": cumulated,
+func inferReductions() map[string]inferRule {
+	return map[string]inferRule{
+		"mean": reducedBy(floatOf), "sum prod": reducedBy(summed), "amax amin max min": reducedBy(asItIs),
+		"logsumexp std var linalg_vector_norm norm": reducedBy(floatOf), "var_mean std_mean": twice(reducedBy(floatOf)),
+		"max.dim min.dim": extremes, "argmax argmin": argued,
+		"any all": func(c *call) []*Value { out := reducedBy(asItIs)(c); out[0].DType = model.Bool; return out },
+		"softmax log_softmax special_softmax softmin _softmax _log_softmax _safe_softmax": softmaxed,
+		"cumsum": cumulated,
+	}
 }
 
 // windows returns how many windows fit an axis.
@@ -341,24 +343,26 @@ func threeLikeFirst(c *call) []*Value {
 	return []*Value{likeFirst(c)[0], {DType: x.DType, Shape: stats}, {DType: x.DType, Shape: stats}}
 }
 
-var inferLayers = map[string]inferRule{
-	"conv1d conv2d conv3d conv1d.padding conv2d.padding conv3d.padding _convolution_mode conv_transpose1d conv_transpose2d conv_transpose3d convolution _convolution": convolved,
-	"native_batch_norm native_layer_norm native_group_norm native_dropout _native_batch_norm_legit _native_batch_norm_legit_no_training _batch_norm_impl_index":       threeLikeFirst,
-	"max_pool1d": pooledBy(1, false), "max_pool2d": pooledBy(2, false), "max_pool3d": pooledBy(3, false),
-	"max_pool1d_with_indices": pooledBy(1, true), "max_pool2d_with_indices": pooledBy(2, true), "max_pool3d_with_indices": pooledBy(3, true),
-	"avg_pool1d": pooledBy(1, false), "avg_pool2d": pooledBy(2, false), "avg_pool3d": pooledBy(3, false),
-	"adaptive_avg_pool1d": adaptedBy(1, false), "adaptive_avg_pool2d _adaptive_avg_pool2d": adaptedBy(2, false), "adaptive_avg_pool3d _adaptive_avg_pool3d": adaptedBy(3, false),
-	"adaptive_max_pool1d": adaptedBy(1, true), "adaptive_max_pool2d": adaptedBy(2, true), "adaptive_max_pool3d": adaptedBy(3, true),
-	"upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d": resized,
-	"_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa":                                     resized,
-	"linear": linearShape, "mm bmm": producted("self", "mat2"), "matmul": producted("self", "other"), "dot": producted("self", "tensor"), "mv": producted("self", "vec"),
-	"addmm": producted("mat1", "mat2"), "baddbmm": producted("batch1", "batch2"), "einsum": einsummed,
-	"cosine_similarity": func(c *call) []*Value {
-		shape, _ := c.joined("x1", "x2")
-		return made1(c.promoted("x1", "x2"), slices.Delete(slices.Clone(shape), c.place("dim", shape), c.place("dim", shape)+1))
-	},
-	"scaled_dot_product_attention": attendedShape,
-	"lstm gru rnn_tanh rnn_relu":   recurrentShapes,
+func inferLayers() map[string]inferRule {
+	return map[string]inferRule{
+		"conv1d conv2d conv3d conv1d.padding conv2d.padding conv3d.padding _convolution_mode conv_transpose1d conv_transpose2d conv_transpose3d convolution _convolution": convolved,
+		"native_batch_norm native_layer_norm native_group_norm native_dropout _native_batch_norm_legit _native_batch_norm_legit_no_training _batch_norm_impl_index":       threeLikeFirst,
+		"max_pool1d": pooledBy(1, false), "max_pool2d": pooledBy(2, false), "max_pool3d": pooledBy(3, false),
+		"max_pool1d_with_indices": pooledBy(1, true), "max_pool2d_with_indices": pooledBy(2, true), "max_pool3d_with_indices": pooledBy(3, true),
+		"avg_pool1d": pooledBy(1, false), "avg_pool2d": pooledBy(2, false), "avg_pool3d": pooledBy(3, false),
+		"adaptive_avg_pool1d": adaptedBy(1, false), "adaptive_avg_pool2d _adaptive_avg_pool2d": adaptedBy(2, false), "adaptive_avg_pool3d _adaptive_avg_pool3d": adaptedBy(3, false),
+		"adaptive_max_pool1d": adaptedBy(1, true), "adaptive_max_pool2d": adaptedBy(2, true), "adaptive_max_pool3d": adaptedBy(3, true),
+		"upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d": resized,
+		"_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa":                                     resized,
+		"linear": linearShape, "mm bmm": producted("self", "mat2"), "matmul": producted("self", "other"), "dot": producted("self", "tensor"), "mv": producted("self", "vec"),
+		"addmm": producted("mat1", "mat2"), "baddbmm": producted("batch1", "batch2"), "einsum": einsummed,
+		"cosine_similarity": func(c *call) []*Value {
+			shape, _ := c.joined("x1", "x2")
+			return made1(c.promoted("x1", "x2"), slices.Delete(slices.Clone(shape), c.place("dim", shape), c.place("dim", shape)+1))
+		},
+		"scaled_dot_product_attention": attendedShape,
+		"lstm gru rnn_tanh rnn_relu":   recurrentShapes,
+	}
 }
 
 func filledLike(c *call) []*Value {
@@ -422,20 +426,22 @@ func arranged(c *call) []*Value {
 	return made1(d, graph.Sizes(int(n)))
 }
 
-var inferMakers = map[string]inferRule{
-	"zeros ones empty": filledSize, "zeros_like ones_like empty_like full_like": filledLike, "new_zeros new_ones new_empty new_full": filledNew,
-	"full": func(c *call) []*Value {
-		return made1(c.typeOr("dtype", typeOfNumber(c.args["fill_value"])), c.asDims("size"))
-	},
-	"scalar_tensor":                         func(c *call) []*Value { return made1(c.typeOr("dtype", model.Float32), graph.Shape{}) },
-	"arange arange.start arange.start_step": arranged,
-	"linspace":                              func(c *call) []*Value { return made1(c.typeOr("dtype", model.Float32), graph.Sizes(c.int("steps"))) },
-	"eye": func(c *call) []*Value {
-		n := c.dim("n")
-		m := n
-		if c.has("m") {
-			m = c.dim("m")
-		}
-		return made1(c.typeOr("dtype", model.Float32), graph.Shape{n, m})
-	},
+func inferMakers() map[string]inferRule {
+	return map[string]inferRule{
+		"zeros ones empty": filledSize, "zeros_like ones_like empty_like full_like": filledLike, "new_zeros new_ones new_empty new_full": filledNew,
+		"full": func(c *call) []*Value {
+			return made1(c.typeOr("dtype", typeOfNumber(c.args["fill_value"])), c.asDims("size"))
+		},
+		"scalar_tensor":                         func(c *call) []*Value { return made1(c.typeOr("dtype", model.Float32), graph.Shape{}) },
+		"arange arange.start arange.start_step": arranged,
+		"linspace":                              func(c *call) []*Value { return made1(c.typeOr("dtype", model.Float32), graph.Sizes(c.int("steps"))) },
+		"eye": func(c *call) []*Value {
+			n := c.dim("n")
+			m := n
+			if c.has("m") {
+				m = c.dim("m")
+			}
+			return made1(c.typeOr("dtype", model.Float32), graph.Shape{n, m})
+		},
+	}
 }

@@ -9,37 +9,39 @@ import (
 	"lethe/model"
 )
 
-var layerRows = map[string]row{
-	"aten.conv1d": convRow, "aten.conv2d": convRow, "aten.conv3d": convRow,
-	"aten.conv1d.padding": convRow, "aten.conv2d.padding": convRow, "aten.conv3d.padding": convRow,
-	"aten._convolution_mode": convRow,
-	"aten.conv_transpose1d":  convTransposeRow, "aten.conv_transpose2d": convTransposeRow, "aten.conv_transpose3d": convTransposeRow,
-	"aten.convolution":                          {schema: "input, weight, bias, stride, padding, dilation, transposed, output_padding, groups", lower: convolution},
-	"aten._convolution":                         {schema: "input, weight, bias, stride, padding, dilation, transposed, output_padding, groups, benchmark=None, deterministic=None, cudnn_enabled=None, allow_tf32=None", lower: convolution},
-	"aten.batch_norm":                           {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=None", lower: batchNorm},
-	"aten.native_batch_norm":                    {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps", lower: batchNorm},
-	"aten._batch_norm_impl_index":               {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=None", lower: batchNorm},
-	"aten._native_batch_norm_legit":             {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps", lower: batchNorm},
-	"aten._native_batch_norm_legit.no_stats":    {schema: "input, weight, bias, training, momentum, eps, running_mean=None, running_var=None", lower: batchNorm},
-	"aten._native_batch_norm_legit_functional":  {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps", lower: batchNorm},
-	"aten._native_batch_norm_legit_no_training": {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=False", lower: batchNorm},
-	"aten._batch_norm_no_update":                {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=False", lower: batchNorm},
-	"aten._batch_norm_with_update":              {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=True", lower: batchNorm},
-	"aten._batch_norm_with_update_functional":   {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=True", lower: batchNorm},
-	"aten.instance_norm": {schema: "input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled=None", lower: func(c *call) {
-		if !c.bool("use_input_stats") {
-			c.args["training"] = false
-			batchNorm(c)
-			return
-		}
-		c.ret(c.instanceNorm())
-	}},
-	"aten.layer_norm":        {schema: "input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=None", lower: layerNorm},
-	"aten.native_layer_norm": {schema: "input, normalized_shape, weight, bias, eps", lower: layerNorm},
-	"aten.rms_norm":          {schema: "input, normalized_shape, weight=None, eps=None", lower: rmsNorm},
-	"aten._fused_rms_norm":   {schema: "input, normalized_shape, weight=None, eps=None", lower: rmsNorm},
-	"aten.group_norm":        {schema: "input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=None", lower: func(c *call) { groupNorm(c, c.int("num_groups")) }},
-	"aten.native_group_norm": {schema: "input, weight, bias, N, C, HxW, group, eps", lower: func(c *call) { groupNorm(c, c.int("group")) }},
+func layerRows() map[string]row {
+	return map[string]row{
+		"aten.conv1d": convRow, "aten.conv2d": convRow, "aten.conv3d": convRow,
+		"aten.conv1d.padding": convRow, "aten.conv2d.padding": convRow, "aten.conv3d.padding": convRow,
+		"aten._convolution_mode": convRow,
+		"aten.conv_transpose1d":  convTransposeRow, "aten.conv_transpose2d": convTransposeRow, "aten.conv_transpose3d": convTransposeRow,
+		"aten.convolution":                          {schema: "input, weight, bias, stride, padding, dilation, transposed, output_padding, groups", lower: convolution},
+		"aten._convolution":                         {schema: "input, weight, bias, stride, padding, dilation, transposed, output_padding, groups, benchmark=None, deterministic=None, cudnn_enabled=None, allow_tf32=None", lower: convolution},
+		"aten.batch_norm":                           {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=None", lower: batchNorm},
+		"aten.native_batch_norm":                    {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps", lower: batchNorm},
+		"aten._batch_norm_impl_index":               {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=None", lower: batchNorm},
+		"aten._native_batch_norm_legit":             {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps", lower: batchNorm},
+		"aten._native_batch_norm_legit.no_stats":    {schema: "input, weight, bias, training, momentum, eps, running_mean=None, running_var=None", lower: batchNorm},
+		"aten._native_batch_norm_legit_functional":  {schema: "input, weight, bias, running_mean, running_var, training, momentum, eps", lower: batchNorm},
+		"aten._native_batch_norm_legit_no_training": {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=False", lower: batchNorm},
+		"aten._batch_norm_no_update":                {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=False", lower: batchNorm},
+		"aten._batch_norm_with_update":              {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=True", lower: batchNorm},
+		"aten._batch_norm_with_update_functional":   {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=True", lower: batchNorm},
+		"aten.instance_norm": {schema: "input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled=None", lower: func(c *call) {
+			if !c.bool("use_input_stats") {
+				c.args["training"] = false
+				batchNorm(c)
+				return
+			}
+			c.ret(c.instanceNorm())
+		}},
+		"aten.layer_norm":        {schema: "input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=None", lower: layerNorm},
+		"aten.native_layer_norm": {schema: "input, normalized_shape, weight, bias, eps", lower: layerNorm},
+		"aten.rms_norm":          {schema: "input, normalized_shape, weight=None, eps=None", lower: rmsNorm},
+		"aten._fused_rms_norm":   {schema: "input, normalized_shape, weight=None, eps=None", lower: rmsNorm},
+		"aten.group_norm":        {schema: "input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=None", lower: func(c *call) { groupNorm(c, c.int("num_groups")) }},
+		"aten.native_group_norm": {schema: "input, weight, bias, N, C, HxW, group, eps", lower: func(c *call) { groupNorm(c, c.int("group")) }},
+	}
 }
 
 var (

@@ -10,79 +10,81 @@ import (
 	"lethe/model"
 )
 
-var matrixRows = map[string]row{
-	"aten.linear": {schema: "input, weight, bias=None", lower: func(c *call) { c.ret(c.linear(c.in("input"), c.in("weight"), c.opt("bias"))) }},
-	"aten.addmm": {schema: "self, mat1, mat2, beta=1, alpha=1", lower: func(c *call) {
-		a := attrs{}
-		if v := c.float("alpha"); v != 1 {
-			a["alpha"] = real(v)
-		}
-		if v := c.float("beta"); v != 1 {
-			a["beta"] = real(v)
-		}
-		y, transposed := c.untransposed(c.in("mat2").name)
-		if transposed {
-			a["transB"] = num(1)
-		}
-		c.ret(c.op("Gemm", a, c.in("mat1").name, y, c.in("self").name))
-	}},
-	"aten.mm": {schema: "self, mat2", lower: func(c *call) {
-		if y, transposed := c.untransposed(c.in("mat2").name); transposed {
-			c.ret(c.op("Gemm", attrs{"transB": num(1)}, c.in("self").name, y))
-			return
-		}
-		c.product("self", "mat2")
-	}},
-	"aten.matmul": {schema: "self, other", lower: func(c *call) { c.product("self", "other") }},
-	"aten.bmm":    {schema: "self, mat2", lower: func(c *call) { c.product("self", "mat2") }},
-	"aten.dot":    {schema: "self, tensor", lower: func(c *call) { c.product("self", "tensor") }},
-	"aten.mv":     {schema: "self, vec", lower: func(c *call) { c.product("self", "vec") }},
-	"aten.baddbmm": {schema: "self, batch1, batch2, beta=1, alpha=1", lower: func(c *call) {
-		d := c.out(0).DType
-		y := c.op("MatMul", nil, c.in("batch1").name, c.in("batch2").name)
-		if v := c.float("alpha"); v != 1 {
-			y = c.op("Mul", nil, y, c.scalar(d, v))
-		}
-		beta := c.float("beta")
-		if beta == 0 {
+func matrixRows() map[string]row {
+	return map[string]row{
+		"aten.linear": {schema: "input, weight, bias=None", lower: func(c *call) { c.ret(c.linear(c.in("input"), c.in("weight"), c.opt("bias"))) }},
+		"aten.addmm": {schema: "self, mat1, mat2, beta=1, alpha=1", lower: func(c *call) {
+			a := attrs{}
+			if v := c.float("alpha"); v != 1 {
+				a["alpha"] = real(v)
+			}
+			if v := c.float("beta"); v != 1 {
+				a["beta"] = real(v)
+			}
+			y, transposed := c.untransposed(c.in("mat2").name)
+			if transposed {
+				a["transB"] = num(1)
+			}
+			c.ret(c.op("Gemm", a, c.in("mat1").name, y, c.in("self").name))
+		}},
+		"aten.mm": {schema: "self, mat2", lower: func(c *call) {
+			if y, transposed := c.untransposed(c.in("mat2").name); transposed {
+				c.ret(c.op("Gemm", attrs{"transB": num(1)}, c.in("self").name, y))
+				return
+			}
+			c.product("self", "mat2")
+		}},
+		"aten.matmul": {schema: "self, other", lower: func(c *call) { c.product("self", "other") }},
+		"aten.bmm":    {schema: "self, mat2", lower: func(c *call) { c.product("self", "mat2") }},
+		"aten.dot":    {schema: "self, tensor", lower: func(c *call) { c.product("self", "tensor") }},
+		"aten.mv":     {schema: "self, vec", lower: func(c *call) { c.product("self", "vec") }},
+		"aten.baddbmm": {schema: "self, batch1, batch2, beta=1, alpha=1", lower: func(c *call) {
+			d := c.out(0).DType
+			y := c.op("MatMul", nil, c.in("batch1").name, c.in("batch2").name)
+			if v := c.float("alpha"); v != 1 {
+				y = c.op("Mul", nil, y, c.scalar(d, v))
+			}
+			beta := c.float("beta")
+			if beta == 0 {
+				c.ret(y)
+				return
+			}
+			x := c.in("self").name
+			if beta != 1 {
+				x = c.op("Mul", nil, x, c.scalar(d, beta))
+			}
+			c.ret(c.op("Add", nil, x, y))
+		}},
+		"aten.einsum": {schema: "equation, tensors", lower: func(c *call) {
+			var names []string
+			for _, x := range c.list("tensors") {
+				names = append(names, c.cast(x.name, x.dtype, c.out(0).DType))
+			}
+			c.ret(c.op("Einsum", attrs{"equation": text(strings.ReplaceAll(c.str("equation"), " ", ""))}, names...))
+		}},
+		"aten.bilinear": {schema: "input1, input2, weight, bias=None", lower: func(c *call) {
+			y := c.op("Einsum", attrs{"equation": text("...i,oij,...j->...o")}, c.in("input1").name, c.in("weight").name, c.in("input2").name)
+			if b := c.opt("bias"); b != "" {
+				y = c.op("Add", nil, y, b)
+			}
 			c.ret(y)
-			return
-		}
-		x := c.in("self").name
-		if beta != 1 {
-			x = c.op("Mul", nil, x, c.scalar(d, beta))
-		}
-		c.ret(c.op("Add", nil, x, y))
-	}},
-	"aten.einsum": {schema: "equation, tensors", lower: func(c *call) {
-		var names []string
-		for _, x := range c.list("tensors") {
-			names = append(names, c.cast(x.name, x.dtype, c.out(0).DType))
-		}
-		c.ret(c.op("Einsum", attrs{"equation": text(strings.ReplaceAll(c.str("equation"), " ", ""))}, names...))
-	}},
-	"aten.bilinear": {schema: "input1, input2, weight, bias=None", lower: func(c *call) {
-		y := c.op("Einsum", attrs{"equation": text("...i,oij,...j->...o")}, c.in("input1").name, c.in("weight").name, c.in("input2").name)
-		if b := c.opt("bias"); b != "" {
-			y = c.op("Add", nil, y, b)
-		}
-		c.ret(y)
-	}},
-	"aten.cosine_similarity": {schema: "x1, x2, dim=1, eps=1e-8", lower: func(c *call) {
-		d := c.out(0).DType
-		x, y := c.number("x1", d), c.number("x2", d)
-		at := c.axis("dim", len(x.shape))
-		eps := c.scalar(d, c.float("eps"))
-		unit := func(x operand) string {
-			return c.op("Div", nil, x.name, c.op("Max", nil, c.reduce("ReduceL2", x.name, []int{at}, true), eps))
-		}
-		c.ret(c.reduce("ReduceSum", c.op("Mul", nil, unit(x), unit(y)), []int{at}, false))
-	}},
-	"aten.scaled_dot_product_attention":                {schema: attentionSchema, lower: attention},
-	"aten._scaled_dot_product_flash_attention_for_cpu": {schema: "query, key, value, dropout_p=0, is_causal=False, attn_mask=None, scale=None", lower: attention},
-	"aten._scaled_dot_product_attention_math":          {schema: "query, key, value, attn_mask=None, dropout_p=0, is_causal=False, dropout_mask=None, scale=None, enable_gqa=False", lower: attention},
-	"aten._scaled_dot_product_efficient_attention":     {schema: "query, key, value, attn_bias, compute_log_sumexp=None, dropout_p=0, is_causal=False, scale=None, attn_mask=None", lower: func(c *call) { c.args["attn_mask"] = c.args["attn_bias"]; attention(c) }},
-	"aten._scaled_dot_product_attention_math_for_mps":  {schema: "query, key, value, attn_mask=None, dropout_p=0, is_causal=False, dropout_mask=None, scale=None", lower: attention},
+		}},
+		"aten.cosine_similarity": {schema: "x1, x2, dim=1, eps=1e-8", lower: func(c *call) {
+			d := c.out(0).DType
+			x, y := c.number("x1", d), c.number("x2", d)
+			at := c.axis("dim", len(x.shape))
+			eps := c.scalar(d, c.float("eps"))
+			unit := func(x operand) string {
+				return c.op("Div", nil, x.name, c.op("Max", nil, c.reduce("ReduceL2", x.name, []int{at}, true), eps))
+			}
+			c.ret(c.reduce("ReduceSum", c.op("Mul", nil, unit(x), unit(y)), []int{at}, false))
+		}},
+		"aten.scaled_dot_product_attention":                {schema: attentionSchema, lower: attention},
+		"aten._scaled_dot_product_flash_attention_for_cpu": {schema: "query, key, value, dropout_p=0, is_causal=False, attn_mask=None, scale=None", lower: attention},
+		"aten._scaled_dot_product_attention_math":          {schema: "query, key, value, attn_mask=None, dropout_p=0, is_causal=False, dropout_mask=None, scale=None, enable_gqa=False", lower: attention},
+		"aten._scaled_dot_product_efficient_attention":     {schema: "query, key, value, attn_bias, compute_log_sumexp=None, dropout_p=0, is_causal=False, scale=None, attn_mask=None", lower: func(c *call) { c.args["attn_mask"] = c.args["attn_bias"]; attention(c) }},
+		"aten._scaled_dot_product_attention_math_for_mps":  {schema: "query, key, value, attn_mask=None, dropout_p=0, is_causal=False, dropout_mask=None, scale=None", lower: attention},
+	}
 }
 
 const attentionSchema = "query, key, value, attn_mask=None, dropout_p=0, is_causal=False, scale=None, enable_gqa=False"

@@ -77,79 +77,81 @@ func bitwise(op, bits string) row {
 	}}
 }
 
-var numberRows = map[string]row{
-	"aten.add": additive("Add", false), "aten.sub": additive("Sub", false), "aten.rsub": additive("Sub", true),
-	"aten.mul": {schema: "self, other", lower: func(c *call) {
-		d, op := c.out(0).DType, "Mul"
-		if d == model.Bool {
-			op = "And"
-		}
-		c.ret(c.op(op, nil, c.number("self", d).name, c.number("other", d).name))
-	}},
-	"aten.div":          {schema: "self, other, rounding_mode=None", lower: func(c *call) { c.divide() }},
-	"aten.floor_divide": {schema: "self, other", lower: func(c *call) { c.args["rounding_mode"] = "floor"; c.divide() }},
-	"aten.maximum":      arithmetic("Max"), "aten.minimum": arithmetic("Min"),
-	"aten.max.other": arithmetic("Max"), "aten.min.other": arithmetic("Min"),
-	"aten.fmod": {schema: "self, other", lower: func(c *call) {
-		d := c.out(0).DType
-		c.ret(c.op("Mod", attrs{"fmod": num(1)}, c.number("self", d).name, c.number("other", d).name))
-	}},
-	"aten.remainder": {schema: "self, other", lower: func(c *call) {
-		d := c.out(0).DType
-		x, y := c.number("self", d).name, c.number("other", d).name
-		if !d.IsFloat() {
-			c.ret(c.op("Mod", nil, x, y))
-			return
-		}
-		c.ret(c.op("Sub", nil, x, c.op("Mul", nil, y, c.op("Floor", nil, c.op("Div", nil, x, y)))))
-	}},
-	"aten.pow": {schema: "self, exponent", lower: func(c *call) {
-		d := c.out(0).DType
-		x := c.number("self", d).name
-		switch c.args["exponent"] {
-		case int64(2), 2.0:
-			c.ret(c.op("Mul", nil, x, x))
-			return
-		case 0.5:
-			c.ret(c.op("Sqrt", nil, x))
-			return
-		}
-		c.ret(c.op("Pow", nil, x, c.number("exponent", d).name))
-	}},
-	"aten.eq": comparison("Equal", false), "aten.ne": comparison("Equal", true), "aten.not_equal": comparison("Equal", true),
-	"aten.lt": comparison("Less", false), "aten.gt": comparison("Greater", false),
-	"aten.le": comparison("LessOrEqual", false), "aten.ge": comparison("GreaterOrEqual", false),
-	"aten.logical_and": logical("And"), "aten.logical_or": logical("Or"), "aten.logical_xor": logical("Xor"),
-	"aten.bitwise_and": bitwise("And", "BitwiseAnd"), "aten.bitwise_or": bitwise("Or", "BitwiseOr"), "aten.bitwise_xor": bitwise("Xor", "BitwiseXor"),
-	"aten.__and__": bitwise("And", "BitwiseAnd"), "aten.__or__": bitwise("Or", "BitwiseOr"),
+func numberRows() map[string]row {
+	return map[string]row{
+		"aten.add": additive("Add", false), "aten.sub": additive("Sub", false), "aten.rsub": additive("Sub", true),
+		"aten.mul": {schema: "self, other", lower: func(c *call) {
+			d, op := c.out(0).DType, "Mul"
+			if d == model.Bool {
+				op = "And"
+			}
+			c.ret(c.op(op, nil, c.number("self", d).name, c.number("other", d).name))
+		}},
+		"aten.div":          {schema: "self, other, rounding_mode=None", lower: func(c *call) { c.divide() }},
+		"aten.floor_divide": {schema: "self, other", lower: func(c *call) { c.args["rounding_mode"] = "floor"; c.divide() }},
+		"aten.maximum":      arithmetic("Max"), "aten.minimum": arithmetic("Min"),
+		"aten.max.other": arithmetic("Max"), "aten.min.other": arithmetic("Min"),
+		"aten.fmod": {schema: "self, other", lower: func(c *call) {
+			d := c.out(0).DType
+			c.ret(c.op("Mod", attrs{"fmod": num(1)}, c.number("self", d).name, c.number("other", d).name))
+		}},
+		"aten.remainder": {schema: "self, other", lower: func(c *call) {
+			d := c.out(0).DType
+			x, y := c.number("self", d).name, c.number("other", d).name
+			if !d.IsFloat() {
+				c.ret(c.op("Mod", nil, x, y))
+				return
+			}
+			c.ret(c.op("Sub", nil, x, c.op("Mul", nil, y, c.op("Floor", nil, c.op("Div", nil, x, y)))))
+		}},
+		"aten.pow": {schema: "self, exponent", lower: func(c *call) {
+			d := c.out(0).DType
+			x := c.number("self", d).name
+			switch c.args["exponent"] {
+			case int64(2), 2.0:
+				c.ret(c.op("Mul", nil, x, x))
+				return
+			case 0.5:
+				c.ret(c.op("Sqrt", nil, x))
+				return
+			}
+			c.ret(c.op("Pow", nil, x, c.number("exponent", d).name))
+		}},
+		"aten.eq": comparison("Equal", false), "aten.ne": comparison("Equal", true), "aten.not_equal": comparison("Equal", true),
+		"aten.lt": comparison("Less", false), "aten.gt": comparison("Greater", false),
+		"aten.le": comparison("LessOrEqual", false), "aten.ge": comparison("GreaterOrEqual", false),
+		"aten.logical_and": logical("And"), "aten.logical_or": logical("Or"), "aten.logical_xor": logical("Xor"),
+		"aten.bitwise_and": bitwise("And", "BitwiseAnd"), "aten.bitwise_or": bitwise("Or", "BitwiseOr"), "aten.bitwise_xor": bitwise("Xor", "BitwiseXor"),
+		"aten.__and__": bitwise("And", "BitwiseAnd"), "aten.__or__": bitwise("Or", "BitwiseOr"),
 
-	"aten.addcmul": {schema: "self, tensor1, tensor2, value=1", lower: func(c *call) { c.scaled("Mul") }},
-	"aten.addcdiv": {schema: "self, tensor1, tensor2, value=1", lower: func(c *call) { c.scaled("Div") }},
-	"aten.lerp": {schema: "self, end, weight", lower: func(c *call) {
-		d := c.out(0).DType
-		x := c.number("self", d).name
-		c.ret(c.op("Add", nil, x, c.op("Mul", nil, c.op("Sub", nil, c.number("end", d).name, x), c.number("weight", d).name)))
-	}},
-	"aten.where": {schema: "condition, self, other", lower: func(c *call) {
-		d := c.out(0).DType
-		c.ret(c.op("Where", nil, c.number("condition", model.Bool).name, c.number("self", d).name, c.number("other", d).name))
-	}},
-	"aten.masked_fill": {schema: "self, mask, value", lower: func(c *call) {
-		d := c.out(0).DType
-		c.ret(c.op("Where", nil, c.number("mask", model.Bool).name, c.number("value", d).name, c.number("self", d).name))
-	}},
-	"aten.fill": {schema: "self, value", lower: func(c *call) {
-		x := c.binding("self").value
-		c.ret(c.expand(c.number("value", x.DType), x.Shape))
-	}},
-	"aten.zero": {schema: "self", lower: func(c *call) {
-		x := c.binding("self").value
-		c.ret(c.expand(operand{c.scalar(x.DType, int64(0)), x.DType, graph.Shape{}}, x.Shape))
-	}},
-	"aten.copy": {schema: "self, src", lower: func(c *call) {
-		x := c.binding("self").value
-		c.ret(c.expand(c.number("src", x.DType), x.Shape))
-	}},
+		"aten.addcmul": {schema: "self, tensor1, tensor2, value=1", lower: func(c *call) { c.scaled("Mul") }},
+		"aten.addcdiv": {schema: "self, tensor1, tensor2, value=1", lower: func(c *call) { c.scaled("Div") }},
+		"aten.lerp": {schema: "self, end, weight", lower: func(c *call) {
+			d := c.out(0).DType
+			x := c.number("self", d).name
+			c.ret(c.op("Add", nil, x, c.op("Mul", nil, c.op("Sub", nil, c.number("end", d).name, x), c.number("weight", d).name)))
+		}},
+		"aten.where": {schema: "condition, self, other", lower: func(c *call) {
+			d := c.out(0).DType
+			c.ret(c.op("Where", nil, c.number("condition", model.Bool).name, c.number("self", d).name, c.number("other", d).name))
+		}},
+		"aten.masked_fill": {schema: "self, mask, value", lower: func(c *call) {
+			d := c.out(0).DType
+			c.ret(c.op("Where", nil, c.number("mask", model.Bool).name, c.number("value", d).name, c.number("self", d).name))
+		}},
+		"aten.fill": {schema: "self, value", lower: func(c *call) {
+			x := c.binding("self").value
+			c.ret(c.expand(c.number("value", x.DType), x.Shape))
+		}},
+		"aten.zero": {schema: "self", lower: func(c *call) {
+			x := c.binding("self").value
+			c.ret(c.expand(operand{c.scalar(x.DType, int64(0)), x.DType, graph.Shape{}}, x.Shape))
+		}},
+		"aten.copy": {schema: "self, src", lower: func(c *call) {
+			x := c.binding("self").value
+			c.ret(c.expand(c.number("src", x.DType), x.Shape))
+		}},
+	}
 }
 
 // divide divides. Integers give floats unless the quotient is rounded.

@@ -9,97 +9,105 @@ import (
 	"lethe/model"
 )
 
-var partRows = map[string]row{
-	"aten.slice": {schema: "self, dim=0, start=None, end=None, step=1", lower: func(c *call) {
-		x := c.in("self")
-		at := c.axis("dim", len(x.shape))
-		start, end, step := c.bounds()
-		c.view(0, "self", func(x operand) string { return c.conv.slice(x, at, start, end, step) },
-			func(whole operand, part string) string { return c.conv.putSlice(whole, part, at, start, end, step) })
-	}},
-	"aten.slice_scatter": {schema: "self, src, dim=0, start=None, end=None, step=1", lower: func(c *call) {
-		x := c.in("self")
-		at := c.axis("dim", len(x.shape))
-		start, end, step := c.bounds()
-		src := c.number("src", x.dtype)
-		part := slices.Clone(x.shape)
-		part[at] = c.between(x.shape[at], start, end, step)
-		c.ret(c.putSlice(x, c.expand(src, part), at, start, end, step))
-	}},
-	"aten.select": {schema: "self, dim, index", lower: func(c *call) {
-		x := c.in("self")
-		at, i := c.axis("dim", len(x.shape)), c.dim("index")
-		c.view(0, "self", func(x operand) string { return c.conv.pick(x, at, i) },
-			func(whole operand, part string) string { return c.conv.putIndex(whole, part, at, i) })
-	}},
-	"aten.select_scatter": {schema: "self, src, dim, index", lower: func(c *call) {
-		x := c.in("self")
-		c.ret(c.putIndex(x, c.number("src", x.dtype).name, c.axis("dim", len(x.shape)), c.dim("index")))
-	}},
-	"aten.narrow": {schema: "self, dim, start, length", lower: func(c *call) {
-		x := c.in("self")
-		at, start := c.axis("dim", len(x.shape)), c.dim("start")
-		end := start.Add(c.dim("length"))
-		c.view(0, "self", func(x operand) string { return c.conv.slice(x, at, start, end, 1) },
-			func(whole operand, part string) string { return c.conv.putSlice(whole, part, at, start, end, 1) })
-	}},
-	"aten.split": splitting("self, split_size, dim=0"), "aten.split_with_sizes": splitting("self, split_sizes, dim=0"),
-	"aten.chunk": splitting("self, chunks, dim=0"), "aten.tensor_split": splitting("self, sections=None, indices=None, dim=0"),
-	"aten.split.sizes": splitting("self, split_size, dim=0"), "aten.split_with_sizes_copy": splitting("self, split_sizes, dim=0"),
-	"aten.unbind": {schema: "self, dim=0", lower: func(c *call) {
-		at := c.axis("dim", len(c.in("self").shape))
-		for i := range c.node.Outputs {
-			index := graph.Size(i)
-			c.view(i, "self", func(x operand) string { return c.conv.pick(x, at, index) },
-				func(whole operand, part string) string { return c.conv.putIndex(whole, part, at, index) })
-		}
-	}},
-	"aten.cat":   {schema: "tensors, dim=0", lower: func(c *call) { c.ret(c.concat(c.list("tensors"), false)) }},
-	"aten.stack": {schema: "tensors, dim=0", lower: func(c *call) { c.ret(c.concat(c.list("tensors"), true)) }},
-	"aten.index": {schema: "self, indices", lower: index},
-	"aten.index_select": {schema: "self, dim, index", lower: func(c *call) {
-		x := c.in("self")
-		at := c.axis("dim", len(x.shape))
-		c.ret(c.op("Gather", attrs{"axis": num(int64(at))}, x.name, c.in("index").name))
-	}},
-	"aten.gather": {schema: "self, dim, index, sparse_grad=False", lower: func(c *call) {
-		x := c.in("self")
-		at := c.axis("dim", len(x.shape))
-		c.ret(c.op("GatherElements", attrs{"axis": num(int64(at))}, x.name, c.in("index").name))
-	}},
-	"aten.embedding": {schema: "weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False", lower: func(c *call) {
-		c.ret(c.op("Gather", nil, c.in("weight").name, c.in("indices").name))
-	}},
-	"aten.roll": {schema: "self, shifts, dims=[]", lower: roll},
-	"aten.flip": {schema: "self, dims", lower: func(c *call) {
-		x := c.in("self")
-		y := x.name
-		for _, at := range c.axes("dims", len(x.shape)) {
-			y = c.op("Slice", nil, y, c.builder.ints(-1), c.builder.ints(math.MinInt64+1), c.builder.ints(at), c.builder.ints(-1))
-		}
-		c.ret(y)
-	}},
-	"aten.tril": triangle(false), "aten.triu": triangle(true),
-	"aten.topk": {schema: "self, k, dim=-1, largest=True, sorted=True", lower: func(c *call) {
-		c.top(c.size(c.dim("k")), c.bool("largest"))
-	}},
-	"aten.sort": {schema: "self, dim=-1, descending=False, stable=None", lower: func(c *call) {
-		x := c.in("self")
-		c.top(c.size(x.shape[c.axis("dim", len(x.shape))]), c.bool("descending"))
-	}},
-	"aten.argsort": {schema: "self, dim=-1, descending=False, stable=None", lower: func(c *call) {
-		x := c.in("self")
-		c.top(c.size(x.shape[c.axis("dim", len(x.shape))]), c.bool("descending"))
-		c.ret(c.results[1])
-	}},
-	"aten.one_hot": {schema: "self, num_classes=-1", lower: func(c *call) {
-		x := c.in("self")
-		n := c.int("num_classes")
-		if n < 1 {
-			panic(refusal{what: "one_hot without num_classes"})
-		}
-		c.ret(c.op("OneHot", attrs{"axis": num(-1)}, x.name, c.builder.ints(n), c.reals(model.Int64, []int{2}, []float64{0, 1})))
-	}},
+func partRows() map[string]row {
+	return map[string]row{
+		"aten.slice": {schema: "self, dim=0, start=None, end=None, step=1", lower: func(c *call) {
+			x := c.in("self")
+			at := c.axis("dim", len(x.shape))
+			start, end, step := c.bounds()
+			c.view(0, "self", func(x operand) string { return c.conv.slice(x, at, start, end, step) },
+				func(whole operand, part string) string { return c.conv.putSlice(whole, part, at, start, end, step) })
+		}},
+		"aten.slice_scatter": {schema: "self, src, dim=0, start=None, end=None, step=1", lower: func(c *call) {
+			x := c.in("self")
+			at := c.axis("dim", len(x.shape))
+			start, end, step := c.bounds()
+			src := c.number("src", x.dtype)
+			part := slices.Clone(x.shape)
+			part[at] = c.between(x.shape[at], start, end, step)
+			c.ret(c.putSlice(x, c.expand(src, part), at, start, end, step))
+		}},
+		"aten.select": {schema: "self, dim, index", lower: func(c *call) {
+			x := c.in("self")
+			at, i := c.axis("dim", len(x.shape)), c.dim("index")
+			c.view(0, "self", func(x operand) string { return c.conv.pick(x, at, i) },
+				func(whole operand, part string) string { return c.conv.putIndex(whole, part, at, i) })
+		}},
+		"aten.select_scatter": {schema: "self, src, dim, index", lower: func(c *call) {
+			x := c.in("self")
+			c.ret(c.putIndex(x, c.number("src", x.dtype).name, c.axis("dim", len(x.shape)), c.dim("index")))
+		}},
+		"aten.narrow": {schema: "self, dim, start, length", lower: func(c *call) {
+			x := c.in("self")
+			at, start := c.axis("dim", len(x.shape)), c.dim("start")
+			end := start.Add(c.dim("length"))
+			c.view(0, "self", func(x operand) string { return c.conv.slice(x, at, start, end, 1) },
+				func(whole operand, part string) string { return c.conv.putSlice(whole, part, at, start, end, 1) })
+		}},
+		"aten.split": splitting("self, split_size, dim=0"), "aten.split_with_sizes": splitting("self, split_sizes, dim=0"),
+		"aten.chunk": splitting("self, chunks, dim=0"), "aten.tensor_split": splitting("self, sections=None, indices=None, dim=0"),
+		"aten.split.sizes": splitting("self, split_size, dim=0"), "aten.split_with_sizes_copy": splitting("self, split_sizes, dim=0"),
+		"aten.unbind": {schema: "self, dim=0", lower: func(c *call) {
+			at := c.axis("dim", len(c.in("self").shape))
+			for i := range c.node.Outputs {
+				index := graph.Size(i)
+				c.view(i, "self", func(x operand) string { return c.conv.pick(x, at, index) },
+					func(whole operand, part string) string { return c.conv.putIndex(whole, part, at, index) })
+			}
+		}},
+		"aten.cat": {schema: "tensors, dim=0", lower: func(c *call) { c.ret(c.concat(c.list("tensors"), false)) }},
+	}
+}
+
+// choiceRows choose elements by index, or put them in another order.
+func choiceRows() map[string]row {
+	return map[string]row{
+		"aten.stack": {schema: "tensors, dim=0", lower: func(c *call) { c.ret(c.concat(c.list("tensors"), true)) }},
+		"aten.index": {schema: "self, indices", lower: index},
+		"aten.index_select": {schema: "self, dim, index", lower: func(c *call) {
+			x := c.in("self")
+			at := c.axis("dim", len(x.shape))
+			c.ret(c.op("Gather", attrs{"axis": num(int64(at))}, x.name, c.in("index").name))
+		}},
+		"aten.gather": {schema: "self, dim, index, sparse_grad=False", lower: func(c *call) {
+			x := c.in("self")
+			at := c.axis("dim", len(x.shape))
+			c.ret(c.op("GatherElements", attrs{"axis": num(int64(at))}, x.name, c.in("index").name))
+		}},
+		"aten.embedding": {schema: "weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False", lower: func(c *call) {
+			c.ret(c.op("Gather", nil, c.in("weight").name, c.in("indices").name))
+		}},
+		"aten.roll": {schema: "self, shifts, dims=[]", lower: roll},
+		"aten.flip": {schema: "self, dims", lower: func(c *call) {
+			x := c.in("self")
+			y := x.name
+			for _, at := range c.axes("dims", len(x.shape)) {
+				y = c.op("Slice", nil, y, c.builder.ints(-1), c.builder.ints(math.MinInt64+1), c.builder.ints(at), c.builder.ints(-1))
+			}
+			c.ret(y)
+		}},
+		"aten.tril": triangle(false), "aten.triu": triangle(true),
+		"aten.topk": {schema: "self, k, dim=-1, largest=True, sorted=True", lower: func(c *call) {
+			c.top(c.size(c.dim("k")), c.bool("largest"))
+		}},
+		"aten.sort": {schema: "self, dim=-1, descending=False, stable=None", lower: func(c *call) {
+			x := c.in("self")
+			c.top(c.size(x.shape[c.axis("dim", len(x.shape))]), c.bool("descending"))
+		}},
+		"aten.argsort": {schema: "self, dim=-1, descending=False, stable=None", lower: func(c *call) {
+			x := c.in("self")
+			c.top(c.size(x.shape[c.axis("dim", len(x.shape))]), c.bool("descending"))
+			c.ret(c.results[1])
+		}},
+		"aten.one_hot": {schema: "self, num_classes=-1", lower: func(c *call) {
+			x := c.in("self")
+			n := c.int("num_classes")
+			if n < 1 {
+				panic(refusal{what: "one_hot without num_classes"})
+			}
+			c.ret(c.op("OneHot", attrs{"axis": num(-1)}, x.name, c.builder.ints(n), c.reals(model.Int64, []int{2}, []float64{0, 1})))
+		}},
+	}
 }
 
 // bounds returns the bounds of a slice; those that are left out are the ends.

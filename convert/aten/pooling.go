@@ -8,22 +8,24 @@ import (
 	"lethe/model"
 )
 
-var poolRows = map[string]row{
-	"aten.max_pool1d": maxPool(1), "aten.max_pool2d": maxPool(2), "aten.max_pool3d": maxPool(3),
-	"aten.max_pool2d_with_indices": maxPool(2), "aten.max_pool3d_with_indices": maxPool(3), "aten.max_pool1d_with_indices": maxPool(1),
-	"aten.avg_pool1d": averagePool(1), "aten.avg_pool2d": averagePool(2), "aten.avg_pool3d": averagePool(3),
-	"aten.adaptive_avg_pool1d": adaptive("AveragePool", 1), "aten.adaptive_avg_pool2d": adaptive("AveragePool", 2), "aten.adaptive_avg_pool3d": adaptive("AveragePool", 3),
-	"aten._adaptive_avg_pool2d": adaptive("AveragePool", 2), "aten._adaptive_avg_pool3d": adaptive("AveragePool", 3),
-	"aten.adaptive_max_pool1d": adaptive("MaxPool", 1), "aten.adaptive_max_pool2d": adaptive("MaxPool", 2), "aten.adaptive_max_pool3d": adaptive("MaxPool", 3),
-	"aten.upsample_nearest1d": resize("nearest", 1), "aten.upsample_nearest2d": resize("nearest", 2), "aten.upsample_nearest3d": resize("nearest", 3),
-	"aten.upsample_nearest1d.vec": resize("nearest", 1), "aten.upsample_nearest2d.vec": resize("nearest", 2), "aten.upsample_nearest3d.vec": resize("nearest", 3),
-	"aten._upsample_nearest_exact1d": resize("exact", 1), "aten._upsample_nearest_exact2d": resize("exact", 2),
-	"aten._upsample_nearest_exact1d.vec": resize("exact", 1), "aten._upsample_nearest_exact2d.vec": resize("exact", 2),
-	"aten.upsample_linear1d": resize("linear", 1), "aten.upsample_bilinear2d": resize("linear", 2), "aten.upsample_trilinear3d": resize("linear", 3),
-	"aten.upsample_linear1d.vec": resize("linear", 1), "aten.upsample_bilinear2d.vec": resize("linear", 2), "aten.upsample_trilinear3d.vec": resize("linear", 3),
-	"aten.upsample_bicubic2d": resize("cubic", 2), "aten.upsample_bicubic2d.vec": resize("cubic", 2),
-	"aten._upsample_bilinear2d_aa": resize("linear antialias", 2), "aten._upsample_bilinear2d_aa.vec": resize("linear antialias", 2),
-	"aten._upsample_bicubic2d_aa": resize("cubic antialias", 2), "aten._upsample_bicubic2d_aa.vec": resize("cubic antialias", 2),
+func poolRows() map[string]row {
+	return map[string]row{
+		"aten.max_pool1d": maxPool(1), "aten.max_pool2d": maxPool(2), "aten.max_pool3d": maxPool(3),
+		"aten.max_pool2d_with_indices": maxPool(2), "aten.max_pool3d_with_indices": maxPool(3), "aten.max_pool1d_with_indices": maxPool(1),
+		"aten.avg_pool1d": averagePool(1), "aten.avg_pool2d": averagePool(2), "aten.avg_pool3d": averagePool(3),
+		"aten.adaptive_avg_pool1d": adaptive("AveragePool", 1), "aten.adaptive_avg_pool2d": adaptive("AveragePool", 2), "aten.adaptive_avg_pool3d": adaptive("AveragePool", 3),
+		"aten._adaptive_avg_pool2d": adaptive("AveragePool", 2), "aten._adaptive_avg_pool3d": adaptive("AveragePool", 3),
+		"aten.adaptive_max_pool1d": adaptive("MaxPool", 1), "aten.adaptive_max_pool2d": adaptive("MaxPool", 2), "aten.adaptive_max_pool3d": adaptive("MaxPool", 3),
+		"aten.upsample_nearest1d": resize("nearest", 1), "aten.upsample_nearest2d": resize("nearest", 2), "aten.upsample_nearest3d": resize("nearest", 3),
+		"aten.upsample_nearest1d.vec": resize("nearest", 1), "aten.upsample_nearest2d.vec": resize("nearest", 2), "aten.upsample_nearest3d.vec": resize("nearest", 3),
+		"aten._upsample_nearest_exact1d": resize("exact", 1), "aten._upsample_nearest_exact2d": resize("exact", 2),
+		"aten._upsample_nearest_exact1d.vec": resize("exact", 1), "aten._upsample_nearest_exact2d.vec": resize("exact", 2),
+		"aten.upsample_linear1d": resize("linear", 1), "aten.upsample_bilinear2d": resize("linear", 2), "aten.upsample_trilinear3d": resize("linear", 3),
+		"aten.upsample_linear1d.vec": resize("linear", 1), "aten.upsample_bilinear2d.vec": resize("linear", 2), "aten.upsample_trilinear3d.vec": resize("linear", 3),
+		"aten.upsample_bicubic2d": resize("cubic", 2), "aten.upsample_bicubic2d.vec": resize("cubic", 2),
+		"aten._upsample_bilinear2d_aa": resize("linear antialias", 2), "aten._upsample_bilinear2d_aa.vec": resize("linear antialias", 2),
+		"aten._upsample_bicubic2d_aa": resize("cubic antialias", 2), "aten._upsample_bicubic2d_aa.vec": resize("cubic antialias", 2),
+	}
 }
 
 // window is where a pooling looks.

@@ -9,12 +9,14 @@ import (
 
 // recurrentRows are the recurrent layers. The weights of PyTorch stay as they
 // are; nodes put the gates into ONNX's order.
-var recurrentRows = map[string]row{
-	"aten.lstm":             recurrent("aten.lstm"),
-	"aten.gru":              recurrent("aten.gru"),
-	"aten.rnn_tanh":         recurrent("aten.rnn_tanh"),
-	"aten.rnn_relu":         recurrent("aten.rnn_relu"),
-	"aten.mkldnn_rnn_layer": {schema: "input, weight0, weight1, weight2, weight3, hx_, cx_, reverse, batch_sizes, mode, hidden_size, num_layers, has_biases, bidirectional, batch_first, train", lower: oneLayer},
+func recurrentRows() map[string]row {
+	return map[string]row{
+		"aten.lstm":             recurrent("aten.lstm"),
+		"aten.gru":              recurrent("aten.gru"),
+		"aten.rnn_tanh":         recurrent("aten.rnn_tanh"),
+		"aten.rnn_relu":         recurrent("aten.rnn_relu"),
+		"aten.mkldnn_rnn_layer": {schema: "input, weight0, weight1, weight2, weight3, hx_, cx_, reverse, batch_sizes, mode, hidden_size, num_layers, has_biases, bidirectional, batch_first, train", lower: oneLayer},
+	}
 }
 
 var recurrentKinds = map[string]cell{

@@ -112,34 +112,36 @@ func spread(root bool, outputs int) row {
 	}}
 }
 
-var reduceRows = map[string]row{
-	"aten.mean": reduction("ReduceMean", "self, dim=[], keepdim=False, dtype=None"), "aten.sum": reduction("ReduceSum", "self, dim=[], keepdim=False, dtype=None"),
-	"aten.prod": reduction("ReduceProd", "self, dim=[], keepdim=False, dtype=None"),
-	"aten.amax": reduction("ReduceMax", "self, dim=[], keepdim=False"), "aten.amin": reduction("ReduceMin", "self, dim=[], keepdim=False"),
-	"aten.logsumexp": reduction("ReduceLogSumExp", "self, dim, keepdim=False"),
-	"aten.max":       reduction("ReduceMax", "self, dim=[]"), "aten.min": reduction("ReduceMin", "self, dim=[]"),
-	"aten.max.dim": extreme("ReduceMax", "ArgMax"), "aten.min.dim": extreme("ReduceMin", "ArgMin"),
-	"aten.argmax": argument("ArgMax"), "aten.argmin": argument("ArgMin"),
-	"aten.any": truth("ReduceMax"), "aten.all": truth("ReduceMin"),
-	"aten.softmax": softmax("Softmax"), "aten.log_softmax": softmax("LogSoftmax"), "aten.special_softmax": softmax("Softmax"),
-	"aten._softmax": halfSoftmax("Softmax"), "aten._log_softmax": halfSoftmax("LogSoftmax"), "aten._safe_softmax": softmax("Softmax"),
-	"aten.softmin": {schema: "self, dim, dtype=None", lower: func(c *call) {
-		x := c.number("self", c.out(0).DType)
-		c.ret(c.op("Softmax", attrs{"axis": num(int64(c.axis("dim", len(x.shape))))}, c.op("Neg", nil, x.name)))
-	}},
-	"aten.std": spread(true, 1), "aten.var": spread(false, 1), "aten.var_mean": spread(false, 2), "aten.std_mean": spread(true, 2),
-	"aten.linalg_vector_norm": {schema: "self, ord=2, dim=[], keepdim=False, dtype=None", lower: func(c *call) { c.norm(c.float("ord")) }},
-	"aten.norm": {schema: "self, p=2, dim=[], keepdim=False, dtype=None", lower: func(c *call) {
-		p := 2.0
-		if c.has("p") {
-			p = c.float("p")
-		}
-		c.norm(p)
-	}},
-	"aten.cumsum": {schema: "self, dim, dtype=None", lower: func(c *call) {
-		x := c.number("self", c.out(0).DType)
-		c.ret(c.op("CumSum", nil, x.name, c.index(c.axis("dim", len(x.shape)))))
-	}},
+func reduceRows() map[string]row {
+	return map[string]row{
+		"aten.mean": reduction("ReduceMean", "self, dim=[], keepdim=False, dtype=None"), "aten.sum": reduction("ReduceSum", "self, dim=[], keepdim=False, dtype=None"),
+		"aten.prod": reduction("ReduceProd", "self, dim=[], keepdim=False, dtype=None"),
+		"aten.amax": reduction("ReduceMax", "self, dim=[], keepdim=False"), "aten.amin": reduction("ReduceMin", "self, dim=[], keepdim=False"),
+		"aten.logsumexp": reduction("ReduceLogSumExp", "self, dim, keepdim=False"),
+		"aten.max":       reduction("ReduceMax", "self, dim=[]"), "aten.min": reduction("ReduceMin", "self, dim=[]"),
+		"aten.max.dim": extreme("ReduceMax", "ArgMax"), "aten.min.dim": extreme("ReduceMin", "ArgMin"),
+		"aten.argmax": argument("ArgMax"), "aten.argmin": argument("ArgMin"),
+		"aten.any": truth("ReduceMax"), "aten.all": truth("ReduceMin"),
+		"aten.softmax": softmax("Softmax"), "aten.log_softmax": softmax("LogSoftmax"), "aten.special_softmax": softmax("Softmax"),
+		"aten._softmax": halfSoftmax("Softmax"), "aten._log_softmax": halfSoftmax("LogSoftmax"), "aten._safe_softmax": softmax("Softmax"),
+		"aten.softmin": {schema: "self, dim, dtype=None", lower: func(c *call) {
+			x := c.number("self", c.out(0).DType)
+			c.ret(c.op("Softmax", attrs{"axis": num(int64(c.axis("dim", len(x.shape))))}, c.op("Neg", nil, x.name)))
+		}},
+		"aten.std": spread(true, 1), "aten.var": spread(false, 1), "aten.var_mean": spread(false, 2), "aten.std_mean": spread(true, 2),
+		"aten.linalg_vector_norm": {schema: "self, ord=2, dim=[], keepdim=False, dtype=None", lower: func(c *call) { c.norm(c.float("ord")) }},
+		"aten.norm": {schema: "self, p=2, dim=[], keepdim=False, dtype=None", lower: func(c *call) {
+			p := 2.0
+			if c.has("p") {
+				p = c.float("p")
+			}
+			c.norm(p)
+		}},
+		"aten.cumsum": {schema: "self, dim, dtype=None", lower: func(c *call) {
+			x := c.number("self", c.out(0).DType)
+			c.ret(c.op("CumSum", nil, x.name, c.index(c.axis("dim", len(x.shape)))))
+		}},
+	}
 }
 
 // halfSoftmax widens float16 on the way if it is told to.
@@ -174,42 +176,44 @@ func (c *call) normOf(x operand, p float64) {
 	}
 }
 
-var makerRows = map[string]row{
-	"aten.zeros": filling("size, dtype=None, names=None", 0), "aten.ones": filling("size, dtype=None, names=None", 1), "aten.empty": filling("size, dtype=None, names=None", 0),
-	"aten.zeros_like": filling("self, dtype=None", 0), "aten.ones_like": filling("self, dtype=None", 1), "aten.empty_like": filling("self, dtype=None", 0),
-	"aten.new_zeros": filling("self, size, dtype=None", 0), "aten.new_ones": filling("self, size, dtype=None", 1), "aten.new_empty": filling("self, size, dtype=None", 0),
-	"aten.full": filledRow("size, fill_value, dtype=None, names=None"), "aten.full_like": filledRow("self, fill_value, dtype=None"),
-	"aten.new_full": filledRow("self, size, fill_value, dtype=None"), "aten.scalar_tensor": filledRow("s, dtype=None"),
-	"aten.empty_strided": filling("size, stride, dtype=None", 0), "aten.empty_permuted": filling("size, physical_layout, dtype=None", 0),
-	"aten.new_empty_strided": filling("self, size, stride, dtype=None", 0),
-	"aten.arange":            {schema: "end, dtype=None", lower: func(c *call) { c.args["start"], c.args["step"] = int64(0), int64(1); arange(c) }},
-	"aten.arange.start":      {schema: "start, end, dtype=None", lower: func(c *call) { c.args["step"] = int64(1); arange(c) }},
-	"aten.arange.start_step": {schema: "start, end, step=1, dtype=None", lower: arange},
-	"aten.linspace": {schema: "start, end, steps, dtype=None", lower: func(c *call) {
-		a, b, n := c.float("start"), c.float("end"), c.int("steps")
-		if n < 0 || n > elementsMax {
-			panic(refusal{what: fmt.Sprintf("linspace of %d elements", n)})
-		}
-		v := make([]float64, n)
-		for i := range v {
-			v[i] = a
-			if n > 1 {
-				v[i] = a + (b-a)*float64(i)/float64(n-1)
+func makerRows() map[string]row {
+	return map[string]row{
+		"aten.zeros": filling("size, dtype=None, names=None", 0), "aten.ones": filling("size, dtype=None, names=None", 1), "aten.empty": filling("size, dtype=None, names=None", 0),
+		"aten.zeros_like": filling("self, dtype=None", 0), "aten.ones_like": filling("self, dtype=None", 1), "aten.empty_like": filling("self, dtype=None", 0),
+		"aten.new_zeros": filling("self, size, dtype=None", 0), "aten.new_ones": filling("self, size, dtype=None", 1), "aten.new_empty": filling("self, size, dtype=None", 0),
+		"aten.full": filledRow("size, fill_value, dtype=None, names=None"), "aten.full_like": filledRow("self, fill_value, dtype=None"),
+		"aten.new_full": filledRow("self, size, fill_value, dtype=None"), "aten.scalar_tensor": filledRow("s, dtype=None"),
+		"aten.empty_strided": filling("size, stride, dtype=None", 0), "aten.empty_permuted": filling("size, physical_layout, dtype=None", 0),
+		"aten.new_empty_strided": filling("self, size, stride, dtype=None", 0),
+		"aten.arange":            {schema: "end, dtype=None", lower: func(c *call) { c.args["start"], c.args["step"] = int64(0), int64(1); arange(c) }},
+		"aten.arange.start":      {schema: "start, end, dtype=None", lower: func(c *call) { c.args["step"] = int64(1); arange(c) }},
+		"aten.arange.start_step": {schema: "start, end, step=1, dtype=None", lower: arange},
+		"aten.linspace": {schema: "start, end, steps, dtype=None", lower: func(c *call) {
+			a, b, n := c.float("start"), c.float("end"), c.int("steps")
+			if n < 0 || n > elementsMax {
+				panic(refusal{what: fmt.Sprintf("linspace of %d elements", n)})
 			}
-		}
-		c.ret(c.reals(c.out(0).DType, []int{n}, v))
-	}},
-	"aten.eye": {schema: "n, m=None, dtype=None", lower: func(c *call) {
-		shape := fixed(c.out(0).Shape, "eye")
-		if len(shape) != 2 || shape[0] < 0 || shape[1] < 0 || shape[1] > 0 && shape[0] > elementsMax/shape[1] {
-			panic(refusal{what: fmt.Sprintf("eye of shape %v", shape)})
-		}
-		v := make([]float64, shape[0]*shape[1])
-		for i := range min(shape[0], shape[1]) {
-			v[i*shape[1]+i] = 1
-		}
-		c.ret(c.reals(c.out(0).DType, shape, v))
-	}},
+			v := make([]float64, n)
+			for i := range v {
+				v[i] = a
+				if n > 1 {
+					v[i] = a + (b-a)*float64(i)/float64(n-1)
+				}
+			}
+			c.ret(c.reals(c.out(0).DType, []int{n}, v))
+		}},
+		"aten.eye": {schema: "n, m=None, dtype=None", lower: func(c *call) {
+			shape := fixed(c.out(0).Shape, "eye")
+			if len(shape) != 2 || shape[0] < 0 || shape[1] < 0 || shape[1] > 0 && shape[0] > elementsMax/shape[1] {
+				panic(refusal{what: fmt.Sprintf("eye of shape %v", shape)})
+			}
+			v := make([]float64, shape[0]*shape[1])
+			for i := range min(shape[0], shape[1]) {
+				v[i*shape[1]+i] = 1
+			}
+			c.ret(c.reals(c.out(0).DType, shape, v))
+		}},
+	}
 }
 
 func filling(schema string, value int64) row {

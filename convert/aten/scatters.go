@@ -10,55 +10,57 @@ import (
 )
 
 // scatterRows write elements to places that a tensor tells.
-var scatterRows = map[string]row{
-	"aten.scatter":       {schema: "self, dim, index, src=None, value=None, reduce=None", lower: func(c *call) { c.scatter("src", "none") }},
-	"aten.scatter.value": {schema: "self, dim, index, value, reduce=None, src=None", lower: func(c *call) { c.scatter("src", "none") }},
-	"aten.scatter_add":   {schema: "self, dim, index, src, value=None, reduce=None", lower: func(c *call) { c.scatter("src", "add") }},
-	"aten.index_add":     {schema: "self, dim, index, source, alpha=1", lower: indexAdd},
-	"aten.index_fill": {schema: "self, dim, index, value", lower: func(c *call) {
-		x, index := c.in("self"), c.in("index")
-		at := c.axis("dim", len(x.shape))
-		shape := slices.Clone(x.shape)
-		shape[at] = index.shape.Elements()
-		value := c.number("value", x.dtype)
-		if len(value.shape) > 0 {
-			panic(refusal{what: fmt.Sprintf("a value of shape %v", value.shape)})
-		}
-		part := operand{c.expand(value, shape), x.dtype, shape}
-		c.ret(c.scattered(x, c.alongAxis(index, at, shape), part, at, "none"))
-	}},
-	"aten.index_put": {schema: "self, indices, values, accumulate=False, unsafe=False", lower: indexPut},
-	"aten.bucketize": {schema: "self, boundaries, out_int32=False, right=False", lower: func(c *call) {
-		d := c.promoted("self", "boundaries")
-		x, b := c.number("self", d), c.number("boundaries", d)
-		if len(b.shape) != 1 {
-			panic(refusal{what: fmt.Sprintf("boundaries of shape %v", b.shape)})
-		}
-		op := "Greater"
-		if c.bool("right") {
-			op = "GreaterOrEqual"
-		}
-		above := c.op(op, nil, c.unsqueeze(x.name, len(x.shape)), b.name)
-		c.ret(c.reduce("ReduceSum", c.cast(above, model.Bool, c.out(0).DType), []int{-1}, false))
-	}},
-	"aten.median.dim": {schema: "self, dim, keepdim=False", lower: func(c *call) {
-		x := c.in("self")
-		at := c.axis("dim", len(x.shape))
-		n, ok := x.shape[at].Int()
-		if !ok || n < 1 {
-			panic(refusal{what: fmt.Sprintf("the median of an axis of %v", x.shape[at])})
-		}
-		for i, y := range c.ops("TopK", 2, attrs{"axis": num(int64(at)), "largest": num(0)}, x.name, c.builder.ints((n+1)/2)) {
-			last := c.op("Slice", nil, y, c.builder.ints((n-1)/2), c.builder.ints((n+1)/2), c.builder.ints(at))
-			if !c.bool("keepdim") {
-				last = c.squeeze(last, at)
+func scatterRows() map[string]row {
+	return map[string]row{
+		"aten.scatter":       {schema: "self, dim, index, src=None, value=None, reduce=None", lower: func(c *call) { c.scatter("src", "none") }},
+		"aten.scatter.value": {schema: "self, dim, index, value, reduce=None, src=None", lower: func(c *call) { c.scatter("src", "none") }},
+		"aten.scatter_add":   {schema: "self, dim, index, src, value=None, reduce=None", lower: func(c *call) { c.scatter("src", "add") }},
+		"aten.index_add":     {schema: "self, dim, index, source, alpha=1", lower: indexAdd},
+		"aten.index_fill": {schema: "self, dim, index, value", lower: func(c *call) {
+			x, index := c.in("self"), c.in("index")
+			at := c.axis("dim", len(x.shape))
+			shape := slices.Clone(x.shape)
+			shape[at] = index.shape.Elements()
+			value := c.number("value", x.dtype)
+			if len(value.shape) > 0 {
+				panic(refusal{what: fmt.Sprintf("a value of shape %v", value.shape)})
 			}
-			if i == 0 {
-				c.results = nil
+			part := operand{c.expand(value, shape), x.dtype, shape}
+			c.ret(c.scattered(x, c.alongAxis(index, at, shape), part, at, "none"))
+		}},
+		"aten.index_put": {schema: "self, indices, values, accumulate=False, unsafe=False", lower: indexPut},
+		"aten.bucketize": {schema: "self, boundaries, out_int32=False, right=False", lower: func(c *call) {
+			d := c.promoted("self", "boundaries")
+			x, b := c.number("self", d), c.number("boundaries", d)
+			if len(b.shape) != 1 {
+				panic(refusal{what: fmt.Sprintf("boundaries of shape %v", b.shape)})
 			}
-			c.results = append(c.results, last)
-		}
-	}},
+			op := "Greater"
+			if c.bool("right") {
+				op = "GreaterOrEqual"
+			}
+			above := c.op(op, nil, c.unsqueeze(x.name, len(x.shape)), b.name)
+			c.ret(c.reduce("ReduceSum", c.cast(above, model.Bool, c.out(0).DType), []int{-1}, false))
+		}},
+		"aten.median.dim": {schema: "self, dim, keepdim=False", lower: func(c *call) {
+			x := c.in("self")
+			at := c.axis("dim", len(x.shape))
+			n, ok := x.shape[at].Int()
+			if !ok || n < 1 {
+				panic(refusal{what: fmt.Sprintf("the median of an axis of %v", x.shape[at])})
+			}
+			for i, y := range c.ops("TopK", 2, attrs{"axis": num(int64(at)), "largest": num(0)}, x.name, c.builder.ints((n+1)/2)) {
+				last := c.op("Slice", nil, y, c.builder.ints((n-1)/2), c.builder.ints((n+1)/2), c.builder.ints(at))
+				if !c.bool("keepdim") {
+					last = c.squeeze(last, at)
+				}
+				if i == 0 {
+					c.results = nil
+				}
+				c.results = append(c.results, last)
+			}
+		}},
+	}
 }
 
 // scatter writes along an axis. The index is as large as what is written.
@@ -183,17 +185,19 @@ func indexPut(c *call) {
 	c.ret(c.transpose(y, inverse))
 }
 
-var inferScatters = map[string]inferRule{
-	"scatter scatter_add index_add index_fill": func(c *call) []*Value { return c.withIndex("self", "index") },
-	"index_put": likeFirst,
-	"bucketize": func(c *call) []*Value {
-		d := model.Int64
-		if c.bool("out_int32") {
-			d = model.Int32
-		}
-		return made1(d, slices.Clone(c.tensor("self").Shape))
-	},
-	"median.dim": extremes,
+func inferScatters() map[string]inferRule {
+	return map[string]inferRule{
+		"scatter scatter_add index_add index_fill": func(c *call) []*Value { return c.withIndex("self", "index") },
+		"index_put": likeFirst,
+		"bucketize": func(c *call) []*Value {
+			d := model.Int64
+			if c.bool("out_int32") {
+				d = model.Int32
+			}
+			return made1(d, slices.Clone(c.tensor("self").Shape))
+		},
+		"median.dim": extremes,
+	}
 }
 
 // scatterBatch writes inside the samples: an axis of the batch is that of the

@@ -86,90 +86,98 @@ func normalAll(list []int, rank int) []int {
 	return out
 }
 
-var shapeRows = map[string]row{
-	"aten.view": reshaping("self, size", true), "aten.reshape": reshaping("self, shape", false), "aten._reshape_alias": reshaping("self, size, stride=None", true),
-	"aten.view_as": reshaping("self, other", true), "aten.reshape_as": reshaping("self, other", false),
-	"aten.flatten": reshaping("self, start_dim=0, end_dim=-1", false), "aten.unflatten": reshaping("self, dim, sizes", true), "aten.ravel": reshaping("self", false),
-	"aten.view.dtype": {schema: "self, dtype", lower: func(c *call) {
-		if c.in("self").dtype != c.out(0).DType {
-			panic(refusal{what: "the bits of a tensor as another type"})
-		}
-		c.alias("self")
-	}},
-	"aten.squeeze": squeezing("self"), "aten.squeeze.dim": squeezing("self, dim"), "aten.squeeze.dims": squeezing("self, dim"),
-	"aten.unsqueeze": {schema: "self, dim", lower: func(c *call) {
-		at := normal(c.int("dim"), len(c.in("self").shape)+1)
-		c.view(0, "self", func(x operand) string { return c.conv.unsqueeze(x.name, at) },
-			func(whole operand, part string) string { return c.conv.squeeze(part, at) })
-	}},
-	"aten.permute":   permuting("self, dims", func(c *call, rank int) []int { return normalAll(c.ints("dims"), rank) }),
-	"aten.transpose": permuting("self, dim0, dim1", swapped("dim0", "dim1")),
-	"aten.swapaxes":  permuting("self, axis0, axis1", swapped("axis0", "axis1")),
-	"aten.mT": permuting("self", func(c *call, rank int) []int {
-		c.args["a"], c.args["b"] = int64(-1), int64(-2)
-		return swapped("a", "b")(c, rank)
-	}),
-	"aten.t":           permuting("self", func(c *call, rank int) []int { return reversed(rank) }),
-	"aten.numpy_T":     permuting("self", func(c *call, rank int) []int { return reversed(rank) }),
-	"aten.movedim":     permuting("self, source, destination", moved),
-	"aten.moveaxis":    permuting("self, source, destination", moved),
-	"aten.movedim.int": permuting("self, source, destination", moved),
-	"aten.expand":      expanding("self, size, implicit=None"), "aten.expand_as": expanding("self, other"), "aten.broadcast_to": expanding("self, size"),
-	"aten.repeat": {schema: "self, repeats", lower: func(c *call) {
-		x := c.in("self")
-		c.ret(c.tile(x, c.dims("repeats")))
-	}},
-	"aten.tile": {schema: "self, dims", lower: func(c *call) {
-		x := c.in("self")
-		c.ret(c.tile(x, c.dims("dims")))
-	}},
-	"aten.repeat_interleave.self_int": {schema: "self, repeats, dim=None, output_size=None", lower: func(c *call) {
-		x, n := c.in("self"), c.int("repeats")
-		if !c.has("dim") {
-			panic(refusal{what: "repeat_interleave without an axis"})
-		}
-		at := c.axis("dim", len(x.shape))
-		wide := slices.Insert(slices.Clone(x.shape), at+1, graph.Size(n))
-		one := operand{c.unsqueeze(x.name, at+1), x.dtype, slices.Insert(slices.Clone(x.shape), at+1, graph.Size(1))}
-		c.ret(c.reshape(operand{c.expand(one, wide), x.dtype, wide}, c.out(0).Shape))
-	}},
-	"aten.as_strided": {schema: "self, size, stride, storage_offset=None", lower: func(c *call) {
-		x := c.in("self")
-		if !x.shape.Equal(c.out(0).Shape) || !dense(x.shape, c.dims("stride")) || c.has("storage_offset") && c.int("storage_offset") != 0 {
-			panic(refusal{what: "as_strided to another shape", advice: "use view, slices or unfold"})
-		}
-		c.alias("self")
-	}},
-	"aten.pixel_shuffle": {schema: "self, upscale_factor", lower: func(c *call) {
-		c.ret(c.op("DepthToSpace", attrs{"blocksize": num(int64(c.int("upscale_factor"))), "mode": text("CRD")}, c.in("self").name))
-	}},
-	"aten.pixel_unshuffle": {schema: "self, downscale_factor", lower: func(c *call) {
-		x, r := c.in("self"), graph.Size(c.int("downscale_factor"))
-		if len(x.shape) != 4 || r.Is(0) {
-			panic(refusal{what: fmt.Sprintf("pixel_unshuffle of shape %v", x.shape)})
-		}
-		h, w := x.shape[2].Div(r), x.shape[3].Div(r)
-		split := graph.Shape{x.shape[0], x.shape[1], h, r, w, r}
-		y := c.transpose(c.reshape(x, split), []int{0, 1, 3, 5, 2, 4})
-		c.ret(c.reshape(operand{y, x.dtype, graph.Shape{x.shape[0], x.shape[1], r, r, h, w}}, c.out(0).Shape))
-	}},
-	"aten.channel_shuffle": {schema: "self, groups", lower: func(c *call) {
-		x, g := c.in("self"), graph.Size(c.int("groups"))
-		if len(x.shape) < 3 || g.Is(0) {
-			panic(refusal{what: fmt.Sprintf("channel_shuffle of shape %v", x.shape)})
-		}
-		rest := x.shape[2:]
-		per := x.shape[1].Div(g)
-		split := append(graph.Shape{x.shape[0], g, per}, rest...)
-		perm := upTo(len(split))
-		perm[1], perm[2] = 2, 1
-		c.ret(c.reshape(operand{c.transpose(c.reshape(x, split), perm), x.dtype, append(graph.Shape{x.shape[0], per, g}, rest...)}, x.shape))
-	}},
-	"aten.pad":              padding("self, pad, mode=constant, value=None"),
-	"aten.constant_pad_nd":  padding("self, pad, value=0, mode=constant"),
-	"aten.reflection_pad1d": padding("self, padding, mode=reflect"), "aten.reflection_pad2d": padding("self, padding, mode=reflect"),
-	"aten.replication_pad1d": padding("self, padding, mode=replicate"), "aten.replication_pad2d": padding("self, padding, mode=replicate"),
-	"aten.replication_pad3d": padding("self, padding, mode=replicate"), "aten.reflection_pad3d": padding("self, padding, mode=reflect"),
+func shapeRows() map[string]row {
+	return map[string]row{
+		"aten.view": reshaping("self, size", true), "aten.reshape": reshaping("self, shape", false), "aten._reshape_alias": reshaping("self, size, stride=None", true),
+		"aten.view_as": reshaping("self, other", true), "aten.reshape_as": reshaping("self, other", false),
+		"aten.flatten": reshaping("self, start_dim=0, end_dim=-1", false), "aten.unflatten": reshaping("self, dim, sizes", true), "aten.ravel": reshaping("self", false),
+		"aten.view.dtype": {schema: "self, dtype", lower: func(c *call) {
+			if c.in("self").dtype != c.out(0).DType {
+				panic(refusal{what: "the bits of a tensor as another type"})
+			}
+			c.alias("self")
+		}},
+		"aten.squeeze": squeezing("self"), "aten.squeeze.dim": squeezing("self, dim"), "aten.squeeze.dims": squeezing("self, dim"),
+		"aten.unsqueeze": {schema: "self, dim", lower: func(c *call) {
+			at := normal(c.int("dim"), len(c.in("self").shape)+1)
+			c.view(0, "self", func(x operand) string { return c.conv.unsqueeze(x.name, at) },
+				func(whole operand, part string) string { return c.conv.squeeze(part, at) })
+		}},
+		"aten.permute":   permuting("self, dims", func(c *call, rank int) []int { return normalAll(c.ints("dims"), rank) }),
+		"aten.transpose": permuting("self, dim0, dim1", swapped("dim0", "dim1")),
+		"aten.swapaxes":  permuting("self, axis0, axis1", swapped("axis0", "axis1")),
+		"aten.mT": permuting("self", func(c *call, rank int) []int {
+			c.args["a"], c.args["b"] = int64(-1), int64(-2)
+			return swapped("a", "b")(c, rank)
+		}),
+		"aten.t":           permuting("self", func(c *call, rank int) []int { return reversed(rank) }),
+		"aten.numpy_T":     permuting("self", func(c *call, rank int) []int { return reversed(rank) }),
+		"aten.movedim":     permuting("self, source, destination", moved),
+		"aten.moveaxis":    permuting("self, source, destination", moved),
+		"aten.movedim.int": permuting("self, source, destination", moved),
+		"aten.expand":      expanding("self, size, implicit=None"), "aten.expand_as": expanding("self, other"), "aten.broadcast_to": expanding("self, size"),
+		"aten.repeat": {schema: "self, repeats", lower: func(c *call) {
+			x := c.in("self")
+			c.ret(c.tile(x, c.dims("repeats")))
+		}},
+		"aten.tile": {schema: "self, dims", lower: func(c *call) {
+			x := c.in("self")
+			c.ret(c.tile(x, c.dims("dims")))
+		}},
+	}
+}
+
+// layoutRows repeat elements, pad, and move channels into images and back.
+func layoutRows() map[string]row {
+	return map[string]row{
+		"aten.repeat_interleave.self_int": {schema: "self, repeats, dim=None, output_size=None", lower: func(c *call) {
+			x, n := c.in("self"), c.int("repeats")
+			if !c.has("dim") {
+				panic(refusal{what: "repeat_interleave without an axis"})
+			}
+			at := c.axis("dim", len(x.shape))
+			wide := slices.Insert(slices.Clone(x.shape), at+1, graph.Size(n))
+			one := operand{c.unsqueeze(x.name, at+1), x.dtype, slices.Insert(slices.Clone(x.shape), at+1, graph.Size(1))}
+			c.ret(c.reshape(operand{c.expand(one, wide), x.dtype, wide}, c.out(0).Shape))
+		}},
+		"aten.as_strided": {schema: "self, size, stride, storage_offset=None", lower: func(c *call) {
+			x := c.in("self")
+			if !x.shape.Equal(c.out(0).Shape) || !dense(x.shape, c.dims("stride")) || c.has("storage_offset") && c.int("storage_offset") != 0 {
+				panic(refusal{what: "as_strided to another shape", advice: "use view, slices or unfold"})
+			}
+			c.alias("self")
+		}},
+		"aten.pixel_shuffle": {schema: "self, upscale_factor", lower: func(c *call) {
+			c.ret(c.op("DepthToSpace", attrs{"blocksize": num(int64(c.int("upscale_factor"))), "mode": text("CRD")}, c.in("self").name))
+		}},
+		"aten.pixel_unshuffle": {schema: "self, downscale_factor", lower: func(c *call) {
+			x, r := c.in("self"), graph.Size(c.int("downscale_factor"))
+			if len(x.shape) != 4 || r.Is(0) {
+				panic(refusal{what: fmt.Sprintf("pixel_unshuffle of shape %v", x.shape)})
+			}
+			h, w := x.shape[2].Div(r), x.shape[3].Div(r)
+			split := graph.Shape{x.shape[0], x.shape[1], h, r, w, r}
+			y := c.transpose(c.reshape(x, split), []int{0, 1, 3, 5, 2, 4})
+			c.ret(c.reshape(operand{y, x.dtype, graph.Shape{x.shape[0], x.shape[1], r, r, h, w}}, c.out(0).Shape))
+		}},
+		"aten.channel_shuffle": {schema: "self, groups", lower: func(c *call) {
+			x, g := c.in("self"), graph.Size(c.int("groups"))
+			if len(x.shape) < 3 || g.Is(0) {
+				panic(refusal{what: fmt.Sprintf("channel_shuffle of shape %v", x.shape)})
+			}
+			rest := x.shape[2:]
+			per := x.shape[1].Div(g)
+			split := append(graph.Shape{x.shape[0], g, per}, rest...)
+			perm := upTo(len(split))
+			perm[1], perm[2] = 2, 1
+			c.ret(c.reshape(operand{c.transpose(c.reshape(x, split), perm), x.dtype, append(graph.Shape{x.shape[0], per, g}, rest...)}, x.shape))
+		}},
+		"aten.pad":              padding("self, pad, mode=constant, value=None"),
+		"aten.constant_pad_nd":  padding("self, pad, value=0, mode=constant"),
+		"aten.reflection_pad1d": padding("self, padding, mode=reflect"), "aten.reflection_pad2d": padding("self, padding, mode=reflect"),
+		"aten.replication_pad1d": padding("self, padding, mode=replicate"), "aten.replication_pad2d": padding("self, padding, mode=replicate"),
+		"aten.replication_pad3d": padding("self, padding, mode=replicate"), "aten.reflection_pad3d": padding("self, padding, mode=reflect"),
+	}
 }
 
 // dense reports whether strides are those of elements in the order of the axes.

@@ -1,22 +1,59 @@
 package aten
 
-import "maps"
+import (
+	"maps"
+	"sync"
+)
 
-// table has a row for each operator of ATen, by its name and, where overloads
-// take other arguments, with the overload. Names that end in an underscore
-// write in place and share the row of the name without it.
-var table = map[string]*row{}
+// tables are what is known of the operators of ATen. They are built when the first
+// program is read: most runs of a command read none.
+type tables struct {
+	// rows are by the name of the operator and, where overloads take other arguments,
+	// with the overload. Names that end in an underscore write in place and share the
+	// row of the name without it.
+	rows        map[string]*row
+	elementwise map[string]bool      // operators that combine elements at the same place
+	batch       map[string]batchRule // of operators that are not elementwise
+	infer       map[string]inferRule // by operator, and by overload where those differ
+}
 
-func init() {
-	for _, part := range []map[string]row{elementwiseRows, numberRows, layerRows, poolRows, shapeRows, partRows, reduceRows, matrixRows, makerRows, recurrentRows, cellRows, diagonalRows, distanceRows, windowRows, bagRows, scatterRows, gridRows} {
+var (
+	once  sync.Once
+	built tables
+)
+
+// known returns the tables.
+func known() *tables {
+	once.Do(func() {
+		built = tables{elementwise: map[string]bool{}, batch: batchRules(), infer: inferRules()}
+		built.rows = built.allRows()
+	})
+	return &built
+}
+
+// allRows returns the rows of all operators, and notes which are elementwise.
+func (t *tables) allRows() map[string]*row {
+	rows := map[string]*row{}
+	add := func(part map[string]row) {
 		for name, r := range maps.All(part) {
 			r.params = parseSchema(r.schema)
-			table[name] = &r
+			rows[name] = &r
 		}
 	}
-	for alias, name := range synonyms {
-		table[alias] = table[name]
+	for _, part := range []map[string]row{elementwiseRows(), formulaRows(), activationRows(), limitRows(), sameRows(), numberRows()} {
+		add(part)
+		for name, r := range part {
+			t.elementwise[name] = r.lower != nil
+		}
 	}
+	for _, part := range []map[string]row{layerRows(), poolRows(), shapeRows(), layoutRows(), partRows(), choiceRows(), reduceRows(), matrixRows(), makerRows(),
+		recurrentRows(), cellRows(), diagonalRows(), distanceRows(), windowRows(), bagRows(), scatterRows(), gridRows()} {
+		add(part)
+	}
+	for alias, name := range synonyms {
+		rows[alias] = rows[name]
+	}
+	return rows
 }
 
 // synonyms are operators that are others under a second name.

@@ -8,11 +8,13 @@ import (
 )
 
 // windowRows take windows out of axes, and put them together again.
-var windowRows = map[string]row{
-	"aten.unfold":      {schema: "self, dimension, size, step", lower: unfold},
-	"aten.unfold_copy": {schema: "self, dimension, size, step", lower: unfold},
-	"aten.im2col":      {schema: "self, kernel_size, dilation, padding, stride", lower: imageToColumns},
-	"aten.col2im":      {schema: "self, output_size, kernel_size, dilation, padding, stride", lower: columnsToImage},
+func windowRows() map[string]row {
+	return map[string]row{
+		"aten.unfold":      {schema: "self, dimension, size, step", lower: unfold},
+		"aten.unfold_copy": {schema: "self, dimension, size, step", lower: unfold},
+		"aten.im2col":      {schema: "self, kernel_size, dilation, padding, stride", lower: imageToColumns},
+		"aten.col2im":      {schema: "self, output_size, kernel_size, dilation, padding, stride", lower: columnsToImage},
+	}
 }
 
 // windowIndices lists the elements of every window: those of the first, then
@@ -170,39 +172,41 @@ func (c *call) circular(x operand, pads []int) string {
 	return x.name
 }
 
-var inferWindows = map[string]inferRule{
-	"unfold unfold_copy": func(c *call) []*Value {
-		x := c.tensor("self")
-		at, size := c.place("dimension", x.Shape), c.int("size")
-		shape := slices.Clone(x.Shape)
-		shape[at] = windows(shape[at], size, c.int("step"), 0, 1, false)
-		return viewOf(x, append(shape, graph.Size(size)), true)
-	},
-	"im2col": func(c *call) []*Value {
-		x, g := c.tensor("self"), c.grids()
-		rank := len(x.Shape)
-		if rank != 3 && rank != 4 {
-			panic(refusal{what: fmt.Sprintf("windows of shape %v", x.Shape)})
-		}
-		size := fixed(x.Shape[rank-2:], "windows")
-		shape := slices.Clone(x.Shape[:rank-1])
-		shape[rank-3] = shape[rank-3].Mul(graph.Size(g[0].kernel * g[1].kernel))
-		shape[rank-2] = graph.Size(g[0].count(size[0]) * g[1].count(size[1]))
-		return made1(x.DType, shape)
-	},
-	"col2im": func(c *call) []*Value {
-		x, g, to := c.tensor("self"), c.grids(), perAxis(c.ints("output_size"), 2)
-		rank := len(x.Shape)
-		if rank != 2 && rank != 3 {
-			panic(refusal{what: fmt.Sprintf("columns of shape %v", x.Shape)})
-		}
-		places := graph.Size(g[0].kernel * g[1].kernel)
-		if !x.Shape[rank-2].Mod(places).Is(0) || !x.Shape[rank-1].Is(g[0].count(to[0])*g[1].count(to[1])) {
-			panic(refusal{what: fmt.Sprintf("columns of shape %v for windows of %v", x.Shape, places)})
-		}
-		shape := append(slices.Clone(x.Shape[:rank-2]), x.Shape[rank-2].Div(places), graph.Size(to[0]), graph.Size(to[1]))
-		return made1(x.DType, shape)
-	},
+func inferWindows() map[string]inferRule {
+	return map[string]inferRule{
+		"unfold unfold_copy": func(c *call) []*Value {
+			x := c.tensor("self")
+			at, size := c.place("dimension", x.Shape), c.int("size")
+			shape := slices.Clone(x.Shape)
+			shape[at] = windows(shape[at], size, c.int("step"), 0, 1, false)
+			return viewOf(x, append(shape, graph.Size(size)), true)
+		},
+		"im2col": func(c *call) []*Value {
+			x, g := c.tensor("self"), c.grids()
+			rank := len(x.Shape)
+			if rank != 3 && rank != 4 {
+				panic(refusal{what: fmt.Sprintf("windows of shape %v", x.Shape)})
+			}
+			size := fixed(x.Shape[rank-2:], "windows")
+			shape := slices.Clone(x.Shape[:rank-1])
+			shape[rank-3] = shape[rank-3].Mul(graph.Size(g[0].kernel * g[1].kernel))
+			shape[rank-2] = graph.Size(g[0].count(size[0]) * g[1].count(size[1]))
+			return made1(x.DType, shape)
+		},
+		"col2im": func(c *call) []*Value {
+			x, g, to := c.tensor("self"), c.grids(), perAxis(c.ints("output_size"), 2)
+			rank := len(x.Shape)
+			if rank != 2 && rank != 3 {
+				panic(refusal{what: fmt.Sprintf("columns of shape %v", x.Shape)})
+			}
+			places := graph.Size(g[0].kernel * g[1].kernel)
+			if !x.Shape[rank-2].Mod(places).Is(0) || !x.Shape[rank-1].Is(g[0].count(to[0])*g[1].count(to[1])) {
+				panic(refusal{what: fmt.Sprintf("columns of shape %v for windows of %v", x.Shape, places)})
+			}
+			shape := append(slices.Clone(x.Shape[:rank-2]), x.Shape[rank-2].Div(places), graph.Size(to[0]), graph.Size(to[1]))
+			return made1(x.DType, shape)
+		},
+	}
 }
 
 // unfoldBatch makes windows of an axis inside the samples.

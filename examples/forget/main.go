@@ -32,7 +32,7 @@ func main() {
 	ctx := context.Background()
 	result := must(edit.Forget(ctx, network, before, data.Train, edit.Options{Classes: classes, Norm: dataset.FashionNorm}))
 	report := must(verify.Judge(ctx, verify.Edit{
-		Graph: network, Before: before, After: result.StateDict, Gate: verify.GateFull,
+		Before: verify.NewNetwork(network, before), After: verify.NewNetwork(network, result.StateDict), Gate: verify.GateFull,
 		Classes: classes, Train: data.Train, Test: data.Test, Norm: dataset.FashionNorm,
 	}))
 	check(verify.Err(report.AllChecks()))

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	urfave "github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
@@ -167,7 +168,7 @@ func (s settings) args(l *line) ([]string, error) {
 	return append(append(args, "--"), files...), nil
 }
 
-var flagInText = regexp.MustCompile(`--[a-z0-9-]+`)
+var flagInText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`--[a-z0-9-]+`) })
 
 // explain adds to a usage error where the flags in it were set, unless that is
 // the command line, which a person has before the eyes.
@@ -178,7 +179,7 @@ func (s settings) explain(err error) error {
 	}
 	text := err.Error()
 	told := map[string]bool{}
-	for _, name := range flagInText.FindAllString(text, -1) {
+	for _, name := range flagInText().FindAllString(text, -1) {
 		if from := s[name[2:]].from; from != "" && !told[name] {
 			told[name] = true
 			text += fmt.Sprintf("; %s is from %s", name, from)

@@ -3,7 +3,6 @@ package htmlreport
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -75,13 +74,18 @@ func command(p Page) string {
 	return strings.Join(words, " ")
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+// isPlainWord reports whether a shell takes a word as it is.
+func isPlainWord(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("_./:@%+=,-", r)
+	}) < 0
+}
 
 // shellWord writes a word so that a shell takes it for that word alone, on one
 // line and without characters that a person does not see.
 func shellWord(s string) string {
 	switch {
-	case plainWord.MatchString(s):
+	case isPlainWord(s):
 		return s
 	case !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

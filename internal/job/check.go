@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	"lethe/internal/htmlreport"
 	"lethe/internal/learn"
 	"lethe/internal/network"
-	"lethe/internal/nn"
 	"lethe/internal/stage"
 	"lethe/internal/terminal"
 	"lethe/internal/usage"
@@ -67,7 +67,8 @@ func Check(ctx context.Context, s CheckSettings, std stage.Streams) (*Checked, e
 		return nil, err
 	}
 	defer after.Close()
-	if c.done.Signature, c.key, err = s.VerifySignature(ctx, s.After, after, std.In); err != nil {
+	signed := VerifySettings{In: s.After, PublicKey: s.PublicKey, Signature: s.Signature}
+	if c.done.Signature, c.key, err = signed.verify(ctx, after, std.In); err != nil {
 		return nil, err
 	}
 	c.outs = stage.NewOutputs(std.Out, s.Force, s.Before, s.After, s.Report, s.Attest, s.Reference)
@@ -115,7 +116,7 @@ func (c *checking) compare(ctx context.Context, after *stage.Input) error {
 	if err != nil {
 		return err
 	}
-	q := verify.Edit{Graph: c.net.Graph, Before: c.net.State, After: e.State, Gate: gate, Threads: c.Threads}
+	q := verify.Edit{Before: c.net.Net, After: verify.NewNetwork(c.net.Graph, e.State), Gate: gate, Threads: c.Threads}
 	labels := []string{}
 	if c.Class != "" {
 		if c.data, err = images(); err != nil {
@@ -125,7 +126,7 @@ func (c *checking) compare(ctx context.Context, after *stage.Input) error {
 			return err
 		}
 		c.data.ask(&q)
-		if q.TrainBefore, err = verify.Measure(ctx, c.net.Graph, c.net.State, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
+		if q.TrainBefore, err = c.net.Net.Measure(ctx, q.Train, q.Classes, q.Norm, q.Threads); err != nil {
 			return err
 		}
 		if err := c.data.CheckAccuracy(ctx, c.net.Net, q.TrainBefore); err != nil {
@@ -152,7 +153,7 @@ func (c *checking) compare(ctx context.Context, after *stage.Input) error {
 		return err
 	}
 	c.done.Report = r
-	return c.writePage(ctx, r, e)
+	return c.writePage(ctx, r, e, q.After)
 }
 
 // ask completes a question with the images.
@@ -198,8 +199,9 @@ func (c *checking) prepareAudit(ctx context.Context, q *verify.Edit, seed uint64
 	return nil
 }
 
-// writePage writes the page, if that is asked for.
-func (c *checking) writePage(ctx context.Context, r *verify.Report, e *weights.Checkpoint) error {
+// writePage writes the page, if that is asked for. after is the network of the
+// checkpoint e.
+func (c *checking) writePage(ctx context.Context, r *verify.Report, e *weights.Checkpoint, after *verify.Network) error {
 	if c.page == nil {
 		return nil
 	}
@@ -209,10 +211,6 @@ func (c *checking) writePage(ctx context.Context, r *verify.Report, e *weights.C
 	}
 	page := htmlreport.Page{Report: r, Network: drawn, Input: PageName(c.net.Name), Output: PageName(e.Name), Reading: c.Reading.Flags}
 	if r.Data != nil {
-		after, err := nn.BindLogits(c.net.Graph, e.State)
-		if err != nil {
-			return err
-		}
 		if page.Samples, err = Samples(c.data, c.net.Net, after, r.Classes); err != nil {
 			return err
 		}
@@ -223,11 +221,24 @@ func (c *checking) writePage(ctx context.Context, r *verify.Report, e *weights.C
 	return c.outs.Commit(ctx)
 }
 
-// VerifySignature verifies the signature of the file or folder at path, if the
-// settings ask for that, and returns a line that says so and the key; the
-// key is nil if they do not. If in is not nil, it is the file at path: what is read
-// from it later is what was verified.
-func (s *CheckSettings) VerifySignature(ctx context.Context, path string, in *stage.Input, stdin io.Reader) (line string, key *evidence.PublicKey, err error) {
+// VerifySettings say whose signature is to be verified, and by which key.
+type VerifySettings struct {
+	In        string // path of a file or folder
+	PublicKey string // the file with the key
+	Signature string // the file with the signature; "" is In with .sig appended
+}
+
+// Verify verifies the signature of a file or folder, and returns a line that says
+// that it holds. That it does not hold is a [verify.FailedError].
+func Verify(ctx context.Context, s VerifySettings, std stage.Streams) (line string, err error) {
+	line, _, err = s.verify(ctx, nil, std.In)
+	return line, err
+}
+
+// verify is [Verify], and returns the key; without one in the settings nothing is
+// verified and the key is nil. If in is not nil, it is the file that is signed: what
+// is read from it later is what was verified.
+func (s *VerifySettings) verify(ctx context.Context, in *stage.Input, stdin io.Reader) (line string, key *evidence.PublicKey, err error) {
 	if s.PublicKey == "" {
 		return "", nil, nil
 	}
@@ -238,16 +249,13 @@ func (s *CheckSettings) VerifySignature(ctx context.Context, path string, in *st
 	if key, err = evidence.ParsePublicKey(text); err != nil {
 		return "", nil, fmt.Errorf("%s: %w", s.PublicKey, err)
 	}
-	signature := s.Signature
-	if signature == "" {
-		signature = path + ".sig"
-	}
+	signature := cmp.Or(s.Signature, s.In+".sig")
 	if text, err = stage.ReadSmall(ctx, signature, stdin); err != nil {
 		return "", nil, err
 	}
 	files := 1
 	if in == nil {
-		files, err = evidence.VerifyModel(text, key, path, signature)
+		files, err = evidence.VerifyModel(text, key, s.In, signature)
 	} else {
 		var digest report.Digest
 		if digest, err = stage.Digest(in, in.Size); err != nil {
@@ -258,7 +266,7 @@ func (s *CheckSettings) VerifySignature(ctx context.Context, path string, in *st
 	if err != nil {
 		return "", nil, fmt.Errorf("%s: %w", signature, err)
 	}
-	return fmt.Sprintf("signature of %s holds (%d files, key %.16s)\n", terminal.Name(path), files, key.ID), key, nil
+	return fmt.Sprintf("signature of %s holds (%d files, key %.16s)\n", terminal.Name(s.In), files, key.ID), key, nil
 }
 
 // openClaim reads the report that is to be computed again.

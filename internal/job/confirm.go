@@ -51,7 +51,7 @@ func (c *checking) confirm(ctx context.Context, after *stage.Input) error {
 		return err
 	}
 	settings.Threads = c.Threads
-	q := verify.Edit{Graph: c.net.Graph, Before: c.net.State, After: edited.State, Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, MaxLoss: claimedMaxLoss(claim, settings), Threads: settings.Threads}
+	q := verify.Edit{Before: c.net.Net, After: verify.NewNetwork(c.net.Graph, edited.State), Gate: claim.Gate, Limits: settings.Limits, Rules: settings.Rules, MaxLoss: claimedMaxLoss(claim, settings), Threads: settings.Threads}
 	labels, err := c.claimedData(claim, images, &q)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (c *checking) confirm(ctx context.Context, after *stage.Input) error {
 		computed.Audit, computed.NotMeasured = audited.Audit, audited.NotMeasured
 	}
 	c.done.Claim, c.done.Report = claim, computed
-	return c.writePage(ctx, computed, edited.Checkpoint)
+	return c.writePage(ctx, computed, edited.Checkpoint, q.After)
 }
 
 // claimedFiles returns the digests of the files, which a report must be about.
@@ -189,7 +189,7 @@ func claimedSettings(claim *evidence.Claim) (edit.Options, error) {
 // that there were any, and puts into computed what came out.
 func (c *checking) repeat(ctx context.Context, claim *evidence.Claim, settings edit.Options, computed *verify.Report, edited *network.Network) error {
 	if _, ok := claim.Files["onnx"]; ok {
-		parity, digest, err := network.EditedONNX(edited.Graph, edited.Structure, edited.State, network.EditedOptions(edited.Graph, computed.Labels, claim.Tool.Version))
+		parity, digest, err := network.EditedONNX(edited.Net, edited.Structure, network.EditedOptions(edited.Graph, computed.Labels, claim.Tool.Version))
 		if err != nil {
 			return err
 		}

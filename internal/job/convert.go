@@ -187,7 +187,7 @@ func (c *converting) writeLeNet(ctx context.Context, s *structure.Structure) err
 	if c.Plan.DryRun {
 		return nil
 	}
-	parity, digest, err := network.StageONNX(ctx, c.out, n.Graph, n.State, s, sd, opts)
+	parity, digest, err := network.StageONNX(ctx, c.out, n.Net, s, sd, opts)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,6 @@ import (
 	"lethe/internal/drawing"
 	"lethe/internal/htmlreport"
 	"lethe/internal/learn"
-	"lethe/internal/nn"
 	"lethe/internal/registry"
 	"lethe/internal/stage"
 	"lethe/internal/usage"
@@ -182,7 +181,7 @@ const mostSamples = 24
 
 // Samples returns the first images of the forgotten classes, unseen ones if
 // there are any, and what the networks before and after the edit take them for.
-func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample, error) {
+func Samples(d *Data, before, after *verify.Network, classes []int) ([]htmlreport.Sample, error) {
 	set, unseen := d.Test, true
 	if set == nil {
 		set, unseen = d.Train, false
@@ -199,7 +198,7 @@ func Samples(d *Data, before, after *nn.Net, classes []int) ([]htmlreport.Sample
 		read(image, x[i*size:(i+1)*size])
 	}
 	var taken [2][]int
-	for i, net := range []*nn.Net{before, after} {
+	for i, net := range []*verify.Network{before, after} {
 		if len(images) == 0 {
 			break
 		}

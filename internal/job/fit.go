@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"lethe/dataset"
-	"lethe/internal/learn"
-	"lethe/internal/nn"
 	"lethe/verify"
 )
 
@@ -21,7 +19,7 @@ func fitting(classes int) float64 { return math.Min(0.5, 5/float64(max(classes, 
 // CheckAccuracy refuses images that the network was not trained on. It is given what
 // the unedited network measures on them. The error names the likely reason, if one
 // of those that are tried on a sample of the images explains it.
-func (d *Data) CheckAccuracy(ctx context.Context, net *nn.Net, before *verify.Measures) error {
+func (d *Data) CheckAccuracy(ctx context.Context, net *verify.Network, before *verify.Measures) error {
 	least := fitting(net.Classes())
 	if before.Accuracy >= least {
 		return nil
@@ -66,7 +64,7 @@ func guesses(channels int) []guess {
 
 // reason tries why a network gets images wrong: the order of the classes, the order of
 // the channels, and the normalization.
-func (d *Data) reason(ctx context.Context, net *nn.Net, before *verify.Measures, least float64) string {
+func (d *Data) reason(ctx context.Context, net *verify.Network, before *verify.Measures, least float64) string {
 	convincing := math.Max(least, 2*before.Accuracy)
 	if share, order := assigned(before.Confusion); share >= convincing {
 		return fmt.Sprintf("the classes are in another order than the network's: with the best assignment (%s) it gets %.1f %% right; name the classes in the network's order (labels.txt, one a line)", order, 100*share)
@@ -80,14 +78,10 @@ func (d *Data) reason(ctx context.Context, net *nn.Net, before *verify.Measures,
 		idx[i], all[i] = i*d.Train.Len()/n, i
 	}
 	set := d.Train.Copy(idx)
-	session, err := net.NewSession(n, 0, nil)
-	if err != nil {
-		return ""
-	}
 	best, why := convincing, ""
 	try := func(set *dataset.Set, norm dataset.Norm, text string) {
-		if share, err := learn.Accuracy(ctx, session, set, norm, all); err == nil && share >= best {
-			best, why = share, fmt.Sprintf("%s: on %d of the images it then gets %.1f %% right", text, n, 100*share)
+		if m, err := net.Measure(ctx, set, nil, norm, 0); err == nil && m.Accuracy >= best {
+			best, why = m.Accuracy, fmt.Sprintf("%s: on %d of the images it then gets %.1f %% right", text, n, 100*m.Accuracy)
 		}
 	}
 	reversed := set

@@ -8,7 +8,6 @@ import (
 	"lethe/dataset"
 	"lethe/internal/network"
 	"lethe/pickle"
-	"lethe/verify"
 )
 
 func TestAssigned(t *testing.T) {
@@ -55,7 +54,7 @@ func TestCheckAccuracy(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.change(d)
-		m, err := verify.Measure(ctx, n.Graph, n.State, d.Train, nil, d.Norm, 0)
+		m, err := n.Net.Measure(ctx, d.Train, nil, d.Norm, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,6 @@ import (
 	"lethe/internal/htmlreport"
 	"lethe/internal/learn"
 	"lethe/internal/network"
-	"lethe/internal/nn"
 	"lethe/internal/registry"
 	"lethe/internal/stage"
 	"lethe/internal/usage"
@@ -202,7 +201,7 @@ func (f *forgetting) measure(ctx context.Context) (err error) {
 	if f.Edit.ForgetOnly {
 		f.data.Only(f.Edit.Classes)
 	}
-	if f.before, err = verify.Measure(ctx, f.net.Graph, f.net.State, f.data.Train, f.Edit.Classes, f.data.Norm, f.Edit.Threads); err != nil {
+	if f.before, err = f.net.Net.Measure(ctx, f.data.Train, f.Edit.Classes, f.data.Norm, f.Edit.Threads); err != nil {
 		return err
 	}
 	if err := f.data.CheckAccuracy(ctx, f.net.Net, f.before); err != nil {
@@ -268,8 +267,9 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 		return nil, err
 	}
 	result.Method.Reference = ref
+	edited := verify.NewNetwork(f.net.Graph, result.StateDict)
 	q := verify.Edit{
-		MaxLoss: f.maxLoss(), Graph: f.net.Graph, Before: f.net.State, After: result.StateDict, Gate: f.gate, Limits: f.Edit.Limits, Rules: f.Edit.Rules, Threads: f.Edit.Threads,
+		MaxLoss: f.maxLoss(), Before: f.net.Net, After: edited, Gate: f.gate, Limits: f.Edit.Limits, Rules: f.Edit.Rules, Threads: f.Edit.Threads,
 		Classes: f.Edit.Classes, TrainBefore: f.before,
 	}
 	f.data.ask(&q)
@@ -287,7 +287,7 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 	if err := verify.Err(r.AllChecks()); err != nil {
 		return nil, fmt.Errorf("%w; nothing was written", err)
 	}
-	if err := f.write(ctx, result.StateDict, r); err != nil {
+	if err := f.write(ctx, edited, r); err != nil {
 		return nil, err
 	}
 	if !f.std.Quiet {
@@ -308,8 +308,8 @@ func runEdit(ctx context.Context, n *network.Network, data *Data, opts edit.Opti
 }
 
 // write writes the outputs and completes the report with what is known of them.
-func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.Report) error {
-	_, err := f.net.StageState(ctx, f.out, sd, weights.WriteOptions{Format: weights.KeptFormat(f.Out, f.net.Format()), Digest: true})
+func (f *forgetting) write(ctx context.Context, edited *verify.Network, r *verify.Report) error {
+	_, err := f.net.StageState(ctx, f.out, edited.State(), weights.WriteOptions{Format: weights.KeptFormat(f.Out, f.net.Format()), Digest: true})
 	if err != nil {
 		return err
 	}
@@ -317,7 +317,7 @@ func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.R
 		return err
 	}
 	if f.onnx != nil {
-		parity, digest, err := network.StageONNX(ctx, f.onnx, f.net.Graph, sd, f.net.Structure, sd, network.EditedOptions(f.net.Graph, r.Labels, version.String()))
+		parity, digest, err := network.StageONNX(ctx, f.onnx, edited, f.net.Structure, edited.State(), network.EditedOptions(f.net.Graph, r.Labels, version.String()))
 		if err != nil {
 			return err
 		}
@@ -330,10 +330,6 @@ func (f *forgetting) write(ctx context.Context, sd *model.StateDict, r *verify.R
 		return err
 	}
 	err = f.proof.Stage(ctx, f.outs, f.out, r, func() ([]htmlreport.Sample, error) {
-		edited, err := nn.BindLogits(f.net.Graph, sd)
-		if err != nil {
-			return nil, err
-		}
 		return Samples(f.data, f.net.Net, edited, f.Edit.Classes)
 	})
 	if err != nil {

@@ -12,14 +12,17 @@ import (
 )
 
 // readRules returns the rules of an edit of a network whose accuracy on the classes
-// that it is to keep is remain: those of [learn.Rules], as far as the file at path
+// that it is to keep is remain: those of [verify.Network.Rules], as far as the file at path
 // does not replace them.
 func readRules(ctx context.Context, path string, stdin io.Reader, n *network.Network, pick learn.Selection, aim report.Aim, remain float64) (report.Rules, error) {
 	move, _, err := learn.Movable(n.Graph, pick)
 	if err != nil {
 		return report.Rules{}, err
 	}
-	rules := learn.Rules(n.Net, move, remain)
+	rules, err := n.Net.Rules(move, remain)
+	if err != nil {
+		return report.Rules{}, err
+	}
 	if aim == report.AimUnseen {
 		rules = report.Unseen(rules, remain)
 	}

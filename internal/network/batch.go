@@ -8,9 +8,9 @@ import (
 	"slices"
 
 	"lethe/graph"
-	"lethe/internal/nn"
 	"lethe/model"
 	"lethe/ops"
+	"lethe/verify"
 )
 
 // anyBatch returns a network for a graph that takes one fixed batch, as exporters
@@ -19,13 +19,13 @@ import (
 // operator the size of the batch, it becomes the rest of the elements. That this is
 // the same network is not believed but computed, by the operators' reference on
 // the graph as it is.
-func anyBatch(ctx context.Context, g *graph.Graph, sd *model.StateDict) (*graph.Graph, *nn.Net) {
+func anyBatch(ctx context.Context, g *graph.Graph, sd *model.StateDict) *verify.Network {
 	if len(g.Inputs) != 1 || len(g.Outputs) != 1 || len(g.Inputs[0].Shape) < 2 {
-		return nil, nil
+		return nil
 	}
 	size, fixed := g.Inputs[0].Shape[0].Int()
 	if !fixed || size < 1 || size > maxFixedBatch {
-		return nil, nil
+		return nil
 	}
 	free := g.Clone()
 	if folded, err := ops.Fold(free, sd); err == nil {
@@ -44,11 +44,11 @@ func anyBatch(ctx context.Context, g *graph.Graph, sd *model.StateDict) (*graph.
 			free.Constants[name] = other
 		}
 	}
-	net, err := nn.Bind(free, sd)
-	if err != nil || !sameLogits(ctx, g, sd, net, size) {
-		return nil, nil
+	net := verify.NewNetwork(free, sd)
+	if net.Check() != nil || !sameLogits(ctx, g, net, size) {
+		return nil
 	}
-	return free, net
+	return net
 }
 
 // maxFixedBatch bounds what comparing costs.
@@ -81,7 +81,7 @@ func freeConstant(t *model.Tensor, size int) *model.Tensor {
 
 // sameLogits reports whether a network gives for two batches at once what the
 // graph gives for each.
-func sameLogits(ctx context.Context, g *graph.Graph, sd *model.StateDict, net *nn.Net, size int) bool {
+func sameLogits(ctx context.Context, g *graph.Graph, net *verify.Network, size int) bool {
 	shape := append([]int{size}, net.InputShape()...)
 	n, _ := model.Elements(shape)
 	r := rand.New(rand.NewPCG(1, 0))
@@ -93,9 +93,10 @@ func sameLogits(ctx context.Context, g *graph.Graph, sd *model.StateDict, net *n
 	if err != nil {
 		return false
 	}
+	g = ops.Logits(g)
 	var want []float32
 	for _, batch := range [][]float32{x[:n], x[n:]} {
-		out, err := ops.Run(ctx, g, sd, map[string]*ops.Tensor{g.Inputs[0].Name: ops.Float32s(shape, batch)}, ops.Options{})
+		out, err := ops.Run(ctx, g, net.State(), map[string]*ops.Tensor{g.Inputs[0].Name: ops.Float32s(shape, batch)}, ops.Options{})
 		if err != nil {
 			return false
 		}

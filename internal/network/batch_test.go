@@ -52,8 +52,8 @@ func fixedLeNet(t *testing.T) (*graph.Graph, *model.StateDict) {
 // mixes the samples of a batch is none.
 func TestAnyBatch(t *testing.T) {
 	g, sd := fixedLeNet(t)
-	free, net := anyBatch(t.Context(), g, sd)
-	if net == nil || net.Classes() != 10 || free.Inputs[0].Shape[0].Fixed() {
+	net := anyBatch(t.Context(), g, sd)
+	if net == nil || net.Classes() != 10 || net.Graph().Inputs[0].Shape[0].Fixed() {
 		t.Fatal("the LeNet for a batch of three is not one for any")
 	}
 	if size, fixed := g.Inputs[0].Shape[0].Int(); !fixed || size != 3 {
@@ -63,7 +63,7 @@ func TestAnyBatch(t *testing.T) {
 	out := last.Outputs[0]
 	last.Outputs = []string{"before"}
 	g.Nodes = append(g.Nodes, graph.Node{Name: "mix", Op: "Softmax", Inputs: []string{"before"}, Outputs: []string{out}, Attrs: graph.Attrs{"axis": graph.Int(0)}})
-	if _, net := anyBatch(t.Context(), g, sd); net != nil {
+	if net := anyBatch(t.Context(), g, sd); net != nil {
 		t.Error("a network that mixes its samples is one for any batch")
 	}
 }

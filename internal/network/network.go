@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"lethe/graph"
-	"lethe/internal/nn"
 	"lethe/internal/stage"
 	"lethe/internal/structure"
 	"lethe/internal/usage"
@@ -29,7 +28,7 @@ import (
 type Network struct {
 	*weights.Checkpoint
 	Graph     *graph.Graph
-	Net       *nn.Net              // of Graph, as far as its logits
+	Net       *verify.Network      // of Graph, bound
 	Structure *structure.Structure // Graph is its graph, or one that computes the same for any batch
 	like      *weights.Checkpoint  // the file of its graph, if that is another one
 }
@@ -141,33 +140,22 @@ func Bind(c *weights.Checkpoint, s *structure.Structure) (*Network, error) {
 }
 
 // bind binds the weights to the graph, or to one that computes the same for any
-// batch, as far as the logits.
+// batch.
 func (n *Network) bind() error {
-	if err := n.bindOutput(); err != nil {
-		return err
-	}
-	if ops.Logits(n.Graph) == n.Graph {
-		return nil // bound already
-	}
-	net, err := nn.BindLogits(n.Graph, n.State)
-	n.Net = net
-	return err
-}
-
-// bindOutput binds the weights to the graph as far as its output.
-func (n *Network) bindOutput() (err error) {
-	if n.Net, err = nn.Bind(n.Graph, n.State); err == nil {
+	n.Net = verify.NewNetwork(n.Graph, n.State)
+	err := n.Net.Check()
+	if err == nil {
 		return nil
 	}
 	// What exporters write of sizes is constant, or nearly so.
 	if folded, failed := ops.Fold(n.Graph, n.State); failed == nil {
-		if net, failed := nn.Bind(folded, n.State); failed == nil {
+		if net := verify.NewNetwork(folded, n.State); net.Check() == nil {
 			n.Graph, n.Net = folded, net
 			return nil
 		}
 	}
-	if g, net := anyBatch(context.Background(), n.Graph, n.State); net != nil {
-		n.Graph, n.Net = g, net
+	if net := anyBatch(context.Background(), n.Graph, n.State); net != nil {
+		n.Graph, n.Net = net.Graph(), net
 		return nil
 	}
 	return err
@@ -185,9 +173,9 @@ func encodeONNX(w io.Writer, s *structure.Structure, sd *model.StateDict, opts o
 	return onnxio.Encode(w, s.Graph, sd, opts)
 }
 
-// StageONNX stages the network with the weights of sd as an ONNX output, and checks the file against the graph g with the weights of before, which it must
-// agree with.
-func StageONNX(ctx context.Context, out *stage.Output, g *graph.Graph, before *model.StateDict, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *report.Parity, digest report.Digest, err error) {
+// StageONNX stages the network with the weights of sd as an ONNX output, and checks
+// the file against another network, which it must agree with.
+func StageONNX(ctx context.Context, out *stage.Output, with *verify.Network, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (parity *report.Parity, digest report.Digest, err error) {
 	opts.ProducerVersion = version.String()
 	if opts.DocString == "" {
 		opts.DocString = s.Graph.Name + " converted from a PyTorch state dict"
@@ -202,7 +190,7 @@ func StageONNX(ctx context.Context, out *stage.Output, g *graph.Graph, before *m
 		if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), b); err != nil {
 			return err
 		}
-		parity, err = verify.ONNX(b, g, before)
+		parity, err = verify.ONNX(b, with)
 		return err
 	})
 	return parity, digest, err
@@ -217,17 +205,17 @@ func EditedOptions(g *graph.Graph, labels []string, version string) onnxio.Encod
 }
 
 // EditedONNX encodes the ONNX model of an edit in memory and checks it against
-// the graph g with the same weights.
-func EditedONNX(g *graph.Graph, s *structure.Structure, sd *model.StateDict, opts onnxio.EncodeOptions) (*report.Parity, report.Digest, error) {
+// the network with the same weights.
+func EditedONNX(edited *verify.Network, s *structure.Structure, opts onnxio.EncodeOptions) (*report.Parity, report.Digest, error) {
 	var b bytes.Buffer
-	if err := encodeONNX(&b, s, sd, opts); err != nil {
+	if err := encodeONNX(&b, s, edited.State(), opts); err != nil {
 		return nil, report.Digest{}, err
 	}
 	digest, err := stage.Digest(bytes.NewReader(b.Bytes()), int64(b.Len()))
 	if err != nil {
 		return nil, report.Digest{}, err
 	}
-	parity, err := verify.ONNX(b.Bytes(), g, sd)
+	parity, err := verify.ONNX(b.Bytes(), edited)
 	return parity, digest, err
 }
 

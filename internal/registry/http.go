@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -189,7 +190,7 @@ func Explain(op, ref string, advice Advice, err error) error {
 	case errors.As(err, &exchange):
 		reason = exchange.Err.Error()
 	default:
-		reason = queries.ReplaceAllString(reached.Error(), "")
+		reason = queries().ReplaceAllString(reached.Error(), "")
 	}
 	if tried != nil {
 		reason += fmt.Sprintf(" (tried %d times)", tried.attempts)
@@ -198,7 +199,7 @@ func Explain(op, ref string, advice Advice, err error) error {
 }
 
 // queries finds the part of an address that may be a signature.
-var queries = regexp.MustCompile(`\?[^\s"]*`)
+var queries = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\?[^\s"]*`) })
 
 // isOwn tells whether an error is not the registry's: the model is not what can
 // be read, a file of this machine fails, the person interrupts.

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -39,10 +38,22 @@ type journalFile struct {
 	Old    bool   `json:"old"`    // there is an old file
 }
 
-var (
-	tempName    = regexp.MustCompile(`^\.lethe-[a-z2-7]{26}\.tmp$`)
-	journalName = regexp.MustCompile(`^\.lethe-[a-z2-7]{26}\.journal$`)
-)
+// isTemp reports whether a file without its folder is called like one of ours that is
+// not finished.
+func isTemp(name string) bool { return isOurs(name, ".tmp") }
+
+// isJournal reports whether a file without its folder is called like a journal.
+func isJournal(name string) bool { return isOurs(name, ".journal") }
+
+// isOurs reports whether a name is .lethe-, 26 letters and digits of base 32, and an
+// extension.
+func isOurs(name, extension string) bool {
+	name, ours := strings.CutPrefix(name, ".lethe-")
+	random, ends := strings.CutSuffix(name, extension)
+	return ours && ends && len(random) == 26 && strings.IndexFunc(random, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '2' || r > '7')
+	}) < 0
+}
 
 // beside returns the name of a file in dir that does not exist.
 func beside(dir string) string { return filepath.Join(dir, unique(".tmp")) }
@@ -149,10 +160,10 @@ func tidy(dir string, temps bool) {
 	if !canLock {
 		return
 	}
-	found := func(pattern *regexp.Regexp) (names []string) {
+	found := func(is func(name string) bool) (names []string) {
 		all, _ := os.ReadDir(dir)
 		for _, e := range all {
-			if pattern.MatchString(e.Name()) && e.Type().IsRegular() {
+			if is(e.Name()) && e.Type().IsRegular() {
 				names = append(names, e.Name())
 			}
 		}
@@ -161,10 +172,10 @@ func tidy(dir string, temps bool) {
 	// In this order: the journal of a backup is older than that.
 	var old []string
 	if temps {
-		old = found(tempName)
+		old = found(isTemp)
 	}
 	inUse := map[string]bool{}
-	for _, name := range found(journalName) {
+	for _, name := range found(isJournal) {
 		if j := settle(dir, name); j != nil {
 			for _, f := range j.Files {
 				inUse[f.Temp], inUse[f.Next], inUse[f.Backup] = true, true, true
@@ -258,7 +269,7 @@ func readJournal(dir, name string) (*journal, *os.File) {
 	}
 	for _, file := range j.Files {
 		if file.Final != filepath.Base(file.Final) || !filepath.IsLocal(file.Final) ||
-			!tempName.MatchString(file.Temp) || !tempName.MatchString(file.Next) || !tempName.MatchString(file.Backup) {
+			!isTemp(file.Temp) || !isTemp(file.Next) || !isTemp(file.Backup) {
 			err = errors.New("a name leads elsewhere")
 		}
 	}

@@ -102,13 +102,13 @@ func TestCommitKilled(t *testing.T) {
 					got := map[string]string{}
 					for name, content := range tree(t, dir) {
 						// A reader leaves temporary files to those who write.
-						if base := filepath.Base(name); !tempName.MatchString(base) || strings.HasSuffix(reader, "/four") && filepath.Dir(name) == filepath.Dir(reader) {
+						if base := filepath.Base(name); !isTemp(base) || strings.HasSuffix(reader, "/four") && filepath.Dir(name) == filepath.Dir(reader) {
 							got[name] = content
 						}
 					}
 					// A journal that the other folder alone has decides nothing.
 					for name := range got {
-						if journalName.MatchString(filepath.Base(name)) && filepath.Dir(name) != filepath.Dir(reader) {
+						if isJournal(filepath.Base(name)) && filepath.Dir(name) != filepath.Dir(reader) {
 							delete(got, name)
 						}
 					}

@@ -10,26 +10,13 @@ import (
 	"syscall"
 	"testing"
 
+	"lethe/internal/oracle"
 	"lethe/internal/terminal"
 	"lethe/internal/usage"
 )
 
-// openTerminal opens the near side of a pseudo-terminal, which counts as one.
-func openTerminal(t *testing.T) *os.File {
-	t.Helper()
-	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	if !terminal.Is(f) {
-		t.Skip("/dev/ptmx is no terminal here")
-	}
-	return f
-}
-
 func TestOpenInputTerminal(t *testing.T) {
-	_, err := OpenInput(context.Background(), "-", openTerminal(t))
+	_, err := OpenInput(context.Background(), "-", oracle.Terminal(t, terminal.Is))
 	var misuse *usage.Error
 	if !errors.As(err, &misuse) || !strings.Contains(err.Error(), "standard input is a terminal") {
 		t.Errorf("got %v", err)

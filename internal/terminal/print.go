@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -48,7 +49,7 @@ func Linef(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, OneLine(fmt.Sprintf(format, args...)))
 }
 
-var lineBreak = regexp.MustCompile(`\s*[\r\n]+\s*`)
+var lineBreak = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\s*[\r\n]+\s*`) })
 
 // Longest texts that are shown whole, in characters.
 const (
@@ -59,7 +60,7 @@ const (
 // OneLine makes a message safe to print: names in it may come from a file that
 // wants to move the terminal's cursor. It is cut if it is longer than anybody reads.
 func OneLine(s string) string {
-	return visible(lineBreak.ReplaceAllString(strings.TrimSpace(s), " "), mostOfMessage)
+	return visible(lineBreak().ReplaceAllString(strings.TrimSpace(s), " "), mostOfMessage)
 }
 
 // Name makes a name from a file safe to print in a table: one line, and nothing

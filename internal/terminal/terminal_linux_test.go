@@ -1,26 +1,13 @@
 package terminal
 
 import (
-	"os"
 	"testing"
+
+	"lethe/internal/oracle"
 )
 
-// openTerminal opens the near side of a pseudo-terminal, which counts as one.
-func openTerminal(t *testing.T) *os.File {
-	t.Helper()
-	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	if !Is(f) {
-		t.Skip("/dev/ptmx is no terminal here")
-	}
-	return f
-}
-
 func TestProgressFindsTerminal(t *testing.T) {
-	f := openTerminal(t)
+	f := oracle.Terminal(t, Is)
 	t.Setenv("TERM", "xterm")
 	p := NewProgress(f, false)
 	if p.width == nil || p.every != redraw {

@@ -360,7 +360,7 @@ func (a *auditing) know(ctx context.Context) (*verify.Audit, error) {
 
 func (a *auditing) audit(ctx context.Context, before, after *model.StateDict, opts *verify.AuditOptions) (*verify.Audit, error) {
 	r, err := verify.Judge(ctx, verify.Edit{
-		Graph: a.net.Graph, Before: before, After: after, Gate: verify.GateNone, Classes: []int{a.class},
+		Before: verify.NewNetwork(a.net.Graph, before), After: verify.NewNetwork(a.net.Graph, after), Gate: verify.GateNone, Classes: []int{a.class},
 		Train: a.data.Train, Test: a.data.Test, Norm: dataset.FashionNorm, Audit: opts,
 	})
 	if err != nil {

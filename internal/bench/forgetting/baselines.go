@@ -47,13 +47,17 @@ var (
 // session returns a session that trains all before the last layer, and the
 // parameters it starts from.
 func session(t task, batch int) (*nn.Session, []float32, error) {
-	g := t.net.Net.Graph()
+	net, err := nn.BindLogits(t.net.Graph, t.net.State)
+	if err != nil {
+		return nil, nil, err
+	}
+	g := net.Graph()
 	last, err := ops.LastLayer(g)
 	if err != nil {
 		return nil, nil, err
 	}
 	train := slices.DeleteFunc(ops.Parameters(g), func(name string) bool { return slices.Contains(last, name) })
-	s, err := t.net.Net.NewSession(batch, 0, train)
+	s, err := net.NewSession(batch, 0, train)
 	if err != nil {
 		return nil, nil, err
 	}

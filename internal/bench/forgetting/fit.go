@@ -47,11 +47,12 @@ func (b *bench) fitOne(path string, set *dataset.Set) error {
 		return err
 	}
 	elapsed := time.Since(start)
-	seen, err := verify.Measure(ctx, n.Graph, sd, set, nil, b.norm, 0)
+	trained := verify.NewNetwork(n.Graph, sd)
+	seen, err := trained.Measure(ctx, set, nil, b.norm, 0)
 	if err != nil {
 		return err
 	}
-	unseen, err := verify.Measure(ctx, n.Graph, sd, b.data.Test, nil, b.norm, 0)
+	unseen, err := trained.Measure(ctx, b.data.Test, nil, b.norm, 0)
 	if err != nil {
 		return err
 	}

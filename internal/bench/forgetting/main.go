@@ -54,11 +54,11 @@ func rules(ctx context.Context, n *network.Network, set *dataset.Set, class int,
 	if err != nil {
 		return report.Rules{}, err
 	}
-	before, err := verify.Measure(ctx, n.Graph, n.State, set, []int{class}, norm, 0)
+	before, err := n.Net.Measure(ctx, set, []int{class}, norm, 0)
 	if err != nil {
 		return report.Rules{}, err
 	}
-	return learn.Rules(n.Net, move, before.Remain), nil
+	return n.Net.Rules(move, before.Remain)
 }
 
 // method is a way to forget, and how many images of each class it sees; 0: all.
@@ -254,7 +254,7 @@ func (b *bench) cell(path string, class int, m method) (cell, error) {
 	}
 	elapsed := time.Since(start)
 	r, err := verify.Judge(ctx, verify.Edit{
-		Graph: n.Graph, Before: n.State, After: edited, Gate: verify.GateNone, Rules: rules,
+		Before: n.Net, After: verify.NewNetwork(n.Graph, edited), Gate: verify.GateNone, Rules: rules,
 		Classes: []int{class}, Train: b.data.Train, Test: b.data.Test, Norm: b.norm,
 	})
 	if err != nil {

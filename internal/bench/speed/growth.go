@@ -14,7 +14,6 @@ import (
 	"lethe/edit"
 	"lethe/internal/network"
 	"lethe/pickle"
-	"lethe/verify"
 )
 
 // cost is a measurement beside its bound: the floating-point operations it takes
@@ -76,7 +75,7 @@ func imageCosts(threads int, top float64) ([]cost, error) {
 		}
 		set := d.Train.Subset(index)
 		start := time.Now()
-		if _, err := verify.Measure(ctx, n.Graph, n.State, set, []int{*class}, dataset.FashionNorm, threads); err != nil {
+		if _, err := n.Net.Measure(ctx, set, []int{*class}, dataset.FashionNorm, threads); err != nil {
 			return nil, err
 		}
 		evaluations = append(evaluations, cost{fmt.Sprintf("evaluation by images, threads: %d", threads), float64(images),

@@ -91,7 +91,7 @@ func judge(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	r, err := verify.Judge(ctx, verify.Edit{
-		Graph: before.Graph, Before: before.State, After: after.State, Gate: verify.GateNone,
+		Before: before.Net, After: verify.NewNetwork(before.Graph, after.State), Gate: verify.GateNone,
 		Classes: []int{*class}, Train: d.Train, Norm: dataset.FashionNorm,
 	})
 	if err != nil {

@@ -118,7 +118,7 @@ func check(c *urfave.Context, std stage.Streams) error {
 			}
 		}
 		if set.PublicKey != "" {
-			line, _, err := set.VerifySignature(c.Context, set.Before, nil, std.In)
+			line, err := job.Verify(c.Context, job.VerifySettings{In: set.Before, PublicKey: set.PublicKey, Signature: set.Signature}, std)
 			return printSignature(c, std.Out, line, err)
 		}
 		return inventory(c, set.Before, std)

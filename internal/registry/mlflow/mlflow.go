@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -54,13 +53,24 @@ type repository struct {
 	found string
 }
 
-var (
-	aliasPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
-	versionPattern = regexp.MustCompile(`^[1-9][0-9]{0,17}$`)
-	// What a server calls runs, logged models and experiments. It becomes part
-	// of addresses and filters.
-	idPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+// isWord reports whether a text is up to most letters, digits, underscores and
+// hyphens: what a server calls aliases, runs, logged models and experiments. It
+// becomes part of addresses and filters.
+func isWord(s string, most int) bool {
+	return s != "" && len(s) <= most && strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	}) < 0
+}
+
+const (
+	aliasMax = 255
+	idMax    = 64
 )
+
+// isVersion reports whether a text is the number of a version.
+func isVersion(s string) bool {
+	return s != "" && len(s) <= 18 && s[0] != '0' && strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
+}
 
 // Open reads models:/NAME[/VERSION|@ALIAS][#FILE].
 func Open(ref string, c *registry.Client, getenv func(string) string) (*repository, error) {
@@ -75,11 +85,11 @@ func Open(ref string, c *registry.Client, getenv func(string) string) (*reposito
 		p.name, p.version, versioned = strings.Cut(rest, "/")
 	}
 	switch {
-	case strings.TrimSpace(p.name) == "" || strings.ContainsAny(p.name, "/:") || aliased && !aliasPattern.MatchString(p.alias):
+	case strings.TrimSpace(p.name) == "" || strings.ContainsAny(p.name, "/:") || aliased && !isWord(p.alias, aliasMax):
 		return nil, wrong("is not of the form models:/NAME, models:/NAME/VERSION or models:/NAME@ALIAS")
 	case p.version == "latest":
 		return nil, wrong("asks for whatever was registered last, reviewed or not; give a version or an alias")
-	case versioned && !versionPattern.MatchString(p.version):
+	case versioned && !isVersion(p.version):
 		return nil, wrong("has a version that is no number; stages are deprecated in MLflow, an alias is models:/NAME@ALIAS")
 	}
 	var err error
@@ -178,7 +188,7 @@ func (p *repository) resolve(ctx context.Context) (*storedModel, error) {
 	if err := p.server.do(ctx, http.MethodGet, call, query, &answer); err != nil {
 		return nil, err
 	}
-	if answer.Version == nil || !versionPattern.MatchString(answer.Version.Version) || p.version != "" && answer.Version.Version != p.version {
+	if answer.Version == nil || !isVersion(answer.Version.Version) || p.version != "" && answer.Version.Version != p.version {
 		return nil, errors.New("the answer is not what MLflow answers: it names no version, or another one")
 	}
 	m.info = *answer.Version

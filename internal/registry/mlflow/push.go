@@ -136,7 +136,7 @@ func (p *pushedModel) begin(ctx context.Context, base *storedModel, lineage map[
 	}); err != nil {
 		return "", err
 	}
-	if !idPattern.MatchString(run.Run.Info.ID) {
+	if !isWord(run.Run.Info.ID, idMax) {
 		return "", errors.New("the answer is not what MLflow answers: it names no run")
 	}
 	p.run = run.Run.Info.ID
@@ -171,7 +171,7 @@ func (p *pushedModel) begin(ctx context.Context, base *storedModel, lineage map[
 	if err != nil {
 		return "", err
 	}
-	if !idPattern.MatchString(made.Model.Info.ID) {
+	if !isWord(made.Model.Info.ID, idMax) {
 		return "", errors.New("the answer is not what MLflow answers: it names no model")
 	}
 	p.model = made.Model.Info.ID
@@ -237,7 +237,7 @@ func (p *pushedModel) register(ctx context.Context, location string, lineage map
 	}); err != nil {
 		return err
 	}
-	if p.version = made.Version.Version; !versionPattern.MatchString(p.version) {
+	if p.version = made.Version.Version; !isVersion(p.version) {
 		return errors.New("the answer is not what MLflow answers: it names no version")
 	}
 	return nil
