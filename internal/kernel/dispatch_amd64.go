@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math"
 	"os"
 	"strings"
 	"unsafe"
@@ -168,6 +169,40 @@ func winogradTurned(dst, a, b []float32, dj int, sign float32, n int) {
 		winogradTurnedGo(dst, a, b, dj, sign, n)
 	}
 }
+
+func winogradKernels(dst, src []float32, step, n int, scale float32, turned bool) {
+	if use != avx512 {
+		winogradKernelsGo(dst, src, step, n, scale, turned)
+		return
+	}
+	table := &winogradTables[0]
+	if turned {
+		table = &winogradTables[1]
+	}
+	winogradKernels512(&dst[0], &src[0], 4*step, n, scale, &table[0])
+}
+
+// winogradTables are those of winogradKernels512, of kernels as they are and of ones
+// turned around.
+var winogradTables = func() (tables [2][8 * Lanes]uint32) {
+	for turned := range tables {
+		t := &tables[turned]
+		for i := range 4 {
+			for j := range 4 {
+				at, x := uint32(4*i+j), uint32(min(j, 2))
+				end := [4]uint32{0, 0, 0, 2} // of the first and the last row or column of the result
+				if turned == 1 {
+					end = [4]uint32{2, 0, 0, 0}
+				}
+				t[at], t[Lanes+at], t[2*Lanes+at] = 3*end[i]+x, 6+x, 3+x
+				t[4*Lanes+at], t[5*Lanes+at], t[6*Lanes+at] = uint32(4*i)+end[j], uint32(4*i)+2, uint32(4*i)+1
+				half := [4]float32{0, 0.5, -0.5, 0}
+				t[3*Lanes+at], t[7*Lanes+at] = math.Float32bits(half[i]), math.Float32bits(half[j])
+			}
+		}
+	}
+	return tables
+}()
 
 func winogradGrad(dst, a, b []float32, dj, dc, ac int, sign float32, channels, n int) {
 	switch use {

@@ -36,6 +36,10 @@ func winogradTurned(dst, a, b []float32, dj int, sign float32, n int) {
 	winogradTurnedGo(dst, a, b, dj, sign, n)
 }
 
+func winogradKernels(dst, src []float32, step, n int, scale float32, turned bool) {
+	winogradKernelsGo(dst, src, step, n, scale, turned)
+}
+
 func winogradGrad(dst, a, b []float32, dj, dc, ac int, sign float32, channels, n int) {
 	winogradGradGo(dst, a, b, dj, dc, ac, sign, channels, n)
 }

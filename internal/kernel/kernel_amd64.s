@@ -3549,6 +3549,63 @@ x1_position:
 	VZEROUPPER
 	RET
 
+// func winogradKernels512(dst *float32, src *float32, step int, n int, scale float32, table *uint32)
+// Requires: AVX, AVX512F
+TEXT ·winogradKernels512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         step+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         table+40(FP), SI
+	VBROADCASTSS scale+32(FP), Z0
+	VMOVUPS      (SI), Z1
+	VMOVUPS      64(SI), Z2
+	VMOVUPS      128(SI), Z3
+	VMOVUPS      192(SI), Z4
+	VMOVUPS      256(SI), Z5
+	VMOVUPS      320(SI), Z6
+	VMOVUPS      384(SI), Z7
+	VMOVUPS      448(SI), Z8
+	MOVL         $0x3f000000, SI
+	VPBROADCASTD SI, Z9
+	MOVL         $0x000001ff, SI
+	KMOVW        SI, K1
+	MOVL         $0x00000ff0, SI
+	KMOVW        SI, K2
+	MOVL         $0x00006666, SI
+	KMOVW        SI, K3
+	TESTQ        BX, BX
+	JZ           kernels_end
+
+kernels:
+	VMOVUPS.Z (CX), K1, Z10
+	VMULPS    Z0, Z10, Z10
+	VPERMPS   Z10, Z1, Z11
+	VPERMPS   Z10, Z2, Z12
+	VPERMPS   Z10, Z3, Z10
+	VADDPS    Z12, Z11, K2, Z11
+	VMULPS    Z9, Z11, K2, Z11
+	VMULPS    Z4, Z10, Z10
+	VADDPS    Z10, Z11, K2, Z11
+	VMOVAPS   Z11, Z10
+	VPERMPS   Z10, Z5, Z11
+	VPERMPS   Z10, Z6, Z12
+	VPERMPS   Z10, Z7, Z10
+	VADDPS    Z12, Z11, K3, Z11
+	VMULPS    Z9, Z11, K3, Z11
+	VMULPS    Z8, Z10, Z10
+	VADDPS    Z10, Z11, K3, Z11
+	VMOVAPS   Z11, Z10
+	VMOVUPS   Z10, (AX)
+	ADDQ      $0x24, CX
+	ADDQ      DX, AX
+	DECQ      BX
+	JNZ       kernels
+
+kernels_end:
+	VZEROUPPER
+	RET
+
 // func gate256(dx *float32, y *float32, dy *float32, low float32, high float32, sums *float32, rows int, n int, dxRow int, dxPos int, yRow int)
 // Requires: AVX
 TEXT ·gate256(SB), NOSPLIT, $0-80

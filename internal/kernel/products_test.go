@@ -215,6 +215,23 @@ func TestWinogradGradMatchesTwins(t *testing.T) {
 	}
 }
 
+func TestWinogradKernelsMatchTwin(t *testing.T) {
+	r := rand.New(rand.NewPCG(31, 32))
+	for n := range 20 {
+		for _, turned := range []bool{true, false} {
+			step := 16 + n%3*4
+			src, srcDone := guarded(t, r, 9*n)
+			got, done := guarded(t, r, n*step)
+			want, scale := clone(got), sample(r)
+			winogradKernelsGo(want, src, step, n, scale, turned)
+			WinogradKernels(got, src, step, n, scale, turned)
+			sameBits(t, fmt.Sprint(n, turned), got, want)
+			srcDone()
+			done()
+		}
+	}
+}
+
 // The gradient of a kernel that Winograd's algorithm makes is that of the definition.
 func TestWinogradGradKernel(t *testing.T) {
 	r := rand.New(rand.NewPCG(29, 30))

@@ -114,6 +114,11 @@ func depth3x256(dst *float32, src *float32, w *float32, bias float32, low float3
 //go:noescape
 func depth3Grad256(acc *float32, dst *float32, src *float32, rows int, n int, dstRow int, dstPos int, srcRow int, srcPos int, pitch int)
 
+// winogradKernels512 is winogradKernels with AVX-512; step is in bytes.
+//
+//go:noescape
+func winogradKernels512(dst *float32, src *float32, step int, n int, scale float32, table *uint32)
+
 // gate256 is gate with AVX; steps are in bytes.
 //
 //go:noescape

@@ -113,8 +113,33 @@ func winogradOutGo(y, from, m []float32, yc, mj, mc int, sign float32, limits Li
 	}
 }
 
-// WinogradKernel is G g Gt of a kernel g of 3 by 3, row by row.
-func WinogradKernel(g *[9]float32) (u [16]float32) {
+// WinogradKernels makes G g Gt, row by row, of each of n kernels g of 3 by 3 that lie one
+// after the other in src, times scale, step elements apart in dst; of the kernels turned
+// around if turned is true.
+func WinogradKernels(dst, src []float32, step, n int, scale float32, turned bool) {
+	if n <= 0 {
+		return
+	}
+	need("dst", dst, (n-1)*step+16)
+	need("src", src, 9*n)
+	winogradKernels(dst, src, step, n, scale, turned)
+}
+
+func winogradKernelsGo(dst, src []float32, step, n int, scale float32, turned bool) {
+	for i := range n {
+		var g [9]float32
+		for k, v := range src[9*i:][:9] {
+			if turned {
+				k = 8 - k
+			}
+			g[k] = float32(v * scale)
+		}
+		*(*[16]float32)(dst[i*step:]) = winogradKernel(&g)
+	}
+}
+
+// winogradKernel is G g Gt.
+func winogradKernel(g *[9]float32) (u [16]float32) {
 	var rows [4][3]float32
 	for x := range 3 {
 		rows[0][x], rows[1][x], rows[2][x], rows[3][x] = winogradFilter(g[x], g[3+x], g[6+x])

@@ -273,14 +273,21 @@ func (l *convLayer) refresh() {
 		return
 	}
 	k := l.c * l.kk
+	if l.winograd != nil {
+		var factors []float32
+		if l.norm != nil {
+			factors = l.norm.factor
+		}
+		l.winograd.set(l.weight.w, k, l.kk, factors, false)
+		if l.winogradBack != nil {
+			l.winogradBack.set(l.weight.w, l.kk, k, factors, true)
+		}
+		return
+	}
 	for g := range l.group {
 		for p := 0; p < l.m; p += kernel.Rows {
 			n := min(kernel.Rows, l.m-p)
 			w := l.rows(g*l.m+p, n)
-			if l.winograd != nil {
-				winogradWeights(l.winograd, l.winogradBack, w, p, n)
-				continue
-			}
 			kernel.Pack(l.packed[g*kernel.PackedLen(l.m, k)+p*k:], kernel.Rows*k, w, n, k, k, 1)
 			for o := 0; o < n && l.packedT != nil; o++ {
 				packed := l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk)+(p+o)*l.kk*kernel.Rows:]

@@ -51,12 +51,47 @@ func (b *builder) newWinograd(g window, m, c int) *winograd {
 	return w
 }
 
-// set takes the transform of the kernel from a source to a target channel.
-func (w *winograd) set(target, source int, u *[16]float32) {
-	at := (target/kernel.Rows*w.c+source)*kernel.Rows + target%kernel.Rows
-	for i, v := range u {
-		w.weights[i*w.panels+at] = v
+// set takes the kernels of a convolution: that from a source to a target channel begins at
+// target*to + source*from in weight, and is turned around if the one is the gradient of
+// the input of the other. factors are those of the channels of the output, or nil.
+func (w *winograd) set(weight []float32, to, from int, factors []float32, turned bool) {
+	var room [kernel.Rows * Lanes * 16]float32 // of a panel and sixteen sources
+	var block [16 * Lanes]float32
+	for p := 0; p < w.m; p += kernel.Rows {
+		rows := min(kernel.Rows, w.m-p)
+		for c := 0; c < w.c; c += Lanes {
+			n := min(Lanes, w.c-c)
+			switch {
+			case !turned: // the kernels to a channel lie side by side
+				for r := range rows {
+					kernel.WinogradKernels(room[r*16:], weight[(p+r)*to+c*from:], kernel.Rows*16, n, factorOf(factors, p+r), false)
+				}
+			default: // those from a channel of the output
+				for k := range n {
+					kernel.WinogradKernels(room[k*kernel.Rows*16:], weight[p*to+(c+k)*from:], 16, rows, factorOf(factors, c+k), true)
+				}
+			}
+			at, total := p*w.c+c*kernel.Rows, n*kernel.Rows
+			for i := 0; i < total; i += Lanes {
+				kernel.Transpose(block[:], room[i*16:], 16, 16)
+				for e := range 16 {
+					dst := w.weights[e*w.panels+at+i:]
+					if i+Lanes <= total {
+						*(*[Lanes]float32)(dst) = [Lanes]float32(block[e*Lanes:])
+					} else {
+						copy(dst[:total-i], block[e*Lanes:])
+					}
+				}
+			}
+		}
 	}
+}
+
+func factorOf(factors []float32, channel int) float32 {
+	if factors == nil {
+		return 1
+	}
+	return factors[channel]
 }
 
 // apply computes the images of dst from those of src, adds add if it is not nil, and
@@ -161,27 +196,5 @@ func (w *winograd) strips(first, n, across int, f func(at, row, column int, s ke
 		}
 		f(at, row, column, s)
 		at += count
-	}
-}
-
-// winogradWeights sets the weights of a convolution forward and, if it is not nil, of
-// the gradient of its input, for some channels of the target from first on: there the
-// kernels are turned around, which puts the first row and column of a transformed one in
-// the place of the last.
-func winogradWeights(ahead, back *winograd, weight []float32, first, channels int) {
-	turned := [4]int{3, 1, 2, 0}
-	for i := range (ahead.c + kernel.Rows - 1) / kernel.Rows * channels * kernel.Rows { // blocks that both hold side by side
-		c, o := i/(channels*kernel.Rows)*kernel.Rows+i%kernel.Rows, i/kernel.Rows%channels
-		if c < ahead.c {
-			u := kernel.WinogradKernel((*[9]float32)(weight[(o*ahead.c+c)*9:]))
-			ahead.set(first+o, c, &u)
-			if back != nil {
-				var v [16]float32
-				for i := range v {
-					v[i] = u[4*turned[i/4]+turned[i%4]]
-				}
-				back.set(c, first+o, &v)
-			}
-		}
 	}
 }

@@ -53,6 +53,7 @@ func main() {
 		depth3(wide)
 		depth3Grad(wide)
 	}
+	winogradKernels()
 	gate()
 	centre()
 	scaleEach()
@@ -850,6 +851,54 @@ func winogradGrad(wide bool) {
 		ADDQ(by, b)
 		Load(Param("dc"), by)
 		ADDQ(by, dst)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// winogradKernels has a kernel in the lanes of a register. Of the result, the table says
+// where in the kernel the lanes of the first, the last and the middle term of each row
+// come from, and the middle's factor; and then the same of columns.
+func winogradKernels() {
+	TEXT("winogradKernels512", NOSPLIT, "func(dst, src *float32, step, n int, scale float32, table *uint32)")
+	Pragma("noescape")
+	Doc("winogradKernels512 is winogradKernels with AVX-512; step is in bytes.")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	step, n := Load(Param("step"), GP64()), Load(Param("n"), GP64())
+	table := Load(Param("table"), GP64())
+	scale := broadcastTo(ZMM(), "scale")
+	var entries [8]reg.VecVirtual
+	for i := range entries {
+		entries[i] = ZMM()
+		VMOVUPS(Mem{Base: table, Disp: lane * i}, entries[i])
+	}
+	half, bits := ZMM(), GP32()
+	MOVL(U32(math.Float32bits(0.5)), bits)
+	VPBROADCASTD(bits, half)
+	var masks [3]reg.OpmaskVirtual
+	for i, m := range []uint32{0x1ff, 0x0ff0, 0x6666} { // a kernel, the rows and the columns in the middle
+		masks[i] = K()
+		MOVL(U32(m), bits)
+		KMOVW(bits, masks[i])
+	}
+	g := ZMM()
+	loop("kernels", n, func() {
+		VMOVUPS_Z(Mem{Base: src}, masks[0], g)
+		VMULPS(scale, g, g)
+		for i := range 2 {
+			ends, last, middle := ZMM(), ZMM(), ZMM()
+			VPERMPS(g, entries[4*i], ends)
+			VPERMPS(g, entries[4*i+1], last)
+			VPERMPS(g, entries[4*i+2], middle)
+			VADDPS(last, ends, masks[1+i], ends)
+			VMULPS(half, ends, masks[1+i], ends)
+			VMULPS(entries[4*i+3], middle, middle)
+			VADDPS(middle, ends, masks[1+i], ends)
+			VMOVAPS(ends, g)
+		}
+		VMOVUPS(g, Mem{Base: dst})
+		ADDQ(Imm(36), src)
+		ADDQ(step, dst)
 	})
 	VZEROUPPER()
 	RET()
