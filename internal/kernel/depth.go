@@ -27,7 +27,8 @@ type Finish struct {
 	Limits Limits
 }
 
-// TileFinish is [Tile], and adds to each sum and limits it before it is stored.
+// TileFinish is [Tile], and adds to each sum and limits it before it is stored. What is
+// added may lie where the results go.
 func TileFinish(c, a, b, bias []float32, taps *Taps, ci, cj, bj, rows, n int, f *Finish) {
 	if n <= 0 || rows <= 0 {
 		return
@@ -44,22 +45,28 @@ func TileFinish(c, a, b, bias []float32, taps *Taps, ci, cj, bj, rows, n int, f 
 	tileFinish(c, a, b, bias, taps.list, ci, cj, bj, min(rows, Rows), n, f)
 }
 
-// finish does in a pass of its own what [TileFinish] does in one.
-func finish(c []float32, ci, cj, rows, n int, f *Finish) {
-	run := Lanes
-	if cj == Lanes {
-		run, n = n*Lanes, 1
-	}
-	for i := range rows {
-		for j := range n {
-			at := i*ci + j*cj
-			v := c[at : at+run]
-			if f.Add != nil {
-				addTo(v, f.Add[at:])
+// finishTile is [TileFinish] by way of [Tile], a few positions at a time. What is added
+// may be what is written.
+func finishTile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int, f *Finish) {
+	const most = 4
+	var room [Rows * most * Lanes]float32
+	for at := 0; at < n; at += most {
+		count := min(most, n-at)
+		tile(room[:], a, b, bias, taps, most*Lanes, Lanes, bj, rows, count)
+		for i := range rows {
+			for j := range count {
+				v, to := room[(i*most+j)*Lanes:][:Lanes], i*ci+(at+j)*cj
+				if f.Add != nil {
+					addTo(v, f.Add[to:])
+				}
+				if f.Limits != NoLimits {
+					clip(v, v, f.Limits.Low, f.Limits.High)
+				}
+				copy(c[to:], v)
 			}
-			if f.Limits != NoLimits {
-				clip(v, v, f.Limits.Low, f.Limits.High)
-			}
+		}
+		if len(taps) > 0 {
+			b = b[min(most*bj, len(b)):]
 		}
 	}
 }

@@ -25,8 +25,11 @@ func TestTileFinishMatchesTwin(t *testing.T) {
 		bias, _ := guarded(t, r, Rows)
 		c, intact := guarded(t, r, 5*ci+11*cj)
 		f := &Finish{Limits: someLimits(r)}
-		if r.IntN(2) == 0 {
+		switch r.IntN(3) {
+		case 0:
 			f.Add, _ = guarded(t, r, len(c))
+		case 1:
+			f.Add = c
 		}
 		want := clone(c)
 		tileGo(want, a, b, bias, list, ci, cj, bj, rows, n)
@@ -34,7 +37,7 @@ func TestTileFinishMatchesTwin(t *testing.T) {
 			for j := range n {
 				for at := i*ci + j*cj; at < i*ci+j*cj+Lanes; at++ {
 					if f.Add != nil {
-						want[at] += f.Add[at]
+						want[at] += f.Add[at] // of c, what was there before
 					}
 					want[at] = f.Limits.apply(want[at])
 				}

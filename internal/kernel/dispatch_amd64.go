@@ -60,8 +60,7 @@ func tile(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int) {
 
 func tileFinish(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int, f *Finish) {
 	if use != avx512 || rows == 1 || len(taps) == 0 {
-		tile(c, a, b, bias, taps, ci, cj, bj, rows, n)
-		finish(c, ci, cj, rows, n, f)
+		finishTile(c, a, b, bias, taps, ci, cj, bj, rows, n, f)
 		return
 	}
 	tile512(&c[0], &a[0], &b[0], &bias[0], &taps[0].A, len(taps), ci, cj, bj, rows, n, unsafe.SliceData(f.Add), f.Limits.Low, f.Limits.High, true)

@@ -45,8 +45,7 @@ func winogradGrad(dst, a, b []float32, dj, dc, ac int, sign float32, channels, n
 }
 
 func tileFinish(c, a, b, bias []float32, taps []Tap, ci, cj, bj, rows, n int, f *Finish) {
-	tile(c, a, b, bias, taps, ci, cj, bj, rows, n)
-	finish(c, ci, cj, rows, n, f)
+	finishTile(c, a, b, bias, taps, ci, cj, bj, rows, n, f)
 }
 
 func depth3(dst, src []float32, w *[9]float32, bias float32, limits Limits, g *Grid) {

@@ -62,6 +62,9 @@ func NewTaps(list []Tap) *Taps {
 	return t
 }
 
+// Len returns how many taps there are.
+func (t *Taps) Len() int { return len(t.list) }
+
 // First returns the first n taps. It takes the bounds of all, so the slices must
 // reach as far as for all of them.
 func (t *Taps) First(n int) Taps { return Taps{t.list[:n], t.maxA, t.maxB} }

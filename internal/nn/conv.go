@@ -46,6 +46,7 @@ type convLayer struct {
 	packedT       []float32
 	biases, zeros []float32 // biases: for each group
 	ahead, back   []strip
+	gaps          bool // the kernel misses positions of the input, of which back has no strips
 
 	winograd, winogradBack *winograd  // instead of these
 	depth                  *depthwise // likewise
@@ -72,7 +73,9 @@ func buildConv(b *builder) layer {
 	g, width := b.window(b.node, b.in(0), w[2:]), w[len(w)-1]
 	l.inSz, l.outSz = g.y.in*g.x.in*Lanes, g.y.out*g.x.out*Lanes
 	l.biases = make([]float32, group*kernel.PackedLen(l.m, 1))
+	l.dx.adds = true
 	if depthwiseFits(g, l.m, l.c) && l.images == 1 {
+		l.dx.adds = false
 		l.depth = b.newDepthwise(g, group, l.out.needsGrad)
 	} else if winogradFits(g, l.m, l.c, group) {
 		l.planWinograd(b, g)
@@ -158,6 +161,9 @@ func (l *convLayer) planStrips(g window, width int) {
 		l.back = pointStrips(l.outSz, l.m)
 	} else {
 		l.back = strips(g.y.backward(), g.x.backward(), g.x.in, g.x.out, l.m, l.outSz/Lanes, index)
+		n := len(l.back)
+		l.back = slices.DeleteFunc(l.back, func(s strip) bool { return s.taps.Len() == 0 })
+		l.gaps = len(l.back) < n
 	}
 }
 
@@ -323,54 +329,6 @@ func (l *convLayer) groupBiases(g int) []float32 {
 	return l.biases[g*n:]
 }
 
-// slider is a product with packed weights along strips, in every group at hand: of m
-// target planes and taps from all source planes, with k columns in a panel. Groups are
-// dstSize and srcSize elements long. add is added to the result if it is not nil.
-type slider struct {
-	dst, add, src, packed, biases []float32
-	limits                        kernel.Limits
-	m, k, plane                   int
-	dstSize, srcSize              int
-}
-
-// slide runs it. A tile takes four positions at once. Where a strip has fewer left, the
-// same position of four groups makes a tile.
-func (s *slider) slide(all []strip) {
-	groups := (len(s.dst) + s.dstSize - 1) / s.dstSize
-	for i := range all {
-		st := &all[i]
-		whole := st.n &^ 3
-		if groups == 1 {
-			whole = st.n
-		}
-		for p := 0; p < s.m; p += kernel.Rows {
-			target := p*s.plane + st.target
-			for g := range groups {
-				if whole > 0 {
-					s.tile(target+g*s.dstSize, st.source+g*s.srcSize, p, st.taps, st.targetStep, st.sourceStep, whole)
-				}
-			}
-			for j := whole; j < st.n; j++ {
-				s.tile(target+j*st.targetStep, st.source+j*st.sourceStep, p, st.taps, s.dstSize, s.srcSize, groups)
-			}
-		}
-	}
-}
-
-// tile computes n positions of the panel of rows that begins with row p.
-func (s *slider) tile(target, source, p int, taps *kernel.Taps, targetStep, sourceStep, n int) {
-	rows := min(kernel.Rows, s.m-p)
-	if s.add == nil && s.limits == kernel.NoLimits {
-		kernel.Tile(s.dst[target:], s.packed[p*s.k:], s.src[source:], s.biases[p:], taps, s.plane, targetStep, sourceStep, rows, n)
-		return
-	}
-	f := kernel.Finish{Limits: s.limits}
-	if s.add != nil {
-		f.Add = s.add[target:]
-	}
-	kernel.TileFinish(s.dst[target:], s.packed[p*s.k:], s.src[source:], s.biases[p:], taps, s.plane, targetStep, sourceStep, rows, n, &f)
-}
-
 func (l *convLayer) forward(p part) {
 	x, y := l.in.data(p), l.out.data(p)
 	var add []float32
@@ -405,22 +363,32 @@ func (l *convLayer) backward(p part) {
 		l.dr.add(p, dy)
 	}
 	if l.dx.wanted() {
-		dx, groups := l.dx.open(p), l.group
-		if l.winogradBack != nil {
-			l.winogradBack.apply(dx, nil, dy, l.zeros, kernel.NoLimits, p.worker)
-			groups = 0
-		}
-		for g := range groups {
-			s := slider{
-				dx[g*l.c*l.inSz:], nil, dy[g*l.m*l.outSz:], l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk):], l.zeros,
-				kernel.NoLimits, l.c, l.m * l.kk, l.inSz, l.in.size / l.images, l.out.size / l.images,
-			}
-			s.slide(l.back)
-		}
-		l.dx.close(p)
+		l.inputGrad(p, dy)
 	}
 	if l.grad != nil {
 		l.grad.backward(p)
+	}
+}
+
+// inputGrad makes the gradient of the input.
+func (l *convLayer) inputGrad(p part, dy []float32) {
+	dx, add := l.dx.target(p)
+	if l.winogradBack != nil {
+		l.winogradBack.apply(dx, add, dy, l.zeros, kernel.NoLimits, p.worker)
+		return
+	}
+	if l.gaps && add == nil {
+		clear(dx)
+	}
+	for g := range l.group {
+		s := slider{
+			dx[g*l.c*l.inSz:], nil, dy[g*l.m*l.outSz:], l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk):], l.zeros,
+			kernel.NoLimits, l.c, l.m * l.kk, l.inSz, l.in.size / l.images, l.out.size / l.images,
+		}
+		if add != nil {
+			s.add = add[g*l.c*l.inSz:]
+		}
+		s.slide(l.back)
 	}
 }
 

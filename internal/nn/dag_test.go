@@ -110,6 +110,12 @@ func graphs() map[string]*network {
 		c := n.op("Conv", graph.Attrs{"strides": graph.Ints(2, 2)}, x, n.weight(9, 70, 1, 1))
 		return n.op("GlobalAveragePool", nil, c), 9
 	})
+	for name, stride := range map[string]int64{"": 1, " stride": 2} { // the output has the vectors
+		all["Conv 1x1 to many"+name] = image(17, func(n *network, x string) (string, int) {
+			y := n.op("Conv", graph.Attrs{"strides": graph.Ints(stride, stride)}, x, n.weight(70, 17, 1, 1))
+			return n.op("GlobalAveragePool", nil, n.op("Add", nil, n.op("Relu", nil, y), n.op("Conv", graph.Attrs{"strides": graph.Ints(stride, stride)}, x, n.weight(70, 17, 1, 1)))), 70
+		})
+	}
 	for name, attrs := range map[string]graph.Attrs{
 		"":               {"kernel_shape": graph.Ints(3, 2), "strides": graph.Ints(2, 2)},
 		"pads":           {"kernel_shape": graph.Ints(3, 3), "strides": graph.Ints(2, 2), "pads": graph.Ints(1, 1, 0, 1)},

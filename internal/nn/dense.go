@@ -68,6 +68,7 @@ func buildGemm(b *builder) layer {
 func newDense(b *builder, weight, bias *param, k, m, rs, cs int) layer {
 	l := &denseLayer{in: b.data(0), out: b.out[0], weight: weight, bias: bias, k: k, m: m, rs: rs, cs: cs}
 	l.dx = b.sink(l.in)
+	l.dx.adds = true
 	if b.fold != nil && b.fold.bias != "" {
 		l.bias = b.use(b.weightOf(b.fold.bias))
 	}
@@ -194,8 +195,8 @@ func (l *denseLayer) backward(p part) {
 		l.dr.add(p, dy)
 	}
 	if l.dx.wanted() {
-		multiply(l.dx.open(p), nil, dy, l.packedT, l.zeros, l.rowsT, l.k, l.m)
-		l.dx.close(p)
+		dx, add := l.dx.target(p)
+		multiply(dx, add, dy, l.packedT, l.zeros, l.rowsT, l.k, l.m)
 	}
 	if l.grad != nil {
 		l.grad.backward(p)

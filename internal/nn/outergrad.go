@@ -16,6 +16,9 @@ type plane struct{ feature, position int } // distances
 // over positions and lanes at once: the features of the input are transposed, so
 // that sixteen of them are a vector, and no lanes are left to add up. That wants
 // sixteen features of the input and eight of the output; [weightGrad] is for fewer.
+// Where a kernel has one element and that fits better, the output's features are
+// transposed and the input has the rows: fields from m to w are then as if input and
+// output were exchanged.
 //
 // Each sum runs over the lanes and positions of some rows of the output, those sums
 // over the rows and the groups of a chunk, and over chunks. Where the weight has more
@@ -30,6 +33,8 @@ type outerGrad struct {
 	rs, cs         int // steps of the weight from output to output and from input to input
 	x, y           plane
 	w              window
+	exchanged      bool
+	aPos, aRow     int // distances of positions and rows, as a [kernel.Walk] has them
 	height, width  int // of the positions of the input that are met, padding included
 	rows           int // of the output at a time
 	each           int // vectors of features that are transposed together
@@ -51,8 +56,47 @@ const outerRoom = 1 << 16
 // outerFits reports whether an outerGrad can make the gradient of a weight.
 func outerFits(m, c int) bool { return m >= kernel.OuterRows && c >= kernel.Lanes }
 
+// cost is about how many cycles a position takes: products, and transpositions of a
+// block of a vector of features, which the stride of the input multiplies.
+func (o *outerGrad) cost(m, c, stride int) int {
+	const product, transposition = 8, 64 // of a row and a vector; of a vector
+	vectors := (c + Lanes - 1) / Lanes
+	each := min(kernel.OuterCols, vectors)
+	columns := (vectors + each - 1) / each * kernel.OuterCols
+	rows := (m + kernel.OuterRows - 1) / kernel.OuterRows * kernel.OuterRows
+	return rows*columns*product + vectors*transposition*stride
+}
+
+// exchange lets the input and the output change places if that costs less.
+func (o *outerGrad) exchange() {
+	o.aPos, o.aRow = o.y.position, o.w.x.out*o.y.position
+	for _, a := range []axis{o.w.y, o.w.x} {
+		if o.group != 1 || a.kernel != 1 || a.pad != 0 {
+			return
+		}
+	}
+	if !outerFits(o.c, o.m) || o.cost(o.m, o.c, o.w.y.stride*o.w.x.stride) <= o.cost(o.c, o.m, 1) {
+		return
+	}
+	o.exchanged = true
+	o.aPos, o.aRow = o.w.x.stride*o.x.position, o.w.y.stride*o.w.x.in*o.x.position
+	o.m, o.c, o.x, o.y, o.rs, o.cs = o.c, o.m, o.y, o.x, o.cs, o.rs
+	for _, a := range []*axis{&o.w.y, &o.w.x} {
+		a.in, a.stride = a.out, 1
+	}
+}
+
+// sides returns what is transposed and what has the rows.
+func (o *outerGrad) sides(in, out []float32) (x, y []float32) {
+	if o.exchanged {
+		return out, in
+	}
+	return in, out
+}
+
 // newOuterGrad completes one that has all of the fields up to w.
 func (b *builder) newOuterGrad(o *outerGrad) *outerGrad {
+	o.exchange()
 	span := func(a axis) int { return (a.out-1)*a.stride + (a.kernel-1)*a.dilat + 1 }
 	o.height, o.width, o.elements = span(o.w.y), span(o.w.x), o.w.y.kernel*o.w.x.kernel
 	o.each = 1
@@ -101,22 +145,25 @@ func (o *outerGrad) backward(p part) {
 	}
 	n := o.group * o.units * o.unitSize()
 	sums := o.partial[p.index*n : (p.index+1)*n]
-	x, dy := o.in.data(p), o.out.gradient(p)
+	x, y := o.sides(o.in.data(p), o.out.gradient(p))
 	for i := range o.group * o.units {
-		o.sum(sums[i*o.unitSize():(i+1)*o.unitSize()], x, dy, o.room[p.worker], i, !p.opens())
+		o.sum(sums[i*o.unitSize():(i+1)*o.unitSize()], x, y, o.room[p.worker], i, !p.opens())
 	}
 }
 
-// sum makes the sums of one unit over all images in x and dy; if add is true, what
+// sum makes the sums of one unit over all images in x and y; if add is true, what
 // there is in sums is added.
-func (o *outerGrad) sum(sums, x, dy, room []float32, unit int, add bool) {
+func (o *outerGrad) sum(sums, x, y, room []float32, unit int, add bool) {
 	group, first := unit/o.units, unit%o.units*o.each
-	in, out := o.in.size/o.images, o.out.size/o.images
+	xSize, ySize := o.in.size/o.images, o.out.size/o.images
+	if o.exchanged {
+		xSize, ySize = ySize, xSize
+	}
 	walk := kernel.Walk{
-		N: o.w.x.out, APos: o.y.position, ARow: o.w.x.out * o.y.position,
+		N: o.w.x.out, APos: o.aPos, ARow: o.aRow,
 		BPos: o.w.x.stride * Lanes * Lanes, BRow: o.w.y.stride * o.width * Lanes * Lanes,
 	}
-	for ; len(x) > 0; x, dy = x[in:], dy[out:] {
+	for ; len(x) > 0; x, y = x[xSize:], y[ySize:] {
 		for row := 0; row < o.w.y.out; row += o.rows {
 			walk.Rows = min(o.rows, o.w.y.out-row)
 			for i := range o.each {
@@ -124,7 +171,7 @@ func (o *outerGrad) sum(sums, x, dy, room []float32, unit int, add bool) {
 			}
 			at := 0
 			for p := range o.panels {
-				a := dy[(group*o.m+o.panel(p))*o.y.feature+row*walk.ARow:]
+				a := y[(group*o.m+o.panel(p))*o.y.feature+row*walk.ARow:]
 				for j := 0; j < len(o.columns); j += kernel.OuterCols {
 					var boff [kernel.OuterCols]int32
 					for k := range boff {
@@ -175,7 +222,8 @@ func (o *outerGrad) reduce(task, chunks, groups int) {
 	size := o.unitSize()
 	total := o.partial[task*size : (task+1)*size]
 	if o.whole {
-		o.sum(total, o.in.x[0][:groups*o.in.size], o.out.g[0][:groups*o.out.size], o.room[task], task, false)
+		x, y := o.sides(o.in.x[0][:groups*o.in.size], o.out.g[0][:groups*o.out.size])
+		o.sum(total, x, y, o.room[task], task, false)
 	} else {
 		n := o.tasks() * size
 		for i := 1; i < chunks; i++ {

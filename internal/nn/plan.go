@@ -66,7 +66,8 @@ func (v *value) gradient(p part) []float32 {
 type sink struct {
 	v     *value
 	first bool
-	spare *value // for what is to be added
+	adds  bool   // the layer adds what there is by itself
+	spare *value // for what is to be added otherwise
 }
 
 // wanted reports whether a gradient flows.
@@ -84,6 +85,15 @@ func (k *sink) close(p part) {
 	if !k.first {
 		kernel.Add(k.v.gradient(p), k.spare.data(p))
 	}
+}
+
+// target returns where to put the gradient of a part, and what is to be added to it: what
+// lies there, or nil. It is instead of open and close if adds is true.
+func (k *sink) target(p part) (dst, add []float32) {
+	if dst = k.v.gradient(p); k.first {
+		return dst, nil
+	}
+	return dst, dst
 }
 
 // add puts in a gradient that is already somewhere else.
@@ -316,7 +326,7 @@ func (s *Session) gradSpan(clock *clock, v *value, groups int) *span {
 func (s *Session) spareSpans(clock *clock, layer int, u use, groups int) []*span {
 	var spans []*span
 	for _, k := range u.sinks {
-		if !k.v.needsGrad || k.first {
+		if !k.v.needsGrad || k.first || k.adds {
 			continue
 		}
 		k.spare = &value{size: k.v.size, x: make([][]float32, s.threads)}
