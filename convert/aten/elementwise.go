@@ -26,6 +26,17 @@ func formula(schema string, f func(c *call, x string, k func(float64) string) st
 	}}
 }
 
+// leakyRandom is an activation whose slope is drawn in training; in evaluation it is
+// the mean of the bounds.
+func leakyRandom(schema string) row {
+	return formula(schema, func(c *call, x string, _ func(float64) string) string {
+		if training, _ := c.args["training"].(bool); training && !c.conv.opts.ForceEval {
+			panic(trainingMode("an activation with a slope that is drawn"))
+		}
+		return c.op("LeakyRelu", attrs{"alpha": real((c.float("lower") + c.float("upper")) / 2)}, x)
+	})
+}
+
 // same is an operator that does nothing to its tensor: the output is the same
 // memory.
 func same(schema string) row {
@@ -118,6 +129,9 @@ func activationRows() map[string]row {
 		"aten.leaky_relu": formula("self, negative_slope=0.01", func(c *call, x string, k func(float64) string) string {
 			return c.op("LeakyRelu", attrs{"alpha": real(c.float("negative_slope"))}, x)
 		}),
+		"aten.rrelu":                       leakyRandom("self, lower=0.125, upper=0.3333333333333333, training=False"),
+		"aten.rrelu_with_noise":            leakyRandom("self, noise, lower=0.125, upper=0.3333333333333333, training=False"),
+		"aten.rrelu_with_noise_functional": leakyRandom("self, noise, lower=0.125, upper=0.3333333333333333, training=False"),
 		"aten.elu": formula("self, alpha=1, scale=1, input_scale=1", func(c *call, x string, k func(float64) string) string {
 			alpha, scale, inner := c.float("alpha"), c.float("scale"), c.float("input_scale")
 			if inner == 1 {

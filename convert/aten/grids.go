@@ -22,6 +22,13 @@ func gridRows() map[string]row {
 			}
 			c.ret(names...)
 		}},
+		"aten.broadcast_tensors": {schema: "tensors", lower: func(c *call) {
+			var names []string
+			for i, x := range c.list("tensors") {
+				names = append(names, c.expand(x, c.out(i).Shape))
+			}
+			c.ret(names...)
+		}},
 		"aten.grid_sampler":    {schema: gridSchema, lower: gridSample},
 		"aten.grid_sampler_2d": {schema: gridSchema, lower: gridSample},
 		"aten.affine_grid_generator": {schema: "theta, size, align_corners", lower: func(c *call) {
@@ -122,6 +129,18 @@ func (c *call) rotated(rank int) []int {
 
 func inferGrids() map[string]inferRule {
 	return map[string]inferRule{
+		"broadcast_tensors": func(c *call) []*Value {
+			list := c.tensors("tensors")
+			shape := graph.Shape{}
+			for _, x := range list {
+				shape = broadcast(shape, x.Shape)
+			}
+			var out []*Value
+			for _, x := range list {
+				out = append(out, made1(x.DType, slices.Clone(shape))...)
+			}
+			return out
+		},
 		"meshgrid": func(c *call) []*Value {
 			list := c.tensors("tensors")
 			shape := graph.Sizes(slices.Repeat([]int{1}, len(list))...)

@@ -33,12 +33,15 @@ func Infer(n *Node) (err error) {
 		return &model.UnsupportedError{What: "operator " + strings.TrimPrefix(n.Op, "aten."), Advice: Advice(n.Op)}
 	}
 	c := (&converter{builder: &builder{}}).newCall(n, r)
-	if inPlace {
+	if inPlace && !reshapesInPlace[n.Op] {
 		x := c.tensor(r.params[0].name)
 		n.Outputs = []*Value{{DType: x.DType, Shape: slices.Clone(x.Shape), Scattered: x.Scattered}}
 		return nil
 	}
 	base := n.Op
+	if inPlace {
+		base = strings.TrimSuffix(base, "_")
+	}
 	if name, ok := synonyms[base]; ok {
 		base = name
 	}
@@ -61,6 +64,15 @@ func Infer(n *Node) (err error) {
 	return nil
 }
 
+// reshapesInPlace are the operators that give their tensor another shape in place.
+var reshapesInPlace = map[string]bool{
+	"aten.unsqueeze_": true, "aten.squeeze_": true, "aten.transpose_": true, "aten.t_": true, "aten.swapaxes_": true, "aten.swapdims_": true,
+}
+
+// ReshapesInPlace reports whether an operator, such as "aten.unsqueeze_", gives its
+// tensor another shape in place.
+func ReshapesInPlace(op string) bool { return reshapesInPlace[op] }
+
 // inferRule returns the outputs of a node.
 type inferRule func(c *call) []*Value
 
@@ -69,10 +81,10 @@ func inferRules() map[string]inferRule {
 	rules := map[string]inferRule{}
 	for _, part := range []map[string]inferRule{
 		{
-			"relu neg abs floor ceil round sign square trunc fix frac silu mish log_sigmoid softsign gelu hardsigmoid hardswish relu6 hardtanh leaky_relu elu celu selu softplus hardshrink softshrink threshold prelu bitwise_not dropout feature_dropout alpha_dropout feature_alpha_dropout": likeFirst,
-			"alias detach lift lift_fresh_copy clone alias_copy detach_copy positive data requires_grad_ detach_ contiguous roll flip tril triu":                                                                                                                                                likeFirst,
-			"batch_norm instance_norm layer_norm group_norm rms_norm zero fill copy channel_shuffle":                                                                                                                                                                                            likeFirst,
-			"sigmoid tanh exp log sqrt erf sin cos tan asin acos atan sinh cosh asinh acosh atanh reciprocal rsqrt log2 log10 log1p expm1 erfc":                                                                                                                                                 realFirst,
+			"relu neg abs floor ceil round sign square trunc fix frac silu mish log_sigmoid softsign gelu hardsigmoid hardswish relu6 hardtanh leaky_relu rrelu rrelu_with_noise elu celu selu softplus hardshrink softshrink threshold prelu bitwise_not dropout feature_dropout alpha_dropout feature_alpha_dropout": likeFirst,
+			"alias detach lift lift_fresh_copy clone alias_copy detach_copy positive data requires_grad_ detach_ contiguous roll flip tril triu":                                                                                                                                                                       likeFirst,
+			"batch_norm instance_norm layer_norm group_norm rms_norm zero fill copy channel_shuffle":                                                                                                                                                                                                                   likeFirst,
+			"sigmoid tanh exp log sqrt erf sin cos tan asin acos atan sinh cosh asinh acosh atanh reciprocal rsqrt log2 log10 log1p expm1 erfc":                                                                                                                                                                        realFirst,
 			"logical_not isnan isinf":                  boolFirst,
 			"float double half bfloat16 bool long int": converted,
 			"to _to_copy":                              convertedTo,

@@ -345,8 +345,8 @@ func threeLikeFirst(c *call) []*Value {
 
 func inferLayers() map[string]inferRule {
 	return map[string]inferRule{
-		"conv1d conv2d conv3d conv1d.padding conv2d.padding conv3d.padding _convolution_mode conv_transpose1d conv_transpose2d conv_transpose3d convolution _convolution": convolved,
-		"native_batch_norm native_layer_norm native_group_norm native_dropout _native_batch_norm_legit _native_batch_norm_legit_no_training _batch_norm_impl_index":       threeLikeFirst,
+		"conv1d conv2d conv3d conv1d.padding conv2d.padding conv3d.padding _convolution_mode conv_transpose1d conv_transpose2d conv_transpose3d convolution _convolution":                       convolved,
+		"native_batch_norm native_layer_norm native_group_norm native_dropout rrelu_with_noise_functional _native_batch_norm_legit _native_batch_norm_legit_no_training _batch_norm_impl_index": threeLikeFirst,
 		"max_pool1d": pooledBy(1, false), "max_pool2d": pooledBy(2, false), "max_pool3d": pooledBy(3, false),
 		"max_pool1d_with_indices": pooledBy(1, true), "max_pool2d_with_indices": pooledBy(2, true), "max_pool3d_with_indices": pooledBy(3, true),
 		"avg_pool1d": pooledBy(1, false), "avg_pool2d": pooledBy(2, false), "avg_pool3d": pooledBy(3, false),

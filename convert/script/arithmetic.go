@@ -148,10 +148,68 @@ func (e *evaluator) host(op string, args []any, named map[string]any) (v any, ok
 		}
 		return v, isNumber(v)
 	}
+	if len(args) == 0 {
+		return nil, false
+	}
+	if x, isTensor := args[0].(scalar); isTensor && op == "to" {
+		if d, ok := e.typeAsked(args[1:], named); ok {
+			return e.cast(x, d), true
+		}
+	}
 	if len(args) == 1 || len(args) == 2 && (op == "round") {
 		return e.hostUnary(op, args[0])
 	}
 	return nil, false
+}
+
+// typeAsked returns the element type that torch.to is asked for, which stands
+// behind the device if that is given; none where the type stays. ok is false if the
+// arguments are other ones.
+func (e *evaluator) typeAsked(args []any, named map[string]any) (d model.DType, ok bool) {
+	if v, isInt := named["dtype"].(int64); isInt {
+		return e.dtype(v), true
+	}
+	if len(args) > 0 {
+		switch args[0].(type) {
+		case device, nil:
+			args = args[1:]
+		}
+	}
+	if len(args) == 0 {
+		return model.Invalid, true
+	}
+	switch v := args[0].(type) {
+	case int64:
+		return e.dtype(v), true
+	case bool, nil:
+		return model.Invalid, true
+	}
+	return model.Invalid, false
+}
+
+// cast gives a number another element type, or none for the one that it has.
+func (e *evaluator) cast(x scalar, d model.DType) scalar {
+	switch {
+	case d == model.Invalid:
+	case d == model.Bool:
+		return scalar{d, e.truth(x.value)}
+	case !d.IsFloat():
+		return scalar{d, e.integer(x.value)}
+	default:
+		if f, ok := realOf(x.value); ok {
+			return scalar{d, rounded(f, d)}
+		}
+		return scalar{d, x.value} // of the batch
+	}
+	return x
+}
+
+// rounded returns a number as float32 has it, if that is its element type.
+func rounded(f float64, d model.DType) float64 {
+	if d == model.Float32 {
+		return float64(float32(f))
+	}
+	return f
 }
 
 func (e *evaluator) logical(and bool, a, b any) any {
@@ -240,12 +298,13 @@ func (e *evaluator) hostBinary(op string, a, b any, named map[string]any) (any, 
 		return r, true
 	}
 	d := model.Int64
-	switch r.(type) {
+	switch f := r.(type) {
 	case float64:
 		d = model.Float32
 		if x.dtype == model.Float64 || y.dtype == model.Float64 {
 			d = model.Float64
 		}
+		r = rounded(f, d)
 	case bool:
 		d = model.Bool
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"lethe/convert/aten"
-	"lethe/graph"
 	"lethe/model"
 )
 
@@ -21,27 +20,6 @@ func (e *evaluator) composite(op string, args []any, named map[string]any) (any,
 			"mask", "mask_type")), true
 	case "meshgrid":
 		return e.meshgrid(args, named), true
-	case "broadcast_tensors":
-		if values, ok := elements(args[0]); ok && len(args) == 1 {
-			l := &list{}
-			shape := graph.Shape{}
-			for _, v := range values {
-				for len(shape) < len(e.shapeOf(v)) {
-					shape = append(graph.Sizes(1), shape...)
-				}
-				for i, d := range e.shapeOf(v) {
-					if at := len(shape) - len(e.shapeOf(v)) + i; shape[at].Is(1) {
-						shape[at] = d
-					}
-				}
-			}
-			for _, v := range values {
-				l.values = append(l.values, e.operator("expand", []any{v, sizesOf(shape)}, nil))
-			}
-			return l, true
-		}
-	case "hstack", "vstack":
-		return nil, false
 	}
 	return nil, false
 }

@@ -284,7 +284,10 @@ func (e *evaluator) call1(op string, args []any, named map[string]any) any {
 	}
 	e.guessTypes(op, list)
 	outputs := e.node(op, overload, list)
-	if listing[strings.TrimSuffix(op, "_")] {
+	if aten.ReshapesInPlace("aten." + op) {
+		e.reshaped(list[0].Value, outputs[0])
+	}
+	if listing[strings.TrimSuffix(op, "_")] || op == "broadcast_tensors" {
 		return listOf(outputs)
 	}
 	if len(outputs) == 1 {
@@ -295,6 +298,51 @@ func (e *evaluator) call1(op string, args []any, named map[string]any) any {
 		t.values = append(t.values, v)
 	}
 	return t
+}
+
+// reshaped makes what the code has of a tensor mean the same tensor in the shape
+// that an operator has given it in place: of its names in the code nothing is known.
+func (e *evaluator) reshaped(tensor any, result *aten.Value) {
+	x, ok := tensor.(*aten.Value)
+	if !ok {
+		return
+	}
+	made := false
+	for _, n := range e.out.Nodes {
+		made = made || slices.Contains(n.Outputs, x)
+	}
+	if !made {
+		e.unsupported("write it without the underscore", "a weight or an input that gets another shape in place")
+	}
+	before := *x
+	replace := func(v any) any {
+		switch v := v.(type) {
+		case *aten.Value:
+			if v == x {
+				return &before
+			}
+		case []*aten.Value:
+			for i := range v {
+				if v[i] == x {
+					v[i] = &before
+				}
+			}
+		}
+		return v
+	}
+	e.spend(len(e.out.Nodes))
+	for _, n := range e.out.Nodes {
+		replace(n.Outputs)
+		for i := range n.Args {
+			n.Args[i].Value = replace(n.Args[i].Value)
+		}
+	}
+	*x = *result
+	for i, v := range e.out.Nodes[len(e.out.Nodes)-1].Outputs {
+		if v == result {
+			e.out.Nodes[len(e.out.Nodes)-1].Outputs[i] = x
+		}
+	}
 }
 
 func listOf(values []*aten.Value) *list {
