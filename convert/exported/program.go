@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"lethe/convert/aten"
 	"lethe/graph"
@@ -284,7 +285,7 @@ func (b *builder) oldInputs(s *scope) error {
 }
 
 // numbered is how torch 2.1 calls a child of a Sequential that is the network.
-var numbered = regexp.MustCompile(`^self_(\d+)(\.|$)`)
+var numbered = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^self_(\d+)(\.|$)`) })
 
 // plainName undoes what torch 2.1 does to the names of a state dict:
 // L__self___conv1.weight, getattr_L__self___layers___0___conv1.weight,
@@ -294,7 +295,7 @@ func plainName(s string) string {
 		s = rest
 	}
 	if rest, ok := strings.CutPrefix(s, "L__self___"); ok {
-		return numbered.ReplaceAllString(strings.ReplaceAll(rest, "___", "."), "$1$2")
+		return numbered().ReplaceAllString(strings.ReplaceAll(rest, "___", "."), "$1$2")
 	}
 	return s
 }
@@ -370,14 +371,14 @@ func (b *builder) outputs(s *scope) error {
 }
 
 // anonymous are names of inputs that torch up to 2.3 makes up.
-var anonymous = regexp.MustCompile(`^(arg\d+_\d+|l_.*_)$`)
+var anonymous = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(arg\d+_\d+|l_.*_)$`) })
 
 // nameBatch calls the size of the first axis of the inputs N, the name that
 // the batch has in every graph of Lethe, and gives inputs without a name one.
 func (b *builder) nameBatch() {
 	taken := map[string]bool{}
 	for i, in := range b.out.Inputs {
-		if anonymous.MatchString(in.Name) {
+		if anonymous().MatchString(in.Name) {
 			in.Name = "input"
 			if len(b.doc.argNames) == len(b.out.Inputs) {
 				in.Name = b.doc.argNames[i]
