@@ -28,8 +28,11 @@ var usualNetworks = []struct {
 // BenchmarkProducts prints how fast each kind of convolution and product with a matrix
 // of weights is forward and backward: of the operations that a direct one takes, with
 // the gradient of the input and, unless that waits for the end of the batch, of the
-// weight. A layer runs one chunk on one thread; the best of b.N runs counts.
+// weight; how many bytes of activations and gradients it reads and writes at the least,
+// weights aside; and how fast memory is copied. A layer runs one chunk on one thread; the
+// best of b.N runs counts.
 func BenchmarkProducts(b *testing.B) {
+	fmt.Printf("memory: %.1f GB/s\n", copied()/1e9)
 	for _, c := range usualNetworks {
 		n := c.net()
 		net, _ := n.bind(b)
@@ -39,17 +42,10 @@ func BenchmarkProducts(b *testing.B) {
 				b.Fatal(err)
 			}
 			ses.Step(c.batch, func(_ int, x []float32) { x[0] = 1 }, func(_ int, _, grad []float32) { clear(grad) })
-			type kind struct {
-				flop  float64
-				back  float64 // gradients that backward makes, in products
-				times int
-				best  [2]time.Duration // forward and backward
-			}
-			kinds, order := map[string]*kind{}, []string{}
+			kinds, order := map[string]*productKind{}, []string{}
 			p := ses.part(0, 0)
 			for round := range max(b.N, 5) {
 				for i, l := range ses.layers {
-					name, flop, gradients := productOf(l)
 					began := time.Now()
 					l.forward(p)
 					ahead := time.Since(began)
@@ -58,89 +54,123 @@ func BenchmarkProducts(b *testing.B) {
 						l.backward(p)
 					}
 					back := time.Since(began)
+					name, k := productOf(l, p.hi-p.lo)
 					if name == "" {
 						continue
 					}
-					k := kinds[name]
-					if k == nil {
-						k = &kind{flop: flop * float64(p.hi-p.lo) * Lanes, back: gradients}
-						kinds[name], order = k, append(order, name)
+					if kinds[name] == nil {
+						kinds[name], order = &k, append(order, name)
+						k.best = [2]time.Duration{ahead, back}
 					}
-					if k.best[0] == 0 || ahead < k.best[0] {
-						k.best[0] = ahead
-					}
-					if k.best[1] == 0 || back < k.best[1] {
-						k.best[1] = back
-					}
+					own := kinds[name]
+					own.best = [2]time.Duration{min(own.best[0], ahead), min(own.best[1], back)}
 					if round == 0 {
-						k.times++
+						own.times++
 					}
 				}
 			}
 			for _, name := range order {
 				k := kinds[name]
-				fmt.Printf("%s: %s: %d, %.2f MFLOP, %.0f forward, %.0f backward\n", c.name, name, k.times, k.flop/float64(p.hi-p.lo)/Lanes/1e6,
-					k.flop/k.best[0].Seconds()/1e9, k.back*k.flop/k.best[1].Seconds()/1e9)
+				fmt.Printf("%s: %s: %d, %.2f MFLOP", c.name, name, k.times, k.flop[0]/float64(p.hi-p.lo)/Lanes/1e6)
+				for i, t := range k.best {
+					fmt.Printf(", %.1f GFLOP/s %.1f GB/s", k.flop[i]/t.Seconds()/1e9, k.bytes[i]/t.Seconds()/1e9)
+				}
+				fmt.Println()
 			}
 		})
 	}
 }
 
-// productOf names the kind of a product, and gives its operations for one sample and
-// how many gradients its backward pass makes.
-func productOf(l layer) (name string, flop, gradients float64) {
-	made := func(dx *sink, g gradient) float64 {
-		n := 0.0
-		if dx.wanted() {
-			n++
+// productKind is what layers of a shape do with a chunk, forward and backward.
+type productKind struct {
+	flop, bytes [2]float64
+	times       int
+	best        [2]time.Duration
+}
+
+// copied returns how many bytes a second are read and written where memory is copied that
+// no cache holds.
+func copied() float64 {
+	const n = 32 << 20
+	from, to := make([]float32, n), make([]float32, n)
+	var best time.Duration
+	for i := range 4 {
+		began := time.Now()
+		copy(to, from)
+		if t := time.Since(began); i <= 1 || t < best { // the first finds no pages yet
+			best = t
 		}
-		switch g := g.(type) {
-		case *outerGrad:
-			if !g.whole {
-				n++
-			}
-		case *winogradGrad:
-			if !g.whole {
-				n++
-			}
-		case *weightGrad:
-			if !g.whole {
-				n++
-			}
-		}
-		return n
 	}
+	return 2 * 4 * n / best.Seconds()
+}
+
+// productOf names the kind of a product, and says what it does for so many groups; name
+// is empty if it is none.
+func productOf(l layer, groups int) (name string, k productKind) {
+	var in, out *value
+	var dx *sink
+	var g gradient
+	limited, flop := false, 0.0
 	switch l := l.(type) {
 	case *convLayer:
 		size := int(math.Sqrt(float64(l.outSz / Lanes)))
-		name, gradients = fmt.Sprintf("Conv %d to %d, kernel of %d, %dx%d", l.c*l.group, l.m*l.group, l.kk, size, size), made(l.dx, l.grad)
+		name = fmt.Sprintf("Conv %d to %d, kernel of %d, %dx%d", l.c*l.group, l.m*l.group, l.kk, size, size)
+		in, out, dx, g, limited = l.in, l.out, l.dx, l.grad, l.limits != kernel.NoLimits
 		if l.depth != nil {
-			name, gradients = "depthwise "+name, 2
+			name, g = "depthwise "+name, &weightGrad{}
 		}
-		return name, 2 * float64(len(l.weight.w)) * float64(l.outSz/Lanes), gradients
+		flop = 2 * float64(len(l.weight.w)) * float64(l.outSz/Lanes)
 	case *denseLayer:
 		positions := l.in.size / (l.k * Lanes)
-		return fmt.Sprintf("product %d to %d, %d positions", l.k, l.m, positions), 2 * float64(l.k*l.m) * float64(positions), made(l.dx, l.grad)
+		name = fmt.Sprintf("product %d to %d, %d positions", l.k, l.m, positions)
+		in, out, dx, g = l.in, l.out, l.dx, l.grad
+		flop = 2 * float64(l.k*l.m) * float64(positions)
+	default:
+		return "", k
 	}
-	return "", 0, 0
+	gradients, moved := 0.0, float64(out.size) // the gradient of the output is read
+	if limited {
+		moved += float64(out.size) // and the output
+	}
+	if dx.wanted() {
+		gradients++
+		moved += float64(in.size)
+	}
+	whole := true
+	switch g := g.(type) {
+	case *outerGrad:
+		whole = g.whole
+	case *winogradGrad:
+		whole = g.whole
+	case *weightGrad:
+		whole = g.whole
+	}
+	if !whole {
+		gradients++
+		moved += float64(in.size)
+	}
+	k.flop = [2]float64{flop * float64(groups) * Lanes, gradients * flop * float64(groups) * Lanes}
+	k.bytes = [2]float64{4 * float64(groups*(in.size+out.size)), 4 * moved * float64(groups)}
+	return name, k
 }
 
-// BenchmarkNetworks measures whole networks in their usual sizes, with the memory
-// that a session takes.
+// BenchmarkNetworks measures whole networks in their usual sizes, on one and on two
+// threads, with the memory that a session takes.
 func BenchmarkNetworks(b *testing.B) {
 	for _, c := range usualNetworks {
 		n := c.net()
 		net, _ := n.bind(b)
-		for _, train := range []bool{false, true} {
+		for i := range 4 {
+			train, threads := i%2 == 1, 1+i/2
 			var params []string
 			if train {
 				params = ops.Parameters(n.graph)
 			}
-			b.Run(fmt.Sprintf("%s/train=%v", c.name, train), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/train=%v/threads=%d", c.name, train, threads), func(b *testing.B) {
 				var before, after runtime.MemStats
 				runtime.GC()
 				runtime.ReadMemStats(&before)
-				ses, err := net.NewSession(c.batch, 1, params)
+				ses, err := net.NewSession(c.batch, threads, params)
 				if err != nil {
 					b.Fatal(err)
 				}

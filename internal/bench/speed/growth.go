@@ -101,7 +101,7 @@ func channelCosts(threads int, top float64) ([]cost, error) {
 		if err != nil {
 			return nil, err
 		}
-		step, err := training(net, batch, threads)
+		step, _, err := training(net, batch, threads)
 		if err != nil {
 			return nil, err
 		}

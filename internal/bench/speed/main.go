@@ -244,11 +244,11 @@ func elements(shape []int) int {
 
 // training returns a function that does one step of Adam on all parameters, on
 // images that lie in memory as the network wants them, with the gradient of
-// cross-entropy.
-func training(net *nn.Net, batch, threads int) (func(), error) {
+// cross-entropy, and one that does a forward pass alone.
+func training(net *nn.Net, batch, threads int) (step, forward func(), err error) {
 	s, err := net.NewSession(batch, threads, ops.Parameters(net.Graph()))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r := rand.New(rand.NewPCG(2, 3))
 	size := elements(net.InputShape())
@@ -270,40 +270,46 @@ func training(net *nn.Net, batch, threads int) (func(), error) {
 		grad[i%k] -= 1 / float32(batch)
 	}
 	adam := learn.NewAdam(len(s.Theta()), 0.9, 0.999)
-	return func() {
+	step = func() {
 		s.Step(batch, fill, loss)
 		adam.Step(s.Theta(), s.Grad(), 1e-3)
 		s.Refresh()
-	}, nil
+	}
+	return step, func() { s.Forward(batch, fill, func(int, []float32) {}) }, nil
 }
 
 func stepSection() error {
 	const batch = 256
-	net, _, flops, err := leNet(1)
+	net, forwardFlops, flops, err := leNet(1)
 	if err != nil {
 		return err
 	}
-	ours, theirs, top := map[int]float64{}, map[int]float64{}, map[int]float64{}
+	ours, ahead, theirs, theirAhead, ort, top := map[int]float64{}, map[int]float64{}, map[int]float64{}, map[int]float64{}, map[int]float64{}, map[int]float64{}
 	version := ""
 	for range rounds {
 		for _, threads := range []int{1, 2} {
 			top[threads] = max(top[threads], peak(threads))
-			step, err := training(net, batch, threads)
+			step, forward, err := training(net, batch, threads)
 			if err != nil {
 				return err
 			}
 			ours[threads] = max(ours[threads], batch/best(step).Seconds())
+			ahead[threads] = max(ahead[threads], batch/best(forward).Seconds())
 		}
 		var answer struct {
 			Torch           string
 			ImagesPerSecond map[int]float64 `json:"images_per_second"`
+			Forward         map[int]float64
+			ONNXRuntime     map[int]float64
 		}
 		if err := peer(&answer, "step", fmt.Sprint(batch)); err != nil {
 			return err
 		}
 		version = answer.Torch
-		for threads, v := range answer.ImagesPerSecond {
-			theirs[threads] = max(theirs[threads], v)
+		for _, threads := range []int{1, 2} {
+			theirs[threads] = max(theirs[threads], answer.ImagesPerSecond[threads])
+			theirAhead[threads] = max(theirAhead[threads], answer.Forward[threads])
+			ort[threads] = max(ort[threads], answer.ONNXRuntime[threads])
 		}
 	}
 	fmt.Printf("LeNet, batch %d, forward + backward + Adam, %.2f MFLOP an image; torch %s\n\n", batch, flops/1e6, version)
@@ -312,7 +318,12 @@ func stepSection() error {
 		fmt.Printf("| %d | %.0f | %.0f | %.0f %% | %.0f | %.1f |\n", threads, ours[threads], ours[threads]*flops/1e9,
 			100*ours[threads]*flops/top[threads], theirs[threads], ours[threads]/theirs[threads])
 	}
-	fmt.Printf("\nbest against best: %.1f\n", max(ours[1], ours[2])/max(theirs[1], theirs[2]))
+	fmt.Printf("\nbest against best: %.1f\n\nforward alone, %.2f MFLOP an image; 0 is not measured\n\n", max(ours[1], ours[2])/max(theirs[1], theirs[2]), forwardFlops/1e6)
+	fmt.Println("| threads | Lethe, images/s | of the peak | torch, images/s | ONNX Runtime, images/s | ratio to the better |\n|---|---|---|---|---|---|")
+	for _, threads := range []int{1, 2} {
+		fmt.Printf("| %d | %.0f | %.0f %% | %.0f | %.0f | %.1f |\n", threads, ahead[threads], 100*ahead[threads]*forwardFlops/top[threads],
+			theirAhead[threads], ort[threads], ahead[threads]/max(theirAhead[threads], ort[threads]))
+	}
 	return nil
 }
 

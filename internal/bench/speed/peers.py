@@ -1,7 +1,8 @@
 """What Lethe is compared with, each as one line of JSON:
 
     peers.py gemm LIBRARY MxNxK...        OpenBLAS on one thread, GFLOP/s of each product
-    peers.py step BATCH                   training steps of LeNet in torch, images/s by threads
+    peers.py step BATCH                   training steps and forward passes of LeNet in torch, and forward passes in
+                                          ONNX Runtime where that is there, images/s by threads
     peers.py reference BASE.pt CLASS DIR OUT.pt   the published way to forget, 4 epochs, seconds
 
 gemm needs numpy and a shared library of OpenBLAS; step and reference need torch.
@@ -76,9 +77,17 @@ def lenet():
 
 
 def step(batch):
+    import io
+
     import torch
 
-    out = {}
+    try:
+        import onnx  # noqa: F401, which the exporter needs
+        import onnxruntime as runtime
+    except ImportError:
+        runtime = None
+
+    out = {"torch": torch.__version__, "images_per_second": {}, "forward": {}, "onnxruntime": {}}
     for threads in (1, 2):
         torch.set_num_threads(threads)
         net = lenet().eval()
@@ -90,8 +99,21 @@ def step(batch):
             torch.nn.functional.cross_entropy(net(x), y).backward()
             adam.step()
 
-        out[threads] = int(batch) / best(train)
-    return {"torch": torch.__version__, "images_per_second": out}
+        def forward():
+            with torch.no_grad():
+                net(x)
+
+        out["images_per_second"][threads] = int(batch) / best(train)
+        out["forward"][threads] = int(batch) / best(forward)
+        if runtime:
+            file = io.BytesIO()
+            torch.onnx.export(net, (x,), file, dynamo=False)
+            options = runtime.SessionOptions()
+            options.intra_op_num_threads = threads
+            session = runtime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+            images = {session.get_inputs()[0].name: x.numpy()}
+            out["onnxruntime"][threads] = int(batch) / best(lambda: session.run(None, images))
+    return out
 
 
 def reference(base, cls, folder, target):
