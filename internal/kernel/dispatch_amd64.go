@@ -227,7 +227,10 @@ func outerBlocks(acc *[Rows * Cols * Lanes]float32, a, b []float32, ai, n int, a
 
 func transpose(dst, src []float32, step, n int) {
 	m := whole(n)
-	if m > 0 {
+	if blocks := n / Lanes; use == avx512 && blocks > 0 {
+		transpose512(&dst[0], &src[0], 4*step, blocks)
+		m = blocks * Lanes
+	} else if m > 0 {
 		interleave256(&dst[0], &src[0], step, m/8)
 	}
 	if m < n {

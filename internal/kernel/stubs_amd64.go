@@ -139,6 +139,11 @@ func scaleEach256(dst *float32, by *float32, scale *float32, shift *float32, n i
 //go:noescape
 func interleave256(dst *float32, src *float32, size int, n int)
 
+// transpose512 is transpose with AVX-512 for the first 16*n elements of each row; step is in bytes.
+//
+//go:noescape
+func transpose512(dst *float32, src *float32, step int, n int)
+
 // sumLanes256 is sumLanes with AVX.
 //
 //go:noescape

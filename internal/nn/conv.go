@@ -295,6 +295,10 @@ func (l *convLayer) refresh() {
 			n := min(kernel.Rows, l.m-p)
 			w := l.rows(g*l.m+p, n)
 			kernel.Pack(l.packed[g*kernel.PackedLen(l.m, k)+p*k:], kernel.Rows*k, w, n, k, k, 1)
+			if l.packedT != nil && l.kk == 1 {
+				kernel.Pack(l.packedT[g*kernel.PackedLen(l.c, l.m)+p*kernel.Rows:], kernel.Rows*l.m, w, l.c, n, 1, k)
+				continue
+			}
 			for o := 0; o < n && l.packedT != nil; o++ {
 				packed := l.packedT[g*kernel.PackedLen(l.c, l.m*l.kk)+(p+o)*l.kk*kernel.Rows:]
 				kernel.Pack(packed, kernel.Rows*l.m*l.kk, w[o*k:], l.c, l.kk, l.kk, 1)

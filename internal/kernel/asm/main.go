@@ -58,6 +58,7 @@ func main() {
 	centre()
 	scaleEach()
 	interleave()
+	transpose512()
 	sumLanes()
 	sumLanes512()
 	affine()
@@ -1240,6 +1241,69 @@ func interleave() {
 		}
 		ADDQ(Imm(32), src)
 		ADDQ(U32(8*lane), dst)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// transpose512 reads each row once: rows that are a power of two apart compete for the
+// same lines of a cache.
+func transpose512() {
+	TEXT("transpose512", NOSPLIT, "func(dst, src *float32, step, n int)")
+	Pragma("noescape")
+	Doc("transpose512 is transpose with AVX-512 for the first 16*n elements of each row; step is in bytes.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+	step, step3, step5, step7, half := Load(Param("step"), GP64()), GP64(), GP64(), GP64(), GP64()
+	LEAQ(at(step, step, 2), step3)
+	LEAQ(at(step, step, 4), step5)
+	LEAQ(at(step3, step, 4), step7)
+	var v, w [16]reg.VecVirtual
+	for i := range v {
+		v[i], w[i] = ZMM(), ZMM()
+	}
+	loop("blocks", n, func() {
+		LEAQ(at(src, step, 8), half)
+		for i := range v {
+			base := reg.Register(src)
+			if i >= 8 {
+				base = half
+			}
+			m := rowAddress(base, step, step3, step5, i%8)
+			switch i % 8 {
+			case 6:
+				m = at(base, step3, 2)
+			case 7:
+				m = at(base, step7, 1)
+			}
+			VMOVUPS(m, v[i])
+		}
+		for i := 0; i < 16; i += 2 { // pairs of rows
+			VUNPCKLPS(v[i+1], v[i], w[i])
+			VUNPCKHPS(v[i+1], v[i], w[i+1])
+		}
+		for i := 0; i < 16; i += 4 { // four rows: column c of each quarter in v[i+c]
+			VUNPCKLPD(w[i+2], w[i], v[i])
+			VUNPCKHPD(w[i+2], w[i], v[i+1])
+			VUNPCKLPD(w[i+3], w[i+1], v[i+2])
+			VUNPCKHPD(w[i+3], w[i+1], v[i+3])
+		}
+		const even, odd = 0x88, 0xdd // quarters of either
+		for c := range 4 {
+			VSHUFF32X4(Imm(even), v[4+c], v[c], w[0])
+			VSHUFF32X4(Imm(odd), v[4+c], v[c], w[1])
+			VSHUFF32X4(Imm(even), v[12+c], v[8+c], w[2])
+			VSHUFF32X4(Imm(odd), v[12+c], v[8+c], w[3])
+			for q, out := range []struct {
+				quarters uint64
+				a, b     int
+			}{{even, 0, 2}, {even, 1, 3}, {odd, 0, 2}, {odd, 1, 3}} {
+				x := ZMM()
+				VSHUFF32X4(Imm(out.quarters), w[out.b], w[out.a], x)
+				VMOVUPS(x, Mem{Base: dst, Disp: lane * (4*q + c)})
+			}
+		}
+		ADDQ(Imm(lane), src)
+		ADDQ(U32(16*lane), dst)
 	})
 	VZEROUPPER()
 	RET()
