@@ -9,6 +9,8 @@ import (
 
 // unary is an operator of one tensor that ONNX has too. Integers become what
 // the output is first: the root of an integer is a float.
+//
+//go:noinline
 func unary(op string) row {
 	return row{schema: "self", lower: func(c *call) {
 		x := c.in("self")
@@ -18,6 +20,8 @@ func unary(op string) row {
 
 // formula is an operator of one tensor that several nodes make up. k returns a
 // constant of the tensor's type.
+//
+//go:noinline
 func formula(schema string, f func(c *call, x string, k func(float64) string) string) row {
 	return row{schema: schema, lower: func(c *call) {
 		d := c.out(0).DType
@@ -28,6 +32,8 @@ func formula(schema string, f func(c *call, x string, k func(float64) string) st
 
 // leakyRandom is an activation whose slope is drawn in training; in evaluation it is
 // the mean of the bounds.
+//
+//go:noinline
 func leakyRandom(schema string) row {
 	return formula(schema, func(c *call, x string, _ func(float64) string) string {
 		if training, _ := c.args["training"].(bool); training && !c.conv.opts.ForceEval {
@@ -39,6 +45,8 @@ func leakyRandom(schema string) row {
 
 // same is an operator that does nothing to its tensor: the output is the same
 // memory.
+//
+//go:noinline
 func same(schema string) row {
 	first := parseSchema(schema)[0].name
 	return row{schema: schema, lower: func(c *call) { c.alias(first) }}
@@ -237,11 +245,15 @@ func sameRows() map[string]row {
 var nothing = row{}
 
 // copied is an operator that copies its tensor: other memory, the same value.
+//
+//go:noinline
 func copied(schema string) row {
 	return row{schema: schema, lower: func(c *call) { c.ret(c.in("self").name) }}
 }
 
 // convertRow is a row of operators that change the type, which the output tells.
+//
+//go:noinline
 func convertRow(schema string) row {
 	return row{schema: schema, lower: func(c *call) {
 		x := c.in("self")
@@ -253,6 +265,7 @@ func convertRow(schema string) row {
 	}}
 }
 
+//go:noinline
 func dropoutRow(schema string) row {
 	return row{schema: schema, lower: func(c *call) {
 		if on, _ := c.args["train"].(bool); on && c.float("p") > 0 && !c.conv.opts.ForceEval {

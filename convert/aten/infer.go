@@ -237,6 +237,7 @@ func fitting(a, b graph.Shape) graph.Shape {
 	return out
 }
 
+//go:noinline
 func promotedBroadcast(names ...string) inferRule {
 	return func(c *call) []*Value {
 		var have []string

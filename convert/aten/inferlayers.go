@@ -23,6 +23,8 @@ func reducedShape(x *Value, axes []int, keep bool) graph.Shape {
 }
 
 // reducedBy is a reduction whose type follows from that of the input.
+//
+//go:noinline
 func reducedBy(kind func(model.DType) model.DType) inferRule {
 	return func(c *call) []*Value {
 		x := c.tensor("self")
@@ -63,6 +65,7 @@ func softmaxed(c *call) []*Value {
 	return made1(d, slices.Clone(x.Shape))
 }
 
+//go:noinline
 func twice(rule inferRule) inferRule {
 	return func(c *call) []*Value { return append(rule(c), rule(c)...) }
 }
@@ -146,6 +149,7 @@ func convolved(c *call) []*Value {
 	return made1(x.DType, shape)
 }
 
+//go:noinline
 func pooledBy(axes int, indices bool) inferRule {
 	return func(c *call) []*Value {
 		x := c.tensor("self")
@@ -174,6 +178,7 @@ func pooledBy(axes int, indices bool) inferRule {
 	}
 }
 
+//go:noinline
 func adaptedBy(axes int, indices bool) inferRule {
 	return func(c *call) []*Value {
 		x := c.tensor("self")
@@ -231,6 +236,7 @@ func linearShape(c *call) []*Value {
 	return made1(x.DType, shape)
 }
 
+//go:noinline
 func producted(a, b string) inferRule {
 	return func(c *call) []*Value {
 		x, y := c.tensor(a), c.tensor(b)

@@ -8,6 +8,7 @@ import (
 	"lethe/model"
 )
 
+//go:noinline
 func viewed(name string) inferRule {
 	return func(c *call) []*Value {
 		x := c.tensor("self")
@@ -77,6 +78,7 @@ func squeezedShape(c *call) []*Value {
 	return viewOf(x, shape, false)
 }
 
+//go:noinline
 func permutedShape(order func(c *call, rank int) []int) inferRule {
 	return func(c *call) []*Value {
 		x := c.tensor("self")
@@ -121,6 +123,7 @@ func expandedShape(c *call) []*Value {
 	return viewOf(x, to, true)
 }
 
+//go:noinline
 func tiled(name string) inferRule {
 	return func(c *call) []*Value {
 		x, by := c.tensor("self"), c.asDims(name)

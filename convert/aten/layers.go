@@ -288,6 +288,8 @@ func groupNorm(c *call, groups int) {
 }
 
 // resize is an operator that scales the last axes.
+//
+//go:noinline
 func resize(kind string, axes int) row {
 	schema := "input=None, self=None, output_size=None, scale_factors=None, scales=None, scales_d=None, scales_h=None, scales_w=None"
 	if kind != "nearest" && kind != "exact" {

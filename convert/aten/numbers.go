@@ -11,6 +11,8 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // arithmetic is an operator of two numbers. The program tells the type of the
 // result, and ONNX wants both operands in it.
+//
+//go:noinline
 func arithmetic(op string) row {
 	return row{schema: "self, other", lower: func(c *call) {
 		d := c.out(0).DType
@@ -20,6 +22,8 @@ func arithmetic(op string) row {
 
 // additive is add or sub, in which alpha multiplies what is added or taken away;
 // rsub takes self away from other.
+//
+//go:noinline
 func additive(op string, reversed bool) row {
 	return row{schema: "self, other, alpha=1", lower: func(c *call) {
 		d := c.out(0).DType
@@ -39,6 +43,8 @@ func additive(op string, reversed bool) row {
 }
 
 // comparison is an operator that compares in the common type of its operands.
+//
+//go:noinline
 func comparison(op string, negated bool) row {
 	return row{schema: "self, other", lower: func(c *call) {
 		d := c.promoted("self", "other")
@@ -58,6 +64,8 @@ func comparison(op string, negated bool) row {
 }
 
 // logical is an operator of truth values.
+//
+//go:noinline
 func logical(op string) row {
 	return row{schema: "self, other", lower: func(c *call) {
 		c.ret(c.op(op, nil, c.number("self", model.Bool).name, c.number("other", model.Bool).name))
@@ -65,6 +73,8 @@ func logical(op string) row {
 }
 
 // bitwise is an operator of bits, which for truth values is a logical one.
+//
+//go:noinline
 func bitwise(op, bits string) row {
 	return row{schema: "self, other", lower: func(c *call) {
 		d := c.out(0).DType

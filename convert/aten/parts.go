@@ -225,6 +225,8 @@ func (v *builder) putIndex(whole operand, part string, at int, i graph.Dim) stri
 
 // splitting is an operator that cuts an axis into pieces, whose sizes the
 // outputs tell.
+//
+//go:noinline
 func splitting(schema string) row {
 	return row{schema: schema, lower: func(c *call) {
 		x := c.in("self")
@@ -379,6 +381,8 @@ func roll(c *call) {
 }
 
 // triangle keeps one side of a diagonal.
+//
+//go:noinline
 func triangle(upper bool) row {
 	return row{schema: "self, diagonal=0", lower: func(c *call) {
 		c.ret(c.triangleOf(c.in("self"), c.int("diagonal"), upper))

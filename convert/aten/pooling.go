@@ -81,6 +81,7 @@ func (w *window) attrs() attrs {
 	return a
 }
 
+//go:noinline
 func maxPool(axes int) row {
 	return row{schema: "self, kernel_size, stride=[], padding=0, dilation=1, ceil_mode=False", lower: func(c *call) {
 		x := c.in("self")
@@ -89,6 +90,7 @@ func maxPool(axes int) row {
 	}}
 }
 
+//go:noinline
 func averagePool(axes int) row {
 	return row{schema: "self, kernel_size, stride=[], padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None", lower: func(c *call) {
 		x := c.in("self")
@@ -123,6 +125,8 @@ func averagePool(axes int) row {
 }
 
 // adaptive is a pooling that is told the size of its output.
+//
+//go:noinline
 func adaptive(op string, axes int) row {
 	return row{schema: "self, output_size", lower: func(c *call) {
 		x := c.in("self")

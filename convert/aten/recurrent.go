@@ -33,6 +33,7 @@ type cell struct {
 	activation string // other than that of ONNX
 }
 
+//go:noinline
 func recurrent(name string) row {
 	return row{schema: "input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first", lower: func(c *call) {
 		if c.bool("train") && c.float("dropout") > 0 && !c.conv.opts.ForceEval {

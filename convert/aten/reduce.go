@@ -11,6 +11,8 @@ import (
 
 // reduction is an operator that ONNX has too. The input is brought to the type
 // of the output first: the sum of truth values is an integer.
+//
+//go:noinline
 func reduction(op, schema string) row {
 	return row{schema: schema, lower: func(c *call) {
 		x := c.number("self", c.out(0).DType)
@@ -31,6 +33,8 @@ func (c *call) reduced(op string, x operand, axes string) string {
 }
 
 // extreme is max or min along an axis, with the index where it is.
+//
+//go:noinline
 func extreme(op, arg string) row {
 	return row{schema: "self, dim, keepdim=False", lower: func(c *call) {
 		x := c.in("self")
@@ -43,6 +47,7 @@ func extreme(op, arg string) row {
 	}}
 }
 
+//go:noinline
 func argument(op string) row {
 	return row{schema: "self, dim=None, keepdim=False", lower: func(c *call) {
 		x := c.in("self")
@@ -60,6 +65,8 @@ func argument(op string) row {
 }
 
 // truth is any or all, which reduce numbers.
+//
+//go:noinline
 func truth(op string) row {
 	return row{schema: "self, dim=None, keepdim=False", lower: func(c *call) {
 		x := c.in("self")
@@ -69,6 +76,7 @@ func truth(op string) row {
 	}}
 }
 
+//go:noinline
 func softmax(op string) row {
 	return row{schema: "self, dim, dtype=None", lower: func(c *call) {
 		x := c.number("self", c.out(0).DType)
@@ -76,6 +84,7 @@ func softmax(op string) row {
 	}}
 }
 
+//go:noinline
 func spread(root bool, outputs int) row {
 	return row{schema: "self, dim=None, unbiased=None, correction=None, keepdim=False", lower: func(c *call) {
 		x := c.in("self")
@@ -145,6 +154,8 @@ func reduceRows() map[string]row {
 }
 
 // halfSoftmax widens float16 on the way if it is told to.
+//
+//go:noinline
 func halfSoftmax(op string) row {
 	r := softmax(op)
 	r.schema = "self, dim, half_to_float"
@@ -216,6 +227,7 @@ func makerRows() map[string]row {
 	}
 }
 
+//go:noinline
 func filling(schema string, value int64) row {
 	return row{schema: schema, lower: func(c *call) {
 		v := c.out(0)
@@ -223,6 +235,7 @@ func filling(schema string, value int64) row {
 	}}
 }
 
+//go:noinline
 func filledRow(schema string) row {
 	return row{schema: schema, lower: func(c *call) {
 		v, name := c.out(0), "fill_value"

@@ -10,6 +10,8 @@ import (
 // reshaping is an operator that gives the elements another shape, which the
 // output tells. It is a view, unless the elements lie in memory in another
 // order: then it may be one.
+//
+//go:noinline
 func reshaping(schema string, certain bool) row {
 	return row{schema: schema, lower: func(c *call) {
 		to := c.out(0).Shape
@@ -43,6 +45,8 @@ func (c *call) mayView(show func(operand) string, write func(operand, string) st
 }
 
 // permuting is an operator that puts the axes into another order.
+//
+//go:noinline
 func permuting(schema string, order func(c *call, rank int) []int) row {
 	return row{schema: schema, lower: func(c *call) {
 		perm := order(c, len(c.in("self").shape))
@@ -225,6 +229,8 @@ func moved(c *call, rank int) []int {
 }
 
 // squeezing removes axes of size 1; another size is let be, as PyTorch does.
+//
+//go:noinline
 func squeezing(schema string) row {
 	return row{schema: schema, lower: func(c *call) {
 		x := c.in("self")
@@ -242,6 +248,7 @@ func squeezing(schema string) row {
 	}}
 }
 
+//go:noinline
 func expanding(schema string) row {
 	return row{schema: schema, lower: func(c *call) {
 		to := c.out(0).Shape
@@ -284,6 +291,8 @@ func (c *call) tile(x operand, repeats graph.Shape) string {
 
 // padding lists the sides of the last axis first: left, right, then those of
 // the axis before.
+//
+//go:noinline
 func padding(schema string) row {
 	return row{schema: schema, lower: func(c *call) {
 		x := c.in("self")
