@@ -98,9 +98,11 @@ type view struct {
 	Gauges   []gauge
 	Rows     []row
 	Went     []destination
+	Nowhere  int // classes that no image is taken for, and that are not shown
 	Samples  []picture
 	Unseen   bool // the samples are
 	Matrices []matrix
+	Hidden   int // classes that the matrices leave out
 	Layers   []bar
 	Drawing  template.HTML // of the network; "" if it is not there
 	Tensors  []tensor

@@ -190,3 +190,49 @@ func TestCommand(t *testing.T) {
 		t.Errorf("a report without an edit: got %q", got)
 	}
 }
+
+// Of many classes the page shows the forgotten one and those that its images go to.
+func TestPageOfManyClasses(t *testing.T) {
+	const classes, forgotten = 100, 42
+	p := pages(t)["forget"]
+	r := p.Report
+	r.Classes, r.Labels = []int{forgotten}, []string{"class 42"}
+	d := r.Data
+	d.TestBefore, d.TestAfter = nil, nil
+	d.Predicted = nil
+	confusion := func(to func(label int) int) [][]int {
+		m := make([][]int, classes)
+		for label := range m {
+			m[label] = make([]int, classes)
+			m[label][to(label)] = 5
+		}
+		return m
+	}
+	before := confusion(func(label int) int { return label })
+	after := confusion(func(label int) int {
+		if label == forgotten {
+			return 77
+		}
+		return label
+	})
+	d.TrainBefore.Confusion, d.TrainAfter.Confusion = before, after
+	for c := range classes {
+		shares := verify.Predicted{Class: c}
+		switch c {
+		case forgotten:
+			shares.Before = 1
+		case 77:
+			shares.After = 1
+		}
+		d.Predicted = append(d.Predicted, shares)
+	}
+	text := render(t, p)
+	for _, want := range []string{"any of the other 98 classes", "80 classes are left out", "5 of 5 images of class 42 taken for class 77", "5 of 5 images of class 77 taken for class 77"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in the page", want)
+		}
+	}
+	if n := strings.Count(text, `class="matrix"`); n != 2 || strings.Count(text, "images of class 99 taken") != 0 {
+		t.Errorf("%d matrices; a class that no image goes to is in them", n)
+	}
+}

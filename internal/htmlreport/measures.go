@@ -1,6 +1,7 @@
 package htmlreport
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -95,12 +96,18 @@ func (v *view) measures() {
 			continue
 		}
 		v.Rows = append(v.Rows, row{m.name, m.before, m.after})
-		v.Matrices = append(v.Matrices, v.matrix("Before, on "+m.name, m.before), v.matrix("After, on "+m.name, m.after))
+		classes := v.shown(m.after)
+		v.Hidden = len(m.after.Confusion) - len(classes)
+		v.Matrices = append(v.Matrices, v.matrix("Before, on "+m.name, m.before, classes), v.matrix("After, on "+m.name, m.after, classes))
 	}
 	if n := len(v.Matrices); n > 2 { // those that matter; the others are in the report
 		v.Matrices = v.Matrices[n-2:]
 	}
 	for _, p := range d.Predicted {
+		if len(d.Predicted) > mostClasses && p.Before == 0 && p.After == 0 {
+			v.Nowhere++
+			continue
+		}
 		v.Went = append(v.Went, destination{p.Class, v.label(p.Class), slices.Contains(v.Classes, p.Class), p.Before, p.After, 100 * p.Before, 100 * p.After})
 	}
 	slices.SortStableFunc(v.Went, func(a, b destination) int {
@@ -153,17 +160,48 @@ type cell struct {
 	Title    string
 }
 
-func (v *view) matrix(title string, m *verify.Measures) matrix {
+// mostClasses is how many classes are shown whatever is to be said of them.
+const mostClasses = 20
+
+// shown returns the classes that a confusion matrix shows: all, or those that matter
+// most, the forgotten ones and the classes that their images are taken for most often
+// after the edit.
+func (v *view) shown(m *verify.Measures) []int {
+	classes := make([]int, len(m.Confusion))
+	for i := range classes {
+		classes[i] = i
+	}
+	if len(classes) <= mostClasses {
+		return classes
+	}
+	counts := make([]int, len(classes))
+	for _, forgotten := range v.Classes {
+		for to, n := range m.Confusion[forgotten] {
+			counts[to] += n
+		}
+	}
+	for _, forgotten := range v.Classes {
+		counts[forgotten] = math.MaxInt
+	}
+	slices.SortStableFunc(classes, func(a, b int) int { return cmp.Compare(counts[b], counts[a]) })
+	classes = classes[:mostClasses]
+	slices.Sort(classes)
+	return classes
+}
+
+// matrix returns the confusion matrix of some classes.
+func (v *view) matrix(title string, m *verify.Measures, classes []int) matrix {
 	t := matrix{Title: title}
-	for label, counts := range m.Confusion {
+	for _, label := range classes {
+		counts := m.Confusion[label]
 		t.Classes = append(t.Classes, v.label(label))
 		sum := 0
 		for _, n := range counts {
 			sum += n
 		}
 		r := matrixRow{Label: v.label(label), Forgotten: slices.Contains(v.Classes, label)}
-		for to, n := range counts {
-			heat := 0.0
+		for _, to := range classes {
+			n, heat := counts[to], 0.0
 			if sum > 0 {
 				heat = float64(n) / float64(sum)
 			}
