@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"lethe/convert/arch"
 	"lethe/graph"
 	"lethe/model"
 )
@@ -19,10 +20,6 @@ type architecture struct {
 }
 
 var architectures = []architecture{lenet}
-
-// wrappers are the prefixes that PyTorch's wrappers put before every name:
-// DataParallel, torch.compile, and the usual attribute of a training class.
-var wrappers = []string{"module.", "_orig_mod.", "model."}
 
 // free stands for a size that the architecture leaves to the weights.
 const free = 0
@@ -45,13 +42,18 @@ func Recognize(sd *model.StateDict) (*graph.Graph, error) {
 	var closest *builder
 	var which architecture
 	for _, a := range architectures {
-		b := a.build(sd)
-		if b.differences() == 0 {
-			return b.graph(a.name), nil
+		for _, prefix := range arch.Prefixes(sd.Names()) {
+			b := a.build(sd, prefix)
+			if b.differences() == 0 {
+				return b.graph(a.name), nil
+			}
+			if closest == nil || b.differences() < closest.differences() {
+				closest, which = b, a
+			}
 		}
-		if closest == nil || b.differences() < closest.differences() {
-			closest, which = b, a
-		}
+	}
+	if n := len(sd.Names()); n > 0 && len(closest.extra()) == n { // it has nothing of it
+		return nil, arch.ErrNoFamily
 	}
 	return nil, &model.UnsupportedError{
 		What:   fmt.Sprintf("the weights are not those of a known network: compared with %s, %s", which.name, closest.describe()),
@@ -59,27 +61,12 @@ func Recognize(sd *model.StateDict) (*graph.Graph, error) {
 	}
 }
 
-func (a architecture) build(sd *model.StateDict) *builder {
-	b := &builder{sd: sd, prefix: commonPrefix(sd.Names()), usual: a.usual, value: "input", known: map[string]bool{}}
+func (a architecture) build(sd *model.StateDict, prefix string) *builder {
+	b := &builder{sd: sd, prefix: prefix, usual: a.usual, value: "input", known: map[string]bool{}}
 	for _, add := range a.layers {
 		add(b)
 	}
 	return b
-}
-
-// commonPrefix returns the wrappers' prefixes that every name begins with.
-func commonPrefix(names []string) string {
-	prefix := ""
-	for len(names) > 0 {
-		i := slices.IndexFunc(wrappers, func(w string) bool {
-			return !slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, prefix+w) })
-		})
-		if i < 0 {
-			break
-		}
-		prefix += wrappers[i]
-	}
-	return prefix
 }
 
 // take checks that a tensor is there, real and of the wanted shape, and

@@ -319,7 +319,11 @@ func (b *builder) linearOf(x value, module, weight, bias string) value {
 func (b *builder) layerNorm(x value, name string, epsilon float64) value {
 	c := width(x)
 	epsilon = b.epsilonOf(name, epsilon)
-	return b.shaped(name, "layer_norm", x.Shape, x, []int{c}, b.weight(name+".weight", c), b.weight(name+".bias", c), epsilon)
+	weight, bias := name+".weight", name+".bias"
+	if b.has(name + ".gamma") { // as TensorFlow calls them, and early checkpoints of BERT
+		weight, bias = name+".gamma", name+".beta"
+	}
+	return b.shaped(name, "layer_norm", x.Shape, x, []int{c}, b.weight(weight, c), b.weight(bias, c), epsilon)
 }
 
 // permute puts the axes, the batch's too, into another order.

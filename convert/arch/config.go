@@ -1,9 +1,11 @@
 package arch
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"lethe/model"
 )
@@ -12,23 +14,41 @@ import (
 // the state dict does not. The zero value of a field is one that the file does
 // not have.
 type Config struct {
-	ModelType   string  `json:"model_type"`
-	HiddenAct   string  `json:"hidden_act"`
-	Activation  string  `json:"activation"` // DistilBERT's word for it
-	Epsilon     float64 `json:"layer_norm_eps"`
-	Heads       int     `json:"num_attention_heads"`
-	NHeads      int     `json:"n_heads"`     // DistilBERT's word for it
-	StageHeads  []int   `json:"num_heads"`   // of Swin
-	WindowSize  int     `json:"window_size"` // of Swin
-	ImageSize   int     `json:"image_size"`
-	PadToken    *int    `json:"pad_token_id"`
-	TFPadding   *bool   `json:"tf_padding"`
-	OutputSteps int     `json:"output_stride"`
+	ModelType     string      `json:"model_type"`
+	Architectures []string    `json:"architectures"`
+	HiddenAct     string      `json:"hidden_act"`
+	Activation    string      `json:"activation"` // DistilBERT's word for it
+	Epsilon       float64     `json:"layer_norm_eps"`
+	Heads         wholeNumber `json:"num_attention_heads"`
+	NHeads        wholeNumber `json:"n_heads"` // DistilBERT's word for it
+	ImageSize     wholeNumber `json:"image_size"`
+	Layers        wholeNumber `json:"num_hidden_layers"`
+	Decoder       bool        `json:"is_decoder"`
+	PadToken      *int        `json:"pad_token_id"`
+	TFPadding     *bool       `json:"tf_padding"`
+	OutputSteps   int         `json:"output_stride"`
 
 	DownsampleInFirstStage bool   `json:"downsample_in_first_stage"`
 	DownsampleInBottleneck bool   `json:"downsample_in_bottleneck"`
 	PositionType           string `json:"position_embedding_type"`
 	ProblemType            string `json:"problem_type"`
+}
+
+// wholeNumber is a whole number of a config.json, or 0 for what is none: networks of other
+// families have lists there, such as one number for each stage. A list of equal
+// numbers, such as a height and a width, is that number.
+type wholeNumber int
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (n *wholeNumber) UnmarshalJSON(b []byte) error {
+	var list []int
+	if json.Unmarshal(b, (*int)(n)) == nil {
+		return nil
+	}
+	if *n = 0; json.Unmarshal(b, &list) == nil && len(list) > 0 && slices.Min(list) == slices.Max(list) {
+		*n = wholeNumber(list[0])
+	}
+	return nil
 }
 
 // configMax is the largest config.json that is read.
@@ -50,6 +70,14 @@ func ReadConfig(r io.Reader) (*Config, error) {
 		return nil, &model.FormatError{Format: "config.json", Offset: -1, Reason: fmt.Sprintf("%.200v", err)}
 	}
 	return c, nil
+}
+
+// Class returns the class of the network in parentheses, or nothing.
+func (c *Config) Class() string {
+	if len(c.Architectures) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%.100s)", c.Architectures[0])
 }
 
 // epsilon returns that of the normalization, or the published network's.
@@ -75,6 +103,8 @@ func (b *builder) activation(x value, usual string) value {
 		return b.unary(x, name)
 	case "swish":
 		return b.unary(x, "silu")
+	case "quick_gelu":
+		return b.scale(x, b.unary(b.shaped("", "mul", x.Shape, x, 1.702), "sigmoid"))
 	case "gelu_new", "gelu_pytorch_tanh":
 		return b.shaped("", "gelu", x.Shape, x, "tanh")
 	}
@@ -86,9 +116,7 @@ func (b *builder) activation(x value, usual string) value {
 func (b *builder) configHeads(width int) int {
 	heads := 0
 	if c := b.config; c != nil {
-		if heads = c.Heads; heads == 0 {
-			heads = c.NHeads
-		}
+		heads = cmp.Or(int(c.Heads), int(c.NHeads))
 	}
 	if heads == 0 {
 		return b.heads(width)

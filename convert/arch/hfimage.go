@@ -113,38 +113,61 @@ func (b *builder) channelsOf(name string) int {
 	return k[1]
 }
 
-// hfConvNeXt is Hugging Face's ConvNeXt.
-var hfConvNeXt = family{
-	name:  "ConvNeXt (Hugging Face)",
-	marks: []string{"convnext.embeddings.patch_embeddings.weight", "convnext.encoder.stages.0.layers.0.dwconv.weight", "convnext.layernorm.weight", "classifier.weight"},
-	build: func(b *builder) value {
-		const inner = 1e-6 // of all normalizations but the last
-		norm := func(x value, name string) value {
-			return b.permute(b.layerNorm(b.permute(x, 0, 2, 3, 1), name, inner), 0, 3, 1, 2)
-		}
-		patches := func(x value, name string) value { return b.convPad(x, name, b.shape(name + ".weight")[2], 0, 0) }
-		size := 224
-		if b.config != nil && b.config.ImageSize > 0 {
-			size = b.config.ImageSize
-		}
-		x := b.image(b.channelsOf("convnext.embeddings.patch_embeddings.weight"), size, size)
-		x = norm(patches(x, "convnext.embeddings.patch_embeddings"), "convnext.embeddings.layernorm")
-		b.each("convnext.encoder.stages.", 0, func(_ int, name string) {
-			if down := name + ".downsampling_layer"; b.under(down) {
-				x = patches(norm(x, down+".0"), down+".1")
+// hfConvNeXt and hfConvNeXtV2 are Hugging Face's ConvNeXt.
+var (
+	hfConvNeXt   = hfConvNeXtOf("ConvNeXt (Hugging Face)", "convnext")
+	hfConvNeXtV2 = hfConvNeXtOf("ConvNeXt V2 (Hugging Face)", "convnextv2")
+)
+
+func hfConvNeXtOf(name, root string) family {
+	embeddings := root + ".embeddings."
+	return family{
+		name:  name,
+		marks: []string{embeddings + "patch_embeddings.weight", root + ".encoder.stages.0.layers.0.dwconv.weight", root + ".layernorm.weight", "classifier.weight"},
+		build: func(b *builder) value {
+			const inner = 1e-6 // of all normalizations but the last
+			norm := func(x value, name string) value {
+				return b.permute(b.layerNorm(b.permute(x, 0, 2, 3, 1), name, inner), 0, 3, 1, 2)
 			}
-			b.each(name+".layers.", 0, func(_ int, name string) {
-				y := b.permute(b.conv(x, name+".dwconv", 1), 0, 2, 3, 1)
-				y = b.activation(b.linear(b.layerNorm(y, name+".layernorm", inner), name+".pwconv1"), "gelu")
-				y = b.linear(y, name+".pwconv2")
-				if b.has(name + ".layer_scale_parameter") {
-					y = b.scale(y, b.weight(name+".layer_scale_parameter", dims(x)[0]))
+			patches := func(x value, name string) value { return b.convPad(x, name, b.shape(name + ".weight")[2], 0, 0) }
+			size := 224
+			if b.config != nil && b.config.ImageSize > 0 {
+				size = int(b.config.ImageSize)
+			}
+			x := b.image(b.channelsOf(embeddings+"patch_embeddings.weight"), size, size)
+			x = norm(patches(x, embeddings+"patch_embeddings"), embeddings+"layernorm")
+			b.each(root+".encoder.stages.", 0, func(_ int, name string) {
+				if down := name + ".downsampling_layer"; b.under(down) {
+					x = patches(norm(x, down+".0"), down+".1")
 				}
-				x = b.add(x, b.permute(y, 0, 3, 1, 2))
+				b.each(name+".layers.", 0, func(_ int, name string) {
+					y := b.permute(b.conv(x, name+".dwconv", 1), 0, 2, 3, 1)
+					y = b.activation(b.linear(b.layerNorm(y, name+".layernorm", inner), name+".pwconv1"), "gelu")
+					if b.under(name + ".grn") {
+						y = b.responseNorm(y, name+".grn")
+					}
+					y = b.linear(y, name+".pwconv2")
+					if b.has(name + ".layer_scale_parameter") {
+						y = b.scale(y, b.weight(name+".layer_scale_parameter", dims(x)[0]))
+					}
+					x = b.add(x, b.permute(y, 0, 3, 1, 2))
+				})
 			})
-		})
-		return b.linear(b.layerNorm(b.globalAvg(x), "convnext.layernorm", b.epsilon(1e-12)), "classifier")
-	},
+			return b.linear(b.layerNorm(b.globalAvg(x), root+".layernorm", b.epsilon(1e-12)), "classifier")
+		},
+	}
+}
+
+// responseNorm is the global response normalization of ConvNeXt V2 over height and
+// width, with the channels last: weight * (x * n) + bias + x, where n is the norm of
+// a channel divided by the mean norm of all channels.
+func (b *builder) responseNorm(x value, name string) value {
+	c := width(x)
+	norms := b.call("", "linalg_vector_norm", []int{1, 1, c}, x, 2.0, []int{1, 2}, true)
+	mean := b.call("", "mean", []int{1, 1, 1}, norms, []int{-1}, true)
+	n := b.shaped("", "div", norms.Shape, norms, b.shaped("", "add", mean.Shape, mean, 1e-6))
+	y := b.scale(b.scale(x, n), b.weight(name+".weight", 1, 1, 1, c))
+	return b.add(b.add2(y, b.weight(name+".bias", 1, 1, 1, c)), x)
 }
 
 // hfSwin is Hugging Face's Swin transformer, version 1.
@@ -155,7 +178,7 @@ var hfSwin = family{
 		epsilon := b.epsilon(1e-5)
 		size := 224
 		if b.config != nil && b.config.ImageSize > 0 {
-			size = b.config.ImageSize
+			size = int(b.config.ImageSize)
 		}
 		const patch = "swin.embeddings.patch_embeddings.projection"
 		x := b.image(b.channelsOf(patch+".weight"), size, size)
@@ -235,7 +258,7 @@ var hfMobileNetV2 = family{
 		if c := b.config; c != nil {
 			uneven = c.TFPadding == nil || *c.TFPadding
 			if c.ImageSize > 0 {
-				size = c.ImageSize
+				size = int(c.ImageSize)
 			}
 			if c.OutputSteps != 0 && c.OutputSteps != 32 {
 				b.fail("an output_stride of %d is not supported", c.OutputSteps)
@@ -262,6 +285,55 @@ var hfMobileNetV2 = family{
 		return b.linear(b.globalAvg(x), "classifier")
 	},
 	notes: []string{"strides are those of the published network"},
+}
+
+// hfMobileNetV1 is Hugging Face's MobileNetV1.
+var hfMobileNetV1 = family{
+	name:  "MobileNetV1 (Hugging Face)",
+	marks: []string{"mobilenet_v1.conv_stem.convolution.weight", "mobilenet_v1.layer.25.convolution.weight", "classifier.weight"},
+	build: func(b *builder) value {
+		epsilon := b.epsilon(1e-3)
+		uneven, size := true, 224
+		if c := b.config; c != nil {
+			uneven = c.TFPadding == nil || *c.TFPadding
+			if c.ImageSize > 0 {
+				size = int(c.ImageSize)
+			}
+		}
+		step := func(x value, name string, stride int) value {
+			return b.activation(b.batchNorm(b.convSame(x, name+".convolution", stride, uneven), name+".normalization", epsilon), "relu6")
+		}
+		x := step(b.image(b.channelsOf("mobilenet_v1.conv_stem.convolution.weight"), size, size), "mobilenet_v1.conv_stem", 2)
+		for i, stride := range []int{1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1} {
+			x = step(x, "mobilenet_v1.layer."+strconv.Itoa(2*i), stride)
+			x = step(x, "mobilenet_v1.layer."+strconv.Itoa(2*i+1), 1)
+		}
+		return b.linear(b.globalAvg(x), "classifier")
+	},
+	notes: []string{"strides are those of the published network"},
+}
+
+// hfDINOv2 is Hugging Face's DINOv2, whose classifier takes the class token and the
+// mean of the patches.
+var hfDINOv2 = family{
+	name:  "DINOv2 (Hugging Face)",
+	marks: []string{"dinov2.embeddings.cls_token", "dinov2.encoder.layer.0.layer_scale1.lambda1", "dinov2.encoder.layer.0.mlp.fc1.weight", "classifier.weight"},
+	build: func(b *builder) value {
+		epsilon := b.epsilon(1e-6)
+		x := b.tokens("dinov2.embeddings.patch_embeddings.projection", "dinov2.embeddings.position_embeddings", "dinov2.embeddings.cls_token")
+		b.ignore("dinov2.embeddings.mask_token")
+		d := dims(x)
+		heads := b.configHeads(d[1])
+		b.each("dinov2.encoder.layer.", 0, func(_ int, name string) {
+			y := b.selfAttention(b.layerNorm(x, name+".norm1", epsilon), name+".attention.attention", heads, nil)
+			x = b.add(x, b.scale(b.linear(y, name+".attention.output.dense"), b.weight(name+".layer_scale1.lambda1", d[1])))
+			y = b.activation(b.linear(b.layerNorm(x, name+".norm2", epsilon), name+".mlp.fc1"), "gelu")
+			x = b.add(x, b.scale(b.linear(y, name+".mlp.fc2"), b.weight(name+".layer_scale2.lambda1", d[1])))
+		})
+		x = b.layerNorm(x, "dinov2.layernorm", epsilon)
+		patches := b.call("", "mean", []int{d[1]}, b.slice(x, 1, 1, d[0], 1), []int{1})
+		return b.linear(b.cat(1, b.first(x), patches), "classifier")
+	},
 }
 
 // convSame is a convolution that divides the size by its stride. Where the

@@ -45,12 +45,8 @@ type family struct {
 var families = []family{
 	resNet, cifarResNet, torchvisionViT, timmViT, swin, convNeXt, efficientNet, mobileNetV3, mobileNetV2, regNet,
 	shuffleNet, mnasnet, denseNet, squeezeNet, googLeNet, inception, alexNet, vgg,
-	hfResNet, hfViT, hfDeiT, hfConvNeXt, hfSwin, hfMobileNetV2, bert, distilBERT, roBERTa,
+	hfResNet, hfViT, hfDeiT, hfConvNeXt, hfConvNeXtV2, hfSwin, hfMobileNetV1, hfMobileNetV2, hfDINOv2, bert, ernie, distilBERT, roBERTa, data2Vec, electra, albert,
 }
-
-// wrappers are the prefixes that PyTorch's wrappers put before every name:
-// DataParallel, torch.compile, and the usual attributes of a training class.
-var wrappers = []string{"module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder_q."}
 
 // mismatch is what a builder panics with where a state dict is not the one of
 // the family. It never leaves this package.
@@ -70,8 +66,24 @@ const advice = "export the network with torch.export.save or torch.jit.save, whi
 // that says what the closest families miss, or [ErrNoFamily].
 func Recognize(sd *model.StateDict, opts Options) (*Network, error) {
 	names := sd.Names()
-	prefix, modules := commonPrefix(names), modulesOf(names)
+	modules := modulesOf(names)
 	var reasons []string
+	for _, prefix := range Prefixes(names) {
+		n, why := recognizeBehind(prefix, sd, modules, opts)
+		if n != nil {
+			return n, nil
+		}
+		reasons = append(reasons, why...)
+	}
+	if len(reasons) == 0 {
+		return nil, ErrNoFamily
+	}
+	return nil, &model.UnsupportedError{What: "the weights are not those of a known network: " + strings.Join(reasons[:min(3, len(reasons))], "; "), Advice: advice}
+}
+
+// recognizeBehind is [Recognize] for the names behind a prefix. If they are those of
+// no network, it returns why those that they look like are others.
+func recognizeBehind(prefix string, sd *model.StateDict, modules map[string]bool, opts Options) (n *Network, reasons []string) {
 	for _, f := range families {
 		marks := f.marks
 		if opts.Module != nil { // the last layer may be another one
@@ -86,25 +98,28 @@ func Recognize(sd *model.StateDict, opts Options) (*Network, error) {
 		}
 		reasons = append(reasons, fmt.Sprintf("it looks like %s, but %s", f.name, reason))
 	}
-	if len(reasons) == 0 {
-		return nil, ErrNoFamily
-	}
-	return nil, &model.UnsupportedError{What: "the weights are not those of a known network: " + strings.Join(reasons[:min(3, len(reasons))], "; "), Advice: advice}
+	return nil, reasons
 }
 
-// commonPrefix returns the wrappers' prefixes that every name begins with.
-func commonPrefix(names []string) string {
-	prefix := ""
+// Prefixes returns the prefixes that names may have in front of those of a known
+// network: none, and what all of them begin with up to a dot, the longest last.
+// DataParallel puts "module." there, torch.compile "_orig_mod.", and a training class
+// the name of its attribute, such as "model.".
+func Prefixes(names []string) []string {
+	out := []string{""}
 	for len(names) > 0 {
-		i := slices.IndexFunc(wrappers, func(w string) bool {
-			return !slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, prefix+w) })
-		})
+		last := out[len(out)-1]
+		i := strings.IndexByte(names[0][len(last):], '.')
 		if i < 0 {
 			break
 		}
-		prefix += wrappers[i]
+		longer := names[0][:len(last)+i+1]
+		if slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, longer) }) {
+			break
+		}
+		out = append(out, longer)
 	}
-	return prefix
+	return out
 }
 
 // try builds the network as a member of the family, or says why it is none.

@@ -13,9 +13,9 @@ import (
 // mode normalizes together, see [Net.NewTrainingSession].
 const ChunkSamples = largestChunk * Lanes
 
-// momentum is the weight of the newest statistics in the running ones, torch's
+// Momentum is the weight of the newest statistics in the running ones, torch's
 // default.
-const momentum = 0.1
+const Momentum = 0.1
 
 // NewTrainingSession is [Net.NewSession] for training from scratch: every
 // parameter is trained, and BatchNormalization is in training mode. It
@@ -177,5 +177,5 @@ func (l *batchStatLayer) reduce(_, chunks, _ int) {
 }
 
 func follow(running *float32, now float32) {
-	*running += float32(momentum * float32(now-*running))
+	*running += float32(Momentum * float32(now-*running))
 }

@@ -229,5 +229,9 @@ func FromWeights(sd *model.StateDict, opts Options) (*Structure, error) {
 	if !errors.Is(unknown, arch.ErrNoFamily) {
 		err = unknown
 	}
+	if c := opts.Config; c != nil && errors.Is(err, arch.ErrNoFamily) && c.ModelType != "" {
+		err = &model.UnsupportedError{What: fmt.Sprintf("config.json calls the network %.100q%s, whose wiring is not known here", c.ModelType, c.Class()),
+			Advice: "export it with torch.export.save, whose file has its wiring"}
+	}
 	return nil, err
 }

@@ -124,20 +124,28 @@ func (s *search) usual(pool []*candidate) {
 	pool[0] = first
 }
 
+// rivals reports whether the losses do not tell a candidate from the best.
+func (s *search) rivals(best, c *candidate) bool {
+	n := len(s.images)
+	margin, deviation := difference(best.losses, c.losses)
+	lead := c.score(n) - best.score(n)
+	return lead < sureMargin || margin < sureZ*deviation && lead < 10*sureMargin
+}
+
 // report compares the best with the others.
 func (s *search) report(pool []*candidate, more bool) *Found {
 	n := len(s.images)
 	best := pool[0]
 	show := func(c *candidate) Candidate {
 		margin, deviation := difference(best.losses, c.losses)
-		return Candidate{s.net.Fix(c.wiring), s.opts.Norms[c.norm], c.mean(n), margin, deviation}
+		return Candidate{s.net.Fix(c.wiring), s.opts.Norms[c.norm], c.mean(n), margin, deviation, odds(best.deviations, c.deviations)}
 	}
 	f := &Found{Best: show(best), Images: n, Tried: int(s.tried.Load()), More: more}
 	doubt := func(format string, args ...any) { f.Doubts = append(f.Doubts, fmt.Sprintf(format, args...)) }
 	for _, c := range pool[1:min(len(pool), finalists)] {
 		r := show(c)
 		f.Rivals = append(f.Rivals, r)
-		if lead := c.score(n) - best.score(n); lead < sureMargin || r.Margin < sureZ*r.Error && lead < 10*sureMargin {
+		if s.rivals(best, c) && r.Odds < sureOdds {
 			doubt("nearly as good, with a loss that is %+.2g (standard error %.1g), is %s", r.Margin, r.Error, Difference(f.Best, r))
 		}
 	}
@@ -206,6 +214,9 @@ func (f *Found) Notes() []string {
 	if len(f.Rivals) > 0 {
 		r := slices.MinFunc(f.Rivals, func(a, b Candidate) int { return cmp.Compare(a.Margin, b.Margin) })
 		notes = append(notes, fmt.Sprintf("the next wiring has a loss that is %+.2g, %.3g standard errors: %s", r.Margin, r.Margin/max(r.Error, 1e-12), Difference(f.Best, r)))
+		if r.Odds >= sureOdds {
+			notes = append(notes, fmt.Sprintf("what batch normalization remembers of the images speaks against that one, with odds of %.2g to 1", math.Exp(min(r.Odds, 100))))
+		}
 	}
 	if f.More {
 		notes = append(notes, "more wirings fit the shapes; the most irregular ones were not tried")

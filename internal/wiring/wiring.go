@@ -39,6 +39,7 @@ type Candidate struct {
 	Loss   float64 // mean cross-entropy of the images in nats
 	Margin float64 // of its loss over that of the best
 	Error  float64 // standard error of Margin, from the differences image by image
+	Odds   float64 // of the best against it by running statistics of batch normalization, as a natural logarithm; 0 if there are none
 }
 
 // Found is what the images tell.
@@ -82,6 +83,8 @@ type candidate struct {
 	norm   int
 	cost   int       // how far it is from a regular one
 	losses []float64 // of the first images
+
+	deviations []float64 // of the running statistics of batch normalization; see there
 }
 
 // score is the mean loss of the first n images and what irregularity costs: of
@@ -145,7 +148,9 @@ func Find(ctx context.Context, sd *model.StateDict, net *layers.Net, set *datase
 	if pool, err = s.climb(pool); err != nil {
 		return nil, err
 	}
-	s.usual(pool)
+	if pool, err = s.settle(pool); err != nil {
+		return nil, err
+	}
 	return s.report(pool, more), nil
 }
 

@@ -33,11 +33,26 @@ CONFIGS = {
     "Bert": hf.BertConfig(**text),
     "DistilBert": hf.DistilBertConfig(dim=48, n_layers=2, n_heads=4, hidden_dim=96, vocab_size=100, max_position_embeddings=64, num_labels=7),
     "Roberta": hf.RobertaConfig(**text),
+    "DeiT teacher": hf.DeiTConfig(**image),
+    "ConvNextV2": hf.ConvNextV2Config(hidden_sizes=[16, 24, 32, 48], depths=[1, 1, 2, 1], image_size=64, num_labels=7),
+    "MobileNetV1": hf.MobileNetV1Config(num_labels=7, depth_multiplier=0.25, image_size=64),
+    "Dinov2": hf.Dinov2Config(**{**image, "mlp_ratio": 2}),
+    "Bert ernie": hf.ErnieConfig(**text),
+    "Roberta data2vec": hf.Data2VecTextConfig(**text),
+    "Electra text": hf.ElectraConfig(embedding_size=24, **text),
+    "Albert": hf.AlbertConfig(embedding_size=24, **text),
 }
+CLASSES = {
+    "DeiT teacher": "DeiTForImageClassificationWithTeacher",
+    "Bert ernie": "ErnieForSequenceClassification",
+    "Roberta data2vec": "Data2VecTextForSequenceClassification",
+}
+TEXT = {"Bert", "DistilBert", "Roberta", "Bert ernie", "Roberta data2vec", "Electra text", "Albert"}
+TYPED = {"Bert", "Bert ernie", "Electra text", "Albert"}
 
 
 def inputs(kind, config):
-    if "ert" not in kind:
+    if kind not in TEXT:
         size = getattr(config, "image_size", 64)
         return {"pixel_values": torch.from_numpy(uniform("input", 2 * 3 * size * size).reshape(2, 3, size, size))}
     ids = torch.arange(14).reshape(2, 7) * 11 % 97 + 3
@@ -45,15 +60,15 @@ def inputs(kind, config):
     mask[1, 4:] = 0
     ids[1, 4:] = config.pad_token_id
     out = {"input_ids": ids, "attention_mask": mask}
-    if kind == "Bert":
+    if kind in TYPED:
         out["token_type_ids"] = torch.arange(14).reshape(2, 7) % 2
     return out
 
 
 out = {}
 for kind, config in CONFIGS.items():
-    task = "Sequence" if "ert" in kind else "Image"
-    kind_of = getattr(hf, f"{kind.split()[0]}For{task}Classification")
+    task = "Sequence" if kind in TEXT else "Image"
+    kind_of = getattr(hf, CLASSES.get(kind, f"{kind.split()[0]}For{task}Classification"))
     with tempfile.TemporaryDirectory() as folder:
         # Weights are made up for the names of the file, which newer modules translate.
         kind_of(config).save_pretrained(folder)

@@ -1,0 +1,155 @@
+package wiring
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"lethe/internal/nn"
+)
+
+// Numbers of the evidence of running statistics.
+const (
+	statisticsImages = 4096 // whose statistics are compared
+	sureOdds         = 5.0  // logarithm of the odds from which on a rival is no rival
+	someOdds         = 0.5  // and from which on another wiring is not taken
+)
+
+// deviations returns how far the running statistics of each feature of batch
+// normalization, which are means over the images that the network was trained on under
+// its own wiring, are from those that the wiring of c computes: for the mean
+//
+//	(mean - running)^2 / running variance
+//
+// and for the variance half of the square of ln(variance / running variance). Both
+// have the same expectation if a feature is normally distributed and the two were
+// computed from different images. There are none if the network has no batch
+// normalization or cannot be trained here.
+func (s *search) deviations(c *candidate) ([]float64, error) {
+	var paths []string
+	for _, name := range s.sd.Names() {
+		if path, ok := strings.CutSuffix(name, "running_mean"); ok && s.sd.Get(path+"running_var") != nil {
+			paths = append(paths, path)
+		}
+	}
+	chunks := min(len(s.images), statisticsImages) / nn.ChunkSamples
+	if len(paths) == 0 || chunks < 2 {
+		return nil, nil
+	}
+	net, err := Bind(s.sd, s.net.Fix(c.wiring))
+	if err != nil {
+		return nil, err
+	}
+	session, err := net.NewTrainingSession(nn.ChunkSamples, 1)
+	if err != nil {
+		return nil, nil // it normalizes something else than one vector of a sample
+	}
+	sums := map[string][]float64{}
+	before, err := s.float64s(session, paths)
+	if err != nil {
+		return nil, err
+	}
+	stored := before
+	read := s.set.Reader(s.opts.Norms[c.norm])
+	for chunk := range chunks {
+		if err := s.ctx.Err(); err != nil {
+			return nil, err
+		}
+		images := s.images[chunk*nn.ChunkSamples:]
+		session.Step(nn.ChunkSamples, func(i int, x []float32) { read(images[i], x) }, func(_ int, _, grad []float32) { clear(grad) })
+		after, err := s.float64s(session, paths)
+		if err != nil {
+			return nil, err
+		}
+		for name, now := range after {
+			if sums[name] == nil {
+				sums[name] = make([]float64, len(now))
+			}
+			for i, x := range now {
+				sums[name][i] += (x - (1-nn.Momentum)*before[name][i]) / nn.Momentum / float64(chunks)
+			}
+		}
+		before = after
+	}
+	var out []float64
+	for _, path := range paths {
+		mean, variance := path+"running_mean", path+"running_var"
+		for i, v := range stored[variance] {
+			if !(v > 0) {
+				continue // a feature that is always the same tells nothing
+			}
+			d, l := sums[mean][i]-stored[mean][i], math.Log(max(sums[variance][i]/v, 1e-6))
+			out = append(out, d*d/v, l*l/2)
+		}
+	}
+	return out, s.set.Err()
+}
+
+// float64s returns the running statistics of a session by their names.
+func (s *search) float64s(session *nn.Session, paths []string) (map[string][]float64, error) {
+	sd, err := session.StateDict(s.sd)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]float64{}
+	for _, path := range paths {
+		for _, name := range []string{path + "running_mean", path + "running_var"} {
+			v, err := sd.Get(name).Float32s()
+			if err != nil {
+				return nil, fmt.Errorf("%.100q: %w", name, err)
+			}
+			for _, x := range v {
+				out[name] = append(out[name], float64(x))
+			}
+		}
+	}
+	return out, nil
+}
+
+// odds returns the logarithm of the odds for a wiring with the deviations a against
+// one with the deviations b, if each is normally distributed with the variance that
+// the smaller of the two has, and if features are independent of each other, as a
+// rough measure: half of the sum of the differences, divided by that variance.
+func odds(a, b []float64) float64 {
+	if len(a) == 0 || len(a) != len(b) {
+		return 0
+	}
+	x, y := 0.0, 0.0
+	for i := range a {
+		x, y = x+a[i], y+b[i]
+	}
+	least := max(min(x, y), 1e-12)
+	return float64(len(a)) / 2 * (y - x) / least
+}
+
+// settle puts the candidate first that the running statistics of batch
+// normalization speak for, of those that the losses do not tell apart.
+func (s *search) settle(pool []*candidate) ([]*candidate, error) {
+	var near, kept, others []*candidate
+	for _, c := range pool {
+		if !s.rivals(pool[0], c) {
+			continue
+		}
+		var err error
+		if c.deviations, err = s.deviations(c); err != nil {
+			return nil, err
+		}
+		near = append(near, c)
+	}
+	least := slices.MinFunc(near, func(a, b *candidate) int {
+		if odds(a.deviations, b.deviations) > 0 {
+			return -1
+		}
+		return 1
+	})
+	for _, c := range pool {
+		if slices.Contains(near, c) && odds(least.deviations, c.deviations) < someOdds {
+			kept = append(kept, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	s.usual(kept)
+	return append(kept, others...), nil
+}

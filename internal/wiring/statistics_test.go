@@ -1,0 +1,109 @@
+package wiring
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"lethe/convert/layers"
+	"lethe/dataset"
+	"lethe/internal/nn"
+	"lethe/model"
+)
+
+const pooledAfter = `input: [1, 12, 12]
+layers: [{conv: a}, {batch_norm: an}, gelu, {max_pool: 2}, {conv: b}, {batch_norm: bn}, gelu, flatten, {linear: c}]`
+
+// normalized returns a network of the description pooledAfter with weights that are drawn, whose
+// running statistics are those of its images.
+func normalized(t *testing.T, set *dataset.Set) *model.StateDict {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(3, 3))
+	var entries []model.Entry
+	add := func(name string, scale, shift float32, shape ...int) {
+		n, _ := model.Elements(shape)
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = shift + scale*float32(rng.NormFloat64())
+		}
+		entries = append(entries, model.Entry{Name: name, Tensor: model.Float32Tensor(shape, v)})
+	}
+	for _, conv := range []struct {
+		name    string
+		out, in int
+	}{{"a", 6, 1}, {"b", 8, 6}} {
+		add(conv.name+".weight", 0.3, 0, conv.out, conv.in, 3, 3)
+		add(conv.name+"n.weight", 0.2, 1, conv.out)
+		add(conv.name+"n.bias", 0.2, -0.8, conv.out) // so that the activation sees what is below 0
+		add(conv.name+"n.running_mean", 0, 0, conv.out)
+		add(conv.name+"n.running_var", 0, 1, conv.out)
+	}
+	add("c.weight", 0.1, 0, 4, 8*3*3)
+	sd, err := model.NewStateDict(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, err := Bind(sd, parsed(t, pooledAfter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := net.NewTrainingSession(nn.ChunkSamples, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := set.Reader(dataset.OneNorm(0, 1))
+	for range 80 {
+		first := rng.IntN(set.Len() - nn.ChunkSamples)
+		session.Step(nn.ChunkSamples, func(i int, x []float32) { read(first+i, x) }, func(_ int, _, grad []float32) { clear(grad) })
+	}
+	if sd, err = session.StateDict(sd); err != nil {
+		t.Fatal(err)
+	}
+	return sd
+}
+
+func parsed(t *testing.T, description string) *layers.Net {
+	t.Helper()
+	net, err := layers.Parse(strings.NewReader(description))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net
+}
+
+// What batch normalization remembers tells a pooling before an activation from one
+// after it, and one activation from another; where nothing is normalized later,
+// it tells nothing.
+func TestRunningStatistics(t *testing.T) {
+	set := squares(2048)
+	sd := normalized(t, set)
+	found := func(description string) []float64 {
+		net := parsed(t, description)
+		s := &search{ctx: t.Context(), sd: sd, net: net, set: set, opts: Options{Norms: []dataset.Norm{dataset.OneNorm(0, 1)}}}
+		for i := range set.Len() {
+			s.images = append(s.images, i)
+		}
+		n := len(net.Slots)
+		d, err := s.deviations(&candidate{wiring: layers.Wiring{Alternative: make([]int, n), Activation: make([]int, n), Pooling: make([]int, n)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	own := found(pooledAfter)
+	if len(own) != 2*(6+8) {
+		t.Fatalf("%d deviations of 14 features", len(own))
+	}
+	for other, sure := range map[string]bool{
+		"{max_pool: 2}, gelu, {conv: b}, {batch_norm: bn}, gelu, flatten": true,
+		"silu, {max_pool: 2}, {conv: b}, {batch_norm: bn}, gelu, flatten": true,
+		"relu, {max_pool: 2}, {conv: b}, {batch_norm: bn}, relu, flatten": true,
+		"gelu, {max_pool: 2}, {conv: b}, {batch_norm: bn}, relu, flatten": false,
+		"gelu, {max_pool: 2}, {conv: b}, {batch_norm: bn}, tanh, flatten": false,
+	} {
+		got := odds(own, found("input: [1, 12, 12]\nlayers: [{conv: a}, {batch_norm: an}, "+other+", {linear: c}]"))
+		if sure != (got > sureOdds) || !sure && got != 0 {
+			t.Errorf("%s: the logarithm of the odds is %.2f", other, got)
+		}
+	}
+}
