@@ -48,7 +48,7 @@ var rooms = map[string][]string{
 	"scan":               {},
 	"onnxio":             {"file", "graph", "model"},
 	"onnxio/internal/pb": {protobuf},
-	"convert":            {"ops", "graph", "model"},
+	"convert":            {"convert/arch", "ops", "graph", "model"},
 	"convert/aten":       {"ops", "graph", "model"},
 	"convert/exported":   {"convert/aten", "graph", "model"},
 	"convert/arch":       {"convert/aten", "convert/layers", "file", "graph", "model"},

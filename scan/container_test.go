@@ -324,3 +324,30 @@ func TestLegacyCountThatLooksLikeAPickle(t *testing.T) {
 		}
 	}
 }
+
+// An ONNX model may have its weights in other files; names that lead out of its
+// folder are a danger.
+func TestExternalData(t *testing.T) {
+	field := func(number byte, b string) string { return string([]byte{number<<3 | 2, byte(len(b))}) + b }
+	onnx := func(location string) []byte {
+		entry := field(1, "location") + field(2, location)
+		tensor := "\x08\x01\x10\x01" + field(8, "w") + field(13, entry) + "\x70\x01"
+		return []byte("\x08\x08" + field(7, field(5, tensor)) + field(8, "\x10\x11"))
+	}
+	for location, want := range map[string]Level{
+		"weights.data": Notice, "data/weights..bin": Notice,
+		"../../etc/passwd": Danger, "/etc/passwd": Danger, "a/../../b": Danger, `..\b`: Danger, "C:b": Danger, "a\x00b": Danger,
+	} {
+		b := onnx(location)
+		r, err := File(bytes.NewReader(b), int64(len(b)))
+		if err != nil || r.Worst() != want {
+			t.Errorf("%q: %v, %v", location, r.Findings, err)
+		}
+	}
+	// Across the border of what is read at once.
+	far := append([]byte(field(1, strings.Repeat("x", 100))), bytes.Repeat([]byte(field(2, strings.Repeat("y", 125))), 4*window/127)...)
+	far = append(far, onnx("../x")...)
+	if r, err := File(bytes.NewReader(far), int64(len(far))); err != nil || r.Worst() != Danger {
+		t.Errorf("far away: %v, %v", r.Findings, err)
+	}
+}

@@ -171,6 +171,7 @@ func (w *walk) known(p part, head []byte) string {
 		return "TensorFlow Lite model"
 	}
 	if w.protobuf(p) {
+		w.externalData(p)
 		return "protocol buffer, such as an ONNX model"
 	}
 	return ""

@@ -103,6 +103,8 @@ func TestHostileGraphs(t *testing.T) {
 		{"a value made twice", `"outputs": [{"as_tensor": {"name": "relu"}}]`, `"outputs": [{"as_tensor": {"name": "flatten"}}]`, "made twice"},
 		{"an unknown type", `"flatten": {"dtype": 7`, `"flatten": {"dtype": 77`, "element type"},
 		{"code in an expression", "Symbol('s", "__import__('s", "expression"},
+		{"an expression nested deeply", "Symbol('s31', positive=True, integer=True)", strings.Repeat("Add(", 100_000) + "Integer(1)" + strings.Repeat(", Integer(1))", 100_000), ""},
+		{"a number of a million digits", "Symbol('s31', positive=True, integer=True)", "Integer(" + strings.Repeat("9", 1_000_000) + ")", ""},
 		{"a size that is text", `{"as_int": 64}`, `{"as_int": "64"}`, "neither a number nor an expression"},
 		{"a custom operator", "torch.ops.aten.relu.default", "torch.ops.mine.relu.default", "belongs to another library"},
 		{"a quantized operator", "torch.ops.aten.relu.default", "torch.ops.quantized_decomposed.quantize_per_tensor.default", "before it is quantized"},

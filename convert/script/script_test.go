@@ -2,6 +2,7 @@ package script
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -217,6 +218,9 @@ func TestHostile(t *testing.T) {
 		{"growing size", "n = torch.add(torch.size(x, 0), 1)\nwhile True:\n  n = torch.mul(n, n)\nreturn x", &limit},
 		{"list in itself", "l = [1]\n_0 = torch.append(l, l)\n_1 = torch.eq(l, l)\nreturn x", &limit},
 		{"many operators", "y = x\nwhile True:\n  y = torch.neg(y)\nreturn x", &limit},
+		{"lists of lists that double", "l = [x, x]\n" + strings.Repeat("l = [l, l]\n", 14) + "return l", &limit},
+		{"tuples that double, compared", "l = (1, 1)\n" + strings.Repeat("l = (l, l)\n", 60) + "k = (1, 1)\n" + strings.Repeat("k = (k, k)\n", 60) + "if torch.eq(l, k):\n  pass\nelse:\n  pass\nreturn x", &limit},
+		{"another shape in place without end", "y = torch.neg(x)\nwhile True:\n  y = torch.unsqueeze_(y, 0)\nreturn y", &limit},
 		{"brackets", "return " + deep, &format},
 		{"open bracket", "return torch.neg(x", &format},
 		{"name without a value", "return y", &format},
@@ -237,6 +241,29 @@ func TestHostile(t *testing.T) {
 			}
 		})
 	}
+	t.Run("calls that double", func(t *testing.T) {
+		src := "class Net(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n"
+		for i := range 60 {
+			src += fmt.Sprintf("  def f%d(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    return (self).f%d((self).f%d(x, ), )\n", i+1, i, i)
+		}
+		src += "  def f0(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    return x\n  def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    return (self).f60(x, )\n"
+		if _, err := Decode(of(map[string]string{"__torch__.py": src}), Options{}); !errors.As(err, &limit) {
+			t.Errorf("it says: %v", err)
+		}
+	})
+	t.Run("modules that double", func(t *testing.T) {
+		s := scripted("return x")
+		root := s.Root.(*file.Object)
+		for m, i := root, 0; i < 60; i++ {
+			inner := &file.Object{Class: "__torch__.Net", Names: []string{"training"}, Attrs: map[string]any{"training": false}}
+			m.Names = append(m.Names, "a", "b")
+			m.Attrs["a"], m.Attrs["b"] = inner, inner
+			m = inner
+		}
+		if _, err := Decode(s, Options{}); err != nil && !errors.As(err, &limit) && !errors.As(err, &format) {
+			t.Errorf("it says: %v", err)
+		}
+	})
 	for _, name := range []string{"__torch__/../../etc.NAME", "__torch__......etc", "__torch__"} {
 		s := of(map[string]string{})
 		s.Root.(*file.Object).Class = name
