@@ -18,6 +18,7 @@ type value = *aten.Value
 // builder writes the program of one network. Its methods are named after the
 // modules of PyTorch and take the module's path for the names of the weights.
 type builder struct {
+	output      string // what the result is called, if not logits
 	sd          *model.StateDict
 	prefix      string // before every name of the state dict
 	name        string // of the family, which a build may make more precise

@@ -13,12 +13,12 @@ import (
 )
 
 // Sequential returns the network of a whole module that is an nn.Sequential of
-// modules of torch.nn, also nested: what they compute is known, and their
+// modules of torch.nn, also nested, or a classifier of Ultralytics: what they compute is known, and their
 // strides, paddings and epsilons are attributes. Input is the shape of one
 // sample; without it the first usual one that fits is taken, and said. The error
 // for another module is [ErrNoFamily].
 func Sequential(sd *model.StateDict, root *file.Object, input []int) (*Network, error) {
-	if !isSequence(root) {
+	if !isSequence(root) && !isUltralytics(root) {
 		return nil, ErrNoFamily
 	}
 	var reason string
@@ -28,7 +28,12 @@ func Sequential(sd *model.StateDict, root *file.Object, input []int) (*Network, 
 			if leaf := firstLeaf(root); leaf != nil && leaf.Class == "torch.nn.modules.sparse.Embedding" {
 				dtype = model.Int64
 			}
-			return b.sequence(b.inputOf("input", dtype, graph.Batch(shape...)), root, "", 0)
+			x := b.inputOf("input", dtype, graph.Batch(shape...))
+			if isUltralytics(root) {
+				b.name = "Ultralytics classifier"
+				return b.ultralytics(x, root)
+			}
+			return b.sequence(x, root, "", 0)
 		}}
 		n, why := f.try(sd, "", modulesOf(sd.Names()), Options{Input: shape})
 		if n != nil {
@@ -236,6 +241,9 @@ var moduleActivations = map[string]string{
 
 // module applies a module of torch.nn.
 func (b *builder) module(x value, m *file.Object, path string) value {
+	if y, ok := b.block(x, m, path); ok {
+		return y
+	}
 	kind, known := strings.CutPrefix(m.Class, "torch.nn.modules.")
 	_, kind, ok := strings.Cut(kind, ".")
 	if !known || !ok {

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -138,7 +139,7 @@ func (f *family) try(sd *model.StateDict, prefix string, modules map[string]bool
 		}
 	}()
 	y := f.build(b)
-	b.program.Outputs = []aten.Output{{Name: "logits", Value: y}}
+	b.program.Outputs = []aten.Output{{Name: cmp.Or(b.output, "logits"), Value: y}}
 	b.checkModules()
 	if left := b.left(); len(left) > 0 {
 		return nil, fmt.Sprintf("%d entries are not part of it, such as %.100q", len(left), left[0])

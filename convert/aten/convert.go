@@ -366,6 +366,10 @@ func Advice(op string) string {
 		return "it belongs to another library; replace it by operators of PyTorch"
 	case strings.Contains(name, "rand") || strings.Contains(name, "bernoulli") || strings.Contains(name, "multinomial"):
 		return "it draws random numbers; export the network in evaluation mode"
+	case strings.Contains(name, "packed_sequence") || strings.Contains(name, "padded_sequence"):
+		return "sequences of several lengths are not packed in ONNX: give them to the network unpacked, and read its output where each one ends"
+	case strings.Contains(name, "fft") || name == "stft" || name == "istft" || name == "view_as_complex" || name == "view_as_real":
+		return "ONNX has no complex numbers: write it with real ones, such as a product with a matrix of cosines and sines, or leave it to what prepares the input"
 	case name == "item" || name == "_local_scalar_dense" || name == "nonzero":
 		return "what the network does depends on its data; write it without reading numbers out of tensors"
 	}

@@ -3,6 +3,7 @@ package aten
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"lethe/graph"
@@ -53,4 +54,16 @@ func TestHostileNumbers(t *testing.T) {
 	if _, err := Convert(&p, Options{}); err == nil {
 		t.Error("a diagonal of 2^40 elements is listed")
 	}
+}
+
+// All constants together are bounded, and the refusal says so.
+func TestConstantsBound(t *testing.T) {
+	b := &builder{made: constantsMax}
+	defer func() {
+		if r, ok := recover().(refusal); !ok || !strings.Contains(r.what, "more than 256 MiB") {
+			t.Errorf("it says: %v", r.what)
+		}
+	}()
+	b.constant(model.Float32, []int{1}, make([]byte, 4))
+	t.Error("one constant more is made")
 }

@@ -127,6 +127,8 @@ func TestCells(t *testing.T) {
 // What must be known and is not, is told with its place and what to do.
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ name, body, say string }{
+		{"packed sequences", "a, b, = torch._pack_padded_sequence(x, torch.zeros([2]), True)\nreturn a", "unpacked"},
+		{"complex numbers", "return torch.view_as_complex(x)", "real ones"},
 		{"branch on data", "if bool(torch.gt(torch.sum(x), 0)):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", "values of a tensor"},
 		{"branch on the batch", "if torch.gt(torch.size(x, 0), 7):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", "--batch N"},
 		{"loop over the batch", "y = x\nfor i in range(torch.size(x, 0)):\n  y = torch.add(y, 1)\nreturn y", "--batch N"},

@@ -30,26 +30,31 @@ func whole(t *testing.T, name string) (*structure.Structure, error) {
 	if name == "convs" {
 		opts.Input = []int{3, 9, 8}
 	}
-	if name == "resnet" {
+	if name == "resnet" || strings.HasPrefix(name, "yolo") {
 		opts.Input = []int{3, 32, 32}
 	}
 	return structure.Read(pickle.File{Checkpoint: c}, opts)
 }
 
 // Networks that were saved whole compute what PyTorch computes, with the strides,
-// paddings, epsilons and poolings of their modules: an nn.Sequential, and a ResNet
-// of torchvision that was changed.
+// paddings, epsilons and poolings of their modules: an nn.Sequential, a ResNet
+// of torchvision that was changed, and classifiers of Ultralytics.
 func TestWholeModules(t *testing.T) {
-	b, err := os.ReadFile("testdata/golden.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var golden map[string]struct {
 		Input  []int
 		Values []float64
 	}
-	if err := json.Unmarshal(b, &golden); err != nil || len(golden) != 4 {
-		t.Fatalf("%d samples, %v", len(golden), err)
+	for _, name := range []string{"golden", "ultralytics"} {
+		b, err := os.ReadFile("testdata/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, &golden); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(golden) != 6 {
+		t.Fatalf("%d samples", len(golden))
 	}
 	for name, want := range golden {
 		s, err := whole(t, name)
