@@ -94,7 +94,7 @@ func act(t *testing.T, dir string, inputs map[string]string) (code int, printed 
 		for name, value := range step.Env {
 			input, ok := strings.CutPrefix(strings.TrimSuffix(value, " }}"), "${{ inputs.")
 			if _, declared := a.Inputs[input]; !ok || !declared {
-				t.Fatalf("%s: %s is no input", name, value)
+				t.Fatalf("%s: %s is not an input", name, value)
 			}
 			cmd.Env = append(cmd.Env, name+"="+inputs[input])
 		}
@@ -108,7 +108,7 @@ func act(t *testing.T, dir string, inputs map[string]string) (code int, printed 
 		for line := range strings.Lines(string(b)) {
 			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 			if a.Outputs[name].Value != "${{ steps."+step.ID+".outputs."+name+" }}" {
-				t.Errorf("%s is no output of the action", name)
+				t.Errorf("%s is not an output of the action", name)
 			}
 			outputs[name] = value
 		}

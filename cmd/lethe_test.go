@@ -39,7 +39,7 @@ func TestLethe(t *testing.T) {
 		says    string
 	}{
 		{lethe, nil, 2, "Usage: lethe COMMAND"},
-		{lethe, []string{"forgot"}, 2, `"forgot" is no command`},
+		{lethe, []string{"forgot"}, 2, `"forgot" is not a command`},
 		{lethe, []string{"forget"}, 2, "forget: "},
 		{lethe, []string{"ptcheck", "missing.pt"}, 1, "ptcheck: "},
 		{filepath.Join(dir, "ptcheck"), []string{"missing.pt"}, 1, "ptcheck: "},

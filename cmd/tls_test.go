@@ -146,7 +146,7 @@ func TestTLS(t *testing.T) {
 					if told == 0 {
 						t.Error("a server that proves who it is gets no password")
 					}
-					continue // and is no MLflow
+					continue // and is not an MLflow
 				}
 				if code != c.code || !strings.Contains(printed, c.says) || strings.Contains(printed, secret) || code != 0 && !strings.Contains(printed, ref) {
 					t.Errorf("%s: exit code %d, want %d, %q\n%s", ref, code, c.code, c.says, printed)

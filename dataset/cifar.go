@@ -154,7 +154,7 @@ func (s Settings) cifarBatch(a *images, name string, b []byte) error {
 	batch, _ := object.(map[string]any)
 	array, _ := batch["data"].(*model.Tensor)
 	if array == nil || array.DType() != model.Uint8 || len(array.Shape()) != 2 || array.Shape()[1] != cifarBytes {
-		return bad("it is no dictionary with an array of bytes, n x %d, as data", cifarBytes)
+		return bad("it is not a dictionary with an array of bytes, n x %d, as data", cifarBytes)
 	}
 	pixels, err := array.Bytes()
 	if err != nil {

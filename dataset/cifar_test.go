@@ -98,7 +98,7 @@ func TestCIFARPython(t *testing.T) {
 	for says, files := range map[string]map[string]string{
 		"1 labels (labels or fine_labels), 2 images": {"data_batch_1": "short"},
 		"label 0 is x": {"data_batch_1": "wrong"},
-		`member "data_batch_2": it is no dictionary`:     {"data_batch_1": "1", "data_batch_2": "empty"},
+		`member "data_batch_2": it is not a dictionary`:  {"data_batch_1": "1", "data_batch_2": "empty"},
 		`member "batches.meta": it has no list of names`: {"data_batch_1": "1", "batches.meta": "list"},
 		"no training images":                             {"test_batch": "t"},
 	} {

@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// Set is a list of labelled images of one shape. Its slices are shared, not
-// copied, by whoever reads them: nobody changes them after reading.
+// Set is a list of labelled images of one shape. Its slices are shared, not copied,
+// so nobody may change them.
 type Set struct {
 	Pixels  []uint8 // of the images in memory, each channel by channel and row by row from the top
 	Labels  []int   // Len, each at least 0 and below Classes

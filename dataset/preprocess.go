@@ -26,7 +26,7 @@ func ParseSize(s string) (Size, error) {
 		z.Cols, err = strconv.Atoi(cols)
 	}
 	if err != nil || z.check() != nil || z.Rows == 0 || two && z.Cols == 0 {
-		return Size{}, fmt.Errorf("%q is no size; want N or HEIGHTxWIDTH, each from 1 to %d pixels", s, maxSide)
+		return Size{}, fmt.Errorf("%q is not a size; want N or HEIGHTxWIDTH, each from 1 to %d pixels", s, maxSide)
 	}
 	return z, nil
 }

@@ -55,7 +55,7 @@ func ParseScale(s string) (float64, error) {
 		x /= y
 	}
 	if err != nil || !(x > 0) || math.IsInf(x, 0) {
-		return 0, fmt.Errorf("%q is no factor; want a positive number, such as 1 or 1/255", s)
+		return 0, fmt.Errorf("%q is not a factor; want a positive number, such as 1 or 1/255", s)
 	}
 	return x, nil
 }

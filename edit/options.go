@@ -19,12 +19,12 @@ type Options struct {
 	Norm    dataset.Norm  // of the pixels, as in training
 	Seed    uint64        // of every random draw
 	Threads int           // goroutines; 0: one for each processor. The result does not depend on it
-	Limits  report.Limits // what the edit must keep; what is 0: as for full marks
+	Limits  report.Limits // bounds of the edit; one that is 0 is that for full marks by the rules
 	Train   []string      // names of the only parameters that may move, also their beginnings up to a dot, and patterns as of [path.Match]; none: all
-	Freeze  []string      // those of them that stay
-	Rules   report.Rules  // of the task; none: those of [learn.Rules]
-	// ForgetOnly learns from the images of the forgotten classes alone: what is
-	// to remain is what the network says of distortions of them.
+	Freeze  []string      // names of parameters that stay as they are, likewise
+	Rules   report.Rules  // of the task; none: those that follow from the network
+	// ForgetOnly learns from the images of the forgotten classes alone. What the
+	// network says of distorted ones stands in for images of the other classes.
 	ForgetOnly bool
 	Aim        report.Aim // what the network is to become; "": report.AimUniform
 	// Reference are the weights of a network with the same graph that was trained
@@ -32,7 +32,7 @@ type Options struct {
 	// steers by constants.
 	Reference *model.StateDict
 	MaxLoss   float64    // what the accuracy on the others may lose on images that no step learned from, above 0; 0: DefaultMaxLoss
-	Prefer    Preference // what it does with what the limits leave; "": PreferRetain
+	Prefer    Preference // what is improved within the limits; "": PreferRetain
 
 	// Progress, if not nil, is called after every step with the measures so far.
 	Progress func(p Point, steps int)
@@ -51,7 +51,7 @@ func checkLimits(l report.Limits) error {
 	return nil
 }
 
-// Preference is what an edit does with what its limits leave.
+// Preference is what an edit improves once it is within its limits.
 type Preference = report.Preference
 
 // The preferences.

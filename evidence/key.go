@@ -135,7 +135,7 @@ func (k *PrivateKey) Sign(data []byte) ([]byte, error) {
 	return k.private.Sign(nil, digest(k.hash, data), k.hash)
 }
 
-// Verify tells whether signature is one of data.
+// Verify reports whether signature is one of data.
 func (k *PublicKey) Verify(data, signature []byte) bool {
 	return ecdsa.VerifyASN1(k.key, digest(k.hash, data), signature)
 }

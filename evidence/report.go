@@ -43,7 +43,7 @@ func ParseReport(b []byte) (*Claim, error) {
 	return c, nil
 }
 
-// Check tells whether the claim is what was found: every member, no more and no
+// Check reports whether the claim is what was found: every member, no more and no
 // less. Otherwise it is a [verify.FailedError] that names the members.
 func (c *Claim) Check(found *verify.Report) error {
 	b, err := Canonical(found)

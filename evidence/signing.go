@@ -99,7 +99,7 @@ func broken(format string, args ...any) error {
 	return &model.FormatError{Format: "signature", Offset: -1, Reason: fmt.Sprintf(format, args...)}
 }
 
-// VerifyModel tells whether a bundle of OpenSSF Model Signing v1.0 is a
+// VerifyModel reports whether a bundle of OpenSSF Model Signing v1.0 is a
 // signature by key of the file or folder at path, and returns how many files it
 // is of. signaturePath is where the bundle lies, which may be in the folder. A
 // file that is not signed, or that is signed and missing or different, is a

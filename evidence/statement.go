@@ -30,7 +30,7 @@ const (
 	builderID = "urn:lethe:forget"
 )
 
-// Run is what is known of one run of the tool and is no part of the report,
+// Run is what is known of one run of the tool and is not part of the report,
 // because it may differ between equal edits.
 type Run struct {
 	Request string    // who asked for it, such as the number of a ticket; may be empty
@@ -217,8 +217,8 @@ func statements(r *verify.Report, run Run) ([]statement, error) {
 }
 
 // Attest writes the statements of a report as an in-toto bundle: a line of JSON
-// for each envelope. Without a key the envelopes have no signatures, and equal
-// edits have equal bytes as far as run does; so they have with one.
+// for each envelope. Without a key the envelopes have no signatures. Equal
+// edits of equal runs give equal bytes, with a key too.
 func Attest(w io.Writer, r *verify.Report, run Run, key *PrivateKey) error {
 	all, err := statements(r, run)
 	if err != nil {

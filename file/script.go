@@ -18,7 +18,7 @@ type Script struct {
 }
 
 // Input is an example of an argument of the forward method. DType is
-// [model.Invalid] if the argument is no tensor.
+// [model.Invalid] if the argument is not a tensor.
 type Input struct {
 	DType model.DType
 	Shape []int

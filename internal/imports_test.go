@@ -250,7 +250,7 @@ func row(folder string) ([]string, bool) {
 	return nil, false
 }
 
-// within tells whether p is the path dir or lies below.
+// within reports whether p is the path dir or lies below.
 func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
 
 // reach returns a way along imports from one folder to another, or nil.

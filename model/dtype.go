@@ -1,6 +1,6 @@
 package model
 
-// DType is the element type of a tensor. The zero value is no type at all.
+// DType is the element type of a tensor. The zero value is not a type at all.
 type DType uint8
 
 // The element types, named as PyTorch names them.
@@ -94,7 +94,7 @@ func (d DType) Size() int {
 	return 0
 }
 
-// IsFloat tells whether the type is a real floating-point type that has the
+// IsFloat reports whether the type is a real floating-point type that has the
 // values of float32 or is rounded to them; the types of 8 bits are not.
 func (d DType) IsFloat() bool {
 	return d == Float16 || d == BFloat16 || d == Float32 || d == Float64

@@ -148,7 +148,7 @@ func (t *Tensor) Storage() *Storage { return t.storage }
 // Len returns the number of elements.
 func (t *Tensor) Len() int { return t.n }
 
-// Contiguous tells whether the elements lie in C order without holes. Strides
+// Contiguous reports whether the elements lie in C order without holes. Strides
 // of dimensions of size 1 do not matter.
 func (t *Tensor) Contiguous() bool {
 	for i, st := range CStrides(t.shape) {
@@ -278,7 +278,7 @@ func half(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
-// SameBits tells whether two tensors have the same type, shape and element
+// SameBits reports whether two tensors have the same type, shape and element
 // bits, whatever their strides and storages.
 func SameBits(a, b *Tensor) (bool, error) {
 	if a == b {

@@ -9,7 +9,7 @@ import (
 	"lethe/model"
 )
 
-// Options tell how to read a file.
+// Options say how to read a file.
 type Options struct {
 	Limits Limits
 
@@ -467,5 +467,5 @@ func (f *File) StateDict() *model.StateDict { return f.state }
 func (f *File) Metadata() Metadata { return f.metadata }
 
 // Strings returns the names of the initializers that are strings; they stay in
-// the file and are no part of the state dict.
+// the file and are not part of the state dict.
 func (f *File) Strings() []string { return slices.Clone(f.strings) }

@@ -95,7 +95,7 @@ func TestReadModels(t *testing.T) {
 	})
 }
 
-// leaf is a field that is no message, or the number of the elements of typed
+// leaf is a field that is not a message, or the number of the elements of typed
 // data that came before.
 type leaf struct{ path, value string }
 

@@ -82,7 +82,7 @@ var patches = []struct {
 	// Inputs and outputs.
 	{"graph without a name", ok, "", func(m *pb.Model) { m.Graph.Name = "" }},
 	{"input without a type", ok, "", func(m *pb.Model) { m.Graph.Input[0].Type = nil }},
-	{"input that is no tensor", ok, "", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType = nil }},
+	{"input that is not a tensor", ok, "", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType = nil }},
 	{"input without a shape", ok, "", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.Shape = nil }},
 	{"input without an element type", ok, "", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = 0 }},
 	{"input of integers", ok, "", func(m *pb.Model) { m.Graph.Input[0].Type.TensorType.ElemType = pb.Tensor_INT64 }},
@@ -176,7 +176,7 @@ var patches = []struct {
 		set(m, 0, &pb.Attribute{Name: "auto_pad", Type: pb.Attribute_STRING, S: []byte("SAME_UPPER")})
 	}},
 	{"training mode", ok, "", func(m *pb.Model) { set(m, 1, intAttr("training_mode", 1)) }},
-	{"epsilon is no number", ok, "", func(m *pb.Model) {
+	{"epsilon is not a number", ok, "", func(m *pb.Model) {
 		set(m, 1, &pb.Attribute{Name: "epsilon", Type: pb.Attribute_FLOAT, F: proto.Float32(float32(math.NaN()))})
 	}},
 	{"kernel that the weights do not have", malformed, "kernel_shape is [3 3], but the weights have [5 5]", func(m *pb.Model) {
@@ -254,10 +254,10 @@ var patches = []struct {
 	{"external data and raw data", malformed, "in the model and in another file", func(m *pb.Model) { m.Graph.Initializer[1].DataLocation = 1 }},
 	{"external data without a location", malformed, "no location", func(m *pb.Model) { outside(m) }},
 	{"external data where there is none", unsupported, `"block1.0.bias" is in another file, "x"`, func(m *pb.Model) { outside(m, "location", "x") }},
-	{"external data above the folder", malformed, "no path inside", func(m *pb.Model) { outside(m, "location", "a/../../x") }},
-	{"external data at the root", malformed, "no path inside", func(m *pb.Model) { outside(m, "location", "/etc/passwd") }},
-	{"external data in another way of writing", malformed, "no path inside", func(m *pb.Model) { outside(m, "location", `..\x`) }},
-	{"external data on a drive", malformed, "no path inside", func(m *pb.Model) { outside(m, "location", "C:x") }},
+	{"external data above the folder", malformed, "not a path inside", func(m *pb.Model) { outside(m, "location", "a/../../x") }},
+	{"external data at the root", malformed, "not a path inside", func(m *pb.Model) { outside(m, "location", "/etc/passwd") }},
+	{"external data in another way of writing", malformed, "not a path inside", func(m *pb.Model) { outside(m, "location", `..\x`) }},
+	{"external data on a drive", malformed, "not a path inside", func(m *pb.Model) { outside(m, "location", "C:x") }},
 	{"external data with a key twice", malformed, `"location" twice`, func(m *pb.Model) { outside(m, "location", "x", "location", "y") }},
 	{"segment", unsupported, "segments", func(m *pb.Model) { m.Graph.Initializer[1].Segment = []byte{} }},
 }

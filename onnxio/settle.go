@@ -91,7 +91,7 @@ func checkLocation(location, member string) error {
 		return broken(member, "its data is in another file that has no location")
 	}
 	if !filepath.IsLocal(location) || path.IsAbs(location) || strings.ContainsAny(location, "\\\x00") || strings.Contains(location, ":") {
-		return broken(member, "its data is at %q, which is no path inside the model's folder", location)
+		return broken(member, "its data is at %q, which is not a path inside the model's folder", location)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ const maxFile = math.MaxInt32
 const initializerField = graphWeights
 
 // Encode writes a graph of any operators as an ONNX model in one file, under
-// the operator sets that the graph names. Package ops tells whether the nodes
+// the operator sets that the graph names. Package ops reports whether the nodes
 // are used as ONNX allows it. The entries of sd that it reads become
 // initializers under their names, bit for bit and in the order of sd, after the
 // constants of the graph, which are sorted by name. Tensors are copied from

@@ -178,7 +178,7 @@ func (c *call) castFromText(t, out *Tensor, r rounding) *Tensor {
 		for i, s := range v {
 			x, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 			if err != nil {
-				c.fail("the string %q is no integer", s)
+				c.fail("the string %q is not an integer", s)
 			}
 			setInt(out, i, narrowInt(out.dtype, int(x)))
 		}
@@ -188,7 +188,7 @@ func (c *call) castFromText(t, out *Tensor, r rounding) *Tensor {
 	for i, s := range v {
 		x, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 		if err != nil && !math.IsInf(x, 0) {
-			c.fail("the string %q is no number", s)
+			c.fail("the string %q is not a number", s)
 		}
 		real[i] = x
 	}

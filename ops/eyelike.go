@@ -14,7 +14,7 @@ var eyelikeOp = &Operator{
 	eval: func(c *call) {
 		x := c.input(0)
 		if len(x.shape) != 2 {
-			c.fail("the input has shape %v, which is no matrix", x.shape)
+			c.fail("the input has shape %v, which is not a matrix", x.shape)
 		}
 		v := make([]float64, x.Len())
 		for i := range x.shape[0] {

@@ -69,7 +69,7 @@ func (f *Facts) hasClasses(name string, classes int) bool {
 }
 
 func notAffine(n *graph.Node) error {
-	return &model.UnsupportedError{What: fmt.Sprintf("the last layer of the network is no affine map of one vector of a sample: %s (node %q) is part of it", n.Op, n.Name)}
+	return &model.UnsupportedError{What: fmt.Sprintf("the last layer of the network is not an affine map of one vector of a sample: %s (node %q) is part of it", n.Op, n.Name)}
 }
 
 // product takes over the weights of the product of the layer.

@@ -63,7 +63,7 @@ func lastLayer(g *graph.Graph, x *graph.Index) ([]*graph.Node, error) {
 	layer := []*graph.Node{n}
 	for !slices.Contains(products, n.Op) || !hasParameter(x, n, params) {
 		data, ok := followed(x, n)
-		if next := x.Maker(data); ok && next != nil && len(layer) <= len(g.Nodes) { // a cycle is no path to a product
+		if next := x.Maker(data); ok && next != nil && len(layer) <= len(g.Nodes) { // a cycle is not a path to a product
 			n = next
 			layer = append(layer, n)
 			continue

@@ -15,7 +15,7 @@ var normalizerOp = &Operator{
 	eval: func(c *call) {
 		x := c.from(model.Float32, c.input(0).shape, c.floats(c.input(0)))
 		if len(x.shape) == 0 {
-			c.fail("a single element is no row")
+			c.fail("a single element is not a row")
 		}
 		c.alongAxes(x, []int{len(x.shape) - 1}, func(row []float64) {
 			norm := 0.0

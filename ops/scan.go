@@ -37,7 +37,7 @@ var scanOp = &Operator{
 		}
 		for _, t := range in {
 			if len(t.shape) == 0 || t.shape[0] != in[0].shape[0] {
-				c.fail("an input of shape %v is no batch like one of shape %v", t.shape, in[0].shape)
+				c.fail("an input of shape %v is not a batch like one of shape %v", t.shape, in[0].shape)
 			}
 			batch = t.shape[0]
 		}

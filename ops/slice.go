@@ -8,7 +8,7 @@ import (
 )
 
 // sliceOp takes ranges along axes. Up to opset 9 they are attributes, and there
-// are no steps.
+// are not steps.
 var sliceOp = &Operator{
 	Name: "Slice",
 	inputs: []input{data("data", anything), constant("starts", indices).from(10), constant("ends", indices).from(10),

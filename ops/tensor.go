@@ -191,7 +191,7 @@ func (t *Tensor) Shape() []int { return t.shape }
 func (t *Tensor) Len() int { return t.data.size() }
 
 // Float64s returns the elements as float64, booleans as 0 and 1; ok is false if
-// they are no numbers. The slice is the caller's.
+// they are not numbers. The slice is the caller's.
 func (t *Tensor) Float64s() (v []float64, ok bool) {
 	switch d := t.data.(type) {
 	case vec[float32]:

@@ -50,7 +50,7 @@ var elementTypes = [...]model.DType{
 func (n *node) elementType(attr string) model.DType {
 	number := n.int(attr)
 	if number < 1 || number >= len(elementTypes) || elementTypes[number] == model.Invalid {
-		n.fail("attribute %s is %d, which is no element type", attr, number)
+		n.fail("attribute %s is %d, which is not an element type", attr, number)
 	}
 	return elementTypes[number]
 }

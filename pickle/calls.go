@@ -125,7 +125,7 @@ func (s *scanner) call(f, arguments any, instance bool) error {
 		s.cost += tensorCost + stepCost
 		s.steps = append(grow(s, s.steps, 1), o)
 	default:
-		return s.bad("a call of %v, which is no function", g)
+		return s.bad("a call of %v, which is not a function", g)
 	}
 	s.push(o)
 	return nil

@@ -204,7 +204,7 @@ func (c *Checkpoint) readSettings() (big bool, err error) {
 			return false, broken(m.name, 0, fmt.Sprintf("it says %q, it must be one of %q", content, s.allowed))
 		}
 		if number := strings.TrimSuffix(content, "\n"); (s.name == versionRecord || s.name == newVersion) && !isVersion(number) {
-			return false, broken(m.name, 0, fmt.Sprintf("%q is no version, which is a number", content))
+			return false, broken(m.name, 0, fmt.Sprintf("%q is not a version, which is a number", content))
 		}
 		c.settings[s.name] = content
 	}

@@ -24,7 +24,7 @@ type Part func(name string) (r io.ReaderAt, size int64, err error)
 // DecodeDistributed reads a folder that torch.distributed.checkpoint wrote: a
 // pickle that lists the tensors and their chunks, and files with a small
 // checkpoint of torch.save for each chunk. The parts must stay open for as long as
-// the checkpoint is in use. What is no tensor is not read. The errors are those of
+// the checkpoint is in use. What is not a tensor is not read. The errors are those of
 // [Decode].
 func DecodeDistributed(open Part, opts Options) (*Checkpoint, error) {
 	opts.Limits = opts.Limits.orDefaults()
@@ -100,7 +100,7 @@ func (d *distributed) read(metadata map[string]any) error {
 		offset, isOffset := info["offset"].(int)
 		length, isLength := info["length"].(int)
 		if !isName || !isFile || !isOffset || !isLength || offset < 0 || length < 0 {
-			return badMetadata("an entry of storage_data is no place in a file")
+			return badMetadata("an entry of storage_data is not a place in a file")
 		}
 		if info["transform_descriptors"] != nil {
 			return &model.UnsupportedError{What: fmt.Sprintf("%q is stored with a transformation", name), Advice: "save it without extensions"}

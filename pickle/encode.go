@@ -22,7 +22,7 @@ const (
 	Profile27    Profile = "2.7" // 2.7 and later
 )
 
-// EncodeOptions tell how to write a checkpoint. The zero value keeps what the
+// EncodeOptions say how to write a checkpoint. The zero value keeps what the
 // file that was read had.
 type EncodeOptions struct {
 	Profile Profile

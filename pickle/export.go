@@ -139,7 +139,7 @@ func (w *exportWeight) tensor(a *archive, kind string, stored map[string]*model.
 	shape, isShape := known(w.Meta.Sizes)
 	strides, isStrides := known(w.Meta.Strides)
 	if !isShape || !isStrides || w.Meta.Offset.Int == nil {
-		return nil, bad("a size, a stride or the offset is no number")
+		return nil, bad("a size, a stride or the offset is not a number")
 	}
 	if stored[w.Path] == nil {
 		stored[w.Path] = model.NewStorage(a.open(m), m.size)

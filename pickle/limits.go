@@ -6,7 +6,7 @@ import (
 	"lethe/model"
 )
 
-// Options tell how to read a file. The zero value is right for a file from
+// Options say how to read a file. The zero value is right for a file from
 // anywhere.
 type Options struct {
 	Limits Limits
@@ -15,7 +15,7 @@ type Options struct {
 	// by slashes, such as "ema" or "model/encoder".
 	Key string
 
-	// Inert lets classes pass that are no part of a state dict, as a whole
+	// Inert lets classes pass that are not part of a state dict, as a whole
 	// pickled module has them. Nothing of them is run: their instances are
 	// carried along, and a module's parameters and buffers are read out of it.
 	Inert bool

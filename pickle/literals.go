@@ -98,7 +98,7 @@ func (s *scanner) digits(code byte) error {
 	case code == 'F':
 		v, err := strconv.ParseFloat(line, 64)
 		if !floatDigits(line) || err != nil && v == 0 {
-			return s.bad("%.40q is no number as Python writes it", line)
+			return s.bad("%.40q is not a number as Python writes it", line)
 		}
 		s.cost += numberCost
 		s.push(v)
@@ -110,7 +110,7 @@ func (s *scanner) digits(code byte) error {
 		line = strings.TrimSuffix(line, "L")
 	}
 	if !wholeDigits(line) {
-		return s.bad("%.40q is no whole number as Python writes it", line)
+		return s.bad("%.40q is not a whole number as Python writes it", line)
 	}
 	s.cost += uint64(len(line)) + 64
 	v, _ := new(big.Int).SetString(line, 10)
@@ -126,7 +126,7 @@ func (s *scanner) index() (uint64, error) {
 	}
 	i, err := strconv.ParseUint(line, 10, 32)
 	if err != nil || !wholeDigits(line) {
-		return 0, s.bad("%q is no memo index as Python writes it", line)
+		return 0, s.bad("%q is not a memo index as Python writes it", line)
 	}
 	return i, nil
 }
@@ -179,7 +179,7 @@ func (s *scanner) quoted() error {
 		return err
 	}
 	if len(line) < 2 || line[0] != line[len(line)-1] || line[0] != '\'' && line[0] != '"' {
-		return s.bad("%.40q is no quoted string", line)
+		return s.bad("%.40q is not a quoted string", line)
 	}
 	s.cost += 2 * uint64(len(line))
 	var b strings.Builder
@@ -192,7 +192,7 @@ func (s *scanner) quoted() error {
 		}
 		c, n := unescape(rest)
 		if n == 0 {
-			return s.bad("%.10q in a string is no escape as Python writes it", rest)
+			return s.bad("%.10q in a string is not an escape as Python writes it", rest)
 		}
 		b.WriteByte(c)
 		rest = rest[n:]
@@ -248,7 +248,7 @@ func (s *scanner) escaped() error {
 		if n == 0 {
 			b.WriteByte('\\')
 			line = line[1:]
-			// A backslash that follows is no escape either.
+			// A backslash that follows is not an escape either.
 			if line[0] == '\\' {
 				b.WriteByte('\\')
 				line = line[1:]
@@ -256,11 +256,11 @@ func (s *scanner) escaped() error {
 			continue
 		}
 		if len(line) < n {
-			return s.bad("%.10q in a string is no escape", line)
+			return s.bad("%.10q in a string is not an escape", line)
 		}
 		v, err := strconv.ParseUint(line[2:n], 16, 32)
 		if err != nil || v > utf8.MaxRune || !utf8.ValidRune(rune(v)) {
-			return s.bad("%.10q in a string is no character", line)
+			return s.bad("%.10q in a string is not a character", line)
 		}
 		b.WriteRune(rune(v))
 		line = line[n:]

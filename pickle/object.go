@@ -7,7 +7,7 @@ import (
 	"lethe/model"
 )
 
-// Object reads a pickle that is no checkpoint, such as a batch of CIFAR, and returns
+// Object reads a pickle that is not a checkpoint, such as a batch of CIFAR, and returns
 // what it builds: nil, bool, int, float64, string, a dictionary with strings as keys
 // as map[string]any, a list or a tuple as []any, and a numpy array as *model.Tensor.
 // Anything else in it is an empty struct. Bytes, and strings of Python 2, are strings
@@ -24,7 +24,7 @@ func Object(r io.ReaderAt, size int64, opts Options) (any, error) {
 	}
 	b := &builder{size: size, lim: opts.Limits, storages: map[string]*storage{}}
 	p, err := b.run(string(code), true, func(any) (any, error) {
-		return nil, &model.UnsupportedError{What: "a storage of PyTorch in a pickle that is no checkpoint"}
+		return nil, &model.UnsupportedError{What: "a storage of PyTorch in a pickle that is not a checkpoint"}
 	})
 	if err != nil {
 		return nil, err

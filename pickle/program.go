@@ -224,14 +224,14 @@ func (p *Program) nested(a *archive, m *member) (*model.StateDict, error) {
 func (p *Program) load(r io.ReaderAt, size int64) (any, error) {
 	head := make([]byte, 4)
 	if _, err := r.ReadAt(head, 0); err != nil || le.Uint32(head) != localSig {
-		return nil, broken("", 0, "it is no zip archive")
+		return nil, broken("", 0, "it is not a zip archive")
 	}
 	a, err := readArchive(r, size, p.opts.Limits)
 	if err != nil {
 		return nil, err
 	}
 	if a.kind != checkpointArchive {
-		return nil, broken("", -1, "it is no checkpoint")
+		return nil, broken("", -1, "it is not a checkpoint")
 	}
 	for _, m := range a.members {
 		if err := a.verify(m); err != nil {
@@ -263,7 +263,7 @@ func (p *Program) Unpack(file []byte) (*model.Tensor, error) {
 	}
 	t := asTensor(root)
 	if t == nil {
-		return nil, errors.New("it is no tensor")
+		return nil, errors.New("it is not a tensor")
 	}
 	return t.Tensor, nil
 }

@@ -139,7 +139,7 @@ func (s *scanner) affordable() error {
 	return memory("the pickle", s.total(), s.lim)
 }
 
-// refuse names the classes that are no part of a state dict. They are valid,
+// refuse names the classes that are not part of a state dict. They are valid,
 // but to make instances of them would mean to run their code.
 func (s *scanner) refuse() error {
 	var names []string
@@ -150,7 +150,7 @@ func (s *scanner) refuse() error {
 		names = append(names, fmt.Sprintf("%d more", rest))
 	}
 	return &model.UnsupportedError{
-		What:   fmt.Sprintf("the pickle %s refers to %s, which are no part of a state dict (a whole pickled model?)", s.member, strings.Join(names, ", ")),
+		What:   fmt.Sprintf("the pickle %s refers to %s, which are not part of a state dict (a whole pickled model?)", s.member, strings.Join(names, ", ")),
 		Advice: "save the weights alone with torch.save(model.state_dict(), path), or read them with --inert, which runs nothing",
 	}
 }

@@ -87,7 +87,7 @@ func readTar(r io.ReaderAt, size int64) (map[string]*io.SectionReader, error) {
 		case parts[h.Name] != nil:
 			return nil, broken(h.Name, -1, "the member occurs twice")
 		case h.Typeflag != tar.TypeReg || name != h.Name || raw[len(name)] != 0 || raw[345] != 0 || len(h.PAXRecords) > 0 || at-512 != end || h.Size > size-at:
-			return nil, broken(h.Name, -1, "the member is no plain file, or not where the one before it ends")
+			return nil, broken(h.Name, -1, "the member is not a plain file, or not where the one before it ends")
 		}
 		parts[h.Name] = io.NewSectionReader(r, at, h.Size)
 		end = at + (h.Size+511)/512*512

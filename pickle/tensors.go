@@ -56,7 +56,7 @@ type builder struct {
 	uses     []*reference
 	tensors  []*tensor
 	words    map[string]*text
-	roots    int    // storages of a legacy file that are no parts of others
+	roots    int    // storages of a legacy file that are not parts of others
 	excess   uint64 // elements of views beyond those of their storages
 }
 

@@ -279,7 +279,7 @@ func allVectors() []vector {
 		dictVector("storage-key", "malformed", "a storage key that leads out of data/", tensorCode(storageCode("FloatStorage", "../version", 2), "K\x00", "K\x02\x85", "K\x01\x85")),
 		dictVector("storage-quantized", "unsupported", "a quantized storage", tensorCode(storageCode("QInt8Storage", "0", 8), "K\x00", "K\x02\x85", "K\x01\x85")),
 		dictVector("persid-short", "malformed", "a persistent id of one item", textCode("storage")+"\x85Q"),
-		dictVector("persid-text", "malformed", "a persistent id that is no tuple", textCode("storage")+"Q"),
+		dictVector("persid-text", "malformed", "a persistent id that is not a tuple", textCode("storage")+"Q"),
 		dictVector("rebuild-args", "malformed", "_rebuild_tensor_v2 without arguments", "ctorch._utils\n_rebuild_tensor_v2\n)R"),
 		dictVector("rebuild-parameter", "malformed", "a parameter of a number", "ctorch._utils\n_rebuild_parameter\n(K\x01\x89NtR"),
 		dictVector("rebuild-v3", "ok", "an untyped storage as float32", v3("float32", 8)),
@@ -362,7 +362,7 @@ func legacyVectors() []vector {
 	}
 }
 
-// archiveVectors are archives of PyTorch that are no checkpoints.
+// archiveVectors are archives of PyTorch that are not checkpoints.
 func archiveVectors() []vector {
 	one := record{"data/0", []byte("\x00\x00\x80\x3f\x00\x00\x00\x40")}
 	script := func(name, expect, comment, code string, more ...record) vector {
@@ -405,7 +405,7 @@ func archiveVectors() []vector {
 		script("os-system", "malformed", "a command beside a weight", module+"}("+textCode("w")+w0+textCode("x")+"cposix\nsystem\n"+textCode("x")+"\x85Rub."),
 		export("unedited", "ok", "a program of torch.export with one weight", weight(meta("7", two, `{"as_int":1}`))),
 		export("config-none", "ok", "a program without weights", `{"config":{}}`),
-		export("config-text", "malformed", "a list of weights that is no JSON", `{"config":`),
+		export("config-text", "malformed", "a list of weights that is not JSON", `{"config":`),
 		export("config-twice", "malformed", "a weight twice", `{"config":{"w":{},"w":{}}}`),
 		export("dtype", "unsupported", "a type that the schema does not have", weight(meta("99", two, `{"as_int":1}`))),
 		export("layout", "unsupported", "a sparse weight", strings.Replace(weight(meta("7", two, `{"as_int":1}`)), `"layout":7`, `"layout":1`, 1)),

@@ -39,8 +39,8 @@ type Method struct {
 	Reference  *Reference `json:"reference,omitempty"`
 }
 
-// Reference is a network that never saw the classes and that an edit with
-// [AimUnseen] steered by: one of the two.
+// Reference is a network that never saw the classes, by which an edit with
+// [AimUnseen] steered. Either Recipe or File is set.
 type Reference struct {
 	Recipe *Recipe `json:"recipe,omitempty"` // it was trained for the edit
 	File   *Digest `json:"file,omitempty"`   // somebody gave it

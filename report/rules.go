@@ -1,5 +1,6 @@
-// Package report holds what is said about an edit: so far the rules that it is
-// measured by.
+// Package report holds the parts of a report that need no network to be understood:
+// the rules and limits of a task, the settings and the course of an edit, digests of
+// files, and how networks to compare with were trained.
 package report
 
 import (
@@ -201,16 +202,16 @@ func (r Rules) All() []Rule {
 	return slices.DeleteFunc(all, func(x Rule) bool { return x == Rule{Name: x.Name} })
 }
 
-// Limits are the bounds of an edit. Of a judgement, what is 0 stays as the task
-// has it.
+// Limits are the bounds of an edit. A bound that is 0 is that of the rules of the
+// task.
 type Limits struct {
 	Target float64 `json:"target"` // largest accuracy on the forgotten classes, 0 to 1
 	KL     float64 `json:"kl"`     // largest mean divergence from uniform on their images, nats
 	L2     float64 `json:"l2"`     // largest distance from the original parameters
 }
 
-// FullMarks returns the limits within which an edit has full marks, but for the
-// accuracy on the other classes, which is not limited but aimed for.
+// FullMarks returns the limits within which an edit has full marks. The accuracy on
+// the other classes has no limit: an edit makes it as high as it can.
 func (r Rules) FullMarks() Limits {
 	return Limits{Target: r.Target.Full, KL: r.KL.Full, L2: r.L2.Full}
 }

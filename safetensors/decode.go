@@ -17,7 +17,7 @@ import (
 	"lethe/model"
 )
 
-// Options tell how to read a file. The zero value is right for a file from
+// Options say how to read a file. The zero value is right for a file from
 // anywhere.
 type Options struct {
 	Limits Limits
@@ -52,7 +52,7 @@ type entry struct {
 	begin, end uint64 // relative to the data
 }
 
-// Sniff tells whether a file starts as one in this format does: with a length
+// Sniff reports whether a file starts as one in this format does: with a length
 // that fits the file, and an opening brace.
 func Sniff(r io.ReaderAt, size int64) bool {
 	head := make([]byte, 9)
@@ -220,7 +220,7 @@ func (p *parser) delim(want json.Delim) error {
 }
 
 // text reads a string. The decoder has put U+FFFD in place of half a surrogate
-// pair, which is no character.
+// pair, which is not a character.
 func (p *parser) text() (string, error) {
 	t, err := p.token()
 	if err != nil {

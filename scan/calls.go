@@ -59,7 +59,7 @@ func (m *machine) create(f, arg *value) *value {
 	m.out.effects = true
 	m.hold(arg)
 	if f.kind != class {
-		m.find(Danger, KindCall, f.describe(), "makes an object of something that is no class by name, so what runs cannot be told")
+		m.find(Danger, KindCall, f.describe(), "makes an object of something that is not a class by name, so what runs cannot be told")
 		return &value{kind: object}
 	}
 	g := f.made
@@ -186,7 +186,7 @@ var plainBases = map[string]bool{"object": true, "dict": true, "list": true, "tu
 // callReconstructor: (class, base class, state of the base class).
 func callReconstructor(m *machine, g *global, arg *value) *value {
 	if len(arg.items) != 3 || arg.items[0].kind != class || arg.items[1].kind != class || arg.items[1].made.module != "builtins" || !plainBases[arg.items[1].made.name] {
-		m.find(Danger, KindCall, g.String(), "makes an object of something that is no class by name, or on a class that is not plain")
+		m.find(Danger, KindCall, g.String(), "makes an object of something that is not a class by name, or on a class that is not plain")
 		return &value{kind: object, made: g}
 	}
 	return m.create(arg.items[0], m.args(arg.items[2:]))

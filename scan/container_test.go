@@ -224,7 +224,7 @@ func TestField(t *testing.T) {
 	}
 }
 
-// Ordinary files of every kind are no danger.
+// Ordinary files of every kind are not dangerous.
 func TestOrdinary(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"../pickle/testdata/*.pt", "../safetensors/testdata/*.safetensors", "testdata/*.pt*"} {

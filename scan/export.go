@@ -99,7 +99,7 @@ func (w *walk) program(p part) {
 	}
 	w.tokens(p, func(parent, key string, value any) {
 		if value == nil && parent == "range_constraints" && !isExpression(key) {
-			odd(Danger, key, "is no plain expression of sizes, and torch evaluates it as Python when it loads the program")
+			odd(Danger, key, "is not a plain expression of sizes, and torch evaluates it as Python when it loads the program")
 		}
 		s, ok := value.(string)
 		if !ok {
@@ -108,19 +108,19 @@ func (w *walk) program(p part) {
 		switch key {
 		case "expr_str":
 			if !isExpression(s) {
-				odd(Danger, s, "is no plain expression of sizes, and torch evaluates it as Python when it loads the program")
+				odd(Danger, s, "is not a plain expression of sizes, and torch evaluates it as Python when it loads the program")
 			}
 		case "guards_code":
 			if !isGuard(s) {
-				odd(Danger, s, "is no plain condition on the inputs, and torch compiles and runs it as Python")
+				odd(Danger, s, "is not a plain condition on the inputs, and torch compiles and runs it as Python")
 			}
 		case "target":
 			switch {
 			case isTarget(s):
 			case harm(s) != "" || filingTarget().MatchString(s) || strings.Contains(s, "__"):
-				odd(Danger, s, "is no operator of torch: the program would call it")
+				odd(Danger, s, "is not an operator of torch: the program would call it")
 			default:
-				odd(Unknown, s, "is no operator of torch that is known: the program would call it")
+				odd(Unknown, s, "is not an operator of torch that is known: the program would call it")
 			}
 		case "in_spec", "out_spec":
 			w.treespec(p, s, 0)
@@ -293,7 +293,7 @@ func (w *walk) source(p part) {
 		w.find(Finding{Level: Danger, Kind: KindCode, What: string(word), Why: "reads or writes a file when the program is loaded or runs", Member: p.member})
 	}
 	if !plainGetattr(b) {
-		w.find(Finding{Level: Unknown, Kind: KindCode, What: "getattr", Why: "takes an attribute by a name that is no plain text, so what the program runs cannot be told", Member: p.member})
+		w.find(Finding{Level: Unknown, Kind: KindCode, What: "getattr", Why: "takes an attribute by a name that is not a plain text, so what the program runs cannot be told", Member: p.member})
 	}
 	w.find(Finding{Level: Notice, Kind: KindCode, What: "TorchScript", Why: "source that the interpreter of TorchScript runs, not Python"})
 }

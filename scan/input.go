@@ -31,7 +31,7 @@ func (in *input) peek() []byte {
 	}
 	n := min(window, in.p.size-in.pos)
 	if in.at == 0 && in.buf == nil {
-		n = min(n, 512) // most of what is sniffed is no pickle
+		n = min(n, 512) // most of what is sniffed is not a pickle
 	}
 	if int64(cap(in.buf)) < n {
 		in.buf = make([]byte, n)

@@ -329,7 +329,7 @@ func (m *machine) method(to *value, name string) {
 	case to.kind == tensor:
 		m.find(Danger, KindState, to.describe(), "writes into a tensor while the file is read, which can write over memory")
 	default:
-		m.find(Danger, KindState, to.describe(), fmt.Sprintf("calls the method %s of %s, which is no container that the pickle made", cmpOr(name, "append or extend"), to.describe()))
+		m.find(Danger, KindState, to.describe(), fmt.Sprintf("calls the method %s of %s, which is not a container that the pickle made", cmpOr(name, "append or extend"), to.describe()))
 	}
 }
 

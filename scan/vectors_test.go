@@ -10,7 +10,7 @@ import (
 	"lethe/scan"
 )
 
-// What Lethe's own reader takes is no danger, and what is a danger it refuses.
+// What Lethe's own reader takes is not a danger, and what is a danger it refuses.
 func TestVectors(t *testing.T) {
 	files, err := filepath.Glob("../fixtures/vectors/pickle/*.pt")
 	if err != nil || len(files) < 100 {

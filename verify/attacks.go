@@ -148,7 +148,7 @@ func retuned(x []float64, labels []int, classes int, w0 []float64, threads int) 
 	if rms == 0 {
 		rms = 1
 	}
-	inputs := len(w0) - classes // weights that are no intercepts
+	inputs := len(w0) - classes // weights that are not intercepts
 	scaled, from := make([]float64, len(x)), slices.Clone(w0)
 	for i, v := range x {
 		scaled[i] = v / rms

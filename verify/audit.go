@@ -327,7 +327,7 @@ func audit(ctx context.Context, q *Edit, after *nn.Net) (*Audit, error) {
 	return result, nil
 }
 
-// estimate takes the measures on networks, but for those that cannot be taken, and
+// estimate takes the measures on networks, without those that cannot be taken, and
 // returns them by measure and network. out says which those are.
 func (a *auditor) estimate(nets []*nn.Net, states []*model.StateDict, out []AuditMeasure, measures []auditMeasure) ([][]Estimate, error) {
 	estimates := make([][]Estimate, len(measures)) // [measure][network]

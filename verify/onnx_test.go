@@ -196,7 +196,7 @@ func TestONNXBrokenBytes(t *testing.T) {
 		{"nothing", nil},
 		{"half", good[:len(good)/2]},
 		{"one byte too few", good[:len(good)-1]},
-		{"text", []byte("this is no model")},
+		{"text", []byte("this is not a model")},
 		{"NaN", nan},
 	} {
 		p, err := ONNX(c.b, NewNetwork(net.Graph(), sd))

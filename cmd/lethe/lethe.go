@@ -79,7 +79,7 @@ func lethe(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 		if run := named(args[0]); run != nil {
 			return run(ctx, args[1:], stdin, stdout, stderr)
 		}
-		terminal.Linef(stderr, "lethe: %.100q is no command; see lethe --help", args[0])
+		terminal.Linef(stderr, "lethe: %.100q is not a command; see lethe --help", args[0])
 		return cli.ExitUsage
 	}
 	if _, err := io.WriteString(stdout, text); err != nil {

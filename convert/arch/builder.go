@@ -178,7 +178,7 @@ func (b *builder) image(sizes ...int) value {
 		b.input = sizes
 	}
 	if len(b.input) != 3 || min(b.input[0], b.input[1], b.input[2]) < 1 || max(b.input[1], b.input[2]) > 1<<14 {
-		b.fail("samples of %v are no images of channels x height x width", b.input)
+		b.fail("samples of %v are not images of channels x height x width", b.input)
 	}
 	return b.inputOf("input", model.Float32, graph.Batch(b.input...))
 }

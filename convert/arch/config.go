@@ -122,7 +122,7 @@ func (b *builder) configHeads(width int) int {
 		return b.heads(width)
 	}
 	if heads < 0 || width%heads != 0 {
-		b.fail("a width of %d is no multiple of %d heads", width, heads)
+		b.fail("a width of %d is not a multiple of %d heads", width, heads)
 	}
 	return heads
 }

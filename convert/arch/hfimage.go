@@ -52,7 +52,7 @@ func (b *builder) attentionOf(q, k, v value, heads int, mask value) value {
 	batch, tokens := q.Shape[0], q.Shape[1]
 	size := width(q)
 	if size%heads != 0 {
-		b.fail("a width of %d is no multiple of %d heads", size, heads)
+		b.fail("a width of %d is not a multiple of %d heads", size, heads)
 	}
 	split := func(x value) value {
 		shape := graph.Shape{batch, tokens, graph.Size(heads), graph.Size(size / heads)}
@@ -213,7 +213,7 @@ func (b *builder) hfSwinAttention(x value, name string, shifted bool) value {
 	span := int(math.Round(math.Sqrt(float64(rows)))) // 2*side - 1
 	side := (span + 1) / 2
 	if span*span != rows || span%2 == 0 || side > widest || heads < 1 || d[2]%heads != 0 {
-		b.fail("%q has shape %v, which is no table of square windows", table.Name, table.Shape)
+		b.fail("%q has shape %v, which is not a table of square windows", table.Name, table.Shape)
 	}
 	b.ignore(name + ".self.relative_position_index")
 	n := side * side

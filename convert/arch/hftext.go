@@ -91,7 +91,7 @@ func roBERTaOf(name, root string) family {
 			if b.config != nil && b.config.PadToken != nil {
 				pad = *b.config.PadToken
 			}
-			// Positions count the tokens that are no padding, from pad + 1 on.
+			// Positions count the tokens that are not padding, from pad + 1 on.
 			there := b.shapedAs("", "to", model.Int64, ids.Shape, b.shapedAs("", "ne", model.Bool, ids.Shape, ids, pad), model.Int64)
 			positions := b.shapedAs("", "cumsum", model.Int64, ids.Shape, there, 1)
 			positions = b.shapedAs("", "mul", model.Int64, ids.Shape, positions, there)

@@ -247,7 +247,7 @@ func (b *builder) module(x value, m *file.Object, path string) value {
 	kind, known := strings.CutPrefix(m.Class, "torch.nn.modules.")
 	_, kind, ok := strings.Cut(kind, ".")
 	if !known || !ok {
-		b.fail("module %.100q is a %.100s, which is no module of torch.nn", path, m.Class)
+		b.fail("module %.100q is a %.100s, which is not a module of torch.nn", path, m.Class)
 	}
 	if how, ok := moduleActivations[kind]; ok {
 		words := strings.Fields(how)

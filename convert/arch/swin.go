@@ -78,7 +78,7 @@ func (b *builder) windowAttention(x value, side int, shifted bool, attend func(x
 	d := dims(x)
 	h, w, c := d[0], d[1], d[2]
 	if side < 1 || side > widest || h%side != 0 || w%side != 0 {
-		b.fail("samples of %v lead to %dx%d patches, which are no whole windows of %dx%d", b.input, h, w, side, side)
+		b.fail("samples of %v lead to %dx%d patches, which are not whole windows of %dx%d", b.input, h, w, side, side)
 	}
 	shift := func(size int) int { // a window as large as the image has nowhere to go
 		if shifted && size > side {
@@ -111,7 +111,7 @@ func (b *builder) swinAttention(x value, name string, shifted bool) value {
 	n = int(math.Round(math.Sqrt(float64(n))))
 	side := int(math.Round(math.Sqrt(float64(n))))
 	if side*side != n || side > widest {
-		b.fail("%q is no table of square windows", b.prefix+name+".relative_position_index")
+		b.fail("%q is not a table of square windows", b.prefix+name+".relative_position_index")
 	}
 	return b.windowAttention(x, side, shifted, func(x, mask value) value {
 		d := dims(x)

@@ -31,7 +31,7 @@ func TestTorchvision(t *testing.T) {
 		if err != nil {
 			var u *model.UnsupportedError
 			if !errors.As(err, &u) {
-				t.Errorf("%s: %v is no UnsupportedError", name, err)
+				t.Errorf("%s: %v is not an UnsupportedError", name, err)
 			}
 			t.Logf("%s: %v", name, err)
 			refused = append(refused, name)

@@ -77,7 +77,7 @@ func (b *builder) toFeatures(x value, classifier string) value {
 			return b.adaptiveAvgPool(x, side, side)
 		}
 	}
-	b.fail("%s takes %v features, which is no square image of %d channels", classifier, w, c)
+	b.fail("%s takes %v features, which is not a square image of %d channels", classifier, w, c)
 	return nil
 }
 

@@ -66,7 +66,7 @@ func (b *builder) tokens(patch, positions string, learned ...string) value {
 	patches := p[1] - len(learned)
 	side := int(math.Round(math.Sqrt(float64(max(patches, 0)))))
 	if side == 0 || side*side != patches {
-		b.fail("%d positions are no square and %d tokens", p[1], len(learned))
+		b.fail("%d positions are not a square and %d tokens", p[1], len(learned))
 	}
 	x := b.convPad(b.image(k[1], side*k[2], side*k[2]), patch, k[2], 0, 0)
 	d := dims(x)
@@ -111,7 +111,7 @@ func (b *builder) attention(qkv value, heads int) value {
 	d := dims(qkv)
 	n, width := d[0], d[1]/3
 	if d[1]%3 != 0 || width%heads != 0 {
-		b.fail("%d features are no queries, keys and values of %d heads", d[1], heads)
+		b.fail("%d features are not queries, keys and values of %d heads", d[1], heads)
 	}
 	parts := b.permute(b.reshape(qkv, n, 3, heads, width/heads), 2, 0, 3, 1, 4)
 	shape := graph.Batch(heads, n, width/heads)

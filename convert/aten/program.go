@@ -15,7 +15,7 @@ type Program struct {
 	Outputs []Output  // in order
 	Weights []Weight  // what nodes read beside inputs and other nodes' values
 	Nodes   []*Node   // in order
-	Notes   []string  // what a person should know, such as an input that is no tensor
+	Notes   []string  // what a person should know, such as an input that is not a tensor
 	Unknown []Unknown // parts that no node could be made of
 	Fixed   string    // why batches of another size would be wrong; empty if nothing is known against them
 

@@ -107,7 +107,7 @@ func TestHostileArchives(t *testing.T) {
 		want string
 	}{
 		{"nothing changed", rewrite(t, mlp, same), ""},
-		{"sample inputs that are no pickle", rewrite(t, mlp, swap("sample_inputs/model.pt", "", "cos\nsystem\n")), ""},
+		{"sample inputs that are not pickle", rewrite(t, mlp, swap("sample_inputs/model.pt", "", "cos\nsystem\n")), ""},
 		{"another custom object", rewrite(t, mlp, same, [2]string{"mlp_dynamic/data/constants/custom_obj_0", "cos\nsystem\n."}), ""},
 		{"a package of AOTInductor", rewrite(t, mlp, without("/models/"), [2]string{"mlp_dynamic/data/aotinductor/model/a.so", "\x7fELF"}), "AOTInductor"},
 		{"no graph", rewrite(t, mlp, without("/models/")), "no graph"},

@@ -213,7 +213,7 @@ func TestTrainingMode(t *testing.T) {
 		t.Fatalf("the error is %v", err)
 	}
 	if unsupported := (*model.UnsupportedError)(nil); !errors.As(err, &unsupported) {
-		t.Error("the error is no UnsupportedError of model")
+		t.Error("the error is not an UnsupportedError of model")
 	}
 	for _, p := range list.Parts {
 		if !strings.Contains(p.String(), "--force-eval") {

@@ -46,7 +46,7 @@ func parseExpression(text string) (graph.Dim, error) {
 	return d, err
 }
 
-// peek returns the next byte that is no blank.
+// peek returns the next byte that is not a blank.
 func (e *expression) peek() byte {
 	for e.at < len(e.text) && (e.text[e.at] == ' ' || e.text[e.at] == '\n') {
 		e.at++
@@ -140,7 +140,7 @@ func (e *expression) primary() (graph.Dim, error) {
 		}
 		n, err := strconv.ParseInt(e.text[from:e.at], 10, 64)
 		if err == nil && e.peek() == '.' {
-			err = errors.New("a size is no integer")
+			err = errors.New("a size is not an integer")
 		}
 		return graph.Size(int(n)), err
 	case b == '(':
@@ -153,7 +153,7 @@ func (e *expression) primary() (graph.Dim, error) {
 	}
 	name := e.name()
 	if name == "" {
-		return graph.Dim{}, fmt.Errorf("%q is no size", e.text[e.at:])
+		return graph.Dim{}, fmt.Errorf("%q is not a size", e.text[e.at:])
 	}
 	if !e.take("(") {
 		return graph.Symbol(name), nil
@@ -190,7 +190,7 @@ func (e *expression) symbol() (graph.Dim, error) {
 	name := e.text[e.at : e.at+end]
 	for _, r := range name {
 		if r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
-			return graph.Dim{}, fmt.Errorf("%q is no name of a symbol", name)
+			return graph.Dim{}, fmt.Errorf("%q is not a name of a symbol", name)
 		}
 	}
 	e.at += end + 1

@@ -198,7 +198,7 @@ func (p *parser) word() (any, error) {
 	case "Infinity":
 		return math.Inf(1), nil
 	}
-	return nil, p.bad("the word %q is no value", text)
+	return nil, p.bad("the word %q is not a value", text)
 }
 
 func (p *parser) number() (any, error) {
@@ -246,7 +246,7 @@ func (p *parser) parseNumber(text string, integer bool) (any, error) {
 	}
 	x, err := strconv.ParseFloat(text, 64)
 	if err != nil || digits == "" || digits[0] < '0' || digits[0] > '9' {
-		return nil, p.bad("%q is no number", text)
+		return nil, p.bad("%q is not a number", text)
 	}
 	return x, nil
 }
@@ -339,7 +339,7 @@ func (p *parser) hex() (rune, error) {
 	}
 	n, err := strconv.ParseUint(string(digits[:]), 16, 16)
 	if err != nil {
-		return 0, p.bad("%q is no code of a character", digits)
+		return 0, p.bad("%q is not a code of a character", digits)
 	}
 	return rune(n), nil
 }

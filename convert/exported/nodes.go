@@ -273,7 +273,7 @@ func (b *builder) argument(s *scope, v any) (any, error) {
 		if n, ok := value.(int64); ok {
 			return n, nil
 		}
-		return nil, b.bad("as_int is no integer")
+		return nil, b.bad("as_int is not an integer")
 	case "as_float":
 		return b.float(value)
 	case "as_ints", "as_sym_ints":
@@ -348,7 +348,7 @@ func (b *builder) float(v any) (float64, error) {
 			return math.NaN(), nil
 		}
 	}
-	return 0, b.bad("a float is no number")
+	return 0, b.bad("a float is not a number")
 }
 
 // integers returns []int64, or a graph.Shape if an element is an expression.
@@ -370,7 +370,7 @@ func (b *builder) integers(s *scope, kind string, list []any) (any, error) {
 		case aten.Opaque:
 			return v, nil
 		default:
-			return nil, b.bad("an element of a list of integers is no integer")
+			return nil, b.bad("an element of a list of integers is not an integer")
 		}
 	}
 	if fixed {

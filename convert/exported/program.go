@@ -178,7 +178,7 @@ func (b *builder) inputs(s *scope) error {
 		}
 		m, ok := value.(map[string]any)
 		if !ok {
-			return b.bad("input %d of the signature is no object", i)
+			return b.bad("input %d of the signature is not an object", i)
 		}
 		name := specName(m["arg"])
 		if have := specName(b.doc.graph.inputs[i]); have != name {
@@ -358,7 +358,7 @@ func (b *builder) outputs(s *scope) error {
 			return err
 		}
 		if kind != "as_tensor" {
-			b.note("output %q is no tensor (%s) and is left out", paths[i], strings.TrimPrefix(kind, "as_"))
+			b.note("output %q is not a tensor (%s) and is left out", paths[i], strings.TrimPrefix(kind, "as_"))
 			continue
 		}
 		v, err := b.tensor(s, value)

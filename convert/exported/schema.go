@@ -141,7 +141,7 @@ func (r *reader) version(d *document) error {
 			return nil
 		}
 	}
-	return r.bad("schema_version is no version")
+	return r.bad("schema_version is not a version")
 }
 
 // text returns a string or, for null, "".
@@ -177,7 +177,7 @@ func (r *reader) graphModule(d *document) error {
 			}
 			m, ok := v.(map[string]any)
 			if !ok {
-				return r.bad("the signature is no object")
+				return r.bad("the signature is not an object")
 			}
 			d.signature.inputs, _ = m["input_specs"].([]any)
 			d.signature.outputs, _ = m["output_specs"].([]any)
@@ -294,7 +294,7 @@ func (r *reader) addEntry(g *rawGraph, key, name string, v any) (err error) {
 func (r *reader) subgraph(v any) (*rawGraph, error) {
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, r.bad("a block is no graph")
+		return nil, r.bad("a block is not a graph")
 	}
 	g := &rawGraph{tensors: map[string]meta{}, sizes: map[string]graph.Dim{}}
 	g.inputs, _ = m["inputs"].([]any)

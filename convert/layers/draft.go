@@ -164,7 +164,7 @@ func (d *drafter) chain() error {
 	return nil
 }
 
-// connected tells whether every layer takes what the one before it makes.
+// connected reports whether every layer takes what the one before it makes.
 func (d *drafter) connected() error {
 	for i, b := range d.blocks[:len(d.blocks)-1] {
 		next := d.blocks[i+1]

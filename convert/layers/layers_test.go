@@ -243,7 +243,7 @@ func TestParseRefuses(t *testing.T) {
 		{"layers:\n  - {one_of: [relu], padding: 1}", "line 2: one_of is a list"},
 		{"layers:\n  - activation", "line 2: the file does not say what activation stands for"},
 		{"layers:\n  - {pool: 2}", "line 2: the file does not say what pool stands for"},
-		{"activation: flatten\nlayers: [activation]", "line 1: flatten is no activation"},
+		{"activation: flatten\nlayers: [activation]", "line 1: flatten is not an activation"},
 		{"pooling: relu\nlayers: [{pool: 2}]", "line 1: pooling is"},
 		{"input: [1, 2]\nlayers: [relu]", "line 1: input is"},
 		{"input: 0\nlayers: [relu]", "line 1: a size of the input"},

@@ -102,7 +102,7 @@ func (n *Net) parse(top *yaml.Node) error {
 					return err
 				}
 				if ops[l.Op].kind != plain {
-					return broken(v, "%s is no activation", l.Op)
+					return broken(v, "%s is not an activation", l.Op)
 				}
 				n.Activations = append(n.Activations, l)
 			}

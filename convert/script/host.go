@@ -55,7 +55,7 @@ func (e *evaluator) integer(v any) any {
 		return v
 	case float64:
 		if !(math.Abs(v) < 1<<62) {
-			e.bad("%v is no integer", v)
+			e.bad("%v is not an integer", v)
 		}
 		return int64(v)
 	case scalar:
@@ -66,7 +66,7 @@ func (e *evaluator) integer(v any) any {
 		}
 		e.unsupported("write the network without it", "an integer that depends on the values of a tensor")
 	}
-	e.bad("%s is no integer", describe(v))
+	e.bad("%s is not an integer", describe(v))
 	return nil
 }
 
@@ -97,7 +97,7 @@ func (e *evaluator) float(v any) any {
 		}
 		e.unsupported("write the network without it", "a number that depends on the values of a tensor")
 	}
-	e.bad("%s is no number", describe(v))
+	e.bad("%s is not a number", describe(v))
 	return nil
 }
 

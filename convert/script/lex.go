@@ -218,7 +218,7 @@ func (l *lexer) string(quote byte) error {
 		}
 		n, err := strconv.ParseUint(l.src[at:end], base, 8)
 		if err != nil {
-			return broken(l.file, l.line, "an escape in a string is no character")
+			return broken(l.file, l.line, "an escape in a string is not a character")
 		}
 		b.WriteByte(byte(n))
 		l.pos = end

@@ -51,7 +51,7 @@ func (e *evaluator) shapeOf(v any) graph.Shape {
 	case scalar:
 		return graph.Shape{}
 	}
-	e.bad("%s is no tensor", describe(v))
+	e.bad("%s is not a tensor", describe(v))
 	return nil
 }
 

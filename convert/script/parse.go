@@ -163,7 +163,7 @@ func (p *parser) class() *class {
 }
 
 // field reads an attribute: NAME : TYPE, NAME : Final[TYPE] = VALUE, or
-// __parameters__ = [...]. A name that is no identifier is written
+// __parameters__ = [...]. A name that is not an identifier is written
 // __annotations__["0"] = TYPE.
 func (p *parser) field(c *class) {
 	field := p.name()
@@ -435,7 +435,7 @@ func (p *parser) number(t token) expr {
 	x, err := strconv.ParseFloat(t.text, 64)
 	if err != nil || strings.ContainsAny(t.text, "xXpP_") {
 		p.pos--
-		p.fail("%q is no number", t.text)
+		p.fail("%q is not a number", t.text)
 	}
 	return &literal{t.line, x}
 }

@@ -190,7 +190,7 @@ func (e *evaluator) inputs(f *function) ([]any, error) {
 	for i := 1; i < len(f.params); i++ {
 		if !isTensorType(f.types[i]) || f.values[i] != nil {
 			if f.values[i] == nil && !isOptional(f.types[i]) {
-				return nil, &model.UnsupportedError{What: fmt.Sprintf("the input %q, which is no tensor", f.params[i]), Advice: "save a module whose inputs are tensors"}
+				return nil, &model.UnsupportedError{What: fmt.Sprintf("the input %q, which is not a tensor", f.params[i]), Advice: "save a module whose inputs are tensors"}
 			}
 			var v any
 			if f.values[i] != nil {
@@ -345,6 +345,6 @@ func (e *evaluator) leaves(prefix string, v any, depth int) {
 		e.leaves(prefix, e.tensorOf(v), depth)
 	case nil, unknown:
 	default:
-		e.out.Notes = append(e.out.Notes, fmt.Sprintf("output %q is no tensor and is left out", join("")))
+		e.out.Notes = append(e.out.Notes, fmt.Sprintf("output %q is not a tensor and is left out", join("")))
 	}
 }

@@ -197,7 +197,7 @@ return (f, g, h)`
 	}
 	var unsupported *model.UnsupportedError
 	if !errors.As(err, &unsupported) {
-		t.Errorf("the list is no model.UnsupportedError")
+		t.Errorf("the list is not a model.UnsupportedError")
 	}
 }
 

@@ -81,7 +81,7 @@ func parse(flags []urfave.Flag, args []string) (*line, error) {
 	return l, nil
 }
 
-// split takes --name=value apart. A lone "-" is no flag but a file name.
+// split takes --name=value apart. A lone "-" is not a flag but a file name.
 func split(arg string) (name, value string, hasValue, isFlag bool) {
 	rest, isFlag := strings.CutPrefix(arg, "-")
 	if !isFlag || rest == "" {

@@ -25,7 +25,7 @@ import (
 	"lethe/internal/usage"
 )
 
-// Names of the settings that are no flags: the file names of a command line.
+// Names of the settings that are not flags: the file names of a command line.
 const (
 	inSetting  = "in"
 	outSetting = "out"
@@ -126,7 +126,7 @@ func (s settings) add(level settings, l *line) []string {
 	return slices.Sorted(maps.Keys(level))
 }
 
-// contradict tells whether one of the settings excludes another.
+// contradict reports whether one of the settings excludes another.
 func (s settings) contradict(name string) bool {
 	for _, pair := range exclusive {
 		for i := range pair {
@@ -138,7 +138,7 @@ func (s settings) contradict(name string) bool {
 	return false
 }
 
-// on tells whether there is a setting and it is not false.
+// on reports whether there is a setting and it is not false.
 func (s settings) on(name string) bool {
 	given, set := s[name]
 	return set && given.values[0] != "false"
@@ -190,7 +190,7 @@ func (s settings) explain(err error) error {
 
 type settingsKey struct{}
 
-// Typed tells whether a flag is on the command line itself, and not only in the
+// Typed reports whether a flag is on the command line itself, and not only in the
 // environment or in a file, which may set what one use of a command needs and
 // another does not.
 func Typed(c *urfave.Context, name string) bool {
@@ -307,7 +307,7 @@ func readConfig(path string, implied bool) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot read %s: %w", path, stage.Cause(err))
 	case info.IsDir(), implied && !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file; the configuration is to be one", path)
+		return nil, fmt.Errorf("%s is not a regular file; the configuration must be one", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {

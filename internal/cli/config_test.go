@@ -158,7 +158,7 @@ func TestConfiguration(t *testing.T) {
 		{name: "the line's file", file: "forget: {class: 4}", env: "CONFIG=nowhere", args: "a b --config other.yaml", want: "[a b] class=5 config!=other.yaml", says: "other.yaml sets class"},
 		{name: "no file", file: "forget: {class: 4}", args: "a b --config /dev/null", says: "--class is missing"},
 		{name: "missing", args: "a b --config nowhere.yaml", says: "no configuration file nowhere.yaml"},
-		{name: "folder", args: "a b --config .", says: ". is no regular file"},
+		{name: "folder", args: "a b --config .", says: ". is not a regular file"},
 
 		// An error of a command says where the value is from.
 		{name: "from", file: "forget:\n  threads: -1\n", args: "-c 3 a b", says: "--threads -1 is negative; --threads is from lethe.yaml, line 2; see"},
@@ -211,7 +211,7 @@ func TestConfigurationNoFile(t *testing.T) {
 	}
 	var got string
 	var stderr bytes.Buffer
-	if code := Run(t.Context(), configApp(&got), []string{"-c", "3", "a", "b"}, nil, nil, &stderr); code != ExitError || !strings.Contains(stderr.String(), "lethe.yaml is no regular file") {
+	if code := Run(t.Context(), configApp(&got), []string{"-c", "3", "a", "b"}, nil, nil, &stderr); code != ExitError || !strings.Contains(stderr.String(), "lethe.yaml is not a regular file") {
 		t.Errorf("exit %d, %s", code, &stderr)
 	}
 }

@@ -150,7 +150,7 @@ func TestNew(t *testing.T) {
 }
 
 // check draws a network and looks for what no drawing may have: a layer before
-// one that it reads, boxes over each other, text that is no XML, or parameters
+// one that it reads, boxes over each other, text that is not an XML, or parameters
 // that folding lost.
 func check(t *testing.T, n *Network) {
 	for _, limit := range []int{100, 10, 1} {

@@ -58,7 +58,7 @@ func TestConvert(t *testing.T) {
 				t.Errorf("%s: got %+v, %v, on stderr %q", c.name, done, err, &stderr)
 			}
 			if !onnxio.Sniff(bytes.NewReader(b), int64(len(b))) {
-				t.Errorf("%s: the output is no ONNX model", c.name)
+				t.Errorf("%s: the output is not an ONNX model", c.name)
 			}
 		}
 	}

@@ -93,7 +93,7 @@ func (l *batchStatLayer) planes(feature int, f func(lo, hi int)) {
 
 func (l *batchStatLayer) forward(p part) {
 	if p.hi-p.lo != largestChunk {
-		panic(fmt.Sprintf("nn: training on %d groups, which is no whole chunk of %d", p.hi-p.lo, largestChunk))
+		panic(fmt.Sprintf("nn: training on %d groups, which is not a whole chunk of %d", p.hi-p.lo, largestChunk))
 	}
 	x, y := l.in.data(p), l.out.data(p)
 	stats := l.stats[p.index*2*l.features:]

@@ -76,7 +76,7 @@ func graphs() map[string]*network {
 	all["Conv large"] = image(24, func(n *network, x string) (string, int) { // whose gradient is that of the whole batch
 		return n.op("Conv", graph.Attrs{"strides": graph.Ints(7, 5)}, n.conv(x, 40, 24, 7, nil), n.weight(200, 40, 3, 1)), 200
 	})
-	// Gradients as products of matrices: 20 and 11 features are no whole vectors.
+	// Gradients as products of matrices: 20 and 11 features are not whole vectors.
 	for name, attrs := range map[string]graph.Attrs{
 		"wide":         {"pads": graph.Ints(1, 1, 1, 1)},
 		"wide stride":  {"pads": graph.Ints(2, 0, 1, 1), "strides": graph.Ints(2, 3)},

@@ -167,7 +167,7 @@ func expandMean(e *expansion) (string, error) {
 	return e.op("Mul", nil, sum, e.number(1/float32(len(e.Node.Inputs)))), err
 }
 
-// expandClip is for limits that are no constants.
+// expandClip is for limits that are not constants.
 func expandClip(e *expansion) (string, error) {
 	if !(e.has(1) && e.consts[1] == nil || e.has(2) && e.consts[2] == nil) {
 		return "", nil

@@ -15,7 +15,7 @@ import (
 // logits or a loss that are not: a step itself checks nothing. fill is that of
 // [Session.Forward].
 //
-// An infinity that does not reach the logits is no fault: masks of attention are
+// An infinity that does not reach the logits is not a fault: masks of attention are
 // made of them.
 func (s *Session) Fault(n int, fill Fill) error {
 	s.Forward(n, fill, func(int, []float32) {}) // which also takes in new values of the parameters

@@ -45,7 +45,7 @@ func TestFault(t *testing.T) {
 			}
 		})
 	}
-	// A sample or a weight that is not a number is no fault of a node.
+	// A sample or a weight that is not a number is not a fault of a node.
 	net, _ := mlp().bind(t)
 	s, err := net.NewSession(3, 1, ops.Parameters(net.Graph()))
 	if err != nil {

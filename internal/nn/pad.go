@@ -17,7 +17,7 @@ func padding(n *site) (before, after []int, value float32, err error) {
 		}
 		v, err := numbers(n.consts[2])
 		if err != nil || len(v) != 1 {
-			return nil, nil, 0, misfit("Pad with a value that is no number")
+			return nil, nil, 0, misfit("Pad with a value that is not a number")
 		}
 		value = v[0]
 	}

@@ -434,7 +434,7 @@ func limitsOf(n *site) (low, high float32, err error) {
 		}
 		v, err := numbers(n.consts[1+i])
 		if err != nil || len(v) != 1 {
-			return 0, 0, misfit("Clip with a limit that is no number")
+			return 0, 0, misfit("Clip with a limit that is not a number")
 		}
 		*to = v[0]
 	}

@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "write the table of docs/reliability.md"
 // fault is something that goes wrong in place of an answer, or on its way.
 type fault struct {
 	name string
-	// do answers and tells whether the connection is silent from then on.
+	// do answers and reports whether the connection is silent from then on.
 	do func(w http.ResponseWriter, r *http.Request, upstream http.Handler) silence
 }
 

@@ -113,7 +113,7 @@ type exhausted struct {
 func (e *exhausted) Error() string { return fmt.Sprintf("%v (tried %d times)", e.err, e.attempts) }
 func (e *exhausted) Unwrap() error { return e.err }
 
-// passes tells whether the same request may succeed later.
+// passes reports whether the same request may succeed later.
 func passes(err error) bool {
 	var (
 		dns      *net.DNSError
@@ -201,7 +201,7 @@ func Explain(op, ref string, advice Advice, err error) error {
 // queries finds the part of an address that may be a signature.
 var queries = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\?[^\s"]*`) })
 
-// isOwn tells whether an error is not the registry's: the model is not what can
+// isOwn reports whether an error is not the registry's: the model is not what can
 // be read, a file of this machine fails, the person interrupts.
 func isOwn(err error) bool {
 	var (
@@ -299,7 +299,7 @@ func (b *moving) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// Loopback tells whether a host and port are of this machine.
+// Loopback reports whether a host and port are of this machine.
 func Loopback(host string) bool {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		host = host[:i]

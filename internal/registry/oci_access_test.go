@@ -188,13 +188,13 @@ func TestReadRefuses(t *testing.T) {
 		"twice":              {`"layers":`, `"layers":[],"layers":`, "comes twice"},
 		"capitals inside":    {`"digest":`, `"Digest":`, `"Digest" is not written as "digest"`},
 		"index in capitals":  {`"layers":`, `"MANIFESTS":[],"layers":`, `"MANIFESTS" is not written as`},
-		"title up":           {`"a.pt"`, `"../../m.pt"`, "no path inside a model"},
-		"title up from in":   {`"a.pt"`, `"a/../../m.pt"`, "no path inside a model"},
-		"title from root":    {`"a.pt"`, `"/etc/m.pt"`, "no path inside a model"},
-		"title of Windows":   {`"a.pt"`, `"..\\m.pt"`, "no path inside a model"},
-		"title with ESC":     {`"a.pt"`, `"\u001b]0;m.pt"`, "no path inside a model"},
-		"title in bidi":      {`"a.pt"`, `"\u202etp.m"`, "no path inside a model"},
-		"title of the place": {`"a.pt"`, `"."`, "no path inside a model"},
+		"title up":           {`"a.pt"`, `"../../m.pt"`, "not a path inside a model"},
+		"title up from in":   {`"a.pt"`, `"a/../../m.pt"`, "not a path inside a model"},
+		"title from root":    {`"a.pt"`, `"/etc/m.pt"`, "not a path inside a model"},
+		"title of Windows":   {`"a.pt"`, `"..\\m.pt"`, "not a path inside a model"},
+		"title with ESC":     {`"a.pt"`, `"\u001b]0;m.pt"`, "not a path inside a model"},
+		"title in bidi":      {`"a.pt"`, `"\u202etp.m"`, "not a path inside a model"},
+		"title of the place": {`"a.pt"`, `"."`, "not a path inside a model"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := []byte(strings.Replace(string(good), c.old, c.new, 1))

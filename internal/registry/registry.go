@@ -38,7 +38,7 @@ const MaxFile = 16 << 30
 // MaxDocument bounds manifests and configurations, as registries do.
 const MaxDocument = 4 << 20
 
-// IsReference tells whether s names a model in a registry and not a file.
+// IsReference reports whether s names a model in a registry and not a file.
 func IsReference(s string) bool {
 	return strings.HasPrefix(s, SchemeOCI) || strings.HasPrefix(s, SchemePlain) || strings.HasPrefix(s, SchemeMLflow)
 }

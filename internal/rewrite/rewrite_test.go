@@ -56,7 +56,7 @@ func TestNames(t *testing.T) {
 		{"two stars", rewrite.Rules{Rename: renames(t, "module.*.*=*/x/*")}, "[conv/x/weight conv/x/bias head/x/weight step]"},
 		{"one after the other", rewrite.Rules{StripPrefix: "module.", Rename: renames(t, "conv.*=a.*", "a.w*=b.w*")}, "[b.weight a.bias head.weight step]"},
 		{"a dot is a dot", rewrite.Rules{Select: []string{"s.ep"}}, `no entry is called "s.ep"`},
-		{"a part of a name is no name", rewrite.Rules{Drop: []string{"module"}}, `no entry is called "module"`},
+		{"a part of a name is not a name", rewrite.Rules{Drop: []string{"module"}}, `no entry is called "module"`},
 		{"no such prefix", rewrite.Rules{StripPrefix: "model."}, `no entry starts with "model."`},
 		{"no such rename", rewrite.Rules{Rename: renames(t, "x*=y*")}, `no entry is called "x*"`},
 		{"collision", rewrite.Rules{Rename: renames(t, "module.conv.*=x")}, `"module.conv.weight" and "module.conv.bias" would both be called "x"`},

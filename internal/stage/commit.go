@@ -77,7 +77,7 @@ func (o *Outputs) Commit(ctx context.Context) (err error) {
 		from := struct{ io.Reader }{f.file}
 		w := o.stdout
 		if p, ok := w.(*Stdout); ok {
-			w = p.f // it is no result that is printed
+			w = p.f // it is not a result that is printed
 		}
 		if _, err := io.Copy(&sink{ctx: ctx, w: w, path: "standard output"}, from); err != nil {
 			return err

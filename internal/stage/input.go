@@ -31,7 +31,7 @@ type Input struct {
 }
 
 // OpenInput opens the file at path, or stdin if path is "-", or the checkpoint
-// in a registry that path is a reference to. What is no regular file, such as a
+// in a registry that path is a reference to. What is not a regular file, such as a
 // pipe, is first copied to a temporary file, which Close removes.
 func OpenInput(ctx context.Context, path string, stdin io.Reader) (*Input, error) {
 	return openInput(ctx, path, stdin, maxSpool)

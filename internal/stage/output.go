@@ -68,7 +68,7 @@ type Kind int
 
 // The kinds of outputs.
 const (
-	None     Kind = iota // "" is no output
+	None     Kind = iota // "" is not an output
 	Local                // a file
 	Standard             // "-" is standard output, or standard input where something is read
 	Registry             // a reference to a model in a registry, or to a file of one
@@ -98,7 +98,7 @@ func (o *Outputs) Protect(inputs ...string) { o.inputs = append(o.inputs, inputs
 
 // Open adds the output at a path to the group; see [KindOf]. Before the work begins,
 // it refuses what cannot succeed or would harm: an output that exists (unless force),
-// that is one of the inputs, that is another of the outputs, that is no regular file,
+// that is one of the inputs, that is another of the outputs, that is not a regular file,
 // or whose folder cannot be written to. It returns nil for "".
 func (o *Outputs) Open(ctx context.Context, path string) (*Output, error) {
 	f := &Output{group: o, path: path, kind: KindOf(path)}

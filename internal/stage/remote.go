@@ -39,7 +39,7 @@ func (o *Outputs) openRemote(f *Output) error {
 	ref, name := registry.SplitFile(f.path)
 	f.name = name
 	if ext := path.Ext(name); name != "" && ext != ".onnx" && FormatOf(name, "") == "" {
-		return usage.Errorf("the output %s is no checkpoint and no ONNX model, which is what a model in a registry is written of", f.path)
+		return usage.Errorf("the output %s is neither a checkpoint nor an ONNX model, which is what a model in a registry is written of", f.path)
 	}
 	if o.remote != nil {
 		if o.remote.ref != ref {

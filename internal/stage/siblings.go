@@ -30,7 +30,7 @@ func (s *Siblings) Open(location string) (io.ReaderAt, int64, error) {
 	name := filepath.FromSlash(location)
 	info, err := s.root.Stat(name) // before it is opened: a pipe may never open
 	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is no regular file")
+		err = errors.New("it is not a regular file")
 	}
 	var f *os.File
 	if err == nil {

@@ -28,7 +28,7 @@ func SourceDate() (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// ReadSmall reads a whole file that is no model, such as a key or a report.
+// ReadSmall reads a whole file that is not a model, such as a key or a report.
 func ReadSmall(ctx context.Context, path string, stdin io.Reader) ([]byte, error) {
 	const limit = 64 << 20
 	in, err := OpenInput(ctx, path, stdin)

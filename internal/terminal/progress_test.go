@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// clock returns a progress whose time passes by hand; width 0 is no terminal.
+// clock returns a progress whose time passes by hand; width 0 is not a terminal.
 func clock(w *bytes.Buffer, width int) (*Progress, func(time.Duration)) {
 	now := time.Unix(1000, 0)
 	p := NewProgress(w, false)

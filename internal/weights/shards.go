@@ -29,7 +29,7 @@ const indexSuffix = ".index.json"
 const indexMax = 64 << 20
 
 // openFolder returns the state dict in a folder: of torch.distributed.checkpoint,
-// or with one index of shards. It returns nil if path is no folder.
+// or with one index of shards. It returns nil if path is not a folder.
 func openFolder(ctx context.Context, path string, opts pickle.Options) (*Checkpoint, error) {
 	if stage.KindOf(path) != stage.Local {
 		return nil, nil
@@ -104,7 +104,7 @@ func (n *Checkpoint) part(ctx context.Context, dir, name string, opened map[stri
 	path := filepath.Join(dir, name)
 	// A pipe would block. Links are followed: caches of models are made of them.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, &model.FormatError{Format: "index", Member: name, Offset: -1, Reason: "it is no file"}
+		return nil, &model.FormatError{Format: "index", Member: name, Offset: -1, Reason: "it is not a file"}
 	}
 	in, err := stage.OpenInput(ctx, path, nil)
 	if err != nil {
@@ -143,7 +143,7 @@ func (n *Checkpoint) readIndex() error {
 	for i, name := range names {
 		part := files[i]
 		if part == "" || strings.ContainsAny(part, "/\\\x00") || part == ".." || strings.HasSuffix(part, indexSuffix) {
-			return bad("%q is in %q, which is no file beside the index", name, part)
+			return bad("%q is in %q, which is not a file beside the index", name, part)
 		}
 		shard, ok := shards[part]
 		if !ok {

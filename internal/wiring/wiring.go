@@ -320,7 +320,7 @@ func (s *search) run(c *candidate, n, threads int) error {
 		logp, p := make([]float64, len(logits)), make([]float64, len(logits))
 		learn.LogSoftmax(logp, p, logits)
 		losses[i] = lossMax
-		if loss := -logp[s.set.Labels[s.images[from+i]]]; loss < lossMax { // not if it is no number
+		if loss := -logp[s.set.Labels[s.images[from+i]]]; loss < lossMax { // not if it is not a number
 			losses[i] = loss
 		}
 	})

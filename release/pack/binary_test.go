@@ -87,7 +87,7 @@ func TestInspectDynamic(t *testing.T) {
 	}
 	machine, libraries, err := inspectELF(bytes.NewReader(data))
 	if err != nil || machine == "" {
-		t.Skipf("bash is no ELF program that is known here: %q, %v", machine, err)
+		t.Skipf("bash is not an ELF program that is known here: %q, %v", machine, err)
 	}
 	all := strings.Join(libraries, " ")
 	if !strings.Contains(all, "libc.so") || !strings.Contains(all, "an interpreter") {

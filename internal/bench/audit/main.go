@@ -317,7 +317,7 @@ func (a *auditing) judge(ctx context.Context, f *finding, after *model.StateDict
 			return err
 		}
 	}
-	// Others move the last layer, which is no edit in the eyes of a judge: to it,
+	// Others move the last layer, which is not an edit in the eyes of a judge: to it,
 	// nothing has changed.
 	if f.audit, err = a.audit(ctx, after, after, &verify.AuditOptions{Known: a.known}); err != nil {
 		return err

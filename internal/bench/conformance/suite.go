@@ -94,7 +94,7 @@ func (t *test) run(ctx context.Context) (operators []string, err error) {
 		inputs := map[string]*ops.Tensor{}
 		for i, v := range g.Inputs {
 			if v.Kind != graph.TensorKind {
-				return operators, fmt.Errorf("input %s is no tensor", v.Name)
+				return operators, fmt.Errorf("input %s is not a tensor", v.Name)
 			}
 			if inputs[v.Name], err = readTensor(filepath.Join(dir, fmt.Sprintf("input_%d.pb", i)), v.DType); err != nil {
 				return operators, err
@@ -103,7 +103,7 @@ func (t *test) run(ctx context.Context) (operators []string, err error) {
 		want := map[string]*ops.Tensor{}
 		for i, v := range g.Outputs {
 			if v.Kind != graph.TensorKind {
-				return operators, fmt.Errorf("output %s is no tensor", v.Name)
+				return operators, fmt.Errorf("output %s is not a tensor", v.Name)
 			}
 			if want[v.Name], err = readTensor(filepath.Join(dir, fmt.Sprintf("output_%d.pb", i)), v.DType); err != nil {
 				return operators, err

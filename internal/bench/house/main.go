@@ -45,7 +45,7 @@ func (s sized) String() string { return fmt.Sprintf("%d lines (%s)", s.lines, s.
 type counts struct {
 	lines, tests, exported int
 	packages               map[string]bool
-	file, function         sized // the longest that are no tests
+	file, function         sized // the longest that are not tests
 	naming                 []string
 	over500, over80        int
 	code                   map[string]int // runs of lines, and how often each occurs

@@ -84,7 +84,7 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 		{"budget-l2", "distance is 0: it must be a positive number"},
 		{"max-loss", "loss of the others is 0: it must be above 0"},
 	} {
-		if c.IsSet(limit.flag) && c.Float64(limit.flag) == 0 { // which is no limit, for a job
+		if c.IsSet(limit.flag) && c.Float64(limit.flag) == 0 { // which is not a limit, for a job
 			return s, usage.Errorf("limits (--max-target, --max-kl, --budget-l2): the largest %s", limit.is)
 		}
 	}

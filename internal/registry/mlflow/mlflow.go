@@ -90,7 +90,7 @@ func Open(ref string, c *registry.Client, getenv func(string) string) (*reposito
 	case p.version == "latest":
 		return nil, wrong("asks for whatever was registered last, reviewed or not; give a version or an alias")
 	case versioned && !isVersion(p.version):
-		return nil, wrong("has a version that is no number; stages are deprecated in MLflow, an alias is models:/NAME@ALIAS")
+		return nil, wrong("has a version that is not a number; stages are deprecated in MLflow, an alias is models:/NAME@ALIAS")
 	}
 	var err error
 	if p.server, err = newServer(c, getenv); err != nil {
@@ -230,7 +230,7 @@ func (s *server) artifactPath(of, uri, otherwise string) (string, error) {
 	}
 	root := strings.Trim(u.Path, "/")
 	if !registry.IsArtifactName(root) {
-		return "", fmt.Errorf("the server says that artifacts are in %.100q, which is no folder", root)
+		return "", fmt.Errorf("the server says that artifacts are in %.100q, which is not a folder", root)
 	}
 	return root, nil
 }

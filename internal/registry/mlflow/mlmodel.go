@@ -35,7 +35,7 @@ func (m mlmodel) edit(text []byte) (edited []byte, gone []string, err error) {
 		return nil, nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, nil, errors.New("it is no mapping")
+		return nil, nil, errors.New("it is not a mapping")
 	}
 	top := doc.Content[0]
 	// MLflow before 3 has a random identifier of its own there.

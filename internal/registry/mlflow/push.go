@@ -178,7 +178,7 @@ func (p *pushedModel) begin(ctx context.Context, base *storedModel, lineage map[
 	return made.Model.Info.Location, nil
 }
 
-// noSuchCall tells whether the server is older than a call.
+// noSuchCall reports whether the server is older than a call.
 func noSuchCall(err error) bool {
 	var answer *errcode.ErrorResponse
 	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && (len(answer.Errors) == 0 || isCode(err, "ENDPOINT_NOT_FOUND"))

@@ -60,7 +60,7 @@ func newServer(c *registry.Client, getenv func(string) string) (*server, error) 
 	var err error
 	// The text of the error would have the address, and with it a password.
 	if s.address, err = url.Parse(text); err != nil || s.address.Scheme != "http" && s.address.Scheme != "https" || s.address.Host == "" {
-		return nil, errors.New("needs an MLflow server, and " + trackingURI + " is no address of one; it begins with https:// or http://")
+		return nil, errors.New("needs an MLflow server, and " + trackingURI + " is not an address of one; it begins with https:// or http://")
 	}
 	if s.address.User != nil {
 		return nil, errors.New("is of a server whose address in " + trackingURI + " has a user name or password; set " + trackingUser + " and " + trackingPassword + " instead")
@@ -127,7 +127,7 @@ func (s *server) send(ctx context.Context, method, path string, query url.Values
 	return nil, answer
 }
 
-// isCode tells whether an error is one that MLflow names with a code.
+// isCode reports whether an error is one that MLflow names with a code.
 func isCode(err error, code string) bool {
 	var answer *errcode.ErrorResponse
 	return errors.As(err, &answer) && len(answer.Errors) == 1 && answer.Errors[0].Code == code
@@ -245,7 +245,7 @@ func (s *server) list(ctx context.Context, root string) ([]artifact, error) {
 		for _, f := range answer.Files {
 			name := f.Path
 			if !registry.IsArtifactName(name) || strings.Contains(name, "/") {
-				return fmt.Errorf("the server lists an artifact %.100q, which is no name of a file", name)
+				return fmt.Errorf("the server lists an artifact %.100q, which is not a name of a file", name)
 			}
 			name = path.Join(dir, name)
 			if f.Dir {

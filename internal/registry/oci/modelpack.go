@@ -29,7 +29,7 @@ func isArchive(mediaType string) bool {
 	return strings.HasSuffix(mediaType, ".tar") || strings.HasSuffix(mediaType, ".tar+gzip") || strings.HasSuffix(mediaType, ".tar+zstd")
 }
 
-// isWeights tells whether a layer may hold weights: by its type in a ModelPack
+// isWeights reports whether a layer may hold weights: by its type in a ModelPack
 // or ModelKit, by its name elsewhere.
 func isWeights(m ocispec.Manifest, l ocispec.Descriptor) bool {
 	switch {

@@ -198,7 +198,7 @@ func readManifest(body []byte) (m ocispec.Manifest, err error) {
 	for _, l := range m.Layers {
 		for _, name := range []string{l.Annotations[annotationFile], l.Annotations[ocispec.AnnotationTitle]} {
 			if name != "" && !registry.StaysInside(name) {
-				return m, fmt.Errorf("a layer has the name %.100q, which is no path inside a model", name)
+				return m, fmt.Errorf("a layer has the name %.100q, which is not a path inside a model", name)
 			}
 		}
 	}
@@ -324,7 +324,7 @@ func (m *storedModel) unpack(w io.Writer, layer io.Reader) (size int64, chosen s
 		case header.Typeflag != tar.TypeReg || !wanted:
 			continue
 		case !registry.StaysInside(header.Name):
-			return 0, "", broken(fmt.Errorf("a file has the name %.100q, which is no path inside a model", header.Name))
+			return 0, "", broken(fmt.Errorf("a file has the name %.100q, which is not a path inside a model", header.Name))
 		case chosen != "":
 			return 0, "", &model.UnsupportedError{What: fmt.Sprintf("%s has several checkpoints in one layer: %.100q, %.100q", m.repository, chosen, name), Advice: "name one with # at the end of the reference"}
 		case header.Size > registry.MaxFile:

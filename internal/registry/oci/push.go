@@ -76,7 +76,7 @@ func (p *repository) push(ctx context.Context, u *registry.Upload) (*pushedModel
 	all := registry.Names(u.Files)
 	for _, name := range all {
 		if !registry.IsArtifactName(name) {
-			return nil, &registry.ReferenceError{Ref: p.String() + "#" + name, Reason: "has a name that is no path inside a model"}
+			return nil, &registry.ReferenceError{Ref: p.String() + "#" + name, Reason: "has a name that is not a path inside a model"}
 		}
 	}
 	for i, f := range u.Files {
