@@ -156,7 +156,8 @@ func (c *canvas) warpChannel(dst, src []uint8, m warp) {
 		fromY := m.d*v + (rows-1)*fixedOne - m.c*(cols-1)
 		row := dst[y*cols : (y+1)*cols]
 		for x := range row {
-			fx, fy := (fromX+2*m.a*x)/2+m.dx, (fromY+2*m.c*x)/2+m.dy
+			fx, fy := fromX/2+m.dx, fromY/2+m.dy
+			fromX, fromY = fromX+2*m.a, fromY+2*m.c
 			x0, y0, px, py := fx>>8, fy>>8, fx&(fixedOne-1), fy&(fixedOne-1)
 			var p00, p01, p10, p11 int // the pixels around
 			if uint(x0) < uint(cols-1) && uint(y0) < uint(rows-1) {
@@ -166,9 +167,8 @@ func (c *canvas) warpChannel(dst, src []uint8, m warp) {
 			} else {
 				p00, p01, p10, p11 = c.pixel(src, y0, x0), c.pixel(src, y0, x0+1), c.pixel(src, y0+1, x0), c.pixel(src, y0+1, x0+1)
 			}
-			top := (fixedOne-px)*p00 + px*p01
-			bottom := (fixedOne-px)*p10 + px*p11
-			row[x] = uint8(uint((fixedOne-py)*top+py*bottom+fixedOne*fixedOne/2) / (fixedOne * fixedOne))
+			top, bottom := fixedOne*p00+px*(p01-p00), fixedOne*p10+px*(p11-p10)
+			row[x] = uint8(uint(fixedOne*top+py*(bottom-top)+fixedOne*fixedOne/2) / (fixedOne * fixedOne))
 		}
 	}
 }
