@@ -288,6 +288,7 @@ func joins(all map[string]*network) {
 		return n.op("MatMul", nil, n.weight(7, 6), x), 70
 	})
 	recurrent(all)
+	attentions(all)
 	n = newNetwork(6)
 	n.graph.Inputs[0].DType = model.Int64
 	n.samples = func(i int) float32 { return float32(i * 7 % 11) }

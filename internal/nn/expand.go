@@ -15,6 +15,7 @@ var expansions map[string]func(e *expansion) (string, error)
 
 func init() {
 	expansions = map[string]func(e *expansion) (string, error){
+		"Attention":                 expandAttention,
 		"AveragePool":               expandPool,
 		"Cast":                      expandCast,
 		"Clip":                      expandClip,
@@ -39,6 +40,7 @@ func init() {
 		"ReduceLogSumExp":           expandLogSumExp,
 		"ReduceSumSquare":           func(e *expansion) (string, error) { return e.reduce("ReduceSum", e.squares()), nil },
 		"Resize":                    expandResize,
+		"RotaryEmbedding":           expandRotary,
 		"Sum":                       fold("Add"),
 		"Tile":                      expandTile,
 		"Upsample":                  expandResize,

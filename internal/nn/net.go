@@ -315,7 +315,11 @@ func (n *Net) site(node *graph.Node, facts *ops.Facts) (*site, error) {
 // infer finds the shapes of what a node makes.
 func (n *Net) infer(s *site) error {
 	node := s.Node
-	shapes, err := operators[node.Op].infer(s)
+	op := operators[node.Op]
+	if op.infer == nil {
+		return unsupported("%s with more than its first output is not supported", node.Op)
+	}
+	shapes, err := op.infer(s)
 	if err != nil {
 		return err
 	}

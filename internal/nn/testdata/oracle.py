@@ -163,6 +163,41 @@ def pad_onnx(x, attrs, pads, value=None):
     return x
 
 
+def attention(q, attrs, k, v, mask=None):
+    three = q.dim() == 3
+
+    def heads(x, number):
+        return x.unflatten(2, (attrs[number], -1)).transpose(1, 2) if three else x
+
+    q, k, v = heads(q, "q_num_heads"), heads(k, "kv_num_heads"), heads(v, "kv_num_heads")
+    k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], 1) for x in (k, v))
+    s = q @ k.transpose(2, 3) * attrs.get("scale", q.shape[3] ** -0.5)
+    if "softcap" in attrs:
+        s = attrs["softcap"] * torch.tanh(s / attrs["softcap"])
+    if "is_causal" in attrs:
+        s = s.masked_fill(torch.ones_like(s).tril() == 0, -math.inf)
+    if mask is not None:  # weights are numbers, constants truth values
+        s = s + mask if mask.requires_grad else s.masked_fill(mask == 0, -math.inf)
+    y = s.softmax(-1) @ v
+    return y.transpose(1, 2).flatten(2) if three else y
+
+
+def rotary(x, attrs, cos, sin, at=None):
+    three = x.dim() == 3
+    if three:
+        x = x.unflatten(2, (attrs["num_heads"], -1)).transpose(1, 2)
+    if at is not None:
+        cos, sin = cos[at.long()], sin[at.long()]
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    turned = attrs.get("rotary_embedding_dim", x.shape[3])
+    part, rest = x[..., :turned], x[..., turned:]
+    a, b = (part[..., ::2], part[..., 1::2]) if "interleaved" in attrs else part.chunk(2, -1)
+    pair = cos * a - sin * b, sin * a + cos * b
+    y = torch.stack(pair, -1).flatten(3) if "interleaved" in attrs else torch.cat(pair, -1)
+    y = torch.cat((y, rest), -1)
+    return y.transpose(1, 2).flatten(2) if three else y
+
+
 def recurrent(kind):
     def run(x, attrs, w, r, b=None, _=None, h=None, c=None):
         """x [T, N, I], w [D, G*H, I], r [D, G*H, H], b [D, 2*G*H]; the gates in ONNX's order, without torch's modules."""
@@ -345,7 +380,7 @@ OPERATORS = {
     "Conv": conv, "MaxPool": max_pool, "AveragePool": average_pool,
     "Relu": lambda x, a: F.relu(x), "Identity": lambda x, a: x, "Dropout": lambda x, a, *_: x,
     "Flatten": lambda x, a: x.reshape(math.prod(x.shape[:a.get("axis", 1)]), -1),
-    "Gemm": gemm,
+    "Gemm": gemm, "Attention": attention, "RotaryEmbedding": rotary,
     "MatMul": lambda x, a, y: x @ y,
     "Add": lambda x, a, y: x + y, "Sub": lambda x, a, y: x - y, "Mul": lambda x, a, y: x * y, "Div": quotient,
     "ReduceL2": lambda x, a, axes: x.pow(2).sum(axes.long().tolist(), keepdim=True).sqrt(),
