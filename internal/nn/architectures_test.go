@@ -26,13 +26,16 @@ func same(k int64) graph.Attrs {
 
 // resNet20 is that of CIFAR-10 with shortcuts without weights: every second row
 // and column, and zeros for the channels that are new.
-func resNet20(width int) *network {
-	n := newNetwork(3, 32, 32)
+func resNet20(width int) *network { return resNet(width, 3, 32) }
+
+// resNet is that of so many blocks in each of three stages, for images of side by side.
+func resNet(width, blocks, side int) *network {
+	n := newNetwork(3, side, side)
 	x := n.op("Relu", nil, n.norm(n.conv("x", width, 3, 3, same(3)), width))
 	in := width
 	for stage := range 3 {
 		out := width << stage
-		for block := range 3 {
+		for block := range blocks {
 			a := same(3)
 			if block == 0 && stage > 0 {
 				a["strides"] = graph.Ints(2, 2)

@@ -199,6 +199,46 @@ func BenchmarkNetworks(b *testing.B) {
 	}
 }
 
+// BenchmarkGrowth measures a step of a residual network by its width, its depth, the size
+// of the images and the batch, each from that of ResNet-20 on.
+func BenchmarkGrowth(b *testing.B) {
+	run := func(what string, value, width, blocks, side, batch int) {
+		b.Run(fmt.Sprintf("%s=%d", what, value), func(b *testing.B) {
+			n := resNet(width, blocks, side)
+			net, _ := n.bind(b)
+			ses, err := net.NewSession(batch, 1, ops.Parameters(n.graph))
+			if err != nil {
+				b.Fatal(err)
+			}
+			flop := 0.0
+			for _, l := range ses.layers {
+				_, k := productOf(l, 1)
+				flop += 3 * k.flop[0] / Lanes
+			}
+			began := processorTime()
+			for b.Loop() {
+				ses.Step(batch, func(_ int, x []float32) { x[0] = 1 }, func(_ int, _, grad []float32) { clear(grad); grad[0] = 1 })
+				ses.Refresh()
+			}
+			rate := float64(batch) * float64(b.N) / (processorTime() - began)
+			b.ReportMetric(rate, "images/cpu-s")
+			b.ReportMetric(rate*flop/1e9, "GFLOP/s")
+		})
+	}
+	for _, v := range []int{16, 32, 64, 128} {
+		run("width", v, v, 3, 32, 32)
+	}
+	for _, v := range []int{1, 3, 6, 12} {
+		run("blocks", v, 16, v, 32, 32)
+	}
+	for _, v := range []int{16, 32, 64, 128} {
+		run("side", v, 16, 3, v, 32)
+	}
+	for _, v := range []int{16, 32, 64, 256} {
+		run("batch", v, 16, 3, 32, v)
+	}
+}
+
 // processorTime returns the seconds that the process has run on processors,
 // which a busy machine changes less than the time on the clock.
 func processorTime() float64 {
