@@ -166,7 +166,7 @@ func (s *parquetSet) read(r io.ReaderAt, size int64, name string) error {
 		}
 	}
 	if picture < 0 || label < 0 {
-		return parquetError(name, "its columns are %v; want image with bytes, and label", columns)
+		return &model.UnsupportedError{What: fmt.Sprintf("Parquet file %q has the columns %q", name, columns), Advice: "want image with bytes, or as bytes, and label, with one value in each row"}
 	}
 	if names := classNames(f, labelColumn); names != nil {
 		s.names = names

@@ -1,11 +1,14 @@
 package dataset
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"lethe/model"
 )
 
 // The file is pyarrow's: testdata/parquet.py.
@@ -65,6 +68,14 @@ func TestParquetLabels(t *testing.T) {
 		if want := []int{1, 0, 1, 1}; !slices.Equal(d.Train.Labels, want) || !slices.Equal(d.Test.Labels, want) || !slices.Equal(d.Names, names) {
 			t.Errorf("%s: got labels %v and %v, names %q", name, d.Train.Labels, d.Test.Labels, d.Names)
 		}
+	}
+	other, err := os.ReadFile("../internal/parquet/testdata/duckdb-V1.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unsupported *model.UnsupportedError
+	if _, err := four.OpenFS(fstest.MapFS{"train.parquet": {Data: other}}, "/data"); !errors.As(err, &unsupported) || !strings.Contains(err.Error(), `has the columns ["id"`) {
+		t.Errorf("no label: got %v", err)
 	}
 	if _, err := four.OpenFS(fstest.MapFS{"train.parquet": {Data: files["bare"]}, "test.parquet": {Data: files["texts"]}}, "/data"); err == nil || !strings.Contains(err.Error(), "the labels of some files are texts") {
 		t.Errorf("texts and numbers: got %v", err)
