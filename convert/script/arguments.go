@@ -75,7 +75,7 @@ func (e *evaluator) argument(op, param string, v any) any {
 }
 
 // integers are arguments that are never tensors.
-var integers = map[string]bool{"dim": true, "index": false, "size": true, "start": true, "end": true, "length": true, "dim0": true, "dim1": true, "chunks": true, "groups": true}
+var integers = map[string]bool{"dim": true, "repeats": true, "index": false, "size": true, "start": true, "end": true, "length": true, "dim0": true, "dim1": true, "chunks": true, "groups": true}
 
 func (e *evaluator) listArgument(values []any) any {
 	e.spend(len(values))

@@ -88,6 +88,7 @@ func TestLanguage(t *testing.T) {
 		{"text in a text", "s = \"cuda cpu\"\nreturn torch.add(torch.mul(x, torch.find(s, \"cpu\", 0, torch.len(s))), torch.find(s, \"mps\"))", []float64{4, 9, 14, 19, -6, -11, -16, -21}},
 		{"types", "return torch.mul(x, torch.to(torch.gt(x, 0), 6))", []float64{1, 2, 3, 4, -0., -0., -0., -0.}},
 		{"sizes as real numbers", "_0 = torch.to(ops.prim.NumToTensor(torch.size(x, 1)), 6)\n_1 = torch.to(torch.detach(_0), torch.device(\"cpu\"), 6, False, True)\nn = int(torch.floor(torch.mul(_1, 0.7)))\nreturn torch.mul(x, n)", []float64{2, 4, 6, 8, -2, -4, -6, -8}},
+		{"repeated as often as a size says", "n = ops.prim.NumToTensor(torch.size(x, 1))\ny = torch.repeat_interleave(torch.sum(x, [1], True), n, 1)\nreturn torch.sub(y, torch.mul(x, 0))", []float64{10, 10, 10, 10, -10, -10, -10, -10}},
 		{"root of a size", "n = int(torch.to(torch.pow(ops.prim.NumToTensor(torch.size(x, 1)), 0.5), 4))\nreturn torch.mul(x, n)", []float64{2, 4, 6, 8, -2, -4, -6, -8}},
 		{"another shape in place", "y = torch.mul(x, 2)\n_0 = torch.unsqueeze_(y, 1)\nz = torch.sum(y, [1])\n_1 = torch.transpose_(z, 0, 1)\nreturn torch.mul(torch.sum(z, [0]), 1)", []float64{20, -20}},
 		{"broadcast", "a, b, = torch.broadcast_tensors([x, torch.sum(x, [1], True)])\nreturn torch.add(a, b)", []float64{11, 12, 13, 14, -11, -12, -13, -14}},

@@ -110,8 +110,9 @@ func (s *search) fits(c *candidate) bool {
 
 // usual puts the candidate first that has the most usual activations among those at
 // the head of the pool that nothing tells apart: ReLU and its leaky kind of slope
-// 0.01 are nearly the same function.
-func (s *search) usual(pool []*candidate) {
+// 0.01 are nearly the same function. Without batch normalization the one with the
+// smallest loss stays if the gradient speaks for it, too.
+func (s *search) usual(pool []*candidate) error {
 	n, best := len(s.images), 0
 	for i, c := range pool {
 		if c.score(n)-pool[0].score(n) < tie && c.cost <= pool[best].cost && slices.Compare(c.wiring.Activation, pool[best].wiring.Activation) < 0 &&
@@ -119,9 +120,23 @@ func (s *search) usual(pool []*candidate) {
 			best = i
 		}
 	}
+	if best == 0 {
+		return nil
+	}
+	if len(pool[0].deviations) == 0 {
+		own, err := s.unrest(pool[0])
+		if err != nil {
+			return err
+		}
+		other, err := s.unrest(pool[best])
+		if err != nil || own*steeper < other {
+			return err
+		}
+	}
 	first := pool[best]
 	copy(pool[1:best+1], pool[:best])
 	pool[0] = first
+	return nil
 }
 
 // rivals reports whether the losses do not tell a candidate from the best.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"lethe/internal/learn"
 	"lethe/internal/nn"
 )
 
@@ -14,6 +15,7 @@ const (
 	statisticsImages = 4096 // whose statistics are compared
 	sureOdds         = 5.0  // logarithm of the odds from which on a rival is no rival
 	someOdds         = 0.5  // and from which on another wiring is not taken
+	steeper          = 1.1  // quotient of two unrests from which on the more usual wiring is not taken
 )
 
 // deviations returns how far the running statistics of each feature of batch
@@ -150,6 +152,55 @@ func (s *search) settle(pool []*candidate) ([]*candidate, error) {
 			others = append(others, c)
 		}
 	}
-	s.usual(kept)
+	if err := s.usual(kept); err != nil {
+		return nil, err
+	}
 	return append(kept, others...), nil
+}
+
+// unrest returns how far the loss is from a point where it does not fall any more, as
+// it is where training has ended: the square of the length of its mean gradient over
+// chunks of images, divided by what it would be by chance, the sum of the squares of
+// the standard errors of its elements. It is 0 if the network cannot be trained here.
+func (s *search) unrest(c *candidate) (float64, error) {
+	chunks := min(len(s.images), 2*statisticsImages) / nn.ChunkSamples
+	if chunks < 2 {
+		return 0, nil
+	}
+	net, err := Bind(s.sd, s.net.Fix(c.wiring))
+	if err != nil {
+		return 0, err
+	}
+	session, err := net.NewTrainingSession(nn.ChunkSamples, 1)
+	if err != nil {
+		return 0, nil
+	}
+	sums, squares := make([]float64, len(session.Grad())), make([]float64, len(session.Grad()))
+	read := s.set.Reader(s.opts.Norms[c.norm])
+	for chunk := range chunks {
+		if err := s.ctx.Err(); err != nil {
+			return 0, err
+		}
+		images := s.images[chunk*nn.ChunkSamples:]
+		session.Step(nn.ChunkSamples, func(i int, x []float32) { read(images[i], x) }, func(i int, logits, grad []float32) {
+			logp, p := make([]float64, len(logits)), make([]float64, len(logits))
+			learn.LogSoftmax(logp, p, logits)
+			p[s.set.Labels[images[i]]]--
+			for k := range grad {
+				grad[k] = float32(p[k])
+			}
+		})
+		for i, g := range session.Grad() {
+			sums[i] += float64(g)
+			squares[i] += float64(g) * float64(g)
+		}
+	}
+	n := float64(chunks)
+	length, chance := 0.0, 0.0
+	for i, sum := range sums {
+		mean := sum / n
+		length += mean * mean
+		chance += (squares[i]/n - mean*mean) / (n - 1)
+	}
+	return length / max(chance, 1e-30), s.set.Err()
 }

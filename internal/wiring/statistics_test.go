@@ -107,3 +107,29 @@ func TestRunningStatistics(t *testing.T) {
 		}
 	}
 }
+
+// Where training has ended, the gradient is small under the network's own wiring.
+func TestUnrest(t *testing.T) {
+	set := squares(2048)
+	const own = "input: [1, 12, 12]\nlayers: [{conv: conv, padding: 1}, leaky_relu, {max_pool: 2}, flatten, {linear: fc1}, leaky_relu, {linear: fc2}]"
+	sd := trained(t, own, set)
+	unrest := func(description string) float64 {
+		net := parsed(t, description)
+		n := len(net.Slots)
+		s := &search{ctx: t.Context(), sd: sd, net: net, set: set, opts: Options{Norms: []dataset.Norm{dataset.OneNorm(0, 1)}}}
+		for i := range set.Len() {
+			s.images = append(s.images, i)
+		}
+		u, err := s.unrest(&candidate{wiring: layers.Wiring{Alternative: make([]int, n), Activation: make([]int, n), Pooling: make([]int, n)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	mine := unrest(own)
+	for _, other := range []string{"tanh", "silu", "{leaky_relu: 0.3}"} {
+		if u := unrest(strings.ReplaceAll(own, "leaky_relu", other)); !(u > steeper*mine) {
+			t.Errorf("%s: %.2f, and %.2f for its own", other, u, mine)
+		}
+	}
+}
