@@ -63,6 +63,8 @@ const (
 	freeze       = 0.8  // part of the run after which retain no longer grows
 	project      = 0.9  // part of the run after which largestL2 is enforced
 	looks        = 20   // at the held-out images in a run
+	residualGain = 0.5  // change of log(residual) a look, where target is over what is aimed for by a ratio of e
+	mostMargin   = 100  // between the residual at first and the smallest
 	retainGain   = 0.6  // change of log(weight) a look for a ratio of e
 	remainUnit   = 0.01 // accuracy to spare at which the aimed distance shrinks fastest
 	excessUnit   = 0.05 // and logarithm of KL or target to spare
@@ -169,12 +171,14 @@ type run struct {
 	steps   int
 
 	logq                    []float64   // what forgotten images are to get
+	residual, firstResidual float64     // probability of the class among that
 	soft                    [][]float32 // what stands in for the label of an image of the others; nil: the label
 	batch                   []int       // the images of a step
 	forget, other           *learn.Sampler
 	learned, others         []int       // images of the classes and of the others that steps learn from, variants included
 	images                  int         // of the classes, before some are held out and variants come in
 	heldOut                 []int       // images of the classes that no step learns from
+	given                   []int       // images of the classes that steps learn from, without variants
 	teacher                 [][]float32 // what the base says of an image to learn from; nil: take the label
 	aimL2                   float64
 	theta0                  []float32 // the parameters at first
@@ -246,6 +250,7 @@ func (r *run) prepare() error {
 	if len(r.heldOut) > 0 && len(others) > 0 && !r.opts.ForgetOnly {
 		r.judge = r.newJudge(others)
 	}
+	r.given = forget
 	forget, others = r.extend(drawing, forget, others)
 	sample := slices.Clone(others)
 	rng.Shuffle(len(sample), func(a, b int) { sample[a], sample[b] = sample[b], sample[a] })
@@ -261,26 +266,18 @@ func (r *run) prepare() error {
 	if r.teacher == nil && !r.reference() {
 		smooth, r.soft = smoothing, r.soften(others)
 	}
-	r.restart(rng)
-
-	forgotten, residual := float64(len(r.opts.Classes)), residual
+	r.firstResidual = residual
 	if r.heldOut == nil {
-		residual = residualBlind
+		r.firstResidual = residualBlind
 	}
 	if r.k > 10 { // it stays as far below the others
-		residual *= 10 / float64(r.k)
+		r.firstResidual *= 10 / float64(r.k)
 	}
-	rest := (1 - float64(residual*forgotten)) / (float64(r.k) - forgotten)
 	r.logq = make([]float64, r.k)
-	for c := range r.logq {
-		r.logq[c] = kernel.Log(rest)
-		if slices.Contains(r.opts.Classes, c) {
-			r.logq[c] = kernel.Log(min(residual, rest))
-		}
-	}
+	r.restart(rng)
 	r.method = Method{
 		Name: "KL to near-uniform, cross-entropy and distance, with adaptive weights", Trained: train, Selected: len(r.opts.Train)+len(r.opts.Freeze) > 0, Frozen: last,
-		Steps: r.steps, Forgotten: forgetBatch, Others: otherBatch, Rate: rate, Residual: residual, Smoothing: smooth,
+		Steps: r.steps, Forgotten: forgetBatch, Others: otherBatch, Rate: rate, Residual: r.firstResidual, Smoothing: smooth,
 		HeldOut: len(r.heldOut), BaseRemain: r.method.BaseRemain, Variations: append([]string{}, r.method.Variations...), Limits: r.opts.Limits, Prefer: r.opts.Prefer, Parameters: len(r.theta0),
 	}
 	return nil
@@ -358,7 +355,11 @@ func (r *run) step(step int) Point {
 	if x >= quiet && step%max(r.steps/looks, 1) == 0 {
 		// Late in the run there is no time left to see what more weight on the
 		// others does to forgetting, but still some for less.
-		excess := r.excess()
+		ofKL, ofTarget := r.excess()
+		excess := max(ofKL, ofTarget)
+		if !r.reference() { // whose limit of the target is far from none of its images
+			r.aimAt(steer(r.residual, -residualGain*clamp(ofTarget, 1), r.firstResidual/mostMargin, r.firstResidual))
+		}
 		if x <= freeze || excess > 0 {
 			r.retain = steer(r.retain, -retainGain*clamp(excess, 1), r.leastRetain, r.mostRetain)
 		}

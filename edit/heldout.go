@@ -3,6 +3,7 @@ package edit
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"lethe/internal/kernel"
 	"lethe/internal/learn"
@@ -20,9 +21,9 @@ func holdOut(rng *rand.Rand, images []int) (heldOut, rest []int) {
 	return images[:n], images[n:]
 }
 
-// excess returns by how much forgetting falls short, as the logarithm of a
-// ratio: above 0 where KL or target is larger than what is aimed for.
-func (r *run) excess() float64 {
+// excess returns by how much forgetting falls short, as logarithms of ratios: above 0
+// where KL and where target is larger than what is aimed for.
+func (r *run) excess() (ofKL, ofTarget float64) {
 	limits := r.limits
 	kl, target := r.now.KL, r.now.Target
 	aim, aimShare := aimKL*limits.KL, aimTarget*limits.Target
@@ -40,8 +41,26 @@ func (r *run) excess() float64 {
 		// What is seen are images that are learned from, and their variants.
 		gap := 1 + gap/math.Sqrt(float64(r.images))
 		aim, aimShare = aim/gap, aimShare/gap
+		if !r.reference() {
+			// Variants are less of the class than the images themselves.
+			target = max(target, r.accuracy(r.set, r.given))
+		}
 	}
-	return max(kernel.Log(kl/aim), kernel.Log(max(target, 1e-3)/aimShare))
+	return kernel.Log(kl / aim), kernel.Log(max(target, 1e-3) / aimShare)
+}
+
+// aimAt sets what forgotten images are to get: the probability that the class keeps, and
+// the rest evenly for the others.
+func (r *run) aimAt(residual float64) {
+	r.residual = residual
+	forgotten := float64(len(r.opts.Classes))
+	rest := (1 - float64(residual*forgotten)) / (float64(r.k) - forgotten)
+	for c := range r.logq {
+		r.logq[c] = kernel.Log(rest)
+		if slices.Contains(r.opts.Classes, c) {
+			r.logq[c] = kernel.Log(min(residual, rest))
+		}
+	}
 }
 
 // unseenKL returns what is aimed for of the limit of the divergence, because the

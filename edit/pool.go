@@ -15,6 +15,9 @@ const (
 	leastForget = 4800
 	leastOthers = 7200
 
+	copies     = 10 // of an image of a class, at most, beside its variants
+	copiesPart = 4  // and no more than make such a part of what is learned from
+
 	inventRounds = 6 // of leastOthers distorted images each
 
 	tolerance         = 0.9     // share of its accuracy that the base keeps on variants that suit the images
@@ -43,6 +46,9 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 	}
 	recipe := r.tolerated(c, asked, tolerance)
 	r.method.Variations = recipe.names()
+	if !r.reference() {
+		forget = repeated(forget)
+	}
 	if len(others) >= leastOthers && !r.opts.ForgetOnly {
 		// The labels of the others say more than the base does, also of variants
 		// that it hardly minds.
@@ -53,6 +59,12 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 	moreOthers = r.vary(c, recipe, others, leastOthers, c.blend)
 	r.teacher = r.probabilities(moreOthers)
 	return moreForget, moreOthers
+}
+
+// repeated returns images several times over, where they are few: their variants have
+// less of the class than they do, and alone would leave them as they are.
+func repeated(images []int) []int {
+	return slices.Repeat(images, max(min(copies, leastForget/(copiesPart*len(images))), 1))
 }
 
 // standIn returns images that stand in for those of the other classes where there

@@ -236,6 +236,7 @@ func (r *run) restart(rng *rand.Rand) {
 	if r.heldOut == nil {
 		r.retain, r.leastRetain, r.mostRetain = blindRetain, leastBlind, mostBlind
 	}
+	r.aimAt(r.firstResidual)
 	r.aimL2 = aimL2 * r.limits.L2
 	if r.minimal() {
 		r.aimL2 *= firstL2

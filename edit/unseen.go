@@ -38,7 +38,7 @@ const (
 	// What is steered for. A network that never saw a class is surer of what it
 	// takes its images for than the base is behind the mask, and the class's
 	// logit is larger for them than for others somewhat more often than not.
-	surer                 = 0.15 // of the way from the base's divergence to that of certainty
+	surer                 = 0.15 // of the way from the base's divergence to that of certainty, where the images do not tell
 	sharpGain             = 0.03
 	leastSharp, mostSharp = 0.5, 4
 	rankAim               = 0.7  // probability that the logit is larger for an image of the class than for another
@@ -159,6 +159,7 @@ func (u *unseen) prepare(sd *model.StateDict) error {
 			return err
 		}
 	}
+	given, givenOthers := forget, others
 	forget, others = u.extend(c, forget, others)
 	u.labelWeight = labelWeight
 	if u.teacher != nil { // variants may be blends of images, which have no label
@@ -166,6 +167,7 @@ func (u *unseen) prepare(sd *model.StateDict) error {
 	}
 	u.read = u.set.Reader(u.opts.Norm) // of a set that may have grown
 	u.ask(forget, others)
+	u.aimDivergence(given, givenOthers)
 	u.forget, u.other = learn.NewSampler(u.rng, forget), learn.NewSampler(u.rng, others)
 	u.allocate()
 	u.now = Point{Target: 1, KL: kernel.Log(float64(u.k)), Remain: 1}
@@ -230,7 +232,6 @@ func (u *unseen) allocate() {
 func (u *unseen) ask(forget, others []int) {
 	n := u.set.Len()
 	u.said, u.masked, u.features = make([][]float32, n), make([][]float32, n), make([][]float32, n)
-	divergence := make([]float64, len(forget))
 	u.evaluate(u.set, forget, func(i int, logits []float32) {
 		logits = slices.Clone(logits)
 		for _, c := range u.opts.Classes {
@@ -239,18 +240,10 @@ func (u *unseen) ask(forget, others []int) {
 		logp, p := make([]float64, u.k), make([]float64, u.k)
 		learn.LogSoftmax(logp, p, logits)
 		u.masked[forget[i]] = narrow(p)
-		divergence[i] = kernel.Log(float64(u.k))
-		for c, x := range p {
-			if x > 0 {
-				divergence[i] += float64(x * logp[c])
-			}
-		}
 	})
-	for _, d := range divergence {
-		u.aimKL += d / float64(len(forget))
+	for _, i := range forget {
+		u.aimKL += u.divergence(u.masked[i], 1) / float64(len(forget))
 	}
-	u.aimKL += surer * (kernel.Log(float64(u.k)) - u.aimKL)
-
 	stride := max((len(others)*u.d+mostFeatures-1)/mostFeatures, 1)
 	_ = learn.Evaluate(context.Background(), u.both, u.set, u.opts.Norm, others, func(i int, out []float32) {
 		logp, p := make([]float64, u.k), make([]float64, u.k)
