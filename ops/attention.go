@@ -67,8 +67,8 @@ func (c *call) byHeads(t *Tensor, heads int) *Tensor {
 	if len(t.shape) != 3 || heads < 1 || t.shape[2]%heads != 0 {
 		c.fail("%d heads of data of shape %v", heads, t.shape)
 	}
-	apart := c.reshaped(t, []int{t.shape[0], t.shape[1], heads, t.shape[2] / heads})
-	return c.transpose(apart, []int{0, 2, 1, 3})
+	byHead := c.reshaped(t, []int{t.shape[0], t.shape[1], heads, t.shape[2] / heads})
+	return c.transpose(byHead, []int{0, 2, 1, 3})
 }
 
 func evalAttention(c *call) {

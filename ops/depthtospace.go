@@ -24,13 +24,13 @@ var depthtospaceOp = &Operator{
 			c.fail("blocks of %d for shape %v", b, x.shape)
 		}
 		n, channels, h, w := x.shape[0], x.shape[1]/(b*b), x.shape[2], x.shape[3]
-		apart := c.reshaped(x, []int{n, b, b, channels, h, w})
+		parts := c.reshaped(x, []int{n, b, b, channels, h, w})
 		order := []int{0, 3, 4, 1, 5, 2}
 		if c.text("mode") == "CRD" {
-			apart = c.reshaped(x, []int{n, channels, b, b, h, w})
+			parts = c.reshaped(x, []int{n, channels, b, b, h, w})
 			order = []int{0, 1, 4, 2, 5, 3}
 		}
-		c.set(0, c.reshaped(c.transpose(apart, order), []int{n, channels, h * b, w * b}))
+		c.set(0, c.reshaped(c.transpose(parts, order), []int{n, channels, h * b, w * b}))
 	},
 }
 

@@ -22,11 +22,11 @@ var spacetodepthOp = &Operator{
 			c.fail("blocks of %d for shape %v", b, x.shape)
 		}
 		n, channels, h, w := x.shape[0], x.shape[1], x.shape[2]/b, x.shape[3]/b
-		apart := c.reshaped(x, []int{n, channels, h, b, w, b})
+		parts := c.reshaped(x, []int{n, channels, h, b, w, b})
 		order := []int{0, 3, 5, 1, 2, 4}
 		if c.text("mode") == "CRD" {
 			order = []int{0, 1, 3, 5, 2, 4}
 		}
-		c.set(0, c.reshaped(c.transpose(apart, order), []int{n, channels * b * b, h, w}))
+		c.set(0, c.reshaped(c.transpose(parts, order), []int{n, channels * b * b, h, w}))
 	},
 }
