@@ -270,6 +270,9 @@ func (e *evaluator) hostBinary(op string, a, b any, named map[string]any) (any, 
 	if isToo {
 		b = y.value
 	}
+	if anyUnknown([]any{a, b}) {
+		panic(stop{err: errUnknown}) // which was listed where it was made
+	}
 	switch op {
 	case "lt":
 		return e.less(a, b, false), true

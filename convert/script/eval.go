@@ -224,6 +224,12 @@ func describe(v any) string {
 		return fmt.Sprintf("the size %v", v)
 	case missing:
 		return "a value that was never set"
+	case unknown:
+		return "something that cannot be converted"
+	case int64, bool:
+		return fmt.Sprint(v)
+	case scalar:
+		return describe(v.value)
 	}
 	return fmt.Sprintf("%.100v", v)
 }

@@ -129,6 +129,7 @@ func TestCells(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ name, body, say string }{
 		{"packed sequences", "a, b, = torch._pack_padded_sequence(x, torch.zeros([2]), True)\nreturn a", "unpacked"},
+		{"a power that is no number", "return torch.mul(x, torch.pow(torch.size(x, 0), 12))", "pow of the size N and 12"},
 		{"complex numbers", "return torch.view_as_complex(x)", "real ones"},
 		{"branch on data", "if bool(torch.gt(torch.sum(x), 0)):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", "values of a tensor"},
 		{"branch on the batch", "if torch.gt(torch.size(x, 0), 7):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", "--batch N"},
