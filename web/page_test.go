@@ -130,6 +130,10 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request, dir string, fil
 }
 
 func built(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("bash"); err != nil {
+		oracle.Missing(t, "no bash, which web/build is written in")
+	}
 	dir := t.TempDir()
 	if out, err := exec.Command("./build", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
