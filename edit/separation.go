@@ -79,16 +79,7 @@ func (s *separation) measure(rows [][]float32) float64 {
 	for i := 0; i < len(rows); i += 2 {
 		fitted = append(fitted, i)
 	}
-	sampler := learn.NewSampler(rand.New(rand.NewPCG(s.seed, 2)), fitted)
-	p := newProbe(s.k, len(rows[0]), totalVariance(rows))
-	drawn, batch, labels, weights := make([]int, judgeBatch), make([][]float32, judgeBatch), make([]int, judgeBatch), make([]float64, judgeBatch)
-	for step := range judgeSteps {
-		sampler.Draw(drawn)
-		for i, row := range drawn {
-			batch[i], labels[i], weights[i] = rows[row], s.labels[row], s.weight(row < s.own)
-		}
-		p.fit(batch, labels, weights, judgeRate*learn.Fall(float64(step)/judgeSteps))
-	}
+	p := fittedProbe(s.k, rows, fitted, rand.New(rand.NewPCG(s.seed, 2)), func(row int) (int, float64) { return s.labels[row], s.weight(row < s.own) })
 	loss, n := 0.0, 0
 	for row := 1; row < s.own; row += 2 {
 		p.probabilities(p.z, p.p, rows[row])
@@ -127,6 +118,23 @@ func newProbe(classes, inputs int, variance float64) *probe {
 		k: classes, d: inputs, w: make([]float32, n), grad: make([]float32, n), p: make([]float64, classes), z: make([]float64, classes),
 		adam: learn.NewAdam(n, 0.9, 0.999), scale: scale, zero: make([]float32, inputs),
 	}
+}
+
+// fittedProbe returns a probe that judgeSteps have fitted to some of the rows; known
+// returns the label of a row and what it counts.
+func fittedProbe(classes int, rows [][]float32, fitted []int, rng *rand.Rand, known func(row int) (label int, weight float64)) *probe {
+	sampler := learn.NewSampler(rng, fitted)
+	p := newProbe(classes, len(rows[0]), totalVariance(rows))
+	drawn, batch, labels, weights := make([]int, judgeBatch), make([][]float32, judgeBatch), make([]int, judgeBatch), make([]float64, judgeBatch)
+	for step := range judgeSteps {
+		sampler.Draw(drawn)
+		for i, row := range drawn {
+			batch[i] = rows[row]
+			labels[i], weights[i] = known(row)
+		}
+		p.fit(batch, labels, weights, judgeRate*learn.Fall(float64(step)/judgeSteps))
+	}
+	return p
 }
 
 // of returns the weights of a class.

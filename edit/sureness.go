@@ -52,16 +52,7 @@ func (u *unseen) pixelDivergence(forget, others []int) (divergence float64, ok b
 			fitted = append(fitted, i)
 		}
 	}
-	p := newProbe(u.k, size, totalVariance(rows))
-	sampler := learn.NewSampler(rand.New(rand.NewPCG(u.opts.Seed, 3)), fitted)
-	drawn, batch, labels, weights := make([]int, judgeBatch), make([][]float32, judgeBatch), make([]int, judgeBatch), make([]float64, judgeBatch)
-	for step := range judgeSteps {
-		sampler.Draw(drawn)
-		for i, row := range drawn {
-			batch[i], labels[i], weights[i] = rows[row], int(u.set.Labels[others[row]]), 1
-		}
-		p.fit(batch, labels, weights, judgeRate*learn.Fall(float64(step)/judgeSteps))
-	}
+	p := fittedProbe(u.k, rows, fitted, rand.New(rand.NewPCG(u.opts.Seed, 3)), func(row int) (int, float64) { return int(u.set.Labels[others[row]]), 1 })
 	aim, known := 0.0, make([][]float32, len(held))
 	for i, row := range held {
 		aim += u.divergence(u.said[others[row]], 1) / float64(len(held))
