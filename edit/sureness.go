@@ -98,11 +98,5 @@ func (u *unseen) divergence(probabilities []float32, power float64) float64 {
 	}
 	logp, p := make([]float64, u.k), make([]float64, u.k)
 	learn.LogSoftmax(logp, p, logits)
-	d := kernel.Log(float64(u.k))
-	for c, x := range p {
-		if x > 0 {
-			d += float64(x * logp[c])
-		}
-	}
-	return d
+	return fromUniform(logp, p)
 }

@@ -248,21 +248,28 @@ func (b *builder) relativeIndex(side int) value {
 	return b.constantTensor("relative_index_"+strconv.Itoa(side), t)
 }
 
+// hfMobile returns what the config of a MobileNet of Hugging Face says: whether it pads
+// as TensorFlow does, and the height and width of its images.
+func (b *builder) hfMobile() (uneven bool, size int) {
+	uneven, size = true, 224
+	if c := b.config; c != nil {
+		uneven = c.TFPadding == nil || *c.TFPadding
+		if c.ImageSize > 0 {
+			size = int(c.ImageSize)
+		}
+	}
+	return uneven, size
+}
+
 // hfMobileNetV2 is Hugging Face's MobileNetV2.
 var hfMobileNetV2 = family{
 	name:  "MobileNetV2 (Hugging Face)",
 	marks: []string{"mobilenet_v2.conv_stem.first_conv.convolution.weight", "mobilenet_v2.layer.0.conv_3x3.convolution.weight", "mobilenet_v2.conv_1x1.convolution.weight", "classifier.weight"},
 	build: func(b *builder) value {
 		epsilon := b.epsilon(1e-3)
-		uneven, size := true, 224
-		if c := b.config; c != nil {
-			uneven = c.TFPadding == nil || *c.TFPadding
-			if c.ImageSize > 0 {
-				size = int(c.ImageSize)
-			}
-			if c.OutputSteps != 0 && c.OutputSteps != 32 {
-				b.fail("an output_stride of %d is not supported", c.OutputSteps)
-			}
+		uneven, size := b.hfMobile()
+		if c := b.config; c != nil && c.OutputSteps != 0 && c.OutputSteps != 32 {
+			b.fail("an output_stride of %d is not supported", c.OutputSteps)
 		}
 		step := func(x value, name string, stride int, active bool) value {
 			x = b.batchNorm(b.convSame(x, name+".convolution", stride, uneven), name+".normalization", epsilon)
@@ -293,13 +300,7 @@ var hfMobileNetV1 = family{
 	marks: []string{"mobilenet_v1.conv_stem.convolution.weight", "mobilenet_v1.layer.25.convolution.weight", "classifier.weight"},
 	build: func(b *builder) value {
 		epsilon := b.epsilon(1e-3)
-		uneven, size := true, 224
-		if c := b.config; c != nil {
-			uneven = c.TFPadding == nil || *c.TFPadding
-			if c.ImageSize > 0 {
-				size = int(c.ImageSize)
-			}
-		}
+		uneven, size := b.hfMobile()
 		step := func(x value, name string, stride int) value {
 			return b.activation(b.batchNorm(b.convSame(x, name+".convolution", stride, uneven), name+".normalization", epsilon), "relu6")
 		}
