@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"lethe/model"
 )
@@ -28,10 +29,27 @@ type Config struct {
 	TFPadding     *bool       `json:"tf_padding"`
 	OutputSteps   int         `json:"output_stride"`
 
-	DownsampleInFirstStage bool   `json:"downsample_in_first_stage"`
+	DownsampleInFirstStage *bool  `json:"downsample_in_first_stage"` // where it is missing, RegNet does and ResNet does not
 	DownsampleInBottleneck bool   `json:"downsample_in_bottleneck"`
 	PositionType           string `json:"position_embedding_type"`
 	ProblemType            string `json:"problem_type"`
+
+	Patch    wholeNumber  `json:"patch_size"`
+	PoolSize wholeNumber  `json:"pool_size"`
+	Strides  wholeNumbers `json:"strides"`
+	Padding  wholeNumbers `json:"padding"`
+
+	Window         wholeNumber  `json:"window_size"`             // of Swin V2
+	TrainedWindows wholeNumbers `json:"pretrained_window_sizes"` // of each of its stages; 0 is the same
+
+	// Of DeBERTa.
+	RelativeAttention bool        `json:"relative_attention"`
+	PosAttType        any         `json:"pos_att_type"` // a list, or words with a bar between them
+	ShareKeys         bool        `json:"share_att_key"`
+	Buckets           wholeNumber `json:"position_buckets"`
+	MaxDistance       wholeNumber `json:"max_relative_positions"`
+	Positions         wholeNumber `json:"max_position_embeddings"`
+	ConvAct           string      `json:"conv_act"`
 }
 
 // wholeNumber is a whole number of a config.json, or 0 for what is none: networks of other
@@ -49,6 +67,28 @@ func (n *wholeNumber) UnmarshalJSON(b []byte) error {
 		*n = wholeNumber(list[0])
 	}
 	return nil
+}
+
+// wholeNumbers are whole numbers of a config.json; another value is none.
+type wholeNumbers []int
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (n *wholeNumbers) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, (*[]int)(n)) != nil {
+		*n = nil
+	}
+	return nil
+}
+
+// attends reports whether DeBERTa's attention looks at distances in a way: from words to
+// places (c2p), or from places to words (p2c).
+func (c *Config) attends(way string) bool {
+	list, _ := c.PosAttType.([]any)
+	text, _ := c.PosAttType.(string)
+	for word := range strings.SplitSeq(strings.ToLower(text), "|") {
+		list = append(list, strings.TrimSpace(word))
+	}
+	return slices.Contains(list, any(way))
 }
 
 // configMax is the largest config.json that is read.

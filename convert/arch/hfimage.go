@@ -1,12 +1,10 @@
 package arch
 
 import (
-	"encoding/binary"
 	"math"
 	"strconv"
 
 	"lethe/graph"
-	"lethe/model"
 )
 
 // hfViT and hfDeiT are Hugging Face's vision transformers for images.
@@ -81,7 +79,7 @@ var hfResNet = family{
 		x = b.maxPool(b.activation(step(x, "resnet.embedder.embedder", 2), "relu"), 3, 2, 1, false)
 		b.each("resnet.encoder.stages.", 0, func(stage int, name string) {
 			b.each(name+".layers.", 0, func(i int, name string) {
-				stride := strided(i == 0, stage > 0 || b.config != nil && b.config.DownsampleInFirstStage)
+				stride := strided(i == 0, stage > 0 || b.config != nil && b.config.DownsampleInFirstStage != nil && *b.config.DownsampleInFirstStage)
 				y := x
 				parts := b.each(name+".layer.", 0, func(int, string) {})
 				for j := range parts {
@@ -130,10 +128,7 @@ func hfConvNeXtOf(name, root string) family {
 				return b.permute(b.layerNorm(b.permute(x, 0, 2, 3, 1), name, inner), 0, 3, 1, 2)
 			}
 			patches := func(x value, name string) value { return b.convPad(x, name, b.shape(name + ".weight")[2], 0, 0) }
-			size := 224
-			if b.config != nil && b.config.ImageSize > 0 {
-				size = int(b.config.ImageSize)
-			}
+			size := b.sizeOr(224)
 			x := b.image(b.channelsOf(embeddings+"patch_embeddings.weight"), size, size)
 			x = norm(patches(x, embeddings+"patch_embeddings"), embeddings+"layernorm")
 			b.each(root+".encoder.stages.", 0, func(_ int, name string) {
@@ -176,10 +171,7 @@ var hfSwin = family{
 	marks: []string{"swin.embeddings.patch_embeddings.projection.weight", "swin.encoder.layers.0.blocks.0.attention.self.query.weight", "swin.layernorm.weight", "classifier.weight"},
 	build: func(b *builder) value {
 		epsilon := b.epsilon(1e-5)
-		size := 224
-		if b.config != nil && b.config.ImageSize > 0 {
-			size = int(b.config.ImageSize)
-		}
+		size := b.sizeOr(224)
 		const patch = "swin.embeddings.patch_embeddings.projection"
 		x := b.image(b.channelsOf(patch+".weight"), size, size)
 		x = b.permute(b.convPad(x, patch, b.shape(patch + ".weight")[2], 0, 0), 0, 2, 3, 1)
@@ -234,18 +226,13 @@ func (b *builder) hfSwinAttention(x value, name string, shifted bool) value {
 // positive.
 func (b *builder) relativeIndex(side int) value {
 	n := side * side
-	bytes := make([]byte, 0, 8*n*n)
+	rows := make([]int, 0, n*n)
 	for p := range n {
 		for q := range n {
-			down, right := p/side-q/side+side-1, p%side-q%side+side-1
-			bytes = binary.LittleEndian.AppendUint64(bytes, uint64(down*(2*side-1)+right))
+			rows = append(rows, (p/side-q/side+side-1)*(2*side-1)+p%side-q%side+side-1)
 		}
 	}
-	t, err := model.NewTensor(model.Int64, []int{n * n}, nil, 0, model.BytesStorage(bytes))
-	if err != nil {
-		b.fail("windows of %dx%d: %v", side, side, err)
-	}
-	return b.constantTensor("relative_index_"+strconv.Itoa(side), t)
+	return b.integers64("relative_index_"+strconv.Itoa(side), rows)
 }
 
 // hfMobile returns what the config of a MobileNet of Hugging Face says: whether it pads

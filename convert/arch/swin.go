@@ -39,7 +39,9 @@ var swin = family{
 
 const swinEpsilon = 1e-5
 
-func (b *builder) swinV2() bool { return b.has("features.1.0.attn.logit_scale") }
+func (b *builder) swinV2() bool {
+	return b.has("features.1.0.attn.logit_scale") || b.has("swinv2.embeddings.norm.weight")
+}
 
 // mergePatches joins four neighbours and halves the number of their features.
 func (b *builder) mergePatches(x value, name string) value {

@@ -57,14 +57,26 @@ var timmViT = family{
 
 // tokens cuts images into patches, puts learned tokens such as that of the class
 // before them and adds the positions. The result has the axes batch, token,
-// feature. The images are as large as the number of positions says.
+// feature. The images are as large as the number of positions says; without the name of
+// positions, as large as usual.
 func (b *builder) tokens(patch, positions string, learned ...string) value {
-	k, p := b.shape(patch+".weight"), b.shape(positions)
+	k, p := b.shape(patch+".weight"), []int{1, 0, 0}
+	if positions != "" {
+		p = b.shape(positions)
+	}
 	if len(k) != 4 || len(p) != 3 || k[2] < 1 || k[2] > 1<<10 {
 		b.fail("patches of shape %v and positions of shape %v", k, p)
 	}
 	patches := p[1] - len(learned)
 	side := int(math.Round(math.Sqrt(float64(max(patches, 0)))))
+	if positions == "" {
+		side = b.sizeOr(224) / k[2]
+		patches = side * side
+		if b.input != nil {
+			patches = b.input[len(b.input)-1] / k[2] * (b.input[len(b.input)-2] / k[2])
+		}
+		p[1] = patches + len(learned)
+	}
 	if side == 0 || side*side != patches {
 		b.fail("%d positions are not a square and %d tokens", p[1], len(learned))
 	}
@@ -78,6 +90,9 @@ func (b *builder) tokens(patch, positions string, learned ...string) value {
 		parts = append(parts, b.shaped("", "expand", graph.Batch(1, d[0]), b.weight(name, 1, 1, d[0]), graph.Batch(1, d[0])))
 	}
 	x = b.cat(1, append(parts, b.permute(b.reshape(x, d[0], d[1]*d[2]), 0, 2, 1))...)
+	if positions == "" {
+		return x
+	}
 	return b.add2(x, b.weight(positions, 1, p[1], d[0]))
 }
 

@@ -43,6 +43,7 @@ func batchRules() map[string]batchRule {
 		"unfold unfold_copy": unfoldBatch, "im2col col2im": columnBatch, "embedding_bag _embedding_bag _embedding_bag_forward_only": bagBatch,
 		"scatter scatter_add index_add index_fill": scatterBatch, "grid_sampler grid_sampler_2d affine_grid_generator": gridBatch, "median": ranked, "bucketize": func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
 		"topk sort argsort": ranked, "one_hot": marked, "gather": gathered, "repeat tile": repeated, "to type_as _to_copy": func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
+		"repeat_interleave":          interleavedBatch,
 		"prelu":                      func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
 		"lstm gru rnn_tanh rnn_relu": recurrentBatch, "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell": cellBatch, "mkldnn_rnn_layer": oneLayerBatch,
 	} {

@@ -347,6 +347,8 @@ func (c *call) promoted(names ...string) model.DType {
 
 func category(d model.DType) int {
 	switch {
+	case isComplex(d):
+		return 3
 	case d == model.Invalid:
 		return -1
 	case d == model.Bool:

@@ -93,6 +93,7 @@ type converter struct {
 	notes    []string
 	parts    map[string]*Part
 	order    []string          // keys of parts
+	refused  map[*Node]refusal // nodes that could not be written out
 	labels   map[string]*Value // the values of the program that nodes make, by their names in the graph
 }
 
@@ -112,6 +113,7 @@ func Convert(p *Program, opts Options) (*Result, error) {
 		},
 		program: p, opts: opts, bindings: map[*Value]*binding{}, parts: map[string]*Part{}, labels: map[string]*Value{}, notes: slices.Clone(p.Notes),
 	}
+	v.program, v.refused = expand(p)
 	v.batch()
 	for _, u := range p.Unknown {
 		v.unsupported(u.What, u.Module, u.Advice)
@@ -121,7 +123,8 @@ func Convert(p *Program, opts Options) (*Result, error) {
 		return nil, err
 	}
 	v.inputs()
-	for _, n := range p.Nodes {
+	v.onlyReal()
+	for _, n := range v.program.Nodes {
 		v.node(n)
 	}
 	if len(v.parts) > 0 {
@@ -239,6 +242,20 @@ func (v *converter) inputs() {
 	}
 }
 
+// onlyReal refuses inputs and outputs that are complex numbers.
+func (v *converter) onlyReal() {
+	for _, in := range v.program.Inputs {
+		if isComplex(in.DType) {
+			v.unsupported(fmt.Sprintf("the input %q of complex numbers", in.Name), "", "give the network pairs of real ones, and use view_as_complex in it")
+		}
+	}
+	for _, out := range v.program.Outputs {
+		if isComplex(out.Value.DType) {
+			v.unsupported(fmt.Sprintf("the output %q of complex numbers", out.Name), "", "return view_as_real of it")
+		}
+	}
+}
+
 func (v *converter) bind(value *Value, to *binding) { v.bindings[value] = to }
 
 func (v *converter) bindingOf(value *Value) *binding {
@@ -265,6 +282,9 @@ func (v *converter) node(n *Node) {
 	v.prefix = n.Module
 	if len(n.Outputs) > 0 && n.Outputs[0] != nil {
 		v.prefix = strings.TrimPrefix(n.Module+"/"+n.Outputs[0].Name, "/")
+	}
+	if r, ok := v.refused[n]; ok {
+		panic(r)
 	}
 	r, inPlace := lookUp(n)
 	if r == nil {

@@ -55,6 +55,9 @@ func Infer(n *Node) (err error) {
 	}
 	n.Outputs = rule(c)
 	for _, v := range n.Outputs {
+		if v == nil {
+			continue
+		}
 		for _, d := range v.Shape {
 			if size, ok := d.Int(); ok && size < 0 {
 				panic(refusal{what: fmt.Sprintf("a result of shape %v", v.Shape)})
@@ -96,7 +99,7 @@ func inferRules() map[string]inferRule {
 			"eq ne not_equal lt gt le ge": compared, "logical_and logical_or logical_xor": compared,
 			"addcmul addcdiv": promotedBroadcast("self", "tensor1", "tensor2"), "lerp": promotedBroadcast("self", "end", "weight"),
 			"where": chosen, "masked_fill": masked, "glu": halved,
-		}, inferShapes(), inferLayers(), inferReductions(), inferMakers(), inferCells(), inferDiagonals(), inferDistances(), inferWindows(), inferBags(), inferScatters(), inferGrids(),
+		}, inferShapes(), inferLayers(), inferReductions(), inferMakers(), inferCells(), inferDiagonals(), inferDistances(), inferWindows(), inferBags(), inferScatters(), inferGrids(), inferComplex(),
 	} {
 		for names, rule := range part {
 			for name := range strings.FieldsSeq(names) {

@@ -334,6 +334,9 @@ func indexedShape(c *call) []*Value {
 		if v == nil {
 			continue
 		}
+		if v.DType == model.Bool && len(list) == 1 && len(v.Shape) <= len(x.Shape) {
+			return made1(x.DType, append(graph.Shape{graph.Symbol("masked")}, x.Shape[len(v.Shape):]...))
+		}
 		if v.DType == model.Bool || v.DType == model.Uint8 {
 			panic(refusal{what: "indexing by a mask, which gives a size that depends on data", advice: "use where or masked_fill"})
 		}

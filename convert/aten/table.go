@@ -47,7 +47,7 @@ func (t *tables) allRows() map[string]*row {
 		}
 	}
 	for _, part := range []map[string]row{layerRows(), poolRows(), shapeRows(), layoutRows(), partRows(), choiceRows(), reduceRows(), matrixRows(), makerRows(),
-		recurrentRows(), cellRows(), diagonalRows(), distanceRows(), windowRows(), bagRows(), scatterRows(), gridRows()} {
+		recurrentRows(), cellRows(), diagonalRows(), distanceRows(), windowRows(), bagRows(), scatterRows(), gridRows(), compositeRows()} {
 		add(part)
 	}
 	for alias, name := range synonyms {

@@ -224,6 +224,24 @@ func unfoldBatch(f *freer, n *Node) {
 	f.set(n, out)
 }
 
+// interleavedBatch repeats the elements of an axis inside the samples.
+func interleavedBatch(f *freer, n *Node) {
+	in, out := f.of(f.first(n)), f.result(n, 0)
+	if f.arg(n, "dim") == nil {
+		f.fail("it mixes samples")
+	}
+	at := f.axisOf(n, "dim", len(in), 0)
+	if f.kind(in[at]) == batchSize || len(out) != len(in) {
+		f.fail("it mixes samples")
+	}
+	for i, e := range in {
+		if i != at {
+			out[i] = e
+		}
+	}
+	f.set(n, out)
+}
+
 // columnBatch keeps axis 0, which images and columns without a batch do not
 // have.
 func columnBatch(f *freer, n *Node) {

@@ -129,7 +129,7 @@ func (b *builder) define(s *scope, name string) (*aten.Value, error) {
 	if !ok {
 		return nil, b.bad("nothing is known of the type of value %.100q", name)
 	}
-	if m.dtype == model.Invalid || m.dtype == model.Complex32 || m.dtype == model.Complex64 || m.dtype == model.Complex128 {
+	if m.dtype == model.Invalid || m.dtype == model.Complex32 {
 		b.unknown(fmt.Sprintf("element type %v (%d)", m.dtype, m.code), "", "convert the network to a real type first")
 	}
 	if !m.strided {

@@ -60,7 +60,8 @@ type evaluator struct {
 	known       map[*aten.Value]*model.Tensor
 	guessed     map[*aten.Value]bool // inputs of unknown type that nothing has read yet
 	untyped     []int                // the numbers of inputs of unknown type
-	integers    []int                // those of them that are integers
+	types       map[int]model.DType  // what those of them are taken for, instead of floats
+	asked       bool                 // the code asks for the type of a tensor
 	paths       map[*file.Object]string
 	taken       map[any]any                     // lists and dictionaries of the module
 	set         map[*file.Object]map[string]any // attributes that the code has set
@@ -250,6 +251,9 @@ func (e *evaluator) node(op, overload string, args []aten.Arg) []*aten.Value {
 		panic(s)
 	}
 	for _, v := range n.Outputs {
+		if v == nil {
+			continue
+		}
 		v.Name = strings.Trim(op, "_")
 		if c := e.counts[v.Name]; c > 0 {
 			v.Name += "_" + strconv.Itoa(c)

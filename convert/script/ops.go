@@ -17,7 +17,7 @@ var scalarTypes = map[int64]model.DType{
 
 func (e *evaluator) dtype(v any) model.DType {
 	d, ok := scalarTypes[e.fixed(v)]
-	if !ok || d == model.Complex32 || d == model.Complex64 || d == model.Complex128 {
+	if !ok || d == model.Complex32 {
 		e.unsupported("convert the network to a real type first", "element type %v", v)
 	}
 	return d
@@ -73,6 +73,7 @@ func (e *evaluator) tensorOf(x scalar) *aten.Value {
 func (e *evaluator) property(v any, name string) any {
 	switch name {
 	case "dtype":
+		e.asked = true
 		return typeNumber(typeOf(v))
 	case "device":
 		return device("cpu")
@@ -166,7 +167,7 @@ var quiet = map[string]bool{"warn": true, "print": true, "manual_seed": true, "_
 // never are questions of the code about its surroundings, all answered by no.
 var never = map[string]bool{
 	"is_grad_enabled": true, "is_autocast_enabled": true, "is_autocast_cpu_enabled": true, "_is_tracing": true, "is_tracing": true,
-	"is_inference_mode_enabled": true, "has_torch_function": true, "_get_tracing_state": true, "is_complex": true, "is_inference": true,
+	"is_inference_mode_enabled": true, "has_torch_function": true, "_get_tracing_state": true, "is_inference": true,
 }
 
 // operator calls an operator by its name in torch.
@@ -190,7 +191,12 @@ func (e *evaluator) operator(op string, args []any, named map[string]any) any {
 		return true
 	case "is_floating_point":
 		if len(args) == 1 {
+			e.asked = true
 			return typeOf(args[0]).IsFloat()
+		}
+	case "is_complex":
+		if len(args) == 1 {
+			return typeOf(args[0]) == model.Complex64 || typeOf(args[0]) == model.Complex128
 		}
 	case "device":
 		return device("cpu")
@@ -203,8 +209,8 @@ func (e *evaluator) operator(op string, args []any, named map[string]any) any {
 	if v, ok := e.host(op, args, named); ok {
 		return v
 	}
-	if v, ok := e.composite(op, args, named); ok {
-		return v
+	if op == "meshgrid" {
+		return e.meshgrid(args, named)
 	}
 	return e.call1(op, args, named)
 }
@@ -295,7 +301,11 @@ func (e *evaluator) call1(op string, args []any, named map[string]any) any {
 	}
 	t := &tuple{}
 	for _, v := range outputs {
-		t.values = append(t.values, v)
+		if v == nil {
+			t.values = append(t.values, nil)
+		} else {
+			t.values = append(t.values, v)
+		}
 	}
 	return t
 }

@@ -18,6 +18,10 @@ type Options struct {
 	// it, the shapes that the module was traced with count.
 	Input [][]int
 
+	// Types are the element types of the inputs, for code that does not say them;
+	// [model.Invalid], or no list, is what the file says or what the input is used for.
+	Types []model.DType
+
 	// Batch is the number of samples in every batch; 0 leaves it open.
 	Batch int
 
@@ -54,13 +58,13 @@ func Decode(s *file.Script, opts Options) (*aten.Program, error) {
 	if s.Version > versionMax {
 		return nil, &model.UnsupportedError{What: fmt.Sprintf("TorchScript of version %d, known are those up to %d", s.Version, versionMax), Advice: "save the module with an older PyTorch"}
 	}
-	p, untyped, err := decode(s, opts, nil)
+	p, first, err := decode(s, opts, nil)
 	if err == nil {
-		return p, nil
+		return settleTypes(p, first, s, opts)
 	}
 	var unsupported *model.UnsupportedError
 	if errors.As(err, &unsupported) {
-		for _, integers := range choices(untyped) {
+		for _, integers := range choices(first.untyped) {
 			if p, _, again := decode(s, opts, integers); again == nil {
 				return p, nil
 			}
@@ -69,41 +73,43 @@ func Decode(s *file.Script, opts Options) (*aten.Program, error) {
 	return nil, refusalsOr(err, s, opts)
 }
 
-// decode evaluates the module with the inputs of the given numbers as integers.
-// It returns the inputs of which nothing tells the type, too.
-func decode(s *file.Script, opts Options, integers []int) (p *aten.Program, untyped []int, err error) {
-	e := newEvaluator(s, opts, opts.Batch)
-	e.integers = integers
+// decode evaluates the module with inputs of the given types instead of floats. It
+// returns the evaluator, too, which tells of which inputs nothing says the type.
+func decode(s *file.Script, opts Options, types map[int]model.DType) (p *aten.Program, e *evaluator, err error) {
+	e = newEvaluator(s, opts, opts.Batch)
+	e.types = types
 	p, err = e.program()
 	var shapes *shapeError
 	if err == nil || !errors.As(err, &shapes) {
-		return p, e.untyped, err
+		return p, e, err
 	}
 	// The code may have the size of the batch as a number.
 	for _, n := range batches(s, e.branched) {
 		e := newEvaluator(s, opts, n)
-		e.integers = integers
+		e.types = types
 		if fixed, again := e.program(); again == nil && beginWith(fixed.Outputs, n) {
 			if e.branched {
 				fixed.Fixed = "its code has branches"
 			}
-			return fixed, e.untyped, nil
+			return fixed, e, nil
 		}
 	}
-	return nil, e.untyped, err
+	return nil, e, err
 }
 
 // choices returns which of the inputs without a type may be integers: each of
 // them, and all.
-func choices(untyped []int) [][]int {
-	var out [][]int
-	if len(untyped) <= 4 {
-		for _, i := range untyped {
-			out = append(out, []int{i})
+func choices(untyped []int) []map[int]model.DType {
+	var out []map[int]model.DType
+	all := map[int]model.DType{}
+	for _, i := range untyped {
+		all[i] = model.Int64
+		if len(untyped) <= 4 {
+			out = append(out, map[int]model.DType{i: model.Int64})
 		}
 	}
 	if len(untyped) > 1 {
-		out = append(out, untyped)
+		out = append(out, all)
 	}
 	return out
 }
@@ -202,8 +208,8 @@ func (e *evaluator) inputs(f *function) ([]any, error) {
 		v := &aten.Value{Name: f.params[i], DType: shapes[given].DType, Shape: graph.Sizes(shapes[given].Shape...)}
 		if v.DType == model.Invalid {
 			e.untyped = append(e.untyped, given)
-			if slices.Contains(e.integers, given) {
-				v.DType = model.Int64
+			if d, ok := e.types[given]; ok {
+				v.DType = d
 				e.noteGuess(v)
 			} else {
 				v.DType = e.floatType()
@@ -276,6 +282,12 @@ func (e *evaluator) inputShapes(f *function) ([]file.Input, error) {
 		shapes[i] = file.Input{Shape: append([]int{1}, sample...)}
 		if known {
 			shapes[i].DType = traced[i].DType
+		}
+		if i < len(e.opts.Types) && e.opts.Types[i] != model.Invalid {
+			if d := shapes[i].DType; d != model.Invalid && d != e.opts.Types[i] {
+				return nil, &model.UnsupportedError{What: fmt.Sprintf("the network was traced with %v for the input %q, --input says %v", d, names[i], e.opts.Types[i])}
+			}
+			shapes[i].DType = e.opts.Types[i]
 		}
 	}
 	return shapes, nil

@@ -135,5 +135,4 @@ var holders = words("append extend insert pop clear reverse copy list slice len 
 // questions are operators that ask about a tensor, or about what was read out of
 // one, and make no tensor.
 var questions = words("size sym_size dim ndimension numel stride is_same_size get_device item Int Float Bool IntImplicit FloatImplicit ScalarImplicit " +
-	"is_floating_point __contains__ __and__ __or__ __xor__ __not__ floordiv format str find tensor meshgrid broadcast_tensors " +
-	"_native_multi_head_attention _transformer_encoder_layer_fwd __range_length __derive_index")
+	"is_floating_point __contains__ __and__ __or__ __xor__ __not__ floordiv format str find tensor meshgrid broadcast_tensors __range_length __derive_index")

@@ -130,12 +130,12 @@ func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ name, body, say string }{
 		{"packed sequences", "a, b, = torch._pack_padded_sequence(x, torch.zeros([2]), True)\nreturn a", "unpacked"},
 		{"a power that is no number", "return torch.mul(x, torch.pow(torch.size(x, 0), 12))", "pow of the size N and 12"},
-		{"complex numbers", "return torch.view_as_complex(x)", "real ones"},
+		{"complex numbers", "return torch.fft_hfft(x)", "real ones"},
 		{"branch on data", "if bool(torch.gt(torch.sum(x), 0)):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", "values of a tensor"},
 		{"branch on the batch", "if torch.gt(torch.size(x, 0), 7):\n  y = x\nelse:\n  y = torch.neg(x)\nreturn y", "--batch N"},
 		{"loop over the batch", "y = x\nfor i in range(torch.size(x, 0)):\n  y = torch.add(y, 1)\nreturn y", "--batch N"},
 		{"exception", "ops.prim.RaiseException(\"images only\")\nreturn x", "images only"},
-		{"operator", "return torch.fft_fft(x)", "operator fft_fft"},
+		{"operator", "return torch.fft_hfft(x)", "operator fft_hfft"},
 		{"custom operator", "return ops.torchvision.nms(x)", "torchvision.nms"},
 		{"C++ object", "return ops.quantized.linear(x)", "quantized.linear"},
 		{"shapes", "return torch.matmul(x, x)", "matmul"},
@@ -162,11 +162,11 @@ func TestRefusals(t *testing.T) {
 // conversion refuses.
 func TestListOfRefusals(t *testing.T) {
 	body := `
-a = torch.fft_fft(x)
+a = torch.fft_hfft(x)
 b = torch.relu(a)
 c, d, = torch.fft_split(b, 2)
 l = annotate(List[Tensor], [])
-_0 = torch.append(l, torch.fft_fft(c))
+_0 = torch.append(l, torch.fft_hfft(c))
 _1 = torch.append(l, x)
 e = torch.cat(l, 1)
 if torch.eq(torch.dim(x), 2):
@@ -188,7 +188,7 @@ return (f, g, h)`
 			t.Errorf("%+v", p)
 		}
 	}
-	want := map[string]int{"operator fft_fft": 2, "operator fft_split": 1, "operator quantized.linear": 1, "operator torchvision.nms": 1}
+	want := map[string]int{"operator fft_hfft": 2, "operator fft_split": 1, "operator quantized.linear": 1, "operator torchvision.nms": 1}
 	for what, n := range want {
 		if got[what] != n {
 			t.Errorf("%s: %d, want %d (%v)", what, got[what], n, got)

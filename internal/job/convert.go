@@ -24,8 +24,9 @@ type ConvertSettings struct {
 	In, Out       string // paths, references to models in registries, or -; In may be a Hugging Face folder
 	Reading       Reading
 	Opset         int
-	FoldBatchNorm bool    // fold batch normalization into the convolutions
-	Inputs        [][]int // shapes of one sample of each input; nil is what the file or the images say
+	FoldBatchNorm bool          // fold batch normalization into the convolutions
+	Inputs        [][]int       // shapes of one sample of each input; nil is what the file or the images say
+	Types         []model.DType // their element types; Invalid is what the file says
 
 	// Of programs alone.
 	Optimize                bool     // make the graph smaller
@@ -63,6 +64,13 @@ func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Conver
 	if s.Reading.Like != "" && s.described() {
 		return nil, usage.Errorf("--like takes the graph of another file, --layers, --print-layers and --data find one: give either")
 	}
+	what, extension := "an ONNX model", ".onnx"
+	if s.PrintLayers {
+		what, extension = "a description of layers", ".yaml"
+	}
+	if err := stage.OnlyONNX(s.Out, what, extension); err != nil {
+		return nil, err
+	}
 	in, config, err := structure.Folder(s.In)
 	if err != nil {
 		return nil, err
@@ -82,7 +90,7 @@ func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Conver
 	}
 	return c.done, c.run(ctx, structure.Options{
 		Convert: aten.Options{Opset: s.Opset, ForceEval: s.ForceEval, Batch: s.Batch},
-		Inputs:  s.Inputs, Config: config, Edit: s.rename,
+		Inputs:  s.Inputs, Types: s.Types, Config: config, Edit: s.rename,
 	})
 }
 

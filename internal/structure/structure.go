@@ -19,9 +19,10 @@ import (
 // Options say what a file cannot, and how a program becomes a graph.
 type Options struct {
 	Convert aten.Options
-	Input   []int        // shape of one sample, for published networks and TorchScript; nil is the published one
-	Inputs  [][]int      // shapes of one sample of each input, for TorchScript with several; nil is Input
-	Config  *arch.Config // what a Hugging Face folder says of the network; may be nil
+	Input   []int         // shape of one sample, for published networks and TorchScript; nil is the published one
+	Inputs  [][]int       // shapes of one sample of each input, for TorchScript with several; nil is Input
+	Types   []model.DType // element types of the inputs; nil, or Invalid, is what the file says
+	Config  *arch.Config  // what a Hugging Face folder says of the network; may be nil
 
 	// Sample, if not nil, returns the shape of one sample of the images that the
 	// network takes, or nil if there are none. It is called for TorchScript that does
@@ -146,7 +147,7 @@ func fromScript(f file.File, opts Options) (*Structure, error) {
 	if inputs == nil && opts.Input != nil {
 		inputs = [][]int{opts.Input}
 	}
-	o := script.Options{Input: inputs, Batch: opts.Convert.Batch, ForceEval: opts.Convert.ForceEval}
+	o := script.Options{Input: inputs, Types: opts.Types, Batch: opts.Convert.Batch, ForceEval: opts.Convert.ForceEval}
 	program, err := script.Decode(s, o)
 	var unknown *script.ShapeError
 	if errors.As(err, &unknown) {
@@ -189,7 +190,20 @@ func fromScriptOf(f file.File, shape []int, opts Options) (*Structure, error) {
 	return s, nil
 }
 
+// sameType refuses another element type of input i than it has.
+func (o *Options) sameType(i int, name string, d model.DType) error {
+	if i < len(o.Types) && o.Types[i] != model.Invalid && o.Types[i] != d {
+		return &model.UnsupportedError{What: fmt.Sprintf("the input %q is %v, --input says %v", name, d, o.Types[i]), Advice: "leave the type out"}
+	}
+	return nil
+}
+
 func convertProgram(p *aten.Program, name string, opts Options) (*Structure, error) {
+	for i, in := range p.Inputs {
+		if err := opts.sameType(i, in.Name, in.DType); err != nil {
+			return nil, err
+		}
+	}
 	if opts.Edit != nil {
 		if err := opts.Edit(p); err != nil {
 			return nil, err
@@ -223,6 +237,9 @@ func FromWeights(sd *model.StateDict, opts Options) (*Structure, error) {
 		return convertProgram(published.Program, published.Family, opts)
 	}
 	g, err := convert.Recognize(sd)
+	if err == nil {
+		err = opts.sameType(0, g.Inputs[0].Name, g.Inputs[0].DType)
+	}
 	if err == nil {
 		return &Structure{Result: &aten.Result{Graph: g, State: sd}, LeNet: true}, nil
 	}

@@ -40,6 +40,9 @@ type Converted struct {
 // and reads it back before the output appears. What the output cannot hold is told on
 // std.Err.
 func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Converted, error) {
+	if err := stage.KnownFormat(s.Out); err != nil {
+		return nil, err
+	}
 	local := stage.KindOf(s.Out) == stage.Local
 	if s.Shard > 0 && !(local && s.Results == stage.ResultFiles{}) {
 		return nil, usage.Errorf("--max-shard-size writes several files; give the output a file name, and no file for its URI or digest")

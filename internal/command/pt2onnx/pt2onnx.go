@@ -39,7 +39,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			&urfave.IntFlag{Name: "opset", Value: graph.DefaultOpset, Usage: "version of ONNX's operator set, 13 to 28"},
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
 			&urfave.BoolFlag{Name: "optimize", Usage: "make the graph of a program smaller: constants computed, batch normalization folded, nodes that do nothing removed; what it computes is compared"},
-			&urfave.StringFlag{Name: "input", Usage: "`SHAPE` of one sample, such as 3x224x224, for a state dict or scripted TorchScript; with commas for several inputs"},
+			&urfave.StringFlag{Name: "input", Usage: "`SHAPE` of one sample, such as 3x224x224, for a state dict or scripted TorchScript, which may begin with an element type, as uint8:3x224x224 does; with commas for several inputs"},
 			&urfave.StringFlag{Name: "input-names", Usage: "`NAMES` for the inputs of a program, with commas between them"},
 			&urfave.StringFlag{Name: "output-names", Usage: "`NAMES` for the outputs of a program, with commas between them"},
 			&urfave.IntFlag{Name: "batch", DefaultText: "any", Usage: "`N` samples in every batch of a program"},
@@ -83,7 +83,7 @@ func settings(c *urfave.Context) (s job.ConvertSettings, err error) {
 			}
 		}
 	}
-	s.Inputs, err = inputShapes(c)
+	s.Inputs, s.Types, err = inputShapes(c)
 	return s, err
 }
 
