@@ -235,7 +235,7 @@ func (b *builder) window(n, k, stride, pad int) int {
 func (b *builder) batchNorm(x value, name string, epsilon float64) value {
 	c := dims(x)[0]
 	epsilon = b.epsilonOf(name, epsilon)
-	y := b.call(name, "batch_norm", dims(x), x, b.weight(name+".weight", c), b.weight(name+".bias", c),
+	y := b.shaped(name, "batch_norm", x.Shape, x, b.weight(name+".weight", c), b.weight(name+".bias", c),
 		b.weight(name+".running_mean", c), b.weight(name+".running_var", c), false, 0.1, epsilon, true)
 	b.known[b.prefix+name+".num_batches_tracked"] = true // counts training steps
 	return y

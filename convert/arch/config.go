@@ -50,6 +50,7 @@ type Config struct {
 	MaxDistance       wholeNumber `json:"max_relative_positions"`
 	Positions         wholeNumber `json:"max_position_embeddings"`
 	ConvAct           string      `json:"conv_act"`
+	PoolerAct         string      `json:"pooler_hidden_act"`
 }
 
 // wholeNumber is a whole number of a config.json, or 0 for what is none: networks of other
@@ -138,6 +139,11 @@ func (b *builder) activation(x value, usual string) value {
 			name = c.Activation
 		}
 	}
+	return b.named(x, name)
+}
+
+// named applies an activation by the name that a config has for it.
+func (b *builder) named(x value, name string) value {
 	switch name {
 	case "gelu", "relu", "relu6", "silu", "tanh", "sigmoid", "hardswish":
 		return b.unary(x, name)

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -54,7 +55,7 @@ var deBERTaV2 = family{
 				x = b.neighbours(before, x, absent, epsilon)
 			}
 		})
-		return b.linear(b.unary(b.linear(b.first(x), "pooler.dense"), "gelu"), "classifier")
+		return b.linear(b.named(b.linear(b.first(x), "pooler.dense"), cmp.Or(c.PoolerAct, "gelu")), "classifier")
 	},
 }
 
@@ -184,14 +185,7 @@ func (b *builder) neighbours(before, x, absent value, epsilon float64) value {
 	y := b.shaped(name, "conv1d", turned.Shape, turned, b.weight(name+".conv.weight"), b.optional(name+".conv.bias", k[0]), []int{1}, []int{k[2] / 2}, []int{1}, k[0]/k[1])
 	y = b.permute(y, 0, 2, 1)
 	y = b.shaped("", "masked_fill", y.Shape, y, absent, 0.0)
-	switch b.config.ConvAct {
-	case "", "tanh":
-		y = b.unary(y, "tanh")
-	case "gelu", "relu":
-		y = b.unary(y, b.config.ConvAct)
-	default:
-		b.fail("the activation %.50q of config.json is not known", b.config.ConvAct)
-	}
+	y = b.named(y, cmp.Or(b.config.ConvAct, "tanh"))
 	y = b.layerNorm(b.add(x, y), name+".LayerNorm", epsilon)
 	return b.shaped("", "masked_fill", y.Shape, y, absent, 0.0)
 }

@@ -266,3 +266,17 @@ func (x *expander) quotient(c *call) pair {
 	}
 	return pair{x.call("div", re, length), x.call("div", im, length)}
 }
+
+// onlyReal refuses inputs and outputs that are complex numbers.
+func (v *converter) onlyReal() {
+	for _, in := range v.program.Inputs {
+		if isComplex(in.DType) {
+			v.unsupported(fmt.Sprintf("the input %q of complex numbers", in.Name), "", "give the network pairs of real ones, and use view_as_complex in it")
+		}
+	}
+	for _, out := range v.program.Outputs {
+		if isComplex(out.Value.DType) {
+			v.unsupported(fmt.Sprintf("the output %q of complex numbers", out.Name), "", "return view_as_real of it")
+		}
+	}
+}

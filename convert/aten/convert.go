@@ -242,20 +242,6 @@ func (v *converter) inputs() {
 	}
 }
 
-// onlyReal refuses inputs and outputs that are complex numbers.
-func (v *converter) onlyReal() {
-	for _, in := range v.program.Inputs {
-		if isComplex(in.DType) {
-			v.unsupported(fmt.Sprintf("the input %q of complex numbers", in.Name), "", "give the network pairs of real ones, and use view_as_complex in it")
-		}
-	}
-	for _, out := range v.program.Outputs {
-		if isComplex(out.Value.DType) {
-			v.unsupported(fmt.Sprintf("the output %q of complex numbers", out.Name), "", "return view_as_real of it")
-		}
-	}
-}
-
 func (v *converter) bind(value *Value, to *binding) { v.bindings[value] = to }
 
 func (v *converter) bindingOf(value *Value) *binding {

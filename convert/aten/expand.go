@@ -449,3 +449,26 @@ func (x *expander) encoderLayer(c *call) {
 	}
 	x.result(0, y)
 }
+
+// inferComposites are the types and shapes of the operators that are written out.
+func inferComposites() map[string]inferRule {
+	return map[string]inferRule{
+		"masked_scatter":                 likeFirst,
+		"_transformer_encoder_layer_fwd": likeFirst,
+		"_native_multi_head_attention": func(c *call) []*Value {
+			q, k := c.tensor("query"), c.tensor("key")
+			if len(q.Shape) != 3 || len(k.Shape) != 3 {
+				panic(refusal{what: fmt.Sprintf("attention of shapes %v and %v", q.Shape, k.Shape)})
+			}
+			out := append(made1(q.DType, slices.Clone(q.Shape)), nil)
+			if c.bool("need_weights") {
+				shape := graph.Shape{q.Shape[0], q.Shape[1], k.Shape[1]}
+				if !c.bool("average_attn_weights") {
+					shape = slices.Insert(shape, 1, c.dim("num_head"))
+				}
+				out[1] = &Value{DType: q.DType, Shape: shape}
+			}
+			return out
+		},
+	}
+}

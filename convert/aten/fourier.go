@@ -353,23 +353,6 @@ func inferComplex() map[string]inferRule {
 			}
 			return made1(realOf(v.DType), append(shape, graph.Size(2)))
 		},
-		"masked_scatter":                 likeFirst,
-		"_transformer_encoder_layer_fwd": likeFirst,
-		"_native_multi_head_attention": func(c *call) []*Value {
-			q, k := c.tensor("query"), c.tensor("key")
-			if len(q.Shape) != 3 || len(k.Shape) != 3 {
-				panic(refusal{what: fmt.Sprintf("attention of shapes %v and %v", q.Shape, k.Shape)})
-			}
-			out := append(made1(q.DType, slices.Clone(q.Shape)), nil)
-			if c.bool("need_weights") {
-				shape := graph.Shape{q.Shape[0], q.Shape[1], k.Shape[1]}
-				if !c.bool("average_attn_weights") {
-					shape = slices.Insert(shape, 1, c.dim("num_head"))
-				}
-				out[1] = &Value{DType: q.DType, Shape: shape}
-			}
-			return out
-		},
 	}
 	var names []string
 	for name := range complexSchemas {

@@ -99,7 +99,7 @@ func inferRules() map[string]inferRule {
 			"eq ne not_equal lt gt le ge": compared, "logical_and logical_or logical_xor": compared,
 			"addcmul addcdiv": promotedBroadcast("self", "tensor1", "tensor2"), "lerp": promotedBroadcast("self", "end", "weight"),
 			"where": chosen, "masked_fill": masked, "glu": halved,
-		}, inferShapes(), inferLayers(), inferReductions(), inferMakers(), inferCells(), inferDiagonals(), inferDistances(), inferWindows(), inferBags(), inferScatters(), inferGrids(), inferComplex(),
+		}, inferShapes(), inferLayers(), inferReductions(), inferMakers(), inferCells(), inferDiagonals(), inferDistances(), inferWindows(), inferBags(), inferScatters(), inferGrids(), inferComplex(), inferComposites(),
 	} {
 		for names, rule := range part {
 			for name := range strings.FieldsSeq(names) {

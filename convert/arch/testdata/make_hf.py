@@ -41,14 +41,32 @@ CONFIGS = {
     "Roberta data2vec": hf.Data2VecTextConfig(**text),
     "Electra text": hf.ElectraConfig(embedding_size=24, **text),
     "Albert": hf.AlbertConfig(embedding_size=24, **text),
+    "RegNet": hf.RegNetConfig(embedding_size=8, hidden_sizes=[16, 32, 48, 64], depths=[1, 2, 1, 1], groups_width=8, num_labels=7),
+    "RegNet x": hf.RegNetConfig(embedding_size=8, hidden_sizes=[16, 32], depths=[1, 2], groups_width=8, layer_type="x", downsample_in_first_stage=False, num_labels=7),
+    "Beit": hf.BeitConfig(**image, use_relative_position_bias=True),
+    "Beit shared": hf.BeitConfig(**image, use_shared_relative_position_bias=True, use_absolute_position_embeddings=True, use_mean_pooling=False, layer_scale_init_value=0.0),
+    "Data2VecVision": hf.Data2VecVisionConfig(**image, use_relative_position_bias=True, use_shared_relative_position_bias=True),
+    "Swinv2": hf.Swinv2Config(embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=4, image_size=32, patch_size=2, num_labels=7),
+    "Swinv2 other windows": hf.Swinv2Config(embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=8, pretrained_window_sizes=[4, 2], image_size=32, patch_size=2, num_labels=7),
+    "MobileViT": hf.MobileViTConfig(image_size=64, hidden_sizes=[16, 20, 24], neck_hidden_sizes=[8, 8, 12, 16, 16, 20, 24], num_attention_heads=2, num_labels=7),
+    "Levit": hf.LevitConfig(image_size=80, hidden_sizes=[16, 24, 32], num_attention_heads=[2, 2, 2], depths=[1, 1, 1], key_dim=[4, 4, 4], num_labels=7),
+    "Levit teacher": hf.LevitConfig(image_size=64, hidden_sizes=[16, 24, 32], num_attention_heads=[2, 3, 2], depths=[1, 1, 1], key_dim=[8, 4, 4], attention_ratio=[2, 4, 2], num_labels=7),
+    "PoolFormer": hf.PoolFormerConfig(hidden_sizes=[8, 12, 16, 20], depths=[1, 1, 1, 1], num_labels=7),
+    "PoolFormer plain": hf.PoolFormerConfig(hidden_sizes=[8, 12], depths=[1, 2], num_encoder_blocks=2, strides=[2, 2], padding=[3, 1], pool_size=5, use_layer_scale=False, num_labels=7),
+    "DebertaV2 text": hf.DebertaV2Config(**text, relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=4, max_relative_positions=-1, norm_rel_ebd="layer_norm", share_att_key=True, type_vocab_size=0, position_biased_input=False, conv_kernel_size=3),
+    "DebertaV2 own": hf.DebertaV2Config(**text, relative_attention=True, pos_att_type="c2p|p2c", type_vocab_size=2),
+    "DebertaV2 none": hf.DebertaV2Config(**text, type_vocab_size=0, embedding_size=24),
 }
 CLASSES = {
+    "Levit teacher": "LevitForImageClassificationWithTeacher",
+    "DebertaV2 own": "DebertaV2ForSequenceClassification",
+    "DebertaV2 none": "DebertaV2ForSequenceClassification",
     "DeiT teacher": "DeiTForImageClassificationWithTeacher",
     "Bert ernie": "ErnieForSequenceClassification",
     "Roberta data2vec": "Data2VecTextForSequenceClassification",
 }
-TEXT = {"Bert", "DistilBert", "Roberta", "Bert ernie", "Roberta data2vec", "Electra text", "Albert"}
-TYPED = {"Bert", "Bert ernie", "Electra text", "Albert"}
+TEXT = {"Bert", "DistilBert", "Roberta", "Bert ernie", "Roberta data2vec", "Electra text", "Albert", "DebertaV2 text", "DebertaV2 own", "DebertaV2 none"}
+TYPED = {"Bert", "Bert ernie", "Electra text", "Albert", "DebertaV2 own"}
 
 
 def inputs(kind, config):
