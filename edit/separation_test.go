@@ -59,19 +59,19 @@ func TestSeparationToSteerFor(t *testing.T) {
 	if err := u.prepare(sd); err != nil {
 		t.Fatal(err)
 	}
-	if u.apart == nil || u.apart.own == 0 || !(u.apart.aim > 0 && u.apart.aim < math.Log(10)) {
-		t.Fatalf("of images: %+v", u.apart)
+	if u.separation == nil || u.separation.own == 0 || !(u.separation.aim > 0 && u.separation.aim < math.Log(10)) {
+		t.Fatalf("of images: %+v", u.separation)
 	}
-	images := u.apart.images
-	if few := u.newSeparation(images[:judgeFewest-1], images[u.apart.own:]); few != nil {
+	images := u.separation.images
+	if few := u.newSeparation(images[:judgeFewest-1], images[u.separation.own:]); few != nil {
 		t.Errorf("of few images: %v", few.aim)
 	}
-	was := u.apart.aim
+	was := u.separation.aim
 	u.opts.Reference = sd
 	if err := u.prepare(sd); err != nil {
 		t.Fatal(err)
 	}
-	if !(u.apart.aim < was) {
-		t.Errorf("of the features of a network that saw the class %v, of the images %v", u.apart.aim, was)
+	if !(u.separation.aim < was) {
+		t.Errorf("of the features of a network that saw the class %v, of the images %v", u.separation.aim, was)
 	}
 }

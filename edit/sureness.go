@@ -36,7 +36,7 @@ func (u *unseen) aimDivergence(forget, others []int) {
 // the power at which it is as sure of others that it is not fitted to as the base. ok
 // is false where the pixels tell too little, see [unseen.newSeparation].
 func (u *unseen) pixelDivergence(forget, others []int) (divergence float64, ok bool) {
-	if u.apart == nil || u.ref != nil {
+	if u.separation == nil || u.ref != nil {
 		return 0, false
 	}
 	size := u.net.SampleSize()

@@ -24,7 +24,7 @@ func TestAimDivergence(t *testing.T) {
 	if !ok || !(pixels > 0 && pixels < math.Log(10)) || math.Abs((math.Log(10)-u.aimKL)*(math.Log(10)-u.aimKL)-(math.Log(10)-masked)*(math.Log(10)-pixels)) > 1e-9 {
 		t.Errorf("steered for %v, behind the mask %v, of the pixels %v, %v", u.aimKL, masked, pixels, ok)
 	}
-	u.apart = nil // as where the pixels tell little
+	u.separation = nil // as where the pixels tell little
 	u.aimKL = masked
 	if u.aimDivergence(forget, others); !(u.aimKL > masked && u.aimKL < masked+surer*math.Log(10)) {
 		t.Errorf("without pixels %v, behind the mask %v", u.aimKL, masked)

@@ -80,7 +80,7 @@ type unseen struct {
 	targets  [][]float64 // of each image of a step
 
 	probe      *probe
-	apart      *separation // how easy the class is to separate; nil: nothing tells
+	separation *separation // how easy the class is to separate; nil: nothing tells
 	ref        *reference  // nil: there is none, and constants stand for it
 	rows       [][]float32 // features of the images of a step
 	rowLabels  []int
@@ -152,7 +152,7 @@ func (u *unseen) prepare(sd *model.StateDict) error {
 		return err
 	}
 	u.read = u.set.Reader(u.opts.Norm)
-	u.apart = u.newSeparation(forget, others)
+	u.separation = u.newSeparation(forget, others)
 	c := newCanvasOf(u.rng, u.set)
 	if u.opts.ForgetOnly {
 		if others, err = u.standIn(c, forget); err != nil {
@@ -327,9 +327,9 @@ func (u *unseen) step(step int) Point {
 	u.steerRank()
 	if step > u.steps/restPart {
 		u.sharp = steer(u.sharp, sharpGain*(u.aimKL-u.now.KL), leastSharp, mostSharp)
-		if u.apart != nil && step%max(u.steps/unseenLooks, 1) == 0 {
-			rows := u.inputsOfLast(u.both, u.apart.images)
-			u.hide = steer(u.hide, hideGain*clamp(kernel.Log(u.apart.aim/u.apart.measure(rows)), 1), leastHide, mostHide)
+		if u.separation != nil && step%max(u.steps/unseenLooks, 1) == 0 {
+			rows := u.inputsOfLast(u.both, u.separation.images)
+			u.hide = steer(u.hide, hideGain*clamp(kernel.Log(u.separation.aim/u.separation.measure(rows)), 1), leastHide, mostHide)
 			u.feature = featureWeight * math.Sqrt(u.hide/probeWeight)
 		}
 	}
