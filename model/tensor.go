@@ -229,12 +229,17 @@ func (s *Storage) read(b []byte, at int64) error {
 		return nil
 	}
 	if n, err := s.r.ReadAt(b, at); n < len(b) {
-		if err == nil || err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return fmt.Errorf("read tensor data: %w", err)
+		return readError(err)
 	}
 	return nil
+}
+
+// readError is the error of elements that a storage does not give.
+func readError(err error) error {
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("read tensor data: %w", err)
 }
 
 // Float32s returns the elements in C order, converted to float32 (float64 is
@@ -244,25 +249,47 @@ func (t *Tensor) Float32s() ([]float32, error) {
 	if !t.dtype.IsFloat() {
 		return nil, &UnsupportedError{What: fmt.Sprintf("tensor of %v where real numbers are needed", t.dtype)}
 	}
-	b, err := t.Bytes()
+	r, err := t.Reader()
 	if err != nil {
 		return nil, err
 	}
-	v := make([]float32, t.n)
+	v, size := make([]float32, t.n), t.dtype.Size()
+	room := make([]byte, min(t.n*size, floatBlock))
+	for rest := v; len(rest) > 0; { // block by block, so that the elements are in memory once
+		b := room[:min(len(rest)*size, len(room))]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return nil, readError(err)
+		}
+		t.dtype.widen(rest[:len(b)/size], b)
+		rest = rest[len(b)/size:]
+	}
+	return v, nil
+}
+
+// floatBlock is how many bytes of elements are read at once to be converted.
+const floatBlock = 32 << 10
+
+// widen sets v to the elements of a floating-point type in b.
+func (d DType) widen(v []float32, b []byte) {
 	le := binary.LittleEndian
-	for i := range v {
-		switch t.dtype {
-		case Float32:
+	switch d {
+	case Float32:
+		for i := range v {
 			v[i] = math.Float32frombits(le.Uint32(b[4*i:]))
-		case Float64:
+		}
+	case Float64:
+		for i := range v {
 			v[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
-		case BFloat16:
+		}
+	case BFloat16:
+		for i := range v {
 			v[i] = math.Float32frombits(uint32(le.Uint16(b[2*i:])) << 16)
-		case Float16:
+		}
+	case Float16:
+		for i := range v {
 			v[i] = half(le.Uint16(b[2*i:]))
 		}
 	}
-	return v, nil
 }
 
 // half widens an IEEE 754 binary16.

@@ -88,7 +88,7 @@ func (a *archive) read(m *member) (string, error) {
 	var b strings.Builder
 	b.Grow(int(m.size))
 	h := crc32.NewIEEE()
-	if n, err := io.Copy(io.MultiWriter(&b, h), a.open(m)); err != nil || n != m.size {
+	if n, err := a.copy(io.MultiWriter(&b, h), m); err != nil || n != m.size {
 		return "", fmt.Errorf("read %s: %w", m.name, cmp.Or(err, io.ErrUnexpectedEOF))
 	}
 	return b.String(), a.compareCRC(m, h.Sum32())
@@ -110,14 +110,19 @@ func (a *archive) verify(m *member) error {
 	if a.noCRC || m.method != 0 {
 		return nil
 	}
-	if a.buffer == nil {
-		a.buffer = make([]byte, 1<<16)
-	}
 	h := crc32.NewIEEE()
-	if _, err := io.CopyBuffer(h, a.open(m), a.buffer); err != nil {
+	if _, err := a.copy(h, m); err != nil {
 		return fmt.Errorf("read %s: %w", m.name, err)
 	}
 	return a.compareCRC(m, h.Sum32())
+}
+
+// copy writes the data of a member.
+func (a *archive) copy(w io.Writer, m *member) (int64, error) {
+	if a.buffer == nil {
+		a.buffer = make([]byte, 1<<15)
+	}
+	return io.CopyBuffer(w, a.open(m), a.buffer)
 }
 
 func (a *archive) compareCRC(m *member, got uint32) error {

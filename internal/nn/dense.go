@@ -73,7 +73,7 @@ func newDense(b *builder, weight, bias *param, k, m, rs, cs int) layer {
 		l.bias = b.use(b.weightOf(b.fold.bias))
 	}
 	l.residual, l.dr = b.otherTerm()
-	l.packed = make([]float32, kernel.PackedLen(l.m, l.k))
+	l.packed = b.block(kernel.PackedLen(l.m, l.k))
 	l.biases = make([]float32, kernel.PackedLen(l.m, 1))
 	l.rows = column(l.k)
 	if l.dx.wanted() {
@@ -305,7 +305,7 @@ func inferMatMul(n *site) ([]shape, error) {
 	}
 	ra, rb := len(a.dims), len(b.dims)
 	if a.dims[ra-1] != b.dims[rb-2] {
-		return nil, misfit("MatMul of shapes %v and %v", a, b)
+		return nil, misfit("MatMul has factors of shapes %v and %v: the last axis of the first must be as long as the last but one of the second", a, b)
 	}
 	last := b.dims[rb-1]
 	if n.fixed(1) && rb == 2 && a.batch != ra-1 {

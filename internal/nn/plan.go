@@ -2,6 +2,7 @@ package nn
 
 import (
 	"slices"
+	"sync"
 
 	"gorgonia.org/tensor"
 
@@ -275,12 +276,31 @@ func (s *Session) plan() {
 	}
 	s.planned = arrange(spans)
 	for w := range s.threads {
-		memory := make([]float32, s.planned)
+		memory := s.block(s.planned)
 		for _, x := range spans {
 			x.place(w, memory[x.at:x.at+x.size:x.at+x.size])
 		}
 	}
 }
+
+// freed holds the blocks of sessions that are no more.
+var freed sync.Pool
+
+// block returns n elements that are 0, of a session that is no more if it had as many.
+func (s *Session) block(n int) []float32 {
+	at := slices.IndexFunc(s.spare, func(b []float32) bool { return len(b) == n })
+	if at < 0 {
+		s.blocks = append(s.blocks, make([]float32, n))
+	} else {
+		s.blocks = append(s.blocks, s.spare[at])
+		s.spare = slices.Delete(s.spare, at, at+1)
+		clear(s.blocks[len(s.blocks)-1])
+	}
+	return s.blocks[len(s.blocks)-1]
+}
+
+// free leaves the memory to the sessions to come. This one must not be used any more.
+func (s *Session) free() { freed.Put(&s.blocks) }
 
 // whole returns memory for a value of the whole batch.
 func (s *Session) whole(v *value) ([][]float32, []*tensor.Dense) {

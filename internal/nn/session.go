@@ -25,8 +25,9 @@ type Session struct {
 	uses            []use  // of each layer
 	trains          []bool // of each layer: a gradient comes to its outputs
 	path            []layerRange
-	planned         int      // elements of memory of each worker
-	orphans         []*value // whose gradient is 0, because the loss does not depend on them
+	planned         int         // elements of memory of each worker
+	blocks, spare   [][]float32 // large pieces of memory, and those of another session that are still free
+	orphans         []*value    // whose gradient is 0, because the loss does not depend on them
 	params          []*param
 	shared          []*param // those that several layers use
 	derivations     []derivation
@@ -119,17 +120,21 @@ func (n *Net) newSession(batch, threads int, train []string, batchStatistics boo
 		s.chunk = largestChunk
 	}
 	s.threads = max(1, min(threads, s.chunks()))
+	if other, ok := freed.Get().(*[][]float32); ok {
+		s.spare = *other
+	}
 	if err := s.compile(train); err != nil {
 		return nil, err
 	}
 	s.plan()
 	for range s.threads {
-		r := rows{x: make([]float32, n.SampleSize()*Lanes), logits: make([]float32, n.Classes()), grad: make([]float32, n.Classes())}
+		r := rows{x: s.block(n.SampleSize() * Lanes), logits: make([]float32, n.Classes()), grad: make([]float32, n.Classes())}
 		if len(s.inputs) > 1 {
 			r.part = make([]float32, n.SampleSize()*Lanes)
 		}
 		s.rows = append(s.rows, r)
 	}
+	s.spare = nil
 	s.prepare()
 	return s, nil
 }
@@ -358,6 +363,7 @@ func (n *Net) Logits(samples []float32, threads int) ([]float32, error) {
 	out := make([]float32, count*classes)
 	s.Forward(count, func(i int, x []float32) { copy(x, samples[i*size:]) },
 		func(i int, logits []float32) { copy(out[i*classes:], logits) })
+	s.free()
 	return out, nil
 }
 

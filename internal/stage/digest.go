@@ -11,7 +11,7 @@ import (
 // Digest returns the SHA-256 and the size of a file.
 func Digest(r io.ReaderAt, size int64) (report.Digest, error) {
 	h := sha256.New()
-	_, err := io.Copy(h, io.NewSectionReader(r, 0, size))
+	_, err := io.CopyBuffer(h, io.NewSectionReader(r, 0, size), make([]byte, 1<<14))
 	return report.Digest{SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: size}, err
 }
 

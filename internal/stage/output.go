@@ -318,7 +318,7 @@ func (f *Output) Stage(ctx context.Context, write func(w io.Writer) error, check
 		}
 	}()
 	sink := &sink{ctx: ctx, w: f.file, path: f.path}
-	buffer := bufio.NewWriterSize(sink, 1<<16)
+	buffer := bufio.NewWriterSize(sink, 1<<15)
 	if err := write(buffer); err != nil {
 		return err
 	}
