@@ -25,7 +25,7 @@ var affinegridOp = &Operator{
 		size, _ := c.inInts(1)
 		axes := len(size) - 2
 		if axes < 1 || !slices.Equal(theta.shape, []int{size[0], axes, axes + 1}) {
-			c.fail("matrices of shape %v for a size of %v", theta.shape, size)
+			c.fail("theta has shape %v, which is not a matrix of each sample for images of size %v", theta.shape, size)
 		}
 		shape := slices.Concat([]int{size[0]}, size[2:], []int{axes})
 		out := make([]float64, c.size(shape))

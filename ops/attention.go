@@ -65,7 +65,7 @@ func (c *call) byHeads(t *Tensor, heads int) *Tensor {
 		return t
 	}
 	if len(t.shape) != 3 || heads < 1 || t.shape[2]%heads != 0 {
-		c.fail("%d heads of data of shape %v", heads, t.shape)
+		c.fail("an input of shape %v cannot be divided into %d heads", t.shape, heads)
 	}
 	byHead := c.reshaped(t, []int{t.shape[0], t.shape[1], heads, t.shape[2] / heads})
 	return c.transpose(byHead, []int{0, 2, 1, 3})
@@ -78,7 +78,7 @@ func evalAttention(c *call) {
 	past := 0
 	if c.input(4) != nil && c.input(5) != nil {
 		if len(c.input(4).shape) != 4 || len(c.input(5).shape) != 4 {
-			c.fail("earlier keys of shape %v and values of shape %v", c.input(4).shape, c.input(5).shape)
+			c.fail("past_key has shape %v and past_value %v; both must have four axes", c.input(4).shape, c.input(5).shape)
 		}
 		past = c.input(4).shape[2]
 		k, v = c.concat([]*Tensor{c.input(4), k}, 2), c.concat([]*Tensor{c.input(5), v}, 2)
@@ -86,7 +86,7 @@ func evalAttention(c *call) {
 	s := [4]int{q.shape[0], q.shape[1], q.shape[2], k.shape[2]} // batch, heads, queries, keys
 	kv := k.shape[1]
 	if k.shape[0] != s[0] || v.shape[0] != s[0] || v.shape[1] != kv || kv == 0 || s[1]%kv != 0 || k.shape[3] != q.shape[3] || v.shape[2] != s[3] {
-		c.fail("queries of shape %v, keys of shape %v and values of shape %v", q.shape, k.shape, v.shape)
+		c.fail("queries of shape %v, keys of shape %v and values of shape %v do not go together: keys and values must be as many, and keys as long as queries", q.shape, k.shape, v.shape)
 	}
 	bias := c.attentionBias(s, past)
 	scale := 1 / math.Sqrt(float64(q.shape[3]))
@@ -158,7 +158,7 @@ func (c *call) attentionBias(s [4]int, past int) []float64 {
 	}
 	valid, given := c.inInts(6)
 	if given && len(valid) != s[0] {
-		c.fail("%d lengths for %d samples", len(valid), s[0])
+		c.fail("nonpad_kv_seqlen has %d lengths, and there are %d samples", len(valid), s[0])
 	}
 	causal, left, right := c.flag("is_causal"), c.int("left_window_size"), c.int("right_window_size")
 	if c.opset < 25 {
@@ -211,7 +211,7 @@ func (c *call) addMask(bias []float64, mask *Tensor, s [4]int) {
 		m, shape[len(shape)-1] = wide, s[3]
 	}
 	if !slices.Equal(c.broadcastShape(s[:], shape), s[:]) {
-		c.fail("a mask of shape %v for scores of shape %v", mask.shape, s)
+		c.fail("the mask has shape %v, which cannot be broadcast to the scores, %v", mask.shape, s)
 	}
 	pairs(s[:], s[:], shape, func(at, _, ib, n, _, sb int) {
 		for i := range n {

@@ -25,7 +25,7 @@ func standardize(row []float64, epsilon float64) (mean, inverse float64) {
 func (c *call) perChannel(y []float64, shape []int, scale, bias []float64) {
 	channels, inner := shape[1], product(shape[2:])
 	if len(scale) != channels || bias != nil && len(bias) != channels {
-		c.fail("%d scales and %d biases for %d channels", len(scale), len(bias), channels)
+		c.fail("there are %d scales and %d biases, and the data has %d channels", len(scale), len(bias), channels)
 	}
 	parallel(len(y)/max(inner, 1), func(i int) {
 		s, b := scale[i%channels], 0.0
@@ -77,7 +77,7 @@ var batchnormalizationOp = &Operator{
 		variance, _ := c.inFloats(4)
 		channels := x.shape[1]
 		if len(mean) != channels || len(variance) != channels || len(scale) != channels || len(bias) != channels {
-			c.fail("parameters of shapes %v, %v, %v and %v for data of shape %v", c.input(1).shape, c.input(2).shape, c.input(3).shape, c.input(4).shape, x.shape)
+			c.fail("scale, bias, mean and variance have the shapes %v, %v, %v and %v; each must be one number for each channel of the data, %v", c.input(1).shape, c.input(2).shape, c.input(3).shape, c.input(4).shape, x.shape)
 		}
 		y := c.floats(x)
 		if training {

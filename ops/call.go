@@ -121,7 +121,7 @@ func (c *call) scalar(i int, def float64) float64 {
 func (c *call) from(dtype model.DType, shape []int, v []float64) *Tensor {
 	t := c.make(dtype, shape)
 	if len(v) != t.Len() {
-		c.fail("%d elements for shape %v", len(v), shape)
+		c.fail("there are %d elements, and the shape is %v", len(v), shape)
 	}
 	switch d := t.data.(type) {
 	case vec[float32]:
@@ -171,7 +171,7 @@ func (c *call) fromInts(shape []int, v []int) *Tensor {
 	t := c.make(model.Int64, shape)
 	d := t.data.(vec[int64])
 	if len(d) != len(v) {
-		c.fail("%d elements for shape %v", len(v), shape)
+		c.fail("there are %d elements, and the shape is %v", len(v), shape)
 	}
 	for i, x := range v {
 		d[i] = int64(x)

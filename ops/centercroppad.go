@@ -29,12 +29,12 @@ var centercroppadOp = &Operator{
 		target, _ := c.inInts(1)
 		axes := c.cropped(len(x.shape))
 		if len(axes) != len(target) {
-			c.fail("%d sizes for %d axes", len(target), len(axes))
+			c.fail("there are %d sizes for %d axes; one is needed for each", len(target), len(axes))
 		}
 		for i, a := range axes {
 			size := x.shape[a]
 			if target[i] < 0 || target[i] > c.limits.elements {
-				c.fail("the size %d", target[i])
+				c.fail("the size of an axis is to be %d, which is negative", target[i])
 			}
 			if target[i] < size {
 				x = c.part(x, a, (size-target[i])/2, target[i])

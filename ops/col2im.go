@@ -30,7 +30,7 @@ var col2imOp = &Operator{
 		c.fit(&g, image)
 		taps := product(g.kernel)
 		if len(x.shape) != 3 || x.shape[1]%taps != 0 || x.shape[2] != product(g.out) {
-			c.fail("data of shape %v for blocks of %v in an image of %v", x.shape, block, image)
+			c.fail("the data has shape %v, which is not that of the blocks of %v of an image of %v", x.shape, block, image)
 		}
 		channels := x.shape[1] / taps
 		out := make([]float64, c.size(slices.Concat([]int{x.shape[0], channels}, image)))

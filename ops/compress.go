@@ -35,7 +35,7 @@ var compressOp = &Operator{
 		for i, holds := range c.input(1).data.(vec[bool]) {
 			if holds {
 				if i >= x.shape[axis] {
-					c.fail("the condition holds at %d of an axis of %d", i, x.shape[axis])
+					c.fail("the condition holds at %d, and the axis has %d elements", i, x.shape[axis])
 				}
 				parts = append(parts, c.part(x, axis, i, 1))
 			}

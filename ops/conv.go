@@ -42,10 +42,10 @@ func (c *call) conv(x, w, bias *Tensor) *Tensor {
 	groups := c.int("group")
 	if len(x.shape) < 3 || len(w.shape) != len(x.shape) || groups < 1 || w.dtype != x.dtype ||
 		w.shape[1]*groups != x.shape[1] || w.shape[0]%groups != 0 {
-		c.fail("weights %v of shape %v for data %v of shape %v in %d groups", w.dtype, w.shape, x.dtype, x.shape, groups)
+		c.fail("the weights are %v of shape %v, which do not fit data %v of shape %v in %d groups", w.dtype, w.shape, x.dtype, x.shape, groups)
 	}
 	if bias != nil && (bias.Len() != w.shape[0] || bias.dtype != x.dtype) {
-		c.fail("a bias %v of shape %v for %d channels", bias.dtype, bias.shape, w.shape[0])
+		c.fail("the bias is %v of shape %v, and there are %d channels", bias.dtype, bias.shape, w.shape[0])
 	}
 	g := c.settings(len(x.shape)-2, w.shape[2:])
 	c.fit(&g, x.shape[2:])

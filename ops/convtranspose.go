@@ -57,12 +57,12 @@ var convtransposeOp = &Operator{
 		x, w, bias := c.input(0), c.input(1), c.input(2)
 		groups := c.int("group")
 		if len(x.shape) < 3 || len(w.shape) != len(x.shape) || groups < 1 || w.shape[0] != x.shape[1] || x.shape[1]%groups != 0 || w.dtype != x.dtype {
-			c.fail("weights %v of shape %v for data %v of shape %v in %d groups", w.dtype, w.shape, x.dtype, x.shape, groups)
+			c.fail("the weights are %v of shape %v, which do not fit data %v of shape %v in %d groups", w.dtype, w.shape, x.dtype, x.shape, groups)
 		}
 		g := c.settings(len(x.shape)-2, w.shape[2:])
 		c.spreadOut(&g, x.shape[2:])
 		if bias != nil && (bias.Len() != w.shape[1]*groups || bias.dtype != x.dtype) {
-			c.fail("a bias %v of shape %v for %d channels", bias.dtype, bias.shape, w.shape[1]*groups)
+			c.fail("the bias is %v of shape %v, and there are %d channels", bias.dtype, bias.shape, w.shape[1]*groups)
 		}
 		out := c.make(x.dtype, append([]int{x.shape[0], w.shape[1] * groups}, g.out...))
 		if d, ok := x.data.(vec[float64]); ok {

@@ -21,7 +21,7 @@ var depthtospaceOp = &Operator{
 	eval: func(c *call) {
 		x, b := c.input(0), c.block()
 		if len(x.shape) != 4 || x.shape[1]%(b*b) != 0 {
-			c.fail("blocks of %d for shape %v", b, x.shape)
+			c.fail("blocks of side %d do not divide the shape %v", b, x.shape)
 		}
 		n, channels, h, w := x.shape[0], x.shape[1]/(b*b), x.shape[2], x.shape[3]
 		parts := c.reshaped(x, []int{n, b, b, channels, h, w})

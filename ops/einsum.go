@@ -122,7 +122,7 @@ func evalEinsum(c *call) {
 	ranks := make([]int, len(c.in))
 	for i, t := range c.in {
 		if ranks[i] = len(t.shape); t.dtype != c.in[0].dtype {
-			c.fail("operands of %v and of %v", c.in[0].dtype, t.dtype)
+			c.fail("the operands are %v and %v; they must be of one type", c.in[0].dtype, t.dtype)
 		}
 	}
 	terms, result := c.equation(ranks)
@@ -154,7 +154,7 @@ func (c *call) diagonal(t *Tensor, letters []rune) (*Tensor, []rune) {
 	for i, s := range strides(t.shape) {
 		if j := slices.Index(have, letters[i]); j >= 0 {
 			if v.shape[j] != t.shape[i] {
-				c.fail("an index is of size %d and of size %d", v.shape[j], t.shape[i])
+				c.fail("an index stands for axes of size %d and of size %d", v.shape[j], t.shape[i])
 			}
 			v.strides[j] += s
 			continue
@@ -225,7 +225,7 @@ func (c *call) contract(a *Tensor, la []rune, b *Tensor, lb, needed []rune) (*Te
 			case !seen || old == 1:
 				sizes[letter] = d
 			case d != 1 && d != old:
-				c.fail("an index is of size %d and of size %d", old, d)
+				c.fail("an index stands for axes of size %d and of size %d", old, d)
 			}
 		}
 	}

@@ -43,7 +43,7 @@ func (c *call) indices(i, size int) []int {
 	at, _ := c.inInts(i)
 	for j, x := range at {
 		if x < -size || x >= size {
-			c.fail("index %d of an axis of %d", x, size)
+			c.fail("index %d is outside of an axis of %d", x, size)
 		}
 		if x < 0 {
 			at[j] += size

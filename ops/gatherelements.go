@@ -22,13 +22,13 @@ var gatherelementsOp = &Operator{
 func (c *call) elementsAt(shape []int, axis int) []int {
 	index := c.input(1)
 	if len(index.shape) != len(shape) {
-		c.fail("indices of shape %v for data of shape %v", index.shape, shape)
+		c.fail("the indices have shape %v, which does not fit data of shape %v", index.shape, shape)
 	}
 	at := c.indices(1, shape[axis])
 	s := strides(shape)
 	for i, d := range index.shape {
 		if i != axis && d > shape[i] {
-			c.fail("indices of shape %v for data of shape %v", index.shape, shape)
+			c.fail("the indices have shape %v, which does not fit data of shape %v", index.shape, shape)
 		}
 	}
 	own := s[axis]

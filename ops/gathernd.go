@@ -43,11 +43,11 @@ func (c *call) tuples(shape []int, batch int) (offsets []int, block int, inner [
 	at := c.input(1)
 	list, _ := c.inInts(1)
 	if len(at.shape) == 0 || batch < 0 || batch >= len(at.shape) || batch > len(shape) || !slices.Equal(at.shape[:batch], shape[:batch]) {
-		c.fail("indices of shape %v for data of shape %v, of which %d axes are a batch", at.shape, shape, batch)
+		c.fail("the indices have shape %v, which does not fit data of shape %v, of which %d axes are a batch", at.shape, shape, batch)
 	}
 	n := at.shape[len(at.shape)-1]
 	if batch+n > len(shape) {
-		c.fail("indices of shape %v for data of shape %v", at.shape, shape)
+		c.fail("the indices have shape %v, which does not fit data of shape %v", at.shape, shape)
 	}
 	s := strides(shape)
 	inner = shape[batch+n:]
@@ -64,7 +64,7 @@ func (c *call) tuples(shape []int, batch int) (offsets []int, block int, inner [
 		for j, x := range list[i*n : (i+1)*n] {
 			size := shape[batch+j]
 			if x < -size || x >= size {
-				c.fail("index %d of an axis of %d", x, size)
+				c.fail("index %d is outside of an axis of %d", x, size)
 			}
 			if x < 0 {
 				x += size

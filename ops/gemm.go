@@ -30,7 +30,7 @@ var gemmOp = &Operator{
 	eval: func(c *call) {
 		a, b := c.input(0), c.input(1)
 		if len(a.shape) != 2 || len(b.shape) != 2 {
-			c.fail("shape %v times shape %v", a.shape, b.shape)
+			c.fail("shape %v cannot be multiplied by shape %v", a.shape, b.shape)
 		}
 		if c.flag("transA") {
 			a = c.transpose(a, []int{1, 0})

@@ -25,7 +25,7 @@ var gridsampleOp = &Operator{
 		x, grid := c.input(0), c.input(1)
 		axes := len(x.shape) - 2
 		if axes < 1 || len(grid.shape) != axes+2 || grid.shape[0] != x.shape[0] || grid.shape[axes+1] != axes || x.Len() == 0 {
-			c.fail("a grid of shape %v for an image of shape %v", grid.shape, x.shape)
+			c.fail("the grid has shape %v, which does not fit an image of shape %v: it needs as many axes, and as many coordinates as the image has behind its channels", grid.shape, x.shape)
 		}
 		s := &sampler{image: x.shape[2:], mode: c.text("mode")[:1], padding: c.text("padding_mode"), corners: c.flag("align_corners")}
 		if s.mode == "b" { // bilinear or bicubic

@@ -10,7 +10,7 @@ var groupnormalizationOp = &Operator{
 	eval: func(c *call) {
 		x, groups := c.input(0), c.int("num_groups")
 		if len(x.shape) < 2 || groups < 1 || x.shape[1]%groups != 0 {
-			c.fail("%d groups of data of shape %v", groups, x.shape)
+			c.fail("%d groups do not divide the channels of data of shape %v", groups, x.shape)
 		}
 		scale, _ := c.inFloats(1)
 		bias, _ := c.inFloats(2)

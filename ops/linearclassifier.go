@@ -39,11 +39,11 @@ var linearclassifierOp = &Operator{
 		labels := c.classLabels()
 		weights, bias := c.attr("coefficients").Floats(), c.attr("intercepts").Floats()
 		if len(x.shape) != 2 || x.shape[1] == 0 || len(weights)%x.shape[1] != 0 || labels.Len() == 0 {
-			c.fail("%d coefficients for data of shape %v", len(weights), x.shape)
+			c.fail("there are %d coefficients, which do not fit data of shape %v", len(weights), x.shape)
 		}
 		n := len(weights) / x.shape[1]
 		if len(bias) != 0 && len(bias) != n || n != labels.Len() && !(n == 1 && labels.Len() == 2) {
-			c.fail("%d intercepts and %d labels for %d scores", len(bias), labels.Len(), n)
+			c.fail("there are %d intercepts and %d labels, and the scores are %d", len(bias), labels.Len(), n)
 		}
 		v := c.floats(x)
 		scores := make([]float64, 0, x.shape[0]*labels.Len())

@@ -21,7 +21,7 @@ var loopOp = &Operator{
 			carried = c.in[2:]
 		}
 		if len(body.Inputs) != 2+len(carried) || len(body.Outputs) < 1+len(carried) {
-			c.fail("the body has %d inputs and %d outputs for %d values", len(body.Inputs), len(body.Outputs), len(carried))
+			c.fail("the body has %d inputs and %d outputs, which do not fit the %d values that are carried", len(body.Inputs), len(body.Outputs), len(carried))
 		}
 		stacks := make([][]*Tensor, len(body.Outputs)-1-len(carried))
 		for i := 0; holds && (count < 0 || c.input(0) == nil || i < count); i++ {
@@ -32,7 +32,7 @@ var loopOp = &Operator{
 			out := s.run(body, in...)
 			cond, ok := out[0].Float64s()
 			if !ok || len(cond) != 1 {
-				c.fail("the condition of the body is %v of shape %v", out[0].dtype, out[0].shape)
+				c.fail("the body gives %v of shape %v for a condition, which must be one truth value", out[0].dtype, out[0].shape)
 			}
 			holds = cond[0] != 0
 			carried = out[1 : 1+len(carried)]

@@ -21,13 +21,13 @@ func inferLoss(f *inference) {
 func (c *call) loss(logs []float64) *Tensor {
 	x, target := c.input(0), c.input(1)
 	if len(x.shape) < 2 || !slices.Equal(target.shape, without(x.shape, []int{1}, false, 0)) {
-		c.fail("labels of shape %v for scores of shape %v", target.shape, x.shape)
+		c.fail("the labels have shape %v, which does not fit scores of shape %v", target.shape, x.shape)
 	}
 	classes, inner := x.shape[1], product(x.shape[2:])
 	labels, _ := c.inInts(1)
 	weights, weighted := c.inFloats(2)
 	if weighted && len(weights) != classes {
-		c.fail("%d weights for %d classes", len(weights), classes)
+		c.fail("there are %d weights, and the scores have %d classes", len(weights), classes)
 	}
 	out := make([]float64, len(labels))
 	total, sum := 0.0, 0.0
@@ -36,7 +36,7 @@ func (c *call) loss(logs []float64) *Tensor {
 			continue
 		}
 		if label < 0 || label >= classes {
-			c.fail("label %d of %d classes", label, classes)
+			c.fail("a label is %d, and there are %d classes", label, classes)
 		}
 		w := 1.0
 		if weighted {

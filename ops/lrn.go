@@ -11,7 +11,7 @@ var lrnOp = &Operator{
 	eval: func(c *call) {
 		x, size := c.input(0), c.int("size")
 		if len(x.shape) < 2 || size < 1 {
-			c.fail("size %d for data of shape %v", size, x.shape)
+			c.fail("the size is %d for data of shape %v; it must be positive, and the data have channels", size, x.shape)
 		}
 		v := c.floats(x)
 		y := make([]float64, len(v))

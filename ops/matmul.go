@@ -48,7 +48,7 @@ func (f *inference) matmulShape(a, b graph.Shape) graph.Shape {
 func (c *call) matmul(a, b *Tensor) *Tensor {
 	left, right := slices.Clone(a.shape), slices.Clone(b.shape)
 	if len(left) == 0 || len(right) == 0 || a.dtype != b.dtype {
-		c.fail("%v of shape %v times %v of shape %v", a.dtype, a.shape, b.dtype, b.shape)
+		c.fail("%v of shape %v cannot be multiplied by %v of shape %v", a.dtype, a.shape, b.dtype, b.shape)
 	}
 	if len(left) == 1 {
 		left = []int{1, left[0]}
@@ -58,7 +58,7 @@ func (c *call) matmul(a, b *Tensor) *Tensor {
 	}
 	m, k, n := left[len(left)-2], left[len(left)-1], right[len(right)-1]
 	if right[len(right)-2] != k {
-		c.fail("shape %v times shape %v", a.shape, b.shape)
+		c.fail("shape %v cannot be multiplied by shape %v", a.shape, b.shape)
 	}
 	batch := c.broadcastShape(left[:len(left)-2], right[:len(right)-2])
 	shape := slices.Clone(batch)
@@ -143,7 +143,7 @@ func (c *call) lessZero(t, zero *Tensor, axis int) *Tensor {
 		z = c.reshaped(z, nil)
 	case len(zero.shape) == 1:
 		if axis = c.axis(axis, len(t.shape)); t.shape[axis] != zero.Len() {
-			c.fail("%d zero points for shape %v along axis %d", zero.Len(), t.shape, axis)
+			c.fail("there are %d zero points, and shape %v needs one, or one for each element of axis %d", zero.Len(), t.shape, axis)
 		}
 		shape := slices.Repeat([]int{1}, len(t.shape))
 		shape[axis] = zero.Len()

@@ -30,7 +30,7 @@ var maxunpoolOp = &Operator{
 	eval: func(c *call) {
 		x := c.input(0)
 		if len(x.shape) < 3 || !slices.Equal(x.shape, c.input(1).shape) {
-			c.fail("data of shape %v and indices of shape %v", x.shape, c.input(1).shape)
+			c.fail("data of shape %v has indices of shape %v; they must have the same", x.shape, c.input(1).shape)
 		}
 		own := slices.Concat(x.shape[:2], c.unpooled(x.shape[2:]))
 		shape, given := c.inInts(2)
@@ -38,7 +38,7 @@ var maxunpoolOp = &Operator{
 			shape = own
 		}
 		if len(shape) != len(own) {
-			c.fail("output_shape %v for data of shape %v", shape, x.shape)
+			c.fail("output_shape is %v, which does not fit data of shape %v", shape, x.shape)
 		}
 		out := c.like(x, shape)
 		at, _ := c.inInts(1)
@@ -49,7 +49,7 @@ var maxunpoolOp = &Operator{
 			for axis, step := range strides(own) {
 				p := index / step % max(own[axis], 1)
 				if index < 0 || p >= shape[axis] {
-					c.fail("index %d in an image of shape %v", index, shape)
+					c.fail("index %d is outside of an image of shape %v", index, shape)
 				}
 				to += p * s[axis]
 			}

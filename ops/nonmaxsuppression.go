@@ -18,7 +18,7 @@ var nonmaxsuppressionOp = &Operator{
 	eval: func(c *call) {
 		boxes, scores := c.input(0), c.input(1)
 		if len(boxes.shape) != 3 || len(scores.shape) != 3 || boxes.shape[2] != 4 || boxes.shape[0] != scores.shape[0] || boxes.shape[1] != scores.shape[2] {
-			c.fail("boxes of shape %v and scores of shape %v", boxes.shape, scores.shape)
+			c.fail("boxes of shape %v and scores of shape %v do not go together", boxes.shape, scores.shape)
 		}
 		most, overlap := int(c.scalar(2, 0)), c.scalar(3, 0)
 		corners, v := c.corners(c.floats(boxes)), c.floats(scores)

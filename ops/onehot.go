@@ -30,7 +30,7 @@ var onehotOp = &Operator{
 		depth := int(c.scalar(1, 0))
 		axis := c.axis(c.int("axis"), len(x.shape)+1)
 		if values.Len() != 2 || depth < 0 {
-			c.fail("%d values and a depth of %d", values.Len(), depth)
+			c.fail("there are %d values and the depth is %d; two values and a depth from 0 on are needed", values.Len(), depth)
 		}
 		out := c.like(values, slices.Insert(slices.Clone(x.shape), axis, depth))
 		out.data.fill(values.data, 0)

@@ -38,7 +38,7 @@ var padOp = &Operator{
 			for i, a := range axes {
 				shape[a] = shape[a].Add(pads[i]).Add(pads[len(axes)+i])
 				if n, ok := shape[a].Int(); ok && n < 0 {
-					f.fail("pads %v of shape %v", graph.Shape(pads), x.shape)
+					f.fail("the pads are %v for a shape %v; two are needed for each axis", graph.Shape(pads), x.shape)
 				}
 			}
 			f.set(0, x.dtype, shape)
@@ -73,7 +73,7 @@ func evalPad(c *call) {
 	for i, a := range axes {
 		before, after := pads[i], pads[len(axes)+i]
 		if max(before, -before) > c.limits.elements || max(after, -after) > c.limits.elements {
-			c.fail("pads %v", pads)
+			c.fail("the pads %v are out of range", pads)
 		}
 		out = c.padAxis(out, a, before, after, mode)
 	}
@@ -85,7 +85,7 @@ func (c *call) padAxis(x *Tensor, axis, before, after int, mode string) *Tensor 
 	size := x.shape[axis]
 	shape := slices.Clone(x.shape)
 	if shape[axis] += before + after; shape[axis] < 0 {
-		c.fail("pads %d and %d of an axis of %d", before, after, size)
+		c.fail("pads of %d and %d do not fit an axis of %d", before, after, size)
 	}
 	out := c.like(x, shape)
 	if mode == "constant" {
@@ -99,7 +99,7 @@ func (c *call) padAxis(x *Tensor, axis, before, after int, mode string) *Tensor 
 		return out
 	}
 	if size == 0 && shape[axis] > 0 {
-		c.fail("mode %s of an axis of %d", mode, size)
+		c.fail("mode %s cannot pad an axis of %d", mode, size)
 	}
 	block := product(x.shape[axis+1:])
 	for outer := range product(x.shape[:axis]) {
@@ -137,7 +137,7 @@ func (c *call) padValue(x *Tensor) *Tensor {
 		return nil
 	}
 	if v.dtype != x.dtype {
-		c.fail("a value of %v for data of %v", v.dtype, x.dtype)
+		c.fail("the value is %v and the data %v; they must be of one type", v.dtype, x.dtype)
 	}
 	if _, dims := x.data.(vec[graph.Dim]); dims {
 		return asDims(v)

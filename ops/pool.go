@@ -35,7 +35,7 @@ func (c *call) pool() (x, out *Tensor, w window) {
 	if auto := c.text("auto_pad"); auto == "NOTSET" || auto == "" {
 		for i := range w.before {
 			if w.before[i] < 0 || w.after[i] < 0 {
-				c.fail("negative pads %v and %v", w.before, w.after)
+				c.fail("the pads %v and %v hold a negative number", w.before, w.after)
 			}
 		}
 	}

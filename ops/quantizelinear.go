@@ -102,7 +102,7 @@ func (c *call) perElement(t, x *Tensor) []float64 {
 	if block == 0 {
 		inner := product(x.shape[axis+1:])
 		if len(t.shape) != 1 || t.Len() != x.shape[axis] {
-			c.fail("scales or zero points of shape %v for data of shape %v along axis %d", t.shape, x.shape, axis)
+			c.fail("scales or zero points have shape %v, which does not fit data of shape %v along axis %d", t.shape, x.shape, axis)
 		}
 		for i := range out {
 			out[i] = v[i/inner%len(v)]
@@ -114,7 +114,7 @@ func (c *call) perElement(t, x *Tensor) []float64 {
 		want[axis] = (want[axis] + block - 1) / block
 	}
 	if block < 0 || !slices.Equal(t.shape, want) {
-		c.fail("scales or zero points of shape %v for data of shape %v in blocks of %d along axis %d", t.shape, x.shape, block, axis)
+		c.fail("scales or zero points have shape %v, which does not fit data of shape %v in blocks of %d along axis %d", t.shape, x.shape, block, axis)
 	}
 	s := strides(t.shape)
 	positions(x.shape, func(i int, pos []int) {

@@ -18,7 +18,7 @@ var rangeOp = &Operator{
 		start, limit, delta := c.scalar(0, 0), c.scalar(1, 0), c.scalar(2, 0)
 		count := math.Ceil((limit - start) / delta)
 		if delta == 0 || count != count || count > float64(c.limits.elements) {
-			c.fail("a range from %v to %v by %v", start, limit, delta)
+			c.fail("a range from %v to %v by steps of %v has no end, or too many elements", start, limit, delta)
 		}
 		n := max(0, int(count))
 		v := make([]float64, n)

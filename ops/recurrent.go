@@ -117,7 +117,7 @@ func (l *recurrentLayer) activate(i int, v []float64) []float64 {
 func (r recurrent) eval(c *call) {
 	x := c.input(0)
 	if len(x.shape) != 3 {
-		c.fail("data of shape %v, not of three axes", x.shape)
+		c.fail("the data has shape %v; it must have three axes", x.shape)
 	}
 	if c.flag("layout") {
 		x = c.transpose(x, []int{1, 0, 2})
@@ -129,7 +129,7 @@ func (r recurrent) eval(c *call) {
 	}
 	weights := c.input(2)
 	if len(weights.shape) != 3 {
-		c.fail("weights of shape %v, not of three axes", weights.shape)
+		c.fail("the weights have shape %v; they must have three axes", weights.shape)
 	}
 	hidden := weights.shape[2]
 	want := [][]int{{directions, r.gates * hidden, inputs}, {directions, r.gates * hidden, hidden}, {directions, 2 * r.gates * hidden}}
@@ -146,7 +146,7 @@ func (r recurrent) eval(c *call) {
 		lengths = slices.Repeat([]int{steps}, batch)
 	}
 	if len(lengths) != batch || slices.ContainsFunc(lengths, func(n int) bool { return n < 0 || n > steps }) {
-		c.fail("lengths %v of %d sequences of %d", lengths, batch, steps)
+		c.fail("the lengths are %v for %d sequences of %d steps; one is needed for each, and none may be longer", lengths, batch, steps)
 	}
 	all := make([]float64, c.size([]int{steps, directions, batch, hidden}))
 	last := [2][]float64{}
@@ -198,7 +198,7 @@ func (c *call) initial(i, directions, batch, hidden int) []float64 {
 		t = c.transpose(t, []int{1, 0, 2})
 	}
 	if !slices.Equal(t.shape, []int{directions, batch, hidden}) {
-		c.fail("an initial state of shape %v, not %v", t.shape, []int{directions, batch, hidden})
+		c.fail("the initial state has shape %v, not %v", t.shape, []int{directions, batch, hidden})
 	}
 	return c.floats(t)
 }
@@ -218,7 +218,7 @@ func (r recurrent) layer(c *call, direction, hidden, inputs int) *recurrentLayer
 	}
 	if p := c.input(7); p != nil && r.states == 2 {
 		if p.Len() != c.input(2).shape[0]*3*hidden {
-			c.fail("peepholes of shape %v for a state of %d", p.shape, hidden)
+			c.fail("the peepholes have shape %v, which does not fit a state of %d", p.shape, hidden)
 		}
 		l.peep = part(7, 3*hidden)
 	}

@@ -107,7 +107,7 @@ type resampling struct {
 func (r *resampling) resize(x *Tensor, axes []int, scales []float64, sizes []int, roi []float64) {
 	c := r.c
 	if len(sizes) == 0 && len(scales) != len(axes) || len(sizes) != 0 && len(sizes) != len(axes) || roi != nil && len(roi) != 2*len(axes) {
-		c.fail("%d scales, %d sizes and a region of %d numbers for %d axes", len(scales), len(sizes), len(roi), len(axes))
+		c.fail("there are %d scales, %d sizes and a region of %d numbers for %d axes; scales or sizes are needed, one for each axis, and of a region two", len(scales), len(sizes), len(roi), len(axes))
 	}
 	if len(sizes) > 0 {
 		scales = make([]float64, len(axes))
@@ -134,7 +134,7 @@ func (r *resampling) resize(x *Tensor, axes []int, scales []float64, sizes []int
 			out = sizes[i]
 		} else {
 			if scales[i] < 0 || scales[i] != scales[i] {
-				c.fail("the scale %v", scales[i])
+				c.fail("a scale is %v; it must be positive", scales[i])
 			}
 			out = scaledSize(shape[a], scales[i])
 		}

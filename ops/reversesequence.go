@@ -11,14 +11,14 @@ var reversesequenceOp = &Operator{
 		time, batch := c.axis(c.int("time_axis"), len(x.shape)), c.axis(c.int("batch_axis"), len(x.shape))
 		lens, _ := c.inInts(1)
 		if time+batch != 1 || len(lens) != x.shape[batch] {
-			c.fail("%d lengths for shape %v along axes %d and %d", len(lens), x.shape, time, batch)
+			c.fail("there are %d lengths, which do not fit shape %v along axes %d and %d", len(lens), x.shape, time, batch)
 		}
 		out := c.like(x, x.shape)
 		s := strides(x.shape)
 		block := product(x.shape[2:])
 		for b, n := range lens {
 			if n < 0 || n > x.shape[time] {
-				c.fail("length %d of a sequence of %d", n, x.shape[time])
+				c.fail("a length is %d, and the sequence has %d elements", n, x.shape[time])
 			}
 			for t := range x.shape[time] {
 				from := t

@@ -17,7 +17,7 @@ var rotaryembeddingOp = &Operator{
 			turned = size
 		}
 		if turned < 0 || turned > size || turned%2 != 0 {
-			c.fail("rotary_embedding_dim is %d for heads of %d", turned, size)
+			c.fail("rotary_embedding_dim is %d and heads have %d elements; it must be even and no larger", turned, size)
 		}
 		cos, sin := c.angles(x.shape, turned/2)
 		v := c.floats(x)
@@ -48,24 +48,24 @@ func (c *call) angles(shape []int, half int) (cos, sin []float64) {
 	positions, given := c.inInts(3)
 	want := []int{shape[0], shape[2]}
 	if given && !slices.Equal(c.input(3).shape, want) {
-		c.fail("positions of shape %v, not %v", c.input(3).shape, want)
+		c.fail("the positions have shape %v, not %v", c.input(3).shape, want)
 	}
 	for i := range out {
 		cache := c.input(1 + i)
 		v := c.floats(cache)
 		if !given {
 			if !slices.Equal(cache.shape, append(want, half)) {
-				c.fail("a cache of shape %v, not %v", cache.shape, append(want, half))
+				c.fail("a cache has shape %v, not %v", cache.shape, append(want, half))
 			}
 			out[i] = v
 			continue
 		}
 		if len(cache.shape) != 2 || cache.shape[1] != half {
-			c.fail("a cache of shape %v for %d angles", cache.shape, half)
+			c.fail("a cache has shape %v, and %d angles are needed", cache.shape, half)
 		}
 		for _, p := range positions {
 			if p < 0 || p >= cache.shape[0] {
-				c.fail("position %d of a cache of %d", p, cache.shape[0])
+				c.fail("position %d is outside of a cache of %d", p, cache.shape[0])
 			}
 			out[i] = append(out[i], v[p*half:(p+1)*half]...)
 		}

@@ -27,7 +27,7 @@ var scalerOp = &Operator{
 			case n:
 				return float64(list[i%n])
 			}
-			c.fail("%d numbers for %d columns", len(list), n)
+			c.fail("there are %d numbers for %d columns; one is needed, or one for each", len(list), n)
 			return 0
 		}
 		offset, scale := c.attr("offset").Floats(), c.attr("scale").Floats()

@@ -17,7 +17,7 @@ func evalScatterElements(c *call) {
 	x, updates := c.input(0), c.input(2)
 	axis := c.axis(c.int("axis"), len(x.shape))
 	if !slices.Equal(updates.shape, c.input(1).shape) || updates.dtype != x.dtype {
-		c.fail("updates %v of shape %v for indices of shape %v", updates.dtype, updates.shape, c.input(1).shape)
+		c.fail("the updates are %v of shape %v, which do not fit indices of shape %v", updates.dtype, updates.shape, c.input(1).shape)
 	}
 	out := c.like(x, x.shape)
 	out.data.copyFrom(0, x.data, 0, x.Len())

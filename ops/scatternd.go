@@ -12,7 +12,7 @@ var scatterndOp = &Operator{
 		x, at, updates := c.input(0), c.input(1), c.input(2)
 		offsets, block, inner := c.tuples(x.shape, 0)
 		if want := slices.Concat(at.shape[:len(at.shape)-1], inner); !slices.Equal(updates.shape, want) || updates.dtype != x.dtype {
-			c.fail("updates %v of shape %v, not %v of shape %v", updates.dtype, updates.shape, x.dtype, want)
+			c.fail("the updates are %v of shape %v, not %v of shape %v", updates.dtype, updates.shape, x.dtype, want)
 		}
 		out := c.like(x, x.shape)
 		out.data.copyFrom(0, x.data, 0, x.Len())

@@ -19,7 +19,7 @@ var spacetodepthOp = &Operator{
 	eval: func(c *call) {
 		x, b := c.input(0), c.block()
 		if len(x.shape) != 4 || x.shape[2]%b != 0 || x.shape[3]%b != 0 {
-			c.fail("blocks of %d for shape %v", b, x.shape)
+			c.fail("blocks of side %d do not divide the shape %v", b, x.shape)
 		}
 		n, channels, h, w := x.shape[0], x.shape[1], x.shape[2]/b, x.shape[3]/b
 		parts := c.reshaped(x, []int{n, channels, h, b, w, b})

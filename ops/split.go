@@ -31,7 +31,7 @@ var splitOp = &Operator{
 			switch total, fixed := x.shape[axis].Int(); {
 			case len(sizes) > 0:
 				if len(sizes) != len(f.n.Outputs) {
-					f.fail("%d sizes for %d outputs", len(sizes), len(f.n.Outputs))
+					f.fail("there are %d sizes for %d outputs; one is needed for each", len(sizes), len(f.n.Outputs))
 				}
 				shape[axis] = sizes[i]
 			case f.given(1):
@@ -57,12 +57,12 @@ var splitOp = &Operator{
 		sum := 0
 		for _, s := range sizes {
 			if s < 0 || s > x.shape[axis] {
-				c.fail("the sizes %v of an axis of %d", sizes, x.shape[axis])
+				c.fail("the sizes %v do not add up to an axis of %d", sizes, x.shape[axis])
 			}
 			sum += s
 		}
 		if sum != x.shape[axis] || len(sizes) != len(c.n.Outputs) {
-			c.fail("the sizes %v of %d outputs, of an axis of %d", sizes, len(c.n.Outputs), x.shape[axis])
+			c.fail("the sizes %v are not one for each of %d outputs, or do not add up to an axis of %d", sizes, len(c.n.Outputs), x.shape[axis])
 		}
 		at := 0
 		for i := range c.n.Outputs {

@@ -25,7 +25,7 @@ var stringnormalizerOp = &Operator{
 	eval: func(c *call) {
 		x := c.input(0)
 		if len(x.shape) != 1 && (len(x.shape) != 2 || x.shape[0] != 1) {
-			c.fail("strings of shape %v, not [n] or [1 n]", x.shape)
+			c.fail("the strings have shape %v, not [n] or [1 n]", x.shape)
 		}
 		fold := func(s string) string {
 			if c.flag("is_case_sensitive") {

@@ -13,11 +13,11 @@ var tensorscatterOp = &Operator{
 		x, u := c.input(0), c.input(1)
 		axis := c.axis(c.int("axis"), len(x.shape))
 		if len(u.shape) != len(x.shape) || axis == 0 || u.dtype != x.dtype {
-			c.fail("an update of shape %v to shape %v along axis %d", u.shape, x.shape, axis)
+			c.fail("the update has shape %v, which does not fit shape %v along axis %d", u.shape, x.shape, axis)
 		}
 		for i := range x.shape {
 			if i != axis && x.shape[i] != u.shape[i] {
-				c.fail("an update of shape %v to shape %v along axis %d", u.shape, x.shape, axis)
+				c.fail("the update has shape %v, which does not fit shape %v along axis %d", u.shape, x.shape, axis)
 			}
 		}
 		at, given := c.inInts(2)
@@ -25,7 +25,7 @@ var tensorscatterOp = &Operator{
 			at = slices.Repeat([]int{0}, x.shape[0])
 		}
 		if len(at) != x.shape[0] {
-			c.fail("%d indices for %d samples", len(at), x.shape[0])
+			c.fail("there are %d indices for %d samples; one is needed for each", len(at), x.shape[0])
 		}
 		out := c.like(x, x.shape)
 		out.data.copyFrom(0, x.data, 0, x.Len())
@@ -38,7 +38,7 @@ var tensorscatterOp = &Operator{
 					to = ((to % size) + size) % size
 				}
 				if to < 0 || to >= size {
-					c.fail("index %d of an axis of %d", to, size)
+					c.fail("index %d is outside of an axis of %d", to, size)
 				}
 				out.data.copyFrom((outer*size+to)*block, u.data, (outer*n+i)*block, block)
 			}

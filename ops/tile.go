@@ -22,7 +22,7 @@ var tileOp = &Operator{
 			return
 		}
 		if len(repeats) != len(x.shape) {
-			f.fail("%d repeats for the shape %v", len(repeats), x.shape)
+			f.fail("there are %d repeats for the shape %v; one is needed for each axis", len(repeats), x.shape)
 		}
 		shape := make(graph.Shape, len(x.shape))
 		for i, d := range x.shape {
@@ -34,7 +34,7 @@ var tileOp = &Operator{
 		x := c.input(0)
 		repeats, _ := c.inInts(1)
 		if len(repeats) != len(x.shape) || slices.ContainsFunc(repeats, func(n int) bool { return n < 0 }) {
-			c.fail("repeats %v for shape %v", repeats, x.shape)
+			c.fail("the repeats are %v for shape %v; one from 0 on is needed for each axis", repeats, x.shape)
 		}
 		// [a b] repeated [p q] times is [p a q b] with strides 0 for p and q.
 		var v view
@@ -45,7 +45,7 @@ var tileOp = &Operator{
 			v.strides = append(v.strides, 0, s)
 			n, ok := elements(repeats[i], x.shape[i])
 			if !ok {
-				c.fail("repeats %v of shape %v", repeats, x.shape)
+				c.fail("the repeats %v of shape %v are negative, or make too many elements", repeats, x.shape)
 			}
 			out[i] = n
 		}

@@ -43,7 +43,7 @@ var topkOp = &Operator{
 			k = int(c.scalar(1, 0))
 		}
 		if k < 0 || k > n {
-			c.fail("the %d largest of %d elements", k, n)
+			c.fail("%d elements are asked for, and there are %d", k, n)
 		}
 		sign := -1
 		if c.opset >= 11 && !c.flag("largest") {

@@ -15,7 +15,7 @@ var whereOp = &Operator{
 	eval: func(c *call) {
 		x, y := c.input(1), c.input(2)
 		if x.dtype != y.dtype {
-			c.fail("X is %v, Y is %v", x.dtype, y.dtype)
+			c.fail("X is %v and Y is %v; they must be of one type", x.dtype, y.dtype)
 		}
 		x, y = sameStorage(x, y)
 		shape := c.broadcastShape(c.input(0).shape, x.shape, y.shape)

@@ -32,7 +32,7 @@ func expandAttention(e *expansion) (string, error) {
 	}
 	q, k, v := heads[0], heads[1], heads[2]
 	if k[0] == 0 || q[0]%k[0] != 0 || v[0] != k[0] || k[2] != q[2] || v[1] != k[1] {
-		return "", misfit("Attention has %v queries, %v keys and %v values of [heads, positions, size]", q, k, v)
+		return "", misfit("Attention has queries of [heads, positions, size] %v, keys of %v and values of %v: keys and values must be as many, keys as long as queries, and heads of queries a multiple of theirs", q, k, v)
 	}
 	scale := e.Float("scale", float32(1/math.Sqrt(float64(q[2]))))
 	group := q[0] / k[0]
@@ -61,7 +61,7 @@ func (e *expansion) byHeads(i, heads int) (name string, dims []int, err error) {
 	case len(in) == 4:
 		return e.input(i), in[1:], nil
 	case len(in) != 3 || heads < 1 || in[2]%heads != 0:
-		return "", nil, misfit("%s in %d heads has an input of shape %v", e.Op, heads, e.in[i])
+		return "", nil, misfit("%s needs an input of [batch, positions, features] that %d heads divide, or of four axes, and has one of shape %v", e.Op, heads, e.in[i])
 	}
 	apart := e.view(e.input(i), 0, 1, in[1], heads, in[2]/heads)
 	return e.transpose(apart, 0, 2, 1, 3), []int{heads, in[1], in[2] / heads}, nil
@@ -137,7 +137,7 @@ func expandRotary(e *expansion) (string, error) {
 		turned = dims[2]
 	}
 	if turned < 0 || turned > dims[2] || turned%2 != 0 {
-		return "", misfit("RotaryEmbedding of %d elements in heads of %d", turned, dims[2])
+		return "", misfit("RotaryEmbedding turns %d elements of heads of %d: it must be an even number and no more than there are", turned, dims[2])
 	}
 	half := turned / 2
 	var angles [2]string // cosines and sines of [batch, 1, positions, half]

@@ -14,7 +14,7 @@ func expandEinsum(e *expansion) (string, error) {
 	left, right, arrow := strings.Cut(strings.ReplaceAll(e.String("equation", ""), " ", ""), "->")
 	terms := strings.Split(left, ",")
 	if len(terms) != len(e.in) {
-		return "", misfit("Einsum %q of %d operands", e.String("equation", ""), len(e.in))
+		return "", misfit("Einsum has %d operands, and its equation %q is for %d", len(e.in), e.String("equation", ""), len(terms))
 	}
 	q := &einsum{expansion: e, size: map[rune]int{}, batch: -1}
 	var operands []term
@@ -97,7 +97,7 @@ func (q *einsum) term(i int, text string) (term, error) {
 	}
 	t := term{q.input(i), q.letters(text)}
 	if q.dots < 0 || len(t.letters) != len(in.dims) {
-		return t, misfit("Einsum has %q for a shape %v", text, in)
+		return t, misfit("Einsum calls the axes of an operand of shape %v %q, which is another number of them", in, text)
 	}
 	for a, r := range t.letters {
 		if d, ok := q.size[r]; ok && d != in.dims[a] {

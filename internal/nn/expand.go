@@ -279,7 +279,7 @@ func expandOneHot(e *expansion) (string, error) {
 	}
 	values, err := numbers(e.consts[2])
 	if err != nil || len(values) != 2 || len(depth) != 1 || depth[0] < 1 || depth[0] > maxElements {
-		return "", misfit("OneHot of depth %v with values %v", depth, values)
+		return "", misfit("OneHot has a depth of %v and the values %v: it needs one positive depth and two values", depth, values)
 	}
 	rank := len(e.in[0].dims) + 1
 	axis, err := axisOf(e.Int("axis", -1), rank)

@@ -7,7 +7,7 @@ func inferFlatten(n *site) ([]shape, error) {
 		axis += len(in.dims)
 	}
 	if axis < 0 || axis > len(in.dims) {
-		return nil, misfit("Flatten along axis %d of %d dimensions", axis, len(in.dims))
+		return nil, misfit("Flatten divides at axis %d, and its input has %d dimensions", axis, len(in.dims))
 	}
 	batch := min(in.batch, 0)
 	if in.batch >= axis {

@@ -30,7 +30,7 @@ func inferGather(n *site) ([]shape, error) {
 	}
 	for _, i := range list {
 		if i < -in.dims[axis] || i >= in.dims[axis] {
-			return nil, misfit("Gather of element %d of %d", i, in.dims[axis])
+			return nil, misfit("Gather asks for element %d of an axis of %d", i, in.dims[axis])
 		}
 	}
 	out := in.as(slices.Concat(in.dims[:axis], at.dims, in.dims[axis+1:]))

@@ -130,7 +130,7 @@ func transposition(n *site) ([]int, error) {
 		}
 	}
 	if sorted := slices.Sorted(slices.Values(perm)); len(perm) != rank || !slices.Equal(sorted, indices(rank)) {
-		return nil, misfit("Transpose of %d dimensions by %v", rank, perm)
+		return nil, misfit("Transpose has the order %v for a value of %d dimensions: it must name each axis once", perm, rank)
 	}
 	return perm, nil
 }
@@ -185,7 +185,7 @@ func inferConcat(n *site) ([]shape, error) {
 	out := n.in[0].as(slices.Clone(n.in[0].dims))
 	for _, in := range n.in[1:] {
 		if len(in.dims) != len(out.dims) {
-			return nil, misfit("Concat of shapes %v and %v", n.in[0], in)
+			return nil, misfit("Concat has inputs of shapes %v and %v: they must have as many axes", n.in[0], in)
 		}
 		if out.batch < 0 {
 			out.batch, out.lead = in.batch, in.lead
@@ -194,7 +194,7 @@ func inferConcat(n *site) ([]shape, error) {
 			if a == axis {
 				out.dims[a] += d
 			} else if d != out.dims[a] {
-				return nil, misfit("Concat of shapes %v and %v along axis %d", n.in[0], in, axis)
+				return nil, misfit("Concat has inputs of shapes %v and %v: only along axis %d may they differ", n.in[0], in, axis)
 			}
 		}
 	}
@@ -255,11 +255,11 @@ func inferSplit(n *site) ([]shape, error) {
 		out.dims[axis] = size
 		outs, sum = append(outs, out), sum+size
 		if size < 1 {
-			return nil, misfit("Split of %d into %v", in.dims[axis], sizes)
+			return nil, misfit("Split makes parts of %v of an axis of %d: each part must have an element", sizes, in.dims[axis])
 		}
 	}
 	if sum != in.dims[axis] || len(outs) != len(n.Outputs) {
-		return nil, misfit("Split of %d into %v for %d outputs", in.dims[axis], sizes, len(n.Outputs))
+		return nil, misfit("Split makes parts of %v of an axis of %d for %d outputs: there must be one for each, and they must add up", sizes, in.dims[axis], len(n.Outputs))
 	}
 	return outs, only(n, "axis", "split", "num_outputs")
 }
@@ -303,7 +303,7 @@ func sliceOf(n *site) (*slicing, error) {
 		return nil, err
 	}
 	if len(ends) != len(starts) || len(axes) != len(starts) || steps != nil && len(steps) != len(starts) {
-		return nil, misfit("Slice from %v to %v along axes %v by %v", starts, ends, axes, steps)
+		return nil, misfit("Slice has the starts %v, the ends %v, the axes %v and the steps %v: there must be as many of each", starts, ends, axes, steps)
 	}
 	s := &slicing{make([]int, len(in.dims)), make([]int, len(in.dims)), slices.Clone(in.dims)}
 	for i := range s.step {
@@ -319,7 +319,7 @@ func sliceOf(n *site) (*slicing, error) {
 			step = steps[i]
 		}
 		if step == 0 {
-			return nil, misfit("Slice by steps of 0")
+			return nil, misfit("Slice has a step of 0")
 		}
 		d := in.dims[a]
 		clip := func(v, low, high int) int {

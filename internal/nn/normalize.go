@@ -60,7 +60,7 @@ func inferGroupNorm(n *site) ([]shape, error) {
 		groups = in.dims[1]
 	}
 	if len(in.dims) < 3 || in.batch != 0 || in.dims[0] != 1 || groups < 1 || in.dims[1]%groups != 0 {
-		return nil, misfit("%s of shape %v in %d groups", n.Op, in, groups)
+		return nil, misfit("%s divides the channels of shape %v into %d groups, which cannot be of the same size", n.Op, in, groups)
 	}
 	if len(n.in) < 3 {
 		return nil, misfit("%s needs scale and bias", n.Op)

@@ -17,7 +17,7 @@ func padding(n *site) (before, after []int, value float32, err error) {
 		}
 		v, err := numbers(n.consts[2])
 		if err != nil || len(v) != 1 {
-			return nil, nil, 0, misfit("Pad with a value that is not a number")
+			return nil, nil, 0, misfit("Pad has a value that is not one number")
 		}
 		value = v[0]
 	}
@@ -28,7 +28,7 @@ func padding(n *site) (before, after []int, value float32, err error) {
 		}
 	}
 	if len(pads) != 2*len(axes) {
-		return nil, nil, 0, misfit("Pad of %d dimensions by %v", len(axes), pads)
+		return nil, nil, 0, misfit("Pad has the pads %v for %d axes: there must be two for each", pads, len(axes))
 	}
 	before, after = make([]int, rank), make([]int, rank)
 	for i, a := range axes {
@@ -53,10 +53,10 @@ func inferPad(n *site) ([]shape, error) {
 			return nil, unsupported("Pad of the batch is not supported")
 		}
 		if max(before[a], after[a]) > maxElements || -min(before[a], after[a]) > maxElements {
-			return nil, misfit("Pad by %d and %d", before[a], after[a])
+			return nil, misfit("Pad has pads of %d and %d, which are out of range", before[a], after[a])
 		}
 		if out.dims[a] += before[a] + after[a]; out.dims[a] < 1 {
-			return nil, misfit("Pad of shape %v by %v and %v leaves nothing", in, before, after)
+			return nil, misfit("Pad takes %v before and %v behind away from shape %v, which leaves nothing", before, after, in)
 		}
 	}
 	switch mode := n.String("mode", "constant"); mode {
@@ -67,7 +67,7 @@ func inferPad(n *site) ([]shape, error) {
 	if n.String("mode", "constant") == "reflect" {
 		for a, d := range in.dims {
 			if before[a] >= d || after[a] >= d {
-				return nil, misfit("Pad reflects %d and %d of %d elements", before[a], after[a], d)
+				return nil, misfit("Pad reflects %d and %d elements of an axis of %d, which has too few", before[a], after[a], d)
 			}
 		}
 	}

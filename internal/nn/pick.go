@@ -59,7 +59,7 @@ func topAxis(n *site) (axis, count int, err error) {
 		count = list[0]
 	}
 	if count < 1 || count > n.in[0].dims[axis] {
-		err = misfit("TopK of %d of %d elements", count, n.in[0].dims[axis])
+		err = misfit("TopK asks for %d elements of an axis of %d", count, n.in[0].dims[axis])
 	}
 	return axis, count, err
 }

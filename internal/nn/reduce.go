@@ -27,7 +27,7 @@ func reduced(n *site) ([]int, error) {
 	in := n.in[0]
 	if n.Op == "GlobalAveragePool" {
 		if len(in.dims) < 3 {
-			return nil, misfit("GlobalAveragePool of shape %v", in)
+			return nil, misfit("GlobalAveragePool has an input of shape %v, without axes behind the channels", in)
 		}
 		return indices(len(in.dims))[2:], nil
 	}

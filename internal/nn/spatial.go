@@ -17,7 +17,7 @@ func (e *expansion) spatialAxes(kernel []int) ([]axis, error) {
 	ones := slices.Repeat([]int{1}, max(n, 0))
 	strides, dilations, pads := e.Ints("strides", ones...), e.Ints("dilations", ones...), e.Ints("pads", make([]int, 2*len(ones))...)
 	if in.batch != 0 || in.dims[0] != 1 || len(kernel) != n || len(strides) != n || len(dilations) != n || len(pads) != 2*n {
-		return nil, misfit("%s of shape %v has kernel %v, strides %v, dilations %v and pads %v", e.Op, in, kernel, strides, dilations, pads)
+		return nil, misfit("%s of shape %v has kernel %v, strides %v, dilations %v and pads %v: of each there must be one for each axis behind the channels, and two of pads", e.Op, in, kernel, strides, dilations, pads)
 	}
 	var all []axis
 	for i := range n {
@@ -241,7 +241,7 @@ func (e *expansion) spread(axes []axis, i int) (size, start int, err error) {
 	extra := 0
 	if list := e.Ints("output_padding"); list != nil {
 		if len(list) != n || list[i] < 0 || list[i] > maxElements {
-			return 0, 0, misfit("ConvTranspose has output_padding %v", list)
+			return 0, 0, misfit("ConvTranspose has output_padding %v: it needs a number for each axis behind the channels, from 0 on", list)
 		}
 		extra = list[i]
 	}
@@ -249,7 +249,7 @@ func (e *expansion) spread(axes []axis, i int) (size, start int, err error) {
 	auto := e.String("auto_pad", "NOTSET")
 	if list := e.Ints("output_shape"); list != nil {
 		if len(list) != n || list[i] < 1 || list[i] > maxElements {
-			return 0, 0, misfit("ConvTranspose has output_shape %v", list)
+			return 0, 0, misfit("ConvTranspose has output_shape %v: it needs a positive number for each axis behind the channels", list)
 		}
 		wanted = list[i]
 	} else if auto == "SAME_UPPER" || auto == "SAME_LOWER" {
@@ -268,7 +268,7 @@ func (e *expansion) spread(axes []axis, i int) (size, start int, err error) {
 	start = span - 1 - a.pad
 	size = start + (a.in-1)*a.stride + 1 + span - 1 - a.after + extra
 	if size < span {
-		return 0, 0, misfit("ConvTranspose of %d elements with pads %d and %d leaves nothing", a.in, a.pad, a.after)
+		return 0, 0, misfit("ConvTranspose takes pads of %d and %d away from what %d elements make, which leaves nothing", a.pad, a.after, a.in)
 	}
 	return size, start, nil
 }

@@ -434,7 +434,7 @@ func limitsOf(n *site) (low, high float32, err error) {
 		}
 		v, err := numbers(n.consts[1+i])
 		if err != nil || len(v) != 1 {
-			return 0, 0, misfit("Clip with a limit that is not a number")
+			return 0, 0, misfit("Clip has a limit that is not one number")
 		}
 		*to = v[0]
 	}

@@ -52,7 +52,7 @@ func inferReshape(n *site) ([]shape, error) {
 		out.batch = batchAfter(in, out)
 	}
 	if out.elements() != in.elements() {
-		return nil, misfit("Reshape of shape %v to %v", in, out)
+		return nil, misfit("Reshape gives shape %v the shape %v, which has another number of elements", in, out)
 	}
 	placed, ok := in.reshaped(out.dims, out.batch)
 	if !ok {
@@ -94,7 +94,7 @@ func inferSqueeze(n *site) ([]shape, error) {
 	for i, d := range in.dims {
 		if slices.Contains(axes, i) {
 			if d != 1 || i == in.batch {
-				return nil, misfit("Squeeze of axis %d of shape %v", i, in)
+				return nil, misfit("Squeeze takes axis %d away from shape %v, whose size is not 1 or which is the batch", i, in)
 			}
 			continue
 		}

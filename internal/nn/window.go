@@ -89,7 +89,7 @@ func (a *axis) fit(op, auto string, ceil bool) error {
 	}
 	room := a.in + a.pad + a.after - span
 	if room < 0 {
-		return misfit("%s spans %d elements of an input of %d", op, span, a.in+a.pad+a.after)
+		return misfit("%s has a kernel that spans %d elements, and the input has %d with its pads", op, span, a.in+a.pad+a.after)
 	}
 	a.out = room/a.stride + 1
 	if ceil && room%a.stride > 0 && a.out*a.stride < a.in+a.pad { // the window begins inside
