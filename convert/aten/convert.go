@@ -3,6 +3,7 @@ package aten
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -397,6 +398,11 @@ func (v *converter) outputs() (err error) {
 	renamed := map[string]bool{}
 	for _, out := range v.program.Outputs {
 		x := v.bindingOf(out.Value).current()
+		for _, d := range x.shape {
+			if n, ok := d.Int(); ok && n > math.MaxInt32 {
+				panic(refusal{what: fmt.Sprintf("the output %q of shape %v", out.Name, x.shape)})
+			}
+		}
 		name := v.unique(out.Name)
 		if isNode(x.name) && !renamed[x.name] {
 			renamed[name] = true

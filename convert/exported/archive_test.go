@@ -119,6 +119,8 @@ func TestHostileArchives(t *testing.T) {
 		{"weights that were never there", rewrite(t, mlp, swap("data/weights/weight_0", "", " ")), "storage of 1"},
 		{"a pickled weight", rewrite(t, mlp, swap("weights_config.json", `"use_pickle": false`, `"use_pickle": true`)), "pickled"},
 		{"a stride out of the weight", rewrite(t, mlp, swap("weights_config.json", `"strides": [{"as_int": 64}`, `"strides": [{"as_int": 9223372036854775807}`)), "overflow"},
+		{"a weight that repeats one element 2^40 times", rewrite(t, mlp, swap("weights_config.json", `"sizes": [{"as_int": 16}, {"as_int": 64}], "requires_grad": true, "device": {"type": "cpu", "index": null}, "strides": [{"as_int": 64}, {"as_int": 1}]`,
+			`"sizes": [{"as_int": 1048576}, {"as_int": 1048576}], "requires_grad": true, "device": {"type": "cpu", "index": null}, "strides": [{"as_int": 0}, {"as_int": 0}]`)), "expanded tensors"},
 		{"a negative size", rewrite(t, mlp, swap("weights_config.json", `{"as_int": 64}`, `{"as_int": -64}`)), "negative"},
 		{"a quantized type", rewrite(t, mlp, swap("weights_config.json", `"dtype": 7`, `"dtype": 99`)), "type 99"},
 		{"another byte order", rewrite(t, mlp, swap("byteorder", "", "big")), "big-endian"},
