@@ -28,7 +28,7 @@ MODELS = {
     "regnet_x_400mf": (64, 1.7), "regnet_y_400mf": (64, 2), "resnet18": (64, 1.7), "resnet50": (64, 1.7),
     "resnext50_32x4d": (64, 1.7), "shufflenet_v2_x0_5": (64, 2.1), "squeezenet1_0": (64, 2.4),
     "squeezenet1_1": (64, 2.4), "vgg11_bn": (32, 2.4), "small swin": (112, 1.7), "small swin_v2": (128, 1.7),
-    "small vit": (32, 1.7),
+    "small vit": (32, 1.7), "small maxvit": (32, 1.7),
 }
 
 # Networks of torchvision's modules that are smaller than the published ones.
@@ -39,6 +39,7 @@ SMALL = {
         window_size=[8, 8], block=tv.swin_transformer.SwinTransformerBlockV2, downsample_layer=tv.swin_transformer.PatchMergingV2, **swin
     ),
     "small vit": lambda: tv.VisionTransformer(32, 8, 2, 2, 128, 256, num_classes=10),
+    "small maxvit": lambda: tv.MaxVit((32, 32), 8, 2, [8, 16], [1, 2], 4, 0.1, num_classes=10),
 }
 
 
