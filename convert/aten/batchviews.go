@@ -259,24 +259,36 @@ func joined(f *freer, n *Node) {
 func indexed(f *freer, n *Node) {
 	in := f.of(f.first(n))
 	list, _ := f.arg(n, "indices").([]*Value)
-	at := -1
+	var at []int
 	for i, v := range list {
-		if v == nil {
-			continue
+		if v != nil {
+			at = append(at, i)
 		}
-		if at >= 0 {
-			untouched(f, n)
-			return
-		}
-		at = i
 	}
-	if at < 0 || at >= len(in) {
+	if len(at) == 0 || at[len(at)-1] >= len(in) {
 		f.fail("its indices are not understood")
 	}
-	if f.kind(in[at]) == batchSize {
-		f.fail("it takes single samples")
+	for _, i := range at {
+		if f.kind(in[i]) == batchSize {
+			f.fail("it takes single samples")
+		}
 	}
-	f.set(n, slices.Concat(in[:at], f.of(list[at]), in[at+1:]))
+	if len(at) == 1 {
+		f.set(n, slices.Concat(in[:at[0]], f.of(list[at[0]]), in[at[0]+1:]))
+		return
+	}
+	// Several indices are broadcast; the axes of that stand where those of the indices
+	// were, if they are neighbours.
+	var shapes [][]extent
+	for _, i := range at {
+		shapes = append(shapes, f.of(list[i]))
+	}
+	first, last := at[0], at[len(at)-1]
+	if last-first != len(at)-1 {
+		untouched(f, n)
+		return
+	}
+	f.set(n, slices.Concat(in[:first], f.broadcast(shapes...), in[last+1:]))
 }
 
 // ranked orders the elements of an axis.

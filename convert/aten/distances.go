@@ -167,3 +167,17 @@ func pairwiseBatch(f *freer, n *Node) {
 	}
 	f.set(n, shape)
 }
+
+// cosineBatch compares two tensors along an axis inside the samples.
+func cosineBatch(f *freer, n *Node) {
+	all := tensors(n)
+	if len(all) != 2 {
+		f.fail("it has %d operands", len(all))
+	}
+	shape := f.broadcast(f.of(all[0]), f.of(all[1]))
+	at := f.axisOf(n, "dim", len(shape), 1)
+	if f.kind(shape[at]) == batchSize {
+		f.fail("it mixes samples")
+	}
+	f.set(n, slices.Delete(shape, at, at+1))
+}

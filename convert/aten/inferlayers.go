@@ -78,7 +78,7 @@ func cumulated(c *call) []*Value {
 func inferReductions() map[string]inferRule {
 	return map[string]inferRule{
 		"mean": reducedBy(floatOf), "sum prod": reducedBy(summed), "amax amin max min": reducedBy(asItIs),
-		"logsumexp std var linalg_vector_norm norm": reducedBy(floatOf), "var_mean std_mean": twice(reducedBy(floatOf)),
+		"logsumexp std var linalg_vector_norm norm frobenius_norm": reducedBy(floatOf), "var_mean std_mean": twice(reducedBy(floatOf)),
 		"max.dim min.dim": extremes, "argmax argmin": argued,
 		"any all": func(c *call) []*Value { out := reducedBy(asItIs)(c); out[0].DType = model.Bool; return out },
 		"softmax log_softmax special_softmax softmin _softmax _log_softmax _safe_softmax": softmaxed,

@@ -139,6 +139,7 @@ func reduceRows() map[string]row {
 		}},
 		"aten.std": spread(true, 1), "aten.var": spread(false, 1), "aten.var_mean": spread(false, 2), "aten.std_mean": spread(true, 2),
 		"aten.linalg_vector_norm": {schema: "self, ord=2, dim=[], keepdim=False, dtype=None", lower: func(c *call) { c.norm(c.float("ord")) }},
+		"aten.frobenius_norm":     {schema: "self, dim=[], keepdim=False", lower: func(c *call) { c.norm(2) }},
 		"aten.norm": {schema: "self, p=2, dim=[], keepdim=False, dtype=None", lower: func(c *call) {
 			p := 2.0
 			if c.has("p") {

@@ -246,6 +246,10 @@ func FromWeights(sd *model.StateDict, opts Options) (*Structure, error) {
 	if !errors.Is(unknown, arch.ErrNoFamily) {
 		err = unknown
 	}
+	if opts.module != nil && errors.Is(err, arch.ErrNoFamily) {
+		err = &model.UnsupportedError{What: fmt.Sprintf("the network is a module of class %.100q, whose forward is not in the file, and the names of its weights are those of no known family", opts.module.Class),
+			Advice: "export it with torch.export.save or torch.jit.save, which record the wiring"}
+	}
 	if c := opts.Config; c != nil && errors.Is(err, arch.ErrNoFamily) && c.ModelType != "" {
 		err = &model.UnsupportedError{What: fmt.Sprintf("config.json calls the network %.100q%s, whose wiring is not known here", c.ModelType, c.Class()),
 			Advice: "export it with torch.export.save, whose file has its wiring"}
