@@ -129,10 +129,13 @@ func mobileNet(first int, blocks [][4]int, last int) *network {
 	return n.end(n.op("ReduceMean", graph.Attrs{"keepdims": graph.Int(0)}, x, n.ints(2, 3)), last)
 }
 
-// viT splits images into patches of a size and has a class token.
-func viT(patch, depth, width, heads int) *network {
-	n := newNetwork(3, 32, 32)
-	side := 32 / patch
+// viT splits images of 32x32 into patches of a size and has a class token.
+func viT(patch, depth, width, heads int) *network { return viTOf(32, patch, depth, width, heads) }
+
+// viTOf is viT for images of size x size.
+func viTOf(size, patch, depth, width, heads int) *network {
+	n := newNetwork(3, size, size)
+	side := size / patch
 	count, p := side*side, int64(patch)
 	x := n.op("Conv", graph.Attrs{"strides": graph.Ints(p, p)}, "x", n.weight(width, 3, patch, patch), n.weight(width))
 	x = n.op("Transpose", graph.Attrs{"perm": graph.Ints(0, 2, 1)}, n.op("Reshape", nil, x, n.ints(0, int64(width), -1)))

@@ -63,8 +63,8 @@ func (e *expansion) byHeads(i, heads int) (name string, dims []int, err error) {
 	case len(in) != 3 || heads < 1 || in[2]%heads != 0:
 		return "", nil, misfit("%s needs an input of [batch, positions, features] that %d heads divide, or of four axes, and has one of shape %v", e.Op, heads, e.in[i])
 	}
-	apart := e.view(e.input(i), 0, 1, in[1], heads, in[2]/heads)
-	return e.transpose(apart, 0, 2, 1, 3), []int{heads, in[1], in[2] / heads}, nil
+	split := e.view(e.input(i), 0, 1, in[1], heads, in[2]/heads)
+	return e.transpose(split, 0, 2, 1, 3), []int{heads, in[1], in[2] / heads}, nil
 }
 
 // fromHeads is the way back for inputs of so many axes.

@@ -45,7 +45,8 @@ type compiler struct {
 	operands map[string]*operand // by the name of the value
 	sources  map[string]*operand // weights and constants as values
 
-	transposed map[string]*param // weights that are others transposed, by name
+	transposed map[string]*param     // weights that are others transposed, by name
+	attends    map[string]*attending // attentions that run as one layer, by what they make
 }
 
 // builder is what an operator needs to make its layer.
@@ -81,7 +82,8 @@ func (s *Session) compile(train []string) error {
 		c.operands[in.Name] = &operand{in.Name, s.net.shapes[in.Name], v}
 		s.inputs = append(s.inputs, v)
 	}
-	nodes := s.net.nodes
+	nodes := c.joinAttention(s.net.nodes)
+	c.index = graph.NewIndex(&graph.Graph{Nodes: nodes, Outputs: g.Outputs})
 	for i := 0; i < len(nodes); {
 		node := &nodes[i]
 		if c.computed(node) {

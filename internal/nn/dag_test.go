@@ -289,6 +289,7 @@ func joins(all map[string]*network) {
 	})
 	recurrent(all)
 	attentions(all)
+	maskedAttentions(all)
 	n = newNetwork(6)
 	n.graph.Inputs[0].DType = model.Int64
 	n.samples = func(i int) float32 { return float32(i * 7 % 11) }

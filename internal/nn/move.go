@@ -20,9 +20,9 @@ type moveLayer struct {
 
 // moveRun is n vectors that stay neighbours.
 type moveRun struct {
-	in, out  int // which
-	from, to int // elements
-	n        int // elements
+	in, out  int32 // which
+	from, to int32 // elements
+	n        int32 // elements
 }
 
 // newMove returns a layer in which element i of output o comes from element
@@ -53,14 +53,14 @@ func newMove(b *builder, inputs []int, from [][]int32, fill float32) layer {
 			if !found {
 				in--
 			}
-			at := (int(src) - starts[in]) * Lanes
+			at, to := (src-int32(starts[in]))*Lanes, int32(i*Lanes)
 			if n := len(l.runs) - 1; n >= 0 {
-				if r := &l.runs[n]; r.in == in && r.out == o && r.from+r.n == at && r.to+r.n == i*Lanes {
+				if r := &l.runs[n]; r.in == int32(in) && r.out == int32(o) && r.from+r.n == at && r.to+r.n == to {
 					r.n += Lanes
 					continue
 				}
 			}
-			l.runs = append(l.runs, moveRun{in, o, at, i * Lanes, Lanes})
+			l.runs = append(l.runs, moveRun{int32(in), int32(o), at, to, Lanes})
 		}
 	}
 	return l
@@ -81,7 +81,7 @@ func (l *moveLayer) forward(p part) {
 		for i := range l.runs {
 			r := &l.runs[i]
 			in, out := l.ins[r.in], l.outs[r.out]
-			copy(out.data(p)[g*out.size+r.to:][:r.n], in.data(p)[g*in.size+r.from:])
+			copy(out.data(p)[g*out.size+int(r.to):][:r.n], in.data(p)[g*in.size+int(r.from):])
 		}
 	}
 }
@@ -95,9 +95,9 @@ func (l *moveLayer) backward(p part) {
 		clear(dx)
 		for g := range p.hi - p.lo {
 			for i := range l.runs {
-				if r := &l.runs[i]; r.in == in {
+				if r := &l.runs[i]; r.in == int32(in) {
 					out := l.outs[r.out]
-					kernel.Add(dx[g*k.v.size+r.from:][:r.n], out.gradient(p)[g*out.size+r.to:])
+					kernel.Add(dx[g*k.v.size+int(r.from):][:r.n], out.gradient(p)[g*out.size+int(r.to):])
 				}
 			}
 		}

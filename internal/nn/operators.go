@@ -60,13 +60,14 @@ func init() { // the functions of the table refer to the table
 		"Unsqueeze":             {inferUnsqueeze, nil},
 		"Where":                 {inferWhere, buildWhere},
 	}
-	internal = map[string]bool{"Along": true, "Dense": true, "Move": true, "Piece": true, "Truncate": true, "Truth": true, "View": true, "Zeros": true}
+	internal = map[string]bool{"Along": true, "Attend": true, "Dense": true, "Move": true, "Piece": true, "Truncate": true, "Truth": true, "View": true, "Zeros": true}
 	for name := range movers {
 		if operators[name].infer == nil {
 			operators[name] = operator{inferProbed, buildProbed}
 		}
 	}
 	operators["Along"] = operator{inferAlong, buildAlong}
+	operators["Attend"] = operator{nil, buildAttend}
 	operators["Move"] = operator{inferMove, buildMovement}
 	operators["View"] = operator{inferView, nil}
 	operators["Dense"] = operator{inferDense, buildDense}

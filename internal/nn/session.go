@@ -31,9 +31,10 @@ type Session struct {
 	params          []*param
 	shared          []*param // those that several layers use
 	derivations     []derivation
-	deriveRoom      []float32 // see layerDerivation
-	finishers       []func()  // after reduce: what makes gradients of several parameters from one
-	early           []*param  // whose gradients are added up before those of combinePhase
+	deriveRoom      []float32   // see layerDerivation
+	attendRoom      [][]float32 // of each worker, for the attention at hand
+	finishers       []func()    // after reduce: what makes gradients of several parameters from one
+	early           []*param    // whose gradients are added up before those of combinePhase
 	theta           []float32
 	grad            []float32
 

@@ -81,23 +81,49 @@ func (l *softmaxLayer) forward(p part) {
 			row, e = room, room
 		}
 		row, e = row[:n], e[:n]
-		var top, sum, scale, unused [Lanes]float32
-		kernel.MaxTaps(top[:], row, l.taps, 0, 1)
-		kernel.Centre(e, row, &top, &unused)
 		if l.logarithm {
+			centred(e, row, l.taps)
 			l.logs(y[at:], e, step)
 			return
 		}
-		kernel.Exp32(e, e)
-		kernel.Sum(&sum, e)
-		for lane, v := range sum {
-			scale[lane] = 1 / v
-		}
-		kernel.ScaleEach(e, &scale, one[:], zero[:], l.n)
+		softmaxOf(e, row, l.taps)
 		for i := 0; i < n && l.inner > 1; i += Lanes {
 			copy(y[at+i*l.inner:][:Lanes], e[i:])
 		}
 	})
+}
+
+// centred sets e to a row less its largest element.
+func centred(e, row []float32, taps *kernel.Taps) {
+	var top, unused [Lanes]float32
+	kernel.MaxTaps(top[:], row, taps, 0, 1)
+	kernel.Centre(e, row, &top, &unused)
+}
+
+// softmaxOf sets e to the softmax of a row, which may be the same memory.
+func softmaxOf(e, row []float32, taps *kernel.Taps) {
+	var sum, scale [Lanes]float32
+	centred(e, row, taps)
+	kernel.Exp32(e, e)
+	kernel.Sum(&sum, e)
+	for lane, v := range sum {
+		scale[lane] = 1 / v
+	}
+	kernel.ScaleEach(e, &scale, one[:], zero[:], len(e)/Lanes)
+}
+
+// softmaxGrad sets dx to y*(dy - sum of y*dy) for a row y that [softmaxOf] made; dx and dy
+// may be the same memory.
+func softmaxGrad(dx, y, dy []float32) {
+	var sum, unused [Lanes]float32
+	var room [blockLen]float32
+	for at := 0; at < len(y); at += blockLen {
+		part := room[:min(blockLen, len(y)-at)]
+		kernel.Mul(part, y[at:], dy[at:])
+		kernel.Sum(&sum, part)
+	}
+	kernel.Centre(dx, dy, &sum, &unused)
+	kernel.Mul(dx, dx, y)
 }
 
 // one and zero are a scale and a shift that leave what they are applied to alone.
@@ -131,6 +157,11 @@ func (l *softmaxLayer) backward(p part) {
 		return
 	}
 	l.rows(p.hi-p.lo, func(at int) {
+		if l.inner == 1 {
+			n := l.n * Lanes
+			softmaxGrad(dx[at:at+n], y[at:at+n], dy[at:at+n])
+			return
+		}
 		var sum [Lanes]float32
 		for i := range l.n {
 			v, g := y[at+i*step:][:Lanes], dy[at+i*step:][:Lanes]

@@ -84,6 +84,8 @@ func networksSection() error {
 
 var productLine = regexp.MustCompile(`(?m)^(?:Benchmark\S+\s+)?(\S+): (.+): (\d+), ([\d.]+) MFLOP, ([\d.]+) GFLOP/s ([\d.]+) GB/s, ([\d.]+) GFLOP/s ([\d.]+) GB/s$`)
 
+var allProductsLine = regexp.MustCompile(`(?m)^(?:Benchmark\S+\s+)?(\S+), all products: ([\d.]+) GFLOP/s forward, ([\d.]+) GFLOP/s backward$`)
+
 var memoryLine = regexp.MustCompile(`memory: ([\d.]+) GB/s`)
 
 // productsSection prints how near to the peak the convolutions and products of each
@@ -121,6 +123,28 @@ func productsSection() error {
 				}
 			}
 			fmt.Printf(" %.0f | %.0f %% | %.0f | %.0f %% |", v[0], 100*v[0]/top, v[1], 100*v[1]/memory)
+		}
+		fmt.Println()
+	}
+	return printAllProducts(string(out), top)
+}
+
+// printAllProducts prints how near to the peak all products of a network come together:
+// their operations over their time.
+func printAllProducts(out string, top float64) error {
+	fmt.Println("\n| network | all products forward, GFLOP/s | of the peak | backward, GFLOP/s | of the peak |\n|---|---|---|---|---|")
+	lines := allProductsLine.FindAllStringSubmatch(out, -1)
+	for i, m := range lines {
+		if slices.ContainsFunc(lines[i+1:], func(later []string) bool { return later[1] == m[1] }) {
+			continue // a first run
+		}
+		fmt.Printf("| %s |", m[1])
+		for _, text := range m[2:] {
+			v, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				return err
+			}
+			fmt.Printf(" %.0f | %.0f %% |", v, 100*v/top)
 		}
 		fmt.Println()
 	}
