@@ -6,7 +6,8 @@
 //	go run ./internal/bench/audit --data /usr/share/datasets/fashion-mnist fixtures/*.pt
 //
 // With --aim unseen it makes the table of docs/unseen.md, and with --others the one
-// of methods that others published, beside it and retraining itself.
+// of methods that others published, beside it and retraining itself. With --images
+// the edits see only so many images of each class; the audit sees them all.
 // The retrained networks are shared by checkpoints of one architecture. With
 // --control nothing is edited: in the place of the edited network stands one
 // more retrained network, which shows what the audit says of a class that a
@@ -45,19 +46,21 @@ type settings struct {
 	aim        report.Aim
 	class      string // the only ones; "": all
 	seed       uint64
+	images     int // of each class, that the edits see; 0: all
 	reference  bool
 }
 
 func main() {
 	log.SetFlags(0)
 	var s settings
-	flag.StringVar(&s.dir, "data", "", "folder with the IDX files of Fashion-MNIST, training and test images")
+	flag.StringVar(&s.dir, "data", "", "images to train and to test on, as forget takes them")
 	flag.BoolVar(&s.control, "control", false, "audit a retrained network, not an edited one")
 	flag.StringVar(&s.others, "others", "", "audit methods that others published, too, with commas between their names; all: each, and retraining")
 	flag.StringVar((*string)(&s.aim), "aim", string(report.AimUniform), "aim of the edits, uniform or unseen")
 	flag.StringVar(&s.cache, "cache", "", "folder that keeps the retrained networks, and what is measured of them, for another run")
 	flag.StringVar(&s.class, "class", "", "the only classes to audit, with commas between them")
 	flag.Uint64Var(&s.seed, "seed", 0, "seed of the edits")
+	flag.IntVar(&s.images, "images", 0, "images of each class that the edits see; 0: all")
 	flag.BoolVar(&s.reference, "reference", false, "let an edit with the aim unseen steer by one more retrained network")
 	draw := flag.String("draw", "", "draw the table of edits that standard input has into this SVG file, and do nothing else")
 	flag.Parse()
@@ -96,7 +99,10 @@ func run(s settings, paths []string) error {
 			if s.class != "" && !slices.Contains(strings.Split(s.class, ","), strconv.Itoa(class)) {
 				continue
 			}
-			a := &auditing{settings: s, path: path, class: class, data: data}
+			a := &auditing{settings: s, path: path, class: class, data: data, seen: data.Train, norm: dataset.DefaultNorm(data.Train.Shape[0])}
+			if s.images > 0 {
+				a.seen = data.Train.Stratified(s.images, 0)
+			}
 			found, err := a.run()
 			if err != nil {
 				return err
@@ -218,6 +224,8 @@ type auditing struct {
 	path  string
 	class int
 	data  *dataset.Data
+	seen  *dataset.Set // by the edits
+	norm  dataset.Norm // of the images
 	net   *network.Network
 	known *verify.Audit // what is measured of the base and the retrained networks
 }
@@ -245,14 +253,14 @@ func (a *auditing) run() ([]finding, error) {
 		}
 		first.name = "control"
 	} else {
-		opts := edit.Options{Classes: []int{a.class}, Norm: dataset.FashionNorm, Aim: a.aim, Seed: a.seed}
+		opts := edit.Options{Classes: []int{a.class}, Norm: a.norm, Aim: a.aim, Seed: a.seed}
 		if a.reference {
 			if opts.Reference, err = a.retrained(ctx, networks); err != nil {
 				return nil, err
 			}
 			first.name += " --reference"
 		}
-		res, err := edit.Forget(ctx, a.net.Graph, a.net.State, a.data.Train, opts)
+		res, err := edit.Forget(ctx, a.net.Graph, a.net.State, a.seen, opts)
 		if err != nil {
 			return nil, err
 		}
@@ -270,7 +278,7 @@ func (a *auditing) run() ([]finding, error) {
 			continue
 		}
 		start := time.Now()
-		sd, setting, err := try(a.net.Graph, a.net.State, a.data.Train, dataset.FashionNorm, a.class, a.seed, m)
+		sd, setting, err := try(a.net.Graph, a.net.State, a.seen, a.norm, a.class, a.seed, m)
 		if err != nil {
 			return nil, err
 		}
@@ -300,7 +308,7 @@ func (a *auditing) run() ([]finding, error) {
 // retrained returns a network that was trained without the class.
 func (a *auditing) retrained(ctx context.Context, seed int) (*model.StateDict, error) {
 	sd, _, err := learn.Without(ctx, a.net.Graph, a.net.State, a.data.Train, learn.Options{
-		Classes: []int{a.class}, Norm: dataset.FashionNorm, Seed: uint64(seed), Cache: a.cache,
+		Classes: []int{a.class}, Norm: a.norm, Seed: uint64(seed), Cache: a.cache,
 	})
 	return sd, err
 }
@@ -361,7 +369,7 @@ func (a *auditing) know(ctx context.Context) (*verify.Audit, error) {
 func (a *auditing) audit(ctx context.Context, before, after *model.StateDict, opts *verify.AuditOptions) (*verify.Audit, error) {
 	r, err := verify.Judge(ctx, verify.Edit{
 		Before: verify.NewNetwork(a.net.Graph, before), After: verify.NewNetwork(a.net.Graph, after), Gate: verify.GateNone, Classes: []int{a.class},
-		Train: a.data.Train, Test: a.data.Test, Norm: dataset.FashionNorm, Audit: opts,
+		Train: a.data.Train, Test: a.data.Test, Norm: a.norm, Audit: opts,
 	})
 	if err != nil {
 		return nil, err
