@@ -17,6 +17,7 @@ import (
 	"lethe/internal/learn"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/ops"
 	"lethe/report"
 )
 
@@ -33,6 +34,7 @@ const (
 	steps          = 320
 	forgetBatch    = 96   // images in a step
 	otherBatch     = 160  // with which a step is 256: an even share for 2 or 4 threads
+	largeProducts  = 1e8  // products for an image from which a step has half as many (docs/decisions/064-large.md)
 	tallyBlock     = 16   // images whose measures are added up before those sums are
 	weakBaseRemain = 0.91 // accuracy on the others under which a base has still to learn
 	weakBaseSteps  = 3    // and gets so many times the steps
@@ -116,7 +118,7 @@ func Forget(ctx context.Context, g *graph.Graph, sd *model.StateDict, set *datas
 }
 
 func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.Set, opts Options, steps int) (*Result, error) {
-	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: steps}
+	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: steps, ofClasses: forgetBatch, ofOthers: otherBatch}
 	if err := opts.Check(); err != nil {
 		return nil, err
 	}
@@ -127,11 +129,8 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 	if opts.Aim == report.AimUnseen {
 		return forgetUnseen(ctx, r, sd)
 	}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(sd); err != nil {
 		return nil, err
-	}
-	if r.method.Selected {
-		r.parts = divide(net, sd, r.method.Trained)
 	}
 	defer r.lengthen()
 	if err := r.shorten(ctx); err != nil {
@@ -174,6 +173,7 @@ type run struct {
 	residual, firstResidual float64     // probability of the class among that
 	soft                    [][]float32 // what stands in for the label of an image of the others; nil: the label
 	batch                   []int       // the images of a step
+	ofClasses, ofOthers     int         // how many of them are of the classes, and come first, and how many are not
 	forget, other           *learn.Sampler
 	learned, others         []int       // images of the classes and of the others that steps learn from, variants included
 	images                  int         // of the classes, before some are held out and variants come in
@@ -213,7 +213,7 @@ func (t *tally) add(o tally) {
 	t.kl += o.kl
 }
 
-func (r *run) prepare() error {
+func (r *run) prepare(sd *model.StateDict) error {
 	if err := r.opts.checkInputs(r.net, r.set); err != nil {
 		return err
 	}
@@ -221,11 +221,19 @@ func (r *run) prepare() error {
 	if err != nil {
 		return err
 	}
+	selected := len(r.opts.Train)+len(r.opts.Freeze) > 0
+	products := ops.Products(r.net.Graph(), sd)
+	if selected {
+		if r.parts = divide(r.net, sd, train); r.parts != nil {
+			products = r.parts.products
+		}
+	}
+	r.ofClasses, r.ofOthers = batchFor(products)
 	forget, others := r.set.Split(r.opts.Classes...)
 	if r.opts.ForgetOnly {
 		others = nil
 	}
-	const images = forgetBatch + otherBatch
+	images := r.ofClasses + r.ofOthers
 	if r.session, err = r.net.NewSession(images, r.opts.Threads, train); err != nil {
 		return err
 	}
@@ -276,11 +284,21 @@ func (r *run) prepare() error {
 	r.logq = make([]float64, r.k)
 	r.restart(rng)
 	r.method = Method{
-		Name: "KL to near-uniform, cross-entropy and distance, with adaptive weights", Trained: train, Selected: len(r.opts.Train)+len(r.opts.Freeze) > 0, Frozen: last,
-		Steps: r.steps, Forgotten: forgetBatch, Others: otherBatch, Rate: rate, Residual: r.firstResidual, Smoothing: smooth,
+		Name: "KL to near-uniform, cross-entropy and distance, with adaptive weights", Trained: train, Selected: selected, Frozen: last,
+		Steps: r.steps, Forgotten: r.ofClasses, Others: r.ofOthers, Rate: rate, Residual: r.firstResidual, Smoothing: smooth,
 		HeldOut: len(r.heldOut), BaseRemain: r.method.BaseRemain, Variations: append([]string{}, r.method.Variations...), Limits: r.opts.Limits, Prefer: r.opts.Prefer, Parameters: len(r.theta0),
 	}
 	return nil
+}
+
+// batchFor returns how many images of the classes and of the others a step has, of a
+// network in which an image takes so many products of two numbers. Both are multiples
+// of tallyBlock.
+func batchFor(products float64) (ofClasses, ofOthers int) {
+	if products < largeProducts {
+		return forgetBatch, otherBatch
+	}
+	return forgetBatch / 2, otherBatch / 2
 }
 
 // settle finds the rules and the limits that nobody gave.
@@ -333,8 +351,8 @@ func (r *run) walk(ctx context.Context, step func(step int) Point) (course []Poi
 // returns the measures. Explicit conversions keep products from being fused
 // with sums, which would make the result depend on the processor.
 func (r *run) step(step int) Point {
-	r.forget.Draw(r.batch[:forgetBatch])
-	r.other.Draw(r.batch[forgetBatch:])
+	r.forget.Draw(r.batch[:r.ofClasses])
+	r.other.Draw(r.batch[r.ofClasses:])
 	r.session.Step(len(r.batch), r.fillFunc, r.lossFunc)
 	r.observe()
 	if math.IsNaN(r.now.KL) {
@@ -422,14 +440,14 @@ func (r *run) loss(i int, logits, grad []float32) {
 	if learn.Best(logits) == label {
 		t.hits = 1
 	}
-	if i < forgetBatch {
+	if i < r.ofClasses {
 		t.kl = fromUniform(logp, prob)
 		kl := 0.0
 		for c, lp := range logp {
 			kl += float64(prob[c] * (lp - r.logq[c]))
 		}
 		for c, lp := range logp {
-			grad[c] = float32(prob[c] * (lp - r.logq[c] - kl) / forgetBatch)
+			grad[c] = float32(prob[c] * (lp - r.logq[c] - kl) / float64(r.ofClasses))
 		}
 	} else {
 		for c, d := range prob {
@@ -441,7 +459,7 @@ func (r *run) loss(i int, logits, grad []float32) {
 			case c == label:
 				d--
 			}
-			grad[c] = float32(r.retain * d / otherBatch)
+			grad[c] = float32(r.retain * d / float64(r.ofOthers))
 		}
 	}
 	r.tally[i] = t
@@ -455,7 +473,7 @@ func (r *run) observe() {
 		for _, t := range r.tally[at : at+tallyBlock] {
 			sum.add(t)
 		}
-		if at < forgetBatch {
+		if at < r.ofClasses {
 			forget.add(sum)
 		} else {
 			other.add(sum)
@@ -464,7 +482,7 @@ func (r *run) observe() {
 	follow := func(mean *float64, sum float64, images int) {
 		*mean += float64(min(memory/float64(r.steps), 1) * (sum/float64(images) - *mean))
 	}
-	follow(&r.now.Target, float64(forget.hits), forgetBatch)
-	follow(&r.now.KL, forget.kl, forgetBatch)
-	follow(&r.now.Remain, float64(other.hits), otherBatch)
+	follow(&r.now.Target, float64(forget.hits), r.ofClasses)
+	follow(&r.now.KL, forget.kl, r.ofClasses)
+	follow(&r.now.Remain, float64(other.hits), r.ofOthers)
 }

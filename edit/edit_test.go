@@ -14,6 +14,7 @@ import (
 	"lethe/internal/network"
 	"lethe/internal/nn"
 	"lethe/model"
+	"lethe/ops"
 	"lethe/pickle"
 	"lethe/report"
 )
@@ -192,9 +193,9 @@ func TestForgetRefuses(t *testing.T) {
 
 // A sampler gives every image once before it gives one twice.
 func TestSamplerCoversThePool(t *testing.T) {
-	net, _, set := base(t)
+	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(sd); err != nil {
 		t.Fatal(err)
 	}
 	n := len(r.learned)
@@ -217,9 +218,9 @@ func TestSamplerCoversThePool(t *testing.T) {
 
 // Held-out images steer the edit, so no step may learn from them.
 func TestHeldOutImagesAreNotLearnedFrom(t *testing.T) {
-	net, _, set := base(t)
+	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(sd); err != nil {
 		t.Fatal(err)
 	}
 	own := slices.DeleteFunc(slices.Clone(r.learned), func(i int) bool { return i >= set.Len() }) // without variants
@@ -234,9 +235,9 @@ func TestHeldOutImagesAreNotLearnedFrom(t *testing.T) {
 
 // look agrees with a computation from the logits of the public evaluator.
 func TestLookMeasures(t *testing.T) {
-	net, _, set := base(t)
+	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(sd); err != nil {
 		t.Fatal(err)
 	}
 	r.heldOut = r.learned[:300] // more than a batch, and not whole groups
@@ -347,7 +348,7 @@ func TestForgetOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &run{opts: options, net: edited, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(got); err != nil {
 		t.Fatal(err)
 	}
 	forgotten, others := set.Split(3)
@@ -357,10 +358,10 @@ func TestForgetOnly(t *testing.T) {
 }
 
 func TestStepAllocatesNothing(t *testing.T) {
-	net, _, set := base(t)
+	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1000}
 	r.limits = report.FashionMNIST.FullMarks()
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(sd); err != nil {
 		t.Fatal(err)
 	}
 	r.step(1) // before the controllers start, which look at images now and then
@@ -371,15 +372,39 @@ func TestStepAllocatesNothing(t *testing.T) {
 
 // A loss that is not a number ends the edit, with the place where that began.
 func TestLossThatIsNotANumberIsExplained(t *testing.T) {
-	net, _, set := base(t)
+	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 10}
 	r.limits = report.FashionMNIST.FullMarks()
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(sd); err != nil {
 		t.Fatal(err)
 	}
 	r.session.Theta()[0] = float32(math.NaN())
 	r.session.Refresh()
 	if _, err := r.walk(context.Background(), r.step); err == nil || !strings.Contains(err.Error(), "step 1 is not a number") || !strings.Contains(err.Error(), "NaN") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// Steps through a large network have half as many images, whole blocks of them; where
+// only its last layers move, those count.
+func TestStepsOfLargeNetworks(t *testing.T) {
+	for _, c := range []struct {
+		products            float64
+		ofClasses, ofOthers int
+	}{
+		{0, 96, 160},
+		{4.1e7, 96, 160}, // a ResNet-20
+		{1.5e8, 48, 80},  // a VGG-11
+		{math.Inf(1), 48, 80},
+	} {
+		ofClasses, ofOthers := batchFor(c.products)
+		if ofClasses != c.ofClasses || ofOthers != c.ofOthers || ofClasses%tallyBlock != 0 || ofOthers%tallyBlock != 0 {
+			t.Errorf("%g products: %d and %d images, want %d and %d in blocks of %d", c.products, ofClasses, ofOthers, c.ofClasses, c.ofOthers, tallyBlock)
+		}
+	}
+	net, sd, _ := base(t)
+	whole, last := ops.Products(net.Graph(), sd), divide(net, sd, []string{"fc.weight", "fc.bias"})
+	if last == nil || !(last.products > 0 && last.products < whole) {
+		t.Errorf("%v of %g products are behind the convolutions", last, whole)
 	}
 }

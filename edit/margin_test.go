@@ -9,7 +9,7 @@ import (
 // Where more images of the class are still taken for it than is aimed for, the class is
 // led farther below the others; with the reference task's rules it stays where it is.
 func TestMargin(t *testing.T) {
-	net, _, set := base(t)
+	net, sd, set := base(t)
 	for _, test := range []struct {
 		name   string
 		target float64 // limit of it; 0: that of the reference task
@@ -22,7 +22,7 @@ func TestMargin(t *testing.T) {
 		opts := options
 		opts.Classes = []int{3}
 		r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: looks}
-		if err := r.prepare(); err != nil {
+		if err := r.prepare(sd); err != nil {
 			t.Fatal(err)
 		}
 		if test.target > 0 {

@@ -31,7 +31,10 @@ var featuresInMemory int64 = 512 << 20
 
 // divided is a network in two parts: what no parameter that moves has a part in,
 // and the rest.
-type divided struct{ before, behind *nn.Net }
+type divided struct {
+	before, behind *nn.Net
+	products       float64 // of the rest for an image, see [ops.Products]
+}
 
 // divide returns a network in two parts, or nil if the first is not worth it.
 func divide(net *nn.Net, sd *model.StateDict, move []string) *divided {
@@ -39,7 +42,7 @@ func divide(net *nn.Net, sd *model.StateDict, move []string) *divided {
 	if !ok || worth*parts.ProductsBefore < parts.ProductsBehind {
 		return nil
 	}
-	var d divided
+	d := divided{products: parts.ProductsBehind}
 	var err error
 	if d.before, err = nn.Bind(parts.Before, sd); err != nil {
 		return nil
@@ -193,7 +196,7 @@ func (r *run) shorten(ctx context.Context) (err error) {
 	if set == nil {
 		return err
 	}
-	session, err := r.parts.behind.NewSession(forgetBatch+otherBatch, r.opts.Threads, r.method.Trained)
+	session, err := r.parts.behind.NewSession(r.ofClasses+r.ofOthers, r.opts.Threads, r.method.Trained)
 	if err != nil {
 		return err
 	}

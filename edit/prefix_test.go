@@ -29,13 +29,14 @@ func TestForgetComputesTheFirstLayersOnce(t *testing.T) {
 		defer func() { featuresInMemory = before }()
 		r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: 12}
 		r.opts.MaxLoss = DefaultMaxLoss
-		if err := r.prepare(); err != nil {
+		if err := r.prepare(sd); err != nil {
 			t.Fatal(err)
 		}
-		if !whole {
-			if r.parts = divide(net, sd, r.method.Trained); r.parts == nil {
-				t.Fatal("the network is not divided")
-			}
+		if r.parts == nil {
+			t.Fatal("the network is not divided")
+		}
+		if whole {
+			r.parts = nil
 		}
 		if err := r.shorten(t.Context()); err != nil {
 			t.Fatal(err)
@@ -96,10 +97,9 @@ func TestForgetInTheLastLayers(t *testing.T) {
 	checkMoved(t, sd, res)
 
 	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: 10}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(sd); err != nil {
 		t.Fatal(err)
 	}
-	r.parts = divide(net, sd, r.method.Trained)
 	defer r.lengthen()
 	if err := r.shorten(t.Context()); err != nil {
 		t.Fatal(err)

@@ -58,9 +58,9 @@ func TestWarpMirrorsAndShifts(t *testing.T) {
 // name once left and right are exchanged, as with most digits, nothing is
 // mirrored; where each image is its own mirror image, mirroring is harmless.
 func TestTolerated(t *testing.T) {
-	net, _, set := base(t)
+	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(sd); err != nil {
 		t.Fatal(err)
 	}
 	// Images that the network judges otherwise in the mirror, and symmetric ones,
