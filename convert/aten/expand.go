@@ -33,11 +33,24 @@ type atMask struct{ whole, mask *Value }
 
 // expansions are the operators that are always written out, with their arguments.
 func expansions() map[string]func(x *expander, c *call) {
-	return map[string]func(x *expander, c *call){
+	all := map[string]func(x *expander, c *call){
 		"aten._native_multi_head_attention":   (*expander).nativeAttention,
 		"aten._transformer_encoder_layer_fwd": (*expander).encoderLayer,
 		"aten.masked_scatter":                 (*expander).maskedScatter,
 	}
+	for name, f := range composites() {
+		all["aten."+name] = func(x *expander, c *call) {
+			out := f.of(x, c)
+			if strings.HasSuffix(x.node.Op, "_") {
+				x.write(c.tensor(c.rowParams()[0]), out[0])
+				return
+			}
+			for i, v := range out {
+				x.result(i, v)
+			}
+		}
+	}
+	return all
 }
 
 // compositeRows are the rows of those operators, of which nothing but the arguments is
@@ -48,6 +61,9 @@ func compositeRows() map[string]row {
 		"aten._transformer_encoder_layer_fwd": {schema: "src, embed_dim, num_heads, qkv_weight, qkv_bias, proj_weight, proj_bias, use_gelu, norm_first, eps, " +
 			"norm_weight_1, norm_bias_1, norm_weight_2, norm_bias_2, ffn_weight_1, ffn_bias_1, ffn_weight_2, ffn_bias_2, mask=None, mask_type=None"},
 		"aten.masked_scatter": {schema: "self, mask, source"},
+	}
+	for name, f := range composites() {
+		rows["aten."+name] = row{schema: f.schema}
 	}
 	for name, schema := range complexSchemas {
 		rows["aten."+name] = row{schema: schema}
@@ -452,7 +468,7 @@ func (x *expander) encoderLayer(c *call) {
 
 // inferComposites are the types and shapes of the operators that are written out.
 func inferComposites() map[string]inferRule {
-	return map[string]inferRule{
+	rules := map[string]inferRule{
 		"masked_scatter":                 likeFirst,
 		"_transformer_encoder_layer_fwd": likeFirst,
 		"_native_multi_head_attention": func(c *call) []*Value {
@@ -471,4 +487,8 @@ func inferComposites() map[string]inferRule {
 			return out
 		},
 	}
+	for name, f := range composites() {
+		rules[name] = inferComposite(f.of)
+	}
+	return rules
 }

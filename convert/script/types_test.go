@@ -76,6 +76,16 @@ func TestWrittenOut(t *testing.T) {
 		{"written into a part", "z = torch.fft_fft(torch.mul(x, 0))\n_0 = torch.copy_(torch.slice(z, 1, 0, 2), torch.slice(torch.complex(x, x), 1, 2, 4))\nreturn torch.imag(z)", []float64{3, 4, 0, 0, -3, -4, 0, 0}},
 		{"mask", mask + "_0 = torch.index_put_(y, annotate(List[Optional[Tensor]], [m]), torch.mul_(torch.index(y, annotate(List[Optional[Tensor]], [m])), 10))\nreturn y", []float64{1, 2, 30, 40, -1, -2, -3, -4}},
 		{"mask, from another tensor", mask + "z = torch.neg(torch.index(torch.add(x, 1), annotate(List[Optional[Tensor]], [m])))\nreturn torch.index_put(y, annotate(List[Optional[Tensor]], [m]), z)", []float64{1, 2, -4, -5, -1, -2, -3, -4}},
+		{"hypot", "return torch.hypot(x, torch.mul(x, 0.))", []float64{1, 2, 3, 4, 1, 2, 3, 4}},
+		{"logaddexp", "return torch.logaddexp(x, x)", []float64{1 + math.Ln2, 2 + math.Ln2, 3 + math.Ln2, 4 + math.Ln2, -1 + math.Ln2, -2 + math.Ln2, -3 + math.Ln2, -4 + math.Ln2}},
+		{"nan_to_num", "return torch.nan_to_num(torch.mul(torch.div(x, torch.mul(x, 0)), 0), 7.)", []float64{7, 7, 7, 7, 7, 7, 7, 7}},
+		{"diff", "return torch.diff(torch.mul(x, x))", []float64{3, 5, 7, 3, 5, 7}},
+		{"cross", "return torch.linalg_cross(torch.slice(x, 1, 0, 3), torch.slice(x, 1, 1, 4))", []float64{-1, 2, -1, -1, 2, -1}},
+		{"tensordot", "return torch.tensordot(x, torch.unflatten(torch.arange(8, dtype=6), 0, [4, 2]), [1], [0])", []float64{40, 50, -40, -50}},
+		{"kthvalue", "a, b, = torch.kthvalue(x, 2, 1)\nreturn torch.add(a, b)", []float64{3, -1}},
+		{"stacks", "return torch.hstack([x, torch.fliplr(x)])", []float64{1, 2, 3, 4, 4, 3, 2, 1, -1, -2, -3, -4, -4, -3, -2, -1}},
+		{"norm of Frobenius", "return torch.linalg_norm(torch.unflatten(x, 1, [2, 2]), None, [1, 2])", []float64{math.Sqrt(30), math.Sqrt(30)}},
+		{"in place", "y = torch.add(x, 0)\n_0 = torch.nan_to_num_(y)\nreturn torch.exp2(y)", []float64{2, 4, 8, 16, .5, .25, .125, .0625}},
 		{"masked_scatter", mask + "return torch.masked_scatter(y, m, torch.mul(x, 10))", []float64{1, 2, 10, 20, -1, -2, -3, -4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
