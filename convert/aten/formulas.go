@@ -2,6 +2,7 @@ package aten
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -22,10 +23,23 @@ func one(schema string, of func(x *expander, c *call) *Value) composite {
 	return composite{schema, func(x *expander, c *call) []*Value { return []*Value{of(x, c)} }}
 }
 
+const two = "self, other"
+
 // composites are operators without a row of their own, by their names.
 func composites() map[string]composite {
-	two := "self, other"
-	all := map[string]composite{
+	all := map[string]composite{}
+	maps.Copy(all, elementComposites())
+	maps.Copy(all, matrixComposites())
+	maps.Copy(all, orderComposites())
+	for other, name := range map[string]string{"special_xlogy": "xlogy", "special_exp2": "exp2", "special_logit": "logit", "special_sinc": "sinc"} {
+		all[other] = all[name]
+	}
+	return all
+}
+
+// elementComposites are functions of elements.
+func elementComposites() map[string]composite {
+	return map[string]composite{
 		"hypot": one(two, func(x *expander, c *call) *Value {
 			return x.call("sqrt", x.call("add", x.call("square", c.args["self"]), x.call("square", c.args["other"])))
 		}),
@@ -58,10 +72,16 @@ func composites() map[string]composite {
 			bound := x.call("add", x.call("mul", x.call("abs", b), c.float("rtol")), c.float("atol"))
 			return x.call("le", x.call("abs", x.call("sub", c.args["self"], b)), bound)
 		}),
-		"exp2":         one("self", func(x *expander, c *call) *Value { return x.call("exp", x.call("mul", c.tensor("self"), math.Ln2)) }),
-		"deg2rad":      one("self", func(x *expander, c *call) *Value { return x.call("mul", c.tensor("self"), math.Pi/180) }),
-		"rad2deg":      one("self", func(x *expander, c *call) *Value { return x.call("mul", c.tensor("self"), 180/math.Pi) }),
-		"signbit":      one("self", func(x *expander, c *call) *Value { return x.call("lt", c.tensor("self"), 0) }),
+		"exp2":    one("self", func(x *expander, c *call) *Value { return x.call("exp", x.call("mul", c.tensor("self"), math.Ln2)) }),
+		"deg2rad": one("self", func(x *expander, c *call) *Value { return x.call("mul", c.tensor("self"), math.Pi/180) }),
+		"rad2deg": one("self", func(x *expander, c *call) *Value { return x.call("mul", c.tensor("self"), 180/math.Pi) }),
+		"signbit": one("self", func(x *expander, c *call) *Value { return x.call("lt", c.tensor("self"), 0) }),
+	}
+}
+
+// orderComposites put elements elsewhere, or make fewer of them.
+func orderComposites() map[string]composite {
+	return map[string]composite{
 		"fliplr":       one("self", func(x *expander, c *call) *Value { return x.call("flip", c.tensor("self"), []int{1}) }),
 		"flipud":       one("self", func(x *expander, c *call) *Value { return x.call("flip", c.tensor("self"), []int{0}) }),
 		"outer":        one("self, vec2", outer),
@@ -112,6 +132,12 @@ func composites() map[string]composite {
 		"linalg_vecdot": one("x, y, dim=-1", func(x *expander, c *call) *Value {
 			return x.call("sum", x.call("mul", c.tensor("x"), c.tensor("y")), []int{c.int("dim")})
 		}),
+	}
+}
+
+// matrixComposites are products, and what joins tensors.
+func matrixComposites() map[string]composite {
+	return map[string]composite{
 		"addmv": one("self, mat, vec, beta=1, alpha=1", func(x *expander, c *call) *Value {
 			return x.call("add", x.call("mul", c.tensor("self"), c.args["beta"]), x.call("mul", x.call("mv", c.tensor("mat"), c.tensor("vec")), c.args["alpha"]))
 		}),
@@ -159,10 +185,6 @@ func composites() map[string]composite {
 			return out
 		}},
 	}
-	for other, name := range map[string]string{"special_xlogy": "xlogy", "special_exp2": "exp2", "special_logit": "logit", "special_sinc": "sinc"} {
-		all[other] = all[name]
-	}
-	return all
 }
 
 // numbersOnly puts numbers into the place of what is none.

@@ -153,14 +153,14 @@ func (s *search) report(pool []*candidate, more bool) *Found {
 	best := pool[0]
 	show := func(c *candidate) Candidate {
 		margin, deviation := difference(best.losses, c.losses)
-		return Candidate{s.net.Fix(c.wiring), s.opts.Norms[c.norm], c.mean(n), margin, deviation, odds(best.deviations, c.deviations)}
+		return Candidate{s.net.Fix(c.wiring), s.opts.Norms[c.norm], c.mean(n), margin, deviation, odds(best.deviations, c.deviations), ruledOut(best.deviations, c.deviations)}
 	}
 	f := &Found{Best: show(best), Images: n, Tried: int(s.tried.Load()), More: more}
 	doubt := func(format string, args ...any) { f.Doubts = append(f.Doubts, fmt.Sprintf(format, args...)) }
 	for _, c := range pool[1:min(len(pool), finalists)] {
 		r := show(c)
 		f.Rivals = append(f.Rivals, r)
-		if s.rivals(best, c) && r.Odds < sureOdds {
+		if s.rivals(best, c) && !r.Ruled {
 			doubt("nearly as good, with a loss that is %+.2g (standard error %.1g), is %s", r.Margin, r.Error, Difference(f.Best, r))
 		}
 	}
@@ -229,8 +229,8 @@ func (f *Found) Notes() []string {
 	if len(f.Rivals) > 0 {
 		r := slices.MinFunc(f.Rivals, func(a, b Candidate) int { return cmp.Compare(a.Margin, b.Margin) })
 		notes = append(notes, fmt.Sprintf("the next wiring has a loss that is %+.2g, %.3g standard errors: %s", r.Margin, r.Margin/max(r.Error, 1e-12), Difference(f.Best, r)))
-		if r.Odds >= sureOdds {
-			notes = append(notes, fmt.Sprintf("what batch normalization remembers of the images speaks against that one, with odds of %.2g to 1", math.Exp(min(r.Odds, 100))))
+		if r.Ruled {
+			notes = append(notes, fmt.Sprintf("what batch normalization remembers of the images speaks against that one, with odds of %.2g to 1 if its features were independent", math.Exp(min(r.Odds, 100))))
 		}
 	}
 	if f.More {

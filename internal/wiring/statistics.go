@@ -13,7 +13,7 @@ import (
 // Numbers of the evidence of running statistics.
 const (
 	statisticsImages = 4096 // whose statistics are compared
-	sureOdds         = 5.0  // logarithm of the odds from which on a rival is no rival
+	sureOdds         = 5.0  // logarithm of the odds from which on a rival may be no rival; see ruledOut
 	someOdds         = 0.5  // and from which on another wiring is not taken
 	steeper          = 1.1  // quotient of two unrests from which on the more usual wiring is not taken
 )
@@ -110,19 +110,48 @@ func (s *search) float64s(session *nn.Session, paths []string) (map[string][]flo
 }
 
 // odds returns the logarithm of the odds for a wiring with the deviations a against
-// one with the deviations b, if each is normally distributed with the variance that
-// the smaller of the two has, and if features are independent of each other, as a
-// rough measure: half of the sum of the differences, divided by that variance.
+// one with the deviations b, if each of n is the square of a normally distributed
+// number with a variance that is not known, and all of them are independent: the
+// likelihood of their sum s is proportional to s^(-n/2), whatever the variance, so that
+// the logarithm is n/2 ln(sum of b / sum of a).
 func odds(a, b []float64) float64 {
 	if len(a) == 0 || len(a) != len(b) {
 		return 0
 	}
-	x, y := 0.0, 0.0
+	x, y := 1e-12, 1e-12
 	for i := range a {
 		x, y = x+a[i], y+b[i]
 	}
-	least := max(min(x, y), 1e-12)
-	return float64(len(a)) / 2 * (y - x) / least
+	return float64(len(a)) / 2 * math.Log(y/x)
+}
+
+// ruledOut reports whether running statistics speak against a wiring with the deviations
+// b so much that it is no rival of one with the deviations a. The odds alone do not tell:
+// the mean and the variance of a feature hang together, and a few features that training
+// has moved can decide. So the deviations of b must also be larger feature by feature, in
+// those that are not the same under both, by as many standard errors as losses must be
+// image by image. Deviations have long tails, so their logarithms are compared, above a
+// floor, which is the mean deviation under a.
+func ruledOut(a, b []float64) bool {
+	if !(odds(a, b) >= sureOdds) {
+		return false
+	}
+	features := len(a) / 2
+	floor := 0.0
+	for _, d := range a {
+		floor += d / float64(features)
+	}
+	var x, y []float64
+	for i := range features {
+		if own, rival := a[2*i]+a[2*i+1], b[2*i]+b[2*i+1]; math.Abs(own-rival) > 1e-9*floor {
+			x, y = append(x, math.Log(own+floor)), append(y, math.Log(rival+floor))
+		}
+	}
+	if len(x) < 4 {
+		return false
+	}
+	margin, deviation := difference(x, y)
+	return margin >= sureZ*deviation
 }
 
 // settle puts the candidate first that the running statistics of batch

@@ -1,7 +1,9 @@
 package wiring
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,10 +103,51 @@ func TestRunningStatistics(t *testing.T) {
 		"gelu, {max_pool: 2}, {conv: b}, {batch_norm: bn}, relu, flatten": false,
 		"gelu, {max_pool: 2}, {conv: b}, {batch_norm: bn}, tanh, flatten": false,
 	} {
-		got := odds(own, found("input: [1, 12, 12]\nlayers: [{conv: a}, {batch_norm: an}, "+other+", {linear: c}]"))
-		if sure != (got > sureOdds) || !sure && got != 0 {
-			t.Errorf("%s: the logarithm of the odds is %.2f", other, got)
+		rival := found("input: [1, 12, 12]\nlayers: [{conv: a}, {batch_norm: an}, " + other + ", {linear: c}]")
+		if got := odds(own, rival); sure != (got > sureOdds) || sure != ruledOut(own, rival) || !sure && got != 0 {
+			t.Errorf("%s: the logarithm of the odds is %.2f, ruled out %v", other, got, ruledOut(own, rival))
 		}
+	}
+}
+
+// The odds are those of the sums. A wiring is ruled out if the deviations of most features
+// are larger under it, and not by a single one.
+func TestRuledOut(t *testing.T) {
+	const features = 14
+	rng := rand.New(rand.NewPCG(5, 5))
+	own, most, one, few := make([]float64, 2*features), make([]float64, 2*features), make([]float64, 2*features), make([]float64, 2*features)
+	for i := range own {
+		x := rng.NormFloat64()
+		own[i] = x * x
+		most[i], one[i], few[i] = own[i]+1+rng.Float64(), own[i], own[i]+0.05
+	}
+	one[3] += 60
+	mixed := slices.Clone(own)
+	for i := range 14 { // seven features, two of which are much worse and five better
+		mixed[i] = own[i] / 4
+		if i < 4 {
+			mixed[i] = own[i] + 30
+		}
+	}
+	sum := func(v []float64) (s float64) {
+		for _, x := range v {
+			s += x
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name  string
+		rival []float64
+		sure  bool // by its odds
+		out   bool
+	}{{"the same", own, false, false}, {"most", most, true, true}, {"one", one, true, false}, {"mixed", mixed, true, false}, {"a little", few, false, false}} {
+		want := features * math.Log(sum(c.rival)/sum(own))
+		if got := odds(own, c.rival); math.Abs(got-want) > 1e-9 || (got >= sureOdds) != c.sure || ruledOut(own, c.rival) != c.out {
+			t.Errorf("%s: the logarithm of the odds is %.3f, want %.3f; ruled out %v", c.name, got, want, ruledOut(own, c.rival))
+		}
+	}
+	if odds(own[:2], most[:4]) != 0 || ruledOut(nil, nil) || ruledOut(most, own) {
+		t.Error("what is no evidence counts")
 	}
 }
 

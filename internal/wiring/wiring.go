@@ -40,6 +40,7 @@ type Candidate struct {
 	Margin float64 // of its loss over that of the best
 	Error  float64 // standard error of Margin, from the differences image by image
 	Odds   float64 // of the best against it by running statistics of batch normalization, as a natural logarithm; 0 if there are none
+	Ruled  bool    // running statistics speak so much against it that it is no rival
 }
 
 // Found is what the images tell.
