@@ -42,6 +42,7 @@ func more(all map[string]*network) {
 	volumes(all)
 	placed(all)
 	products(all)
+	rare(all)
 }
 
 // compared are networks with conditions.

@@ -35,6 +35,7 @@ func init() { // the functions of the table refer to the table
 		"GatherElements":        {inferGatherElements, buildGatherElements},
 		"Gemm":                  {inferGemm, buildGemm},
 		"GlobalAveragePool":     {inferReduce, buildReduce},
+		"GridSample":            {inferGridSample, buildGridSample},
 		"GroupNormalization":    {inferGroupNorm, buildGroupNorm},
 		"Identity":              {inferSame, nil},
 		"InstanceNormalization": {inferGroupNorm, buildGroupNorm},

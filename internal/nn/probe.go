@@ -15,7 +15,7 @@ import (
 // movers are these operators.
 var movers = map[string]bool{
 	"CenterCropPad": true, "Compress": true, "DepthToSpace": true, "GatherElements": true, "GatherND": true, "ReverseSequence": true,
-	"ScatterElements": true, "ScatterND": true, "SpaceToDepth": true, "Trilu": true,
+	"Scatter": true, "ScatterElements": true, "ScatterND": true, "SpaceToDepth": true, "TensorScatter": true, "Trilu": true,
 }
 
 // moved is what an operator does to the elements of one sample.

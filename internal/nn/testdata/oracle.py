@@ -270,12 +270,43 @@ def cumsum(x, attrs, axis):
     return z.flip(axis) if attrs.get("reverse", 0) else z
 
 
+def cumprod(x, attrs, axis):
+    axis = int(axis)
+    y = x.flip(axis) if attrs.get("reverse", 0) else x
+    z = y.cumprod(axis)
+    if attrs.get("exclusive", 0):
+        z = torch.cat((torch.ones_like(z.narrow(axis, 0, 1)), z.narrow(axis, 0, z.shape[axis] - 1)), axis)
+    return z.flip(axis) if attrs.get("reverse", 0) else z
+
+
+def grid_sample(x, attrs, grid):
+    mode = {"linear": "bilinear", "cubic": "bicubic", "nearest": "nearest"}[attrs.get("mode", "linear")]
+    return F.grid_sample(x, grid, mode, attrs.get("padding_mode", "zeros"), bool(attrs.get("align_corners", 0)))
+
+
+def col2im(x, attrs, image, block):
+    n = len(block)
+    first, after = attrs.get("pads", [0] * 2 * n)[:n], attrs.get("pads", [0] * 2 * n)[n:]
+    assert first == after
+    return F.fold(x, image.long().tolist(), block.long().tolist(), attrs.get("dilations", [1] * n), first, attrs.get("strides", [1] * n))
+
+
+def loss(f):
+    return lambda x, a, labels, w=None: f(x, labels.long(), w, ignore_index=a.get("ignore_index", -100), reduction="none")
+
+
 def gather_elements(x, attrs, at):
     axis = attrs.get("axis", 0)
     return x.gather(axis, at.long() % x.shape[axis])
 
 
 def scatter_nd(x, attrs, at, updates):
+    if attrs.get("reduction", "none") != "none":  # of whole rows
+        f = {"add": torch.add, "mul": torch.mul, "max": torch.maximum, "min": torch.minimum}[attrs["reduction"]]
+        rows = list(x)
+        for i, row in zip(at.flatten().long().tolist(), updates):
+            rows[i] = f(rows[i], row)
+        return torch.stack(rows)
     x = x.clone()
     x[tuple(at.long().t())] = updates
     return x
@@ -375,7 +406,13 @@ OPERATORS = {
     "Acosh": lambda x, a: x.acosh(), "Atanh": lambda x, a: x.atanh(),
     "Einsum": lambda x, a, *y: torch.einsum(a["equation"], x, *y), "Tile": lambda x, a, n: x.repeat(n.long().tolist()),
     "Trilu": lambda x, a, k: x.triu(int(k)) if a.get("upper", 1) else x.tril(int(k)), "GatherND": lambda x, a, at: x[tuple(at.long().t())],
-    "ScatterElements": lambda x, a, at, y: x.scatter(a["axis"], at.long(), y), "Compress": lambda x, a, c: x.index_select(a["axis"], c.nonzero().flatten()),
+    "ScatterElements": lambda x, a, at, y: (x.scatter_add if "reduction" in a else x.scatter)(a["axis"], at.long(), y),
+    "GridSample": grid_sample, "AffineGrid": lambda t, a, size: F.affine_grid(t, size.long().tolist(), bool(a.get("align_corners", 0))),
+    "Col2Im": col2im, "CumProd": cumprod, "Det": lambda x, a: torch.linalg.det(x), "CastLike": lambda x, a, y: x,
+    "GlobalLpPool": lambda x, a: x.flatten(2).abs().pow(a["p"]).sum(2).pow(1 / a["p"]).reshape(list(x.shape[:2]) + [1] * (x.dim() - 2)),
+    "SoftmaxCrossEntropyLoss": loss(F.cross_entropy), "NegativeLogLikelihoodLoss": loss(F.nll_loss),
+    "SwiGLU": lambda x, a, y: x * torch.sigmoid(a.get("alpha", 1.0) * x) * y,
+    "TensorScatter": lambda x, a, y: torch.cat((y, x[:, y.shape[1]:]), 1), "Compress": lambda x, a, c: x.index_select(a["axis"], c.nonzero().flatten()),
     "ConstantOfShape": lambda n, a: torch.zeros(n.long().tolist()).double(),
     "Conv": conv, "MaxPool": max_pool, "AveragePool": average_pool,
     "Relu": lambda x, a: F.relu(x), "Identity": lambda x, a: x, "Dropout": lambda x, a, *_: x,
