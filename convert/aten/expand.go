@@ -21,8 +21,9 @@ type expander struct {
 	made    int               // how many nodes were there before it
 	parts   map[*Value]pair   // of complex tensors
 	masked  map[*Value]atMask // what was read at a mask
-	count   int
+	count   int               // of operators that were added
 	known   map[string]*Value // constants
+	size    int               // elements of the constants that were made
 }
 
 // pair is a complex tensor: its real and its imaginary part.

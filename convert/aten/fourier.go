@@ -213,19 +213,7 @@ func (x *expander) apply(z pair, t transform) pair {
 	if rows > elementsMax/4/columns {
 		panic(refusal{what: fmt.Sprintf("a Fourier transform of %d elements", t.n)})
 	}
-	cos, sin := make([]float32, rows*columns), make([]float32, rows*columns)
-	for j := range rows {
-		scale := t.scale
-		if t.kind == 'i' && j > 0 && 2*j != t.n {
-			scale *= 2 // the other half of the spectrum
-		}
-		for k := range columns {
-			s, c := math.Sincos(2 * math.Pi * float64(j*k%t.n) / float64(t.n))
-			cos[j*columns+k], sin[j*columns+k] = float32(scale*c), float32(scale*s)
-		}
-	}
-	name := fmt.Sprintf("dft_%c_%dx%d_%d_%g_%v", t.kind, rows, columns, t.n, t.scale, z[0].DType)
-	c, s := x.constant(name+".cos", z[0].DType, []int{rows, columns}, cos), x.constant(name+".sin", z[0].DType, []int{rows, columns}, sin)
+	c, s := x.waves(t, rows, columns, z[0].DType)
 	product := func(v, matrix *Value) *Value { return x.along(v, t.axis, matrix) }
 	switch {
 	case t.kind == 'i':
@@ -240,6 +228,29 @@ func (x *expander) apply(z pair, t transform) pair {
 		return pair{x.call("sub", product(z[0], c), product(z[1], s)), x.call("add", product(z[0], s), product(z[1], c))}
 	}
 	return pair{x.call("add", product(z[0], c), product(z[1], s)), x.call("sub", product(z[1], c), product(z[0], s))}
+}
+
+// waves returns the cosines and the sines of a transform, each rows x columns.
+func (x *expander) waves(t transform, rows, columns int, d model.DType) (c, s *Value) {
+	name := fmt.Sprintf("dft_%c_%dx%d_%d_%g_%v", t.kind, rows, columns, t.n, t.scale, d)
+	if c, s = x.known[name+".cos"], x.known[name+".sin"]; s != nil {
+		return c, s
+	}
+	if x.size += 2 * rows * columns; x.size > 4*elementsMax {
+		panic(refusal{what: fmt.Sprintf("%d elements of cosines and sines", x.size)})
+	}
+	cos, sin := make([]float32, rows*columns), make([]float32, rows*columns)
+	for j := range rows {
+		scale := t.scale
+		if t.kind == 'i' && j > 0 && 2*j != t.n {
+			scale *= 2 // the other half of the spectrum
+		}
+		for k := range columns {
+			s, c := math.Sincos(2 * math.Pi * float64(j*k%t.n) / float64(t.n))
+			cos[j*columns+k], sin[j*columns+k] = float32(scale*c), float32(scale*s)
+		}
+	}
+	return x.constant(name+".cos", d, []int{rows, columns}, cos), x.constant(name+".sin", d, []int{rows, columns}, sin)
 }
 
 // transformed applies all transforms of a node.

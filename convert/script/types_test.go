@@ -1,10 +1,12 @@
 package script
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
 
+	"lethe/convert/aten"
 	"lethe/model"
 )
 
@@ -99,5 +101,20 @@ func TestWrittenOut(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Fourier transforms of many sizes do not take memory for all of them.
+func TestManyTransforms(t *testing.T) {
+	body := "y = torch.real(torch.fft_fft(x, 900))\n"
+	for i := range 400 {
+		body += fmt.Sprintf("y = torch.real(torch.fft_fft(y, %d))\n", 901+i)
+	}
+	p, err := Decode(scripted(body+"return y"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := aten.Convert(p, aten.Options{}); err == nil || !strings.Contains(err.Error(), "cosines and sines") {
+		t.Errorf("the error is %v", err)
 	}
 }

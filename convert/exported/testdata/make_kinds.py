@@ -65,6 +65,23 @@ class Places(nn.Module):
         return marked, summed, again, rows, torch.bucketize(x[:, 1], self.edges), F.grid_sample(x, grid, align_corners=False), F.grid_sample(x, turned, padding_mode="border", align_corners=True)
 
 
+class Written(nn.Module):
+    """Operators that are others: fused attention, which strict exports have, Fourier transforms, and elements at a mask."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.attention = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), nn.MultiheadAttention(8, 4, batch_first=True)
+        self.filter = nn.Parameter(torch.zeros(6, 5, 2))
+
+    def forward(self, x: torch.Tensor):
+        low = x.clone()
+        low[low > 0.5] *= -2
+        spectrum = torch.fft.rfft2(x, dim=(1, 2), norm="ortho") * torch.view_as_complex(self.filter)
+        back = torch.fft.irfft2(spectrum, s=(6, 8), dim=(1, 2), norm="ortho")
+        lengths = torch.fft.fft(torch.fft.fft(x, dim=-1), dim=-2).real, torch.fft.rfft(x, n=5, dim=1).abs(), torch.fft.irfft(torch.fft.rfft(x), n=5)
+        return self.layer(x), *self.attention(x, x, x), low, back, *lengths, torch.nan_to_num(x / (x - x)), torch.diff(x, dim=1)
+
+
 def made(kind):
     torch.manual_seed(1)
     model = kind().eval()
@@ -79,11 +96,12 @@ def values(shape, integers):
     return (n * 31 % 29 + 1 if integers else (n * 7919 % 1000).float() / 500 - 1).reshape(shape)
 
 
-KINDS = {"bags": (Bags, [6]), "kinds": (Kinds, [2, 6, 6])}
+KINDS = {"bags": (Bags, [6]), "kinds": (Kinds, [2, 6, 6]), "written": (Written, [6, 8])}
 
 if __name__ == "__main__":
     for name, (kind, shape) in KINDS.items():
-        program = torch.export.export(made(kind), (values([2] + shape, name == "bags"),))
+        with torch.no_grad():
+            program = torch.export.export(made(kind), (values([2] + shape, name == "bags"),), strict=name == "written")
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)
         torch.export.save(program, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch-2.15-%s_static.pt2" % name))
