@@ -9,54 +9,63 @@ import (
 	"lethe/model"
 )
 
-// deBERTaV2 is Hugging Face's DeBERTa, versions 2 and 3: scores depend on the words, and on
-// how far they are from each other.
-var deBERTaV2 = family{
-	name:  "DeBERTa V2 (Hugging Face)",
-	marks: []string{"deberta.embeddings.word_embeddings.weight", "deberta.encoder.layer.0.attention.self.query_proj.weight", "pooler.dense.weight", "classifier.weight"},
-	build: func(b *builder) value {
-		c := b.config
-		if c == nil {
-			b.fail("how its distances are counted is in config.json alone: give the folder")
+// deBERTa and deBERTaV2 are Hugging Face's DeBERTa, version 1, and versions 2 and 3: scores
+// depend on the words, and on how far they are from each other.
+var (
+	deBERTa   = deBERTaOf("DeBERTa (Hugging Face)", "in_proj")
+	deBERTaV2 = deBERTaOf("DeBERTa V2 (Hugging Face)", "query_proj")
+)
+
+func deBERTaOf(name, projection string) family {
+	return family{
+		name:  name,
+		marks: []string{"deberta.embeddings.word_embeddings.weight", "deberta.encoder.layer.0.attention.self." + projection + ".weight", "pooler.dense.weight", "classifier.weight"},
+		build: (*builder).deBERTa,
+	}
+}
+
+func (b *builder) deBERTa() value {
+	c := b.config
+	if c == nil {
+		b.fail("how its distances are counted is in config.json alone: give the folder")
+	}
+	epsilon := b.epsilon(1e-7)
+	ids, mask := b.text()
+	x := b.embed(ids, "deberta.embeddings.word_embeddings")
+	if b.has("deberta.embeddings.position_embeddings.weight") {
+		x = b.addRows(x, "deberta.embeddings.position_embeddings")
+	}
+	if b.has("deberta.embeddings.token_type_embeddings.weight") {
+		x = b.add(x, b.embed(b.inputOf("token_type_ids", model.Int64, ids.Shape), "deberta.embeddings.token_type_embeddings"))
+	}
+	if b.under("deberta.embeddings.embed_proj") {
+		x = b.linear(x, "deberta.embeddings.embed_proj")
+	}
+	b.ignore("deberta.embeddings.position_ids")
+	column := graph.Shape{ids.Shape[0], ids.Shape[1], graph.Size(1)}
+	there := b.shapedAs("", "reshape", model.Bool, column, mask, column)
+	absent := b.shapedAs("", "logical_not", model.Bool, column, there)
+	x = b.layerNorm(x, "deberta.embeddings.LayerNorm", epsilon)
+	x = b.shaped("", "masked_fill", x.Shape, x, absent, 0.0)
+	d := &distance{heads: b.configHeads(width(x))}
+	if c.RelativeAttention {
+		b.distanceTables(d, ids.Shape[1], epsilon)
+	}
+	square := slices.Concat(mask.Shape[:2], ids.Shape[1:], ids.Shape[1:])
+	tall := slices.Concat(mask.Shape[:2], ids.Shape[1:], graph.Sizes(1))
+	d.absent = b.shapedAs("", "logical_not", model.Bool, square,
+		b.shapedAs("", "logical_and", model.Bool, square, mask, b.shapedAs("", "reshape", model.Bool, tall, mask, tall)))
+	before := x
+	b.each("deberta.encoder.layer.", 0, func(i int, name string) {
+		y := b.linear(b.disentangled(x, name+".attention.self", d), name+".attention.output.dense")
+		x = b.layerNorm(b.add(y, x), name+".attention.output.LayerNorm", epsilon)
+		y = b.linear(b.activation(b.linear(x, name+".intermediate.dense"), "gelu"), name+".output.dense")
+		x = b.layerNorm(b.add(y, x), name+".output.LayerNorm", epsilon)
+		if i == 0 && b.under("deberta.encoder.conv") {
+			x = b.neighbours(before, x, absent, epsilon)
 		}
-		epsilon := b.epsilon(1e-7)
-		ids, mask := b.text()
-		x := b.embed(ids, "deberta.embeddings.word_embeddings")
-		if b.has("deberta.embeddings.position_embeddings.weight") {
-			x = b.addRows(x, "deberta.embeddings.position_embeddings")
-		}
-		if b.has("deberta.embeddings.token_type_embeddings.weight") {
-			x = b.add(x, b.embed(b.inputOf("token_type_ids", model.Int64, ids.Shape), "deberta.embeddings.token_type_embeddings"))
-		}
-		if b.under("deberta.embeddings.embed_proj") {
-			x = b.linear(x, "deberta.embeddings.embed_proj")
-		}
-		b.ignore("deberta.embeddings.position_ids")
-		column := graph.Shape{ids.Shape[0], ids.Shape[1], graph.Size(1)}
-		there := b.shapedAs("", "reshape", model.Bool, column, mask, column)
-		absent := b.shapedAs("", "logical_not", model.Bool, column, there)
-		x = b.layerNorm(x, "deberta.embeddings.LayerNorm", epsilon)
-		x = b.shaped("", "masked_fill", x.Shape, x, absent, 0.0)
-		d := &distance{heads: b.configHeads(width(x))}
-		if c.RelativeAttention {
-			b.distanceTables(d, ids.Shape[1], epsilon)
-		}
-		square := slices.Concat(mask.Shape[:2], ids.Shape[1:], ids.Shape[1:])
-		tall := slices.Concat(mask.Shape[:2], ids.Shape[1:], graph.Sizes(1))
-		d.absent = b.shapedAs("", "logical_not", model.Bool, square,
-			b.shapedAs("", "logical_and", model.Bool, square, mask, b.shapedAs("", "reshape", model.Bool, tall, mask, tall)))
-		before := x
-		b.each("deberta.encoder.layer.", 0, func(i int, name string) {
-			y := b.linear(b.disentangled(x, name+".attention.self", d), name+".attention.output.dense")
-			x = b.layerNorm(b.add(y, x), name+".attention.output.LayerNorm", epsilon)
-			y = b.linear(b.activation(b.linear(x, name+".intermediate.dense"), "gelu"), name+".output.dense")
-			x = b.layerNorm(b.add(y, x), name+".output.LayerNorm", epsilon)
-			if i == 0 && b.under("deberta.encoder.conv") {
-				x = b.neighbours(before, x, absent, epsilon)
-			}
-		})
-		return b.linear(b.named(b.linear(b.first(x), "pooler.dense"), cmp.Or(c.PoolerAct, "gelu")), "classifier")
-	},
+	})
+	return b.linear(b.named(b.linear(b.first(x), "pooler.dense"), cmp.Or(c.PoolerAct, "gelu")), "classifier")
 }
 
 // distance is how DeBERTa's attention depends on the distance of two words.
@@ -137,7 +146,25 @@ func (b *builder) disentangled(x value, name string, d *distance) value {
 		shape := graph.Shape{x.Shape[0], x.Shape[1], graph.Size(d.heads), graph.Size(size)}
 		return b.permute(b.shaped("", "reshape", shape, x, shape), 0, 2, 1, 3)
 	}
-	q, k, v := split(b.linear(x, name+".query_proj")), split(b.linear(x, name+".key_proj")), split(b.linear(x, name+".value_proj"))
+	toKeyName, toAskName := "pos_key_proj", "pos_query_proj"
+	var q, k, v value
+	if b.under(name + ".in_proj") { // version 1: one product, the three parts of a head together
+		toKeyName, toAskName = "pos_proj", "pos_q_proj"
+		all := b.linear(x, name+".in_proj")
+		if width(all) != 3*width(x) {
+			b.fail("%q makes %d features of %d", name+".in_proj", width(all), width(x))
+		}
+		shape := graph.Shape{batch, words, graph.Size(d.heads), graph.Size(3 * size)}
+		all = b.permute(b.shaped("", "reshape", shape, all, shape), 0, 2, 1, 3)
+		biased := func(part value, bias string) value {
+			w := b.weight(name+"."+bias, width(x))
+			byHead := graph.Sizes(d.heads, 1, size)
+			return b.add2(part, b.shaped("", "reshape", byHead, w, byHead))
+		}
+		q, k, v = biased(b.slice(all, 3, 0, size, 1), "q_bias"), b.slice(all, 3, size, 2*size, 1), biased(b.slice(all, 3, 2*size, 3*size, 1), "v_bias")
+	} else {
+		q, k, v = split(b.linear(x, name+".query_proj")), split(b.linear(x, name+".key_proj")), split(b.linear(x, name+".value_proj"))
+	}
 	toKey, toAsk := d.vectors != nil && b.config.attends("c2p"), d.vectors != nil && b.config.attends("p2c")
 	parts := 1
 	for _, kind := range []string{"c2p", "p2c"} {
@@ -163,10 +190,10 @@ func (b *builder) disentangled(x value, name string, d *distance) value {
 		return b.shaped("", "div", scores, y, scale)
 	}
 	if toKey {
-		a = b.add(a, relative(q, "key_proj", "pos_key_proj", d.toKey))
+		a = b.add(a, relative(q, "key_proj", toKeyName, d.toKey))
 	}
 	if toAsk {
-		a = b.add(a, b.permute(relative(k, "query_proj", "pos_query_proj", d.toAsk), 0, 1, 3, 2))
+		a = b.add(a, b.permute(relative(k, "query_proj", toAskName, d.toAsk), 0, 1, 3, 2))
 	}
 	a = b.shaped("", "masked_fill", scores, a, d.absent, -math.MaxFloat32)
 	y := b.shaped("", "matmul", q.Shape, b.shaped("", "softmax", scores, a, -1), v)

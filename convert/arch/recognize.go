@@ -46,7 +46,7 @@ type family struct {
 var families = []family{
 	resNet, cifarResNet, torchvisionViT, timmViT, swin, maxViT, convNeXt, efficientNet, mobileNetV3, mobileNetV2, regNet,
 	shuffleNet, mnasnet, denseNet, squeezeNet, googLeNet, inception, alexNet, vgg,
-	hfResNet, hfViT, hfDeiT, hfConvNeXt, hfConvNeXtV2, hfSwin, hfMobileNetV1, hfMobileNetV2, hfDINOv2, hfRegNet, hfBEiT, hfData2VecVision, hfSwinV2, hfMobileViT, hfLeViT, hfPoolFormer, deBERTaV2, bert, ernie, distilBERT, roBERTa, data2Vec, electra, albert,
+	hfResNet, hfViT, hfDeiT, hfConvNeXt, hfConvNeXtV2, hfSwin, hfMobileNetV1, hfMobileNetV2, hfDINOv2, hfRegNet, hfBEiT, hfData2VecVision, hfSwinV2, hfMobileViT, hfLeViT, hfPoolFormer, deBERTa, deBERTaV2, bert, ernie, distilBERT, roBERTa, data2Vec, electra, albert,
 }
 
 // mismatch is what a builder panics with where a state dict is not the one of

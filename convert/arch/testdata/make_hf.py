@@ -55,6 +55,7 @@ CONFIGS = {
     "PoolFormer plain": hf.PoolFormerConfig(hidden_sizes=[8, 12], depths=[1, 2], num_encoder_blocks=2, strides=[2, 2], padding=[3, 1], pool_size=5, use_layer_scale=False, num_labels=7),
     "DebertaV2 text": hf.DebertaV2Config(**text, relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=4, max_relative_positions=-1, norm_rel_ebd="layer_norm", share_att_key=True, type_vocab_size=0, position_biased_input=False, conv_kernel_size=3),
     "DebertaV2 own": hf.DebertaV2Config(**text, relative_attention=True, pos_att_type="c2p|p2c", type_vocab_size=2),
+    "Deberta text": hf.DebertaConfig(**text, relative_attention=True, pos_att_type=["c2p", "p2c"], position_biased_input=False, type_vocab_size=0),
     "DebertaV2 none": hf.DebertaV2Config(**text, type_vocab_size=0, embedding_size=24),
 }
 CLASSES = {
@@ -65,7 +66,7 @@ CLASSES = {
     "Bert ernie": "ErnieForSequenceClassification",
     "Roberta data2vec": "Data2VecTextForSequenceClassification",
 }
-TEXT = {"Bert", "DistilBert", "Roberta", "Bert ernie", "Roberta data2vec", "Electra text", "Albert", "DebertaV2 text", "DebertaV2 own", "DebertaV2 none"}
+TEXT = {"Bert", "DistilBert", "Roberta", "Bert ernie", "Roberta data2vec", "Electra text", "Albert", "DebertaV2 text", "DebertaV2 own", "DebertaV2 none", "Deberta text"}
 TYPED = {"Bert", "Bert ernie", "Electra text", "Albert", "DebertaV2 own"}
 
 
