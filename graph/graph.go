@@ -241,6 +241,37 @@ func (g *Graph) Clone() *Graph {
 	return &c
 }
 
+// WithSizes returns the graph for given sizes of symbols, such as the length of sequences:
+// in the shapes of inputs, outputs and stated values numbers take the place of symbols.
+func (g *Graph) WithSizes(sizes map[string]int) *Graph {
+	dims := map[string]Dim{}
+	for name, n := range sizes {
+		dims[name] = Size(n)
+	}
+	c := g.Clone()
+	for _, values := range [][]Value{c.Inputs, c.Outputs} {
+		for i := range values {
+			values[i].Shape = values[i].Shape.subst(dims)
+		}
+	}
+	for name, t := range c.Types {
+		t.Shape = t.Shape.subst(dims)
+		c.Types[name] = t
+	}
+	return c
+}
+
+func (s Shape) subst(symbols map[string]Dim) Shape {
+	if s == nil {
+		return nil
+	}
+	out := make(Shape, len(s))
+	for i, d := range s {
+		out[i] = d.Subst(symbols)
+	}
+	return out
+}
+
 func cloneNodes(nodes []Node) []Node {
 	nodes = slices.Clone(nodes)
 	for i := range nodes {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"lethe/graph"
 	"lethe/model"
@@ -19,6 +21,47 @@ const workMax = 50_000_000
 // samples must not depend on each other, whatever the size of the batch. It says
 // what was done, or why it was not.
 func tryModel(ctx context.Context, g *graph.Graph, sd *model.StateDict) (said string, err error) {
+	open := openSizes(g)
+	if len(open) == 0 {
+		return trySamples(ctx, g, sd)
+	}
+	for _, size := range trialSizes {
+		sizes := map[string]int{}
+		for _, name := range open {
+			sizes[name] = size
+		}
+		said, err = trySamples(ctx, g.WithSizes(sizes), sd)
+		if errors.As(err, new(*model.FormatError)) { // a network may allow other sizes only
+			return fmt.Sprintf("not run: with %s of %d: %v", strings.Join(open, ", "), size, err), nil
+		}
+		if err != nil || said != theSame {
+			return said, err
+		}
+	}
+	return fmt.Sprintf("%s, with %s of %d and of %d", theSame, strings.Join(open, ", "), trialSizes[0], trialSizes[1]), nil
+}
+
+// trialSizes are the sizes that a model is run with where they are open.
+var trialSizes = [...]int{7, 12}
+
+// theSame is said of a model whose samples do not depend on each other.
+const theSame = "run on one and two samples: the same"
+
+// openSizes returns the names of the sizes of inputs that are open beside the batch.
+func openSizes(g *graph.Graph) []string {
+	var names []string
+	for _, v := range g.Inputs {
+		for _, d := range v.Shape {
+			if name, is := d.Symbol(); is && name != graph.BatchSymbol && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// trySamples is [tryModel] for a model of which only the batch is open.
+func trySamples(ctx context.Context, g *graph.Graph, sd *model.StateDict) (said string, err error) {
 	if why := notRun(g, sd); why != "" {
 		return why, nil
 	}
@@ -53,7 +96,7 @@ func tryModel(ctx context.Context, g *graph.Graph, sd *model.StateDict) (said st
 	if !(largest <= 1e-4) {
 		return "", fmt.Errorf("running the model: two samples together differ from one by one by %.2g of the largest output", largest)
 	}
-	return "run on one and two samples: the same", nil
+	return theSame, nil
 }
 
 // notRun returns why a model cannot be run as it is, or "".

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -74,9 +75,10 @@ func BenchmarkProducts(b *testing.B) {
 			for round := range max(b.N, 5) {
 				for i, l := range ses.layers {
 					name, k := productOf(l, p.hi-p.lo)
-					took := [2]time.Duration{timed(func() { l.forward(p) }), timed(func() {
+					parts := ses.path[slices.IndexFunc(ses.path, func(st layerRange) bool { return i < st.hi })].parts
+					took := [2]time.Duration{timed(func() { parts(p, func(q part, _ layerRange) { l.forward(q) }) }), timed(func() {
 						if ses.trains[i] {
-							l.backward(p)
+							parts(p, func(q part, _ layerRange) { l.backward(q) })
 						}
 					})}
 					if name == "" {

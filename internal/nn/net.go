@@ -71,7 +71,10 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 		}
 		sample, ok := sampleShape(in.Shape, n.batch)
 		if !ok || len(sample.dims) < 2 || sample.batch != 0 || sample.dims[0] != 1 || slices.Contains(sample.dims, 0) || !in.DType.IsFloat() && in.DType != model.Int64 && in.DType != model.Int32 {
-			return nil, unsupported("the input %q is %v of shape %v, not numbers with a dynamic batch and fixed other dimensions", in.Name, in.DType, in.Shape)
+			return nil, &model.UnsupportedError{
+				What:   fmt.Sprintf("the input %q is %v of shape %v, not numbers with a dynamic batch and fixed other dimensions", in.Name, in.DType, in.Shape),
+				Advice: "export the network with a fixed size in the place of each but the batch",
+			}
 		}
 		n.shapes[in.Name], n.whole[in.Name] = sample, isWhole(in.DType)
 	}
