@@ -16,6 +16,10 @@ import (
 // fewestQueries of them: 8 MiB, and as much for their gradient. Tests change them.
 var scoreBlock, fewestQueries = 1 << 17, 32
 
+// mostScoreSteps is how much may happen to scores, so that nobody looks through a long chain
+// of sums again and again.
+const mostScoreSteps = 8
+
 // scoreStep is what happens to scores between the product and Softmax.
 type scoreStep struct {
 	op   string // Mul or Div by a number, or Add of a mask
@@ -112,7 +116,7 @@ func (c *compiler) attentionOf(softmax *graph.Node, trained map[string]bool) (*a
 			name = n.Inputs[0]
 		default:
 			s, rest := c.scoreStepOf(n, trained)
-			if rest == "" {
+			if rest == "" || len(a.steps) == mostScoreSteps {
 				return nil, nil
 			}
 			a.steps, name = slices.Insert(a.steps, 0, s), rest
@@ -182,7 +186,7 @@ func (c *compiler) scoreStepOf(n *graph.Node, trained map[string]bool) (s scoreS
 				continue
 			}
 			added, err := c.net.operandShape(other)
-			if mask := added.dims; err == nil && len(mask) > 0 && (mask[len(mask)-1] == s.dims[len(s.dims)-1] || mask[len(mask)-1] == 1) && c.leadsToProduct(name) {
+			if mask := added.dims; err == nil && len(mask) > 0 && (mask[len(mask)-1] == s.dims[len(s.dims)-1] || mask[len(mask)-1] == 1) && c.leadsToProduct(name, mostScoreSteps) {
 				s.mask, rest = other, name
 			}
 		}
@@ -193,26 +197,19 @@ func (c *compiler) scoreStepOf(n *graph.Node, trained map[string]bool) (s scoreS
 	return s, rest
 }
 
-// leadsToProduct reports whether a value can be scores: of the two terms of a sum one is, and
-// the other the mask.
-func (c *compiler) leadsToProduct(name string) bool {
-	for range 8 {
-		n := c.index.Maker(name)
-		switch {
-		case n == nil || len(c.index.Uses(name)) != 1:
-			return false
-		case n.Op == "MatMul":
-			return c.isPairProduct(n)
-		case c.keepsRows(n), n.Op == "Div":
-			name = n.Inputs[0]
-		case n.Op == "Mul" || n.Op == "Add":
-			if len(n.Inputs) != 2 {
-				return false
-			}
-			return c.leadsToProduct(n.Inputs[0]) || c.leadsToProduct(n.Inputs[1])
-		default:
-			return false
-		}
+// leadsToProduct reports whether a value can be scores, by at most so many nodes before it: of
+// the two terms of a sum one is, and the other the mask.
+func (c *compiler) leadsToProduct(name string, depth int) bool {
+	n := c.index.Maker(name)
+	switch {
+	case n == nil || depth == 0 || len(c.index.Uses(name)) != 1:
+		return false
+	case n.Op == "MatMul":
+		return c.isPairProduct(n)
+	case c.keepsRows(n), n.Op == "Div":
+		return c.leadsToProduct(n.Inputs[0], depth-1)
+	case (n.Op == "Mul" || n.Op == "Add") && len(n.Inputs) == 2:
+		return c.leadsToProduct(n.Inputs[0], depth-1) || c.leadsToProduct(n.Inputs[1], depth-1)
 	}
 	return false
 }
