@@ -18,7 +18,7 @@ func (s *search) climb(pool []*candidate) ([]*candidate, error) {
 	few, some, all := min(128, len(s.images)), min(1024, len(s.images)), len(s.images)
 	for range stepsMax {
 		best := pool[0]
-		list, err := s.evaluate(s.changes(best), few)
+		list, err := s.evaluate(s.changes(best, s.unique), few)
 		if err != nil {
 			return nil, err
 		}
@@ -43,14 +43,14 @@ func (s *search) climb(pool []*candidate) ([]*candidate, error) {
 }
 
 // changes returns the wirings that differ from one in one place, as far as they
-// fit and were not tried yet.
-func (s *search) changes(c *candidate) []*candidate {
+// fit and choose, which may put another candidate in the place of one, does not return nil.
+func (s *search) changes(c *candidate, choose func(*candidate) *candidate) []*candidate {
 	var out []*candidate
 	add := func(change func(*candidate)) {
 		d := &candidate{wiring: c.wiring.Clone(), norm: c.norm}
 		change(d)
 		if s.fits(d) {
-			if d := s.unique(d); d != nil {
+			if d := choose(d); d != nil {
 				out = append(out, d)
 			}
 		}

@@ -13,6 +13,8 @@ import (
 // Numbers of the evidence of running statistics.
 const (
 	statisticsImages = 4096 // whose statistics are compared
+	twinsMost        = 12   // of a candidate, whose statistics are compared
+	nearMost         = 16   // candidates that are a change away from one, that are run on all images
 	sureOdds         = 5.0  // logarithm of the odds from which on a rival may be no rival; see ruledOut
 	someOdds         = 0.5  // and from which on another wiring is not taken
 	steeper          = 1.1  // quotient of two unrests from which on the more usual wiring is not taken
@@ -157,23 +159,28 @@ func ruledOut(a, b []float64) bool {
 // settle puts the candidate first that the running statistics of batch
 // normalization speak for, of those that the losses do not tell apart.
 func (s *search) settle(pool []*candidate) ([]*candidate, error) {
-	var near, kept, others []*candidate
-	for _, c := range pool {
-		if !s.rivals(pool[0], c) {
-			continue
+	least, near, err := s.remembered(pool)
+	if err != nil {
+		return nil, err
+	}
+	// The pool has few of those that the losses do not tell apart: the others are a change
+	// away from the best of these.
+	for range stepsMax {
+		if len(least.deviations) == 0 {
+			break
 		}
-		var err error
-		if c.deviations, err = s.deviations(c); err != nil {
+		before := least
+		if pool, err = s.widen(pool, least); err != nil {
 			return nil, err
 		}
-		near = append(near, c)
-	}
-	least := slices.MinFunc(near, func(a, b *candidate) int {
-		if odds(a.deviations, b.deviations) > 0 {
-			return -1
+		if least, near, err = s.remembered(pool); err != nil {
+			return nil, err
 		}
-		return 1
-	})
+		if odds(least.deviations, before.deviations) < someOdds {
+			break
+		}
+	}
+	var kept, others []*candidate
 	for _, c := range pool {
 		if slices.Contains(near, c) && odds(least.deviations, c.deviations) < someOdds {
 			kept = append(kept, c)
@@ -185,6 +192,79 @@ func (s *search) settle(pool []*candidate) ([]*candidate, error) {
 		return nil, err
 	}
 	return append(kept, others...), nil
+}
+
+// remembered returns, of the candidates that the losses do not tell from the first, the one
+// with the smallest deviations, and all of them.
+func (s *search) remembered(pool []*candidate) (least *candidate, near []*candidate, err error) {
+	for _, c := range pool {
+		if !s.rivals(pool[0], c) {
+			continue
+		}
+		if c.deviations == nil {
+			if c.deviations, err = s.leastDeviations(c); err != nil {
+				return nil, nil, err
+			}
+		}
+		if least == nil || odds(least.deviations, c.deviations) < 0 {
+			least = c
+		}
+		near = append(near, c)
+	}
+	return least, near, nil
+}
+
+// leastDeviations returns the smallest deviations of a candidate and its twins: a pooling
+// before a normalization or behind an activation computes the same where both grow with
+// what they take, but what the normalization remembers of the images is another thing.
+func (s *search) leastDeviations(c *candidate) ([]float64, error) {
+	best, err := s.deviations(c)
+	if err != nil || len(best) == 0 {
+		return []float64{}, err
+	}
+	some := min(1024, len(s.images))
+	list, err := s.evaluate(c.twins[:min(len(c.twins), twinsMost)], some)
+	if err != nil {
+		return nil, err
+	}
+	for _, twin := range list {
+		if !same(c, twin, some) { // they were compared on few images
+			continue
+		}
+		d, err := s.deviations(twin)
+		if err != nil {
+			return nil, err
+		}
+		if odds(d, best) > 0 {
+			best = d
+		}
+	}
+	return best, nil
+}
+
+// widen adds to a pool the candidates that are a change away from one, as far as the losses
+// do not tell them from the first of the pool.
+func (s *search) widen(pool []*candidate, c *candidate) ([]*candidate, error) {
+	few, some, all := min(128, len(s.images)), min(1024, len(s.images)), len(s.images)
+	isNew := func(d *candidate) *candidate {
+		if d = s.known(d); d == nil || slices.ContainsFunc(pool, func(o *candidate) bool { return o == d || slices.Contains(o.twins, d) }) {
+			return nil
+		}
+		return d
+	}
+	list, err := s.evaluate(s.changes(c, isNew), few)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range []int{some, all} {
+		list = distinct(list, min(few, n))
+		if list, err = s.evaluate(list[:min(len(list), nearMost)], n); err != nil {
+			return nil, err
+		}
+		few = n
+	}
+	list = slices.DeleteFunc(list, func(d *candidate) bool { return !s.rivals(pool[0], d) })
+	return distinct(append(slices.Clone(pool), list...), all), nil
 }
 
 // unrest returns how far the loss is from a point where it does not fall any more, as

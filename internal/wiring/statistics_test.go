@@ -16,9 +16,9 @@ import (
 const pooledAfter = `input: [1, 12, 12]
 layers: [{conv: a}, {batch_norm: an}, gelu, {max_pool: 2}, {conv: b}, {batch_norm: bn}, gelu, flatten, {linear: c}]`
 
-// normalized returns a network of the description pooledAfter with weights that are drawn, whose
+// normalized returns a network of a description with weights that are drawn, whose
 // running statistics are those of its images.
-func normalized(t *testing.T, set *dataset.Set) *model.StateDict {
+func normalized(t *testing.T, set *dataset.Set, description string) *model.StateDict {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 3))
 	var entries []model.Entry
@@ -45,7 +45,7 @@ func normalized(t *testing.T, set *dataset.Set) *model.StateDict {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net, err := Bind(sd, parsed(t, pooledAfter))
+	net, err := Bind(sd, parsed(t, description))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func parsed(t *testing.T, description string) *layers.Net {
 // it tells nothing.
 func TestRunningStatistics(t *testing.T) {
 	set := squares(2048)
-	sd := normalized(t, set)
+	sd := normalized(t, set, pooledAfter)
 	found := func(description string) []float64 {
 		net := parsed(t, description)
 		s := &search{ctx: t.Context(), sd: sd, net: net, set: set, opts: Options{Norms: []dataset.Norm{dataset.OneNorm(0, 1)}}}
@@ -108,6 +108,65 @@ func TestRunningStatistics(t *testing.T) {
 			t.Errorf("%s: the logarithm of the odds is %.2f, ruled out %v", other, got, ruledOut(own, rival))
 		}
 	}
+}
+
+// A pooling before a normalization and ReLU computes what one behind them does, so one of the
+// two goes on, with the other as its twin. The statistics are those of whichever the network
+// was trained as.
+func TestTwins(t *testing.T) {
+	const end = "{conv: b}, {batch_norm: bn}, relu, flatten, {linear: c}]"
+	wirings := []string{"[{conv: a}, {batch_norm: an}, relu, {max_pool: 2}, " + end, "[{conv: a}, {max_pool: 2}, {batch_norm: an}, relu, " + end}
+	for i, own := range wirings {
+		other := wirings[1-i]
+		set := squares(2048)
+		sd := normalized(t, set, "input: [1, 12, 12]\nlayers: "+own)
+		net, err := layers.Draft(sd, set.Shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &search{ctx: t.Context(), sd: sd, net: net, set: set, opts: Options{Norms: []dataset.Norm{dataset.OneNorm(0, 1)}}, shapes: layers.ShapesOf(sd), seen: map[string]*candidate{}}
+		for i := range set.Len() {
+			s.images = append(s.images, i)
+		}
+		list, _, err := net.Wirings(s.shapes, wiringsMax)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair := slices.DeleteFunc(s.everywhere(list), func(c *candidate) bool { return !slices.Contains(wirings, text(t, s, c)) })
+		if pair, err = s.evaluate(pair, len(s.images)); err != nil {
+			t.Fatal(err)
+		}
+		left := distinct(pair, len(s.images))
+		if len(left) != 1 || len(left[0].twins) != 1 {
+			t.Fatalf("%d wirings are left of two that compute the same", len(left))
+		}
+		deviations := map[string][]float64{}
+		for _, c := range []*candidate{left[0], left[0].twins[0]} {
+			if deviations[text(t, s, c)], err = s.deviations(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := odds(deviations[own], deviations[other]); got < sureOdds {
+			t.Errorf("%s: the statistics speak with a logarithm of %.2f against %s", own, got, other)
+		}
+		if got, err := s.leastDeviations(left[0]); err != nil || !slices.Equal(got, deviations[own]) {
+			t.Errorf("%s: the statistics are not those of the wiring that the network was trained as (%v)", own, err)
+		}
+	}
+}
+
+// text returns the layers of a candidate.
+func text(t *testing.T, s *search, c *candidate) string {
+	t.Helper()
+	fixed, err := s.net.Fix(c.wiring).Fixed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, l := range fixed {
+		words = append(words, l.String())
+	}
+	return "[" + strings.Join(words, ", ") + "]"
 }
 
 // The odds are those of the sums. A wiring is ruled out if the deviations of most features

@@ -85,7 +85,8 @@ type candidate struct {
 	cost   int       // how far it is from a regular one
 	losses []float64 // of the first images
 
-	deviations []float64 // of the running statistics of batch normalization; see there
+	deviations []float64    // of the running statistics of batch normalization; see there
+	twins      []*candidate // that compute the same, and may have been trained as something else
 }
 
 // score is the mean loss of the first n images and what irregularity costs: of
@@ -180,6 +181,15 @@ func (s *search) everywhere(list []layers.Wiring) []*candidate {
 
 // unique returns c, or nil if there was a candidate with these layers before.
 func (s *search) unique(c *candidate) *candidate {
+	if known := s.known(c); known != c {
+		return nil
+	}
+	return c
+}
+
+// known returns the candidate with the layers of c: c itself if there was none before, nil
+// if these are no layers.
+func (s *search) known(c *candidate) *candidate {
 	key := fmt.Sprint(c.norm)
 	fixed, err := s.net.Fix(c.wiring).Fixed()
 	if err != nil {
@@ -188,8 +198,8 @@ func (s *search) unique(c *candidate) *candidate {
 	for _, l := range fixed {
 		key += " " + l.String()
 	}
-	if s.seen[key] != nil {
-		return nil
+	if before := s.seen[key]; before != nil {
+		return before
 	}
 	s.seen[key] = c
 	c.cost = s.net.Unusual(c.wiring, s.shapes)
@@ -215,7 +225,8 @@ func (s *search) halve(list []*candidate) ([]*candidate, error) {
 	return list, nil
 }
 
-// distinct sorts candidates by loss and leaves one of each that compute the same.
+// distinct sorts candidates by loss and leaves one of each that compute the same, which
+// has the others as its twins.
 func distinct(list []*candidate, n int) []*candidate {
 	slices.SortStableFunc(list, func(a, b *candidate) int {
 		if d := a.mean(n) - b.mean(n); math.Abs(d) <= sameLoss {
@@ -225,9 +236,13 @@ func distinct(list []*candidate, n int) []*candidate {
 	})
 	var out []*candidate
 	for _, c := range list {
-		if !slices.ContainsFunc(out[max(0, len(out)-4):], func(o *candidate) bool { return same(o, c, n) }) {
+		last := out[max(0, len(out)-4):]
+		i := slices.IndexFunc(last, func(o *candidate) bool { return same(o, c, n) })
+		if i < 0 {
 			out = append(out, c)
+			continue
 		}
+		last[i].twins = slices.Concat(last[i].twins, []*candidate{c}, c.twins)
 	}
 	return out
 }
