@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -14,6 +15,7 @@ import (
 const (
 	statisticsImages = 4096 // whose statistics are compared
 	twinsMost        = 12   // of a candidate, whose statistics are compared
+	twinImages       = 512  // which is done on so many images
 	nearMost         = 16   // candidates that are a change away from one, that are run on all images
 	sureOdds         = 5.0  // logarithm of the odds from which on a rival may be no rival; see ruledOut
 	someOdds         = 0.5  // and from which on another wiring is not taken
@@ -29,15 +31,15 @@ const (
 // and for the variance half of the square of ln(variance / running variance). Both
 // have the same expectation if a feature is normally distributed and the two were
 // computed from different images. There are none if the network has no batch
-// normalization or cannot be trained here.
-func (s *search) deviations(c *candidate) ([]float64, error) {
+// normalization or cannot be trained here. They are those of the first so many images.
+func (s *search) deviations(c *candidate, images int) ([]float64, error) {
 	var paths []string
 	for _, name := range s.sd.Names() {
 		if path, ok := strings.CutSuffix(name, "running_mean"); ok && s.sd.Get(path+"running_var") != nil {
 			paths = append(paths, path)
 		}
 	}
-	chunks := min(len(s.images), statisticsImages) / nn.ChunkSamples
+	chunks := min(len(s.images), images) / nn.ChunkSamples
 	if len(paths) == 0 || chunks < 2 {
 		return nil, nil
 	}
@@ -198,18 +200,23 @@ func (s *search) settle(pool []*candidate) ([]*candidate, error) {
 // with the smallest deviations, and all of them.
 func (s *search) remembered(pool []*candidate) (least *candidate, near []*candidate, err error) {
 	for _, c := range pool {
-		if !s.rivals(pool[0], c) {
-			continue
+		if s.rivals(pool[0], c) {
+			near = append(near, c)
 		}
-		if c.deviations == nil {
-			if c.deviations, err = s.leastDeviations(c); err != nil {
-				return nil, nil, err
-			}
+	}
+	problems := make([]error, len(near))
+	s.parallel(len(near), s.threads(), func(i int) {
+		if c := near[i]; c.deviations == nil {
+			c.deviations, problems[i] = s.leastDeviations(c)
 		}
+	})
+	if err := errors.Join(append(problems, s.ctx.Err())...); err != nil {
+		return nil, nil, err
+	}
+	for _, c := range near {
 		if least == nil || odds(least.deviations, c.deviations) < 0 {
 			least = c
 		}
-		near = append(near, c)
 	}
 	return least, near, nil
 }
@@ -218,28 +225,24 @@ func (s *search) remembered(pool []*candidate) (least *candidate, near []*candid
 // before a normalization or behind an activation computes the same where both grow with
 // what they take, but what the normalization remembers of the images is another thing.
 func (s *search) leastDeviations(c *candidate) ([]float64, error) {
-	best, err := s.deviations(c)
-	if err != nil || len(best) == 0 {
+	least, err := s.deviations(c, twinImages)
+	if err != nil || len(least) == 0 {
 		return []float64{}, err
 	}
 	some := min(1024, len(s.images))
-	list, err := s.evaluate(c.twins[:min(len(c.twins), twinsMost)], some)
-	if err != nil {
-		return nil, err
-	}
-	for _, twin := range list {
-		if !same(c, twin, some) { // they were compared on few images
+	for _, twin := range c.twins[:min(len(c.twins), twinsMost)] {
+		if err := s.run(twin, some, 1); err != nil || !same(c, twin, some) { // they were compared on few images
 			continue
 		}
-		d, err := s.deviations(twin)
+		d, err := s.deviations(twin, twinImages)
 		if err != nil {
 			return nil, err
 		}
-		if odds(d, best) > 0 {
-			best = d
+		if odds(d, least) > 0 {
+			c, least = twin, d
 		}
 	}
-	return best, nil
+	return s.deviations(c, statisticsImages)
 }
 
 // widen adds to a pool the candidates that are a change away from one, as far as the losses

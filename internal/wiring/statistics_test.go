@@ -86,7 +86,7 @@ func TestRunningStatistics(t *testing.T) {
 			s.images = append(s.images, i)
 		}
 		n := len(net.Slots)
-		d, err := s.deviations(&candidate{wiring: layers.Wiring{Alternative: make([]int, n), Activation: make([]int, n), Pooling: make([]int, n)}})
+		d, err := s.deviations(&candidate{wiring: layers.Wiring{Alternative: make([]int, n), Activation: make([]int, n), Pooling: make([]int, n)}}, statisticsImages)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestTwins(t *testing.T) {
 		}
 		deviations := map[string][]float64{}
 		for _, c := range []*candidate{left[0], left[0].twins[0]} {
-			if deviations[text(t, s, c)], err = s.deviations(c); err != nil {
+			if deviations[text(t, s, c)], err = s.deviations(c, statisticsImages); err != nil {
 				t.Fatal(err)
 			}
 		}

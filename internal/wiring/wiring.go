@@ -257,29 +257,39 @@ func same(a, b *candidate, n int) bool {
 	return true
 }
 
+// threads returns how many goroutines there may be.
+func (s *search) threads() int {
+	if s.opts.Threads > 0 {
+		return s.opts.Threads
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// parallel calls f with 0 to n-1 on several goroutines, until the context ends.
+func (s *search) parallel(n, threads int, f func(i int)) {
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range threads {
+		wait.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && s.ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wait.Wait()
+}
+
 // evaluate fills in the losses of the first n images and leaves out what cannot
 // be run.
 func (s *search) evaluate(list []*candidate, n int) ([]*candidate, error) {
-	threads := s.opts.Threads
-	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
+	threads := s.threads()
 	// Several at a time, each on one goroutine, unless there are too few.
 	each := 1
 	if len(list) < threads {
 		threads, each = len(list), max(1, threads/max(1, len(list)))
 	}
 	problems := make([]error, len(list))
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range threads {
-		wait.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(list) && s.ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				problems[i] = s.run(list[i], n, each)
-			}
-		})
-	}
-	wait.Wait()
+	s.parallel(len(list), threads, func(i int) { problems[i] = s.run(list[i], n, each) })
 	if err := s.ctx.Err(); err != nil {
 		return nil, err
 	}
