@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -182,18 +183,31 @@ func (s *search) settle(pool []*candidate) ([]*candidate, error) {
 			break
 		}
 	}
-	var kept, others []*candidate
-	for _, c := range pool {
-		if slices.Contains(near, c) && odds(least.deviations, c.deviations) < someOdds {
-			kept = append(kept, c)
-		} else {
-			others = append(others, c)
-		}
-	}
-	if err := s.usual(kept); err != nil {
+	// One that they rule out does not win. Of those that are left, they decide where the
+	// losses are all but the same; where they do not speak clearly either, the more usual wins.
+	kept, others := split(pool, func(c *candidate) bool { return slices.Contains(near, c) && !ruledOut(least.deviations, c.deviations) })
+	n := len(s.images)
+	tied := slices.DeleteFunc(slices.Clone(kept), func(c *candidate) bool { return c.score(n)-kept[0].score(n) >= tie })
+	least = slices.MinFunc(tied, func(a, b *candidate) int { return cmp.Compare(0, odds(a.deviations, b.deviations)) })
+	front, kept := split(kept, func(c *candidate) bool {
+		return slices.Contains(tied, c) && odds(least.deviations, c.deviations) < someOdds
+	})
+	if err := s.usual(front); err != nil {
 		return nil, err
 	}
-	return append(kept, others...), nil
+	return slices.Concat(front, kept, others), nil
+}
+
+// split returns the candidates that are something, and the others.
+func split(list []*candidate, is func(*candidate) bool) (yes, no []*candidate) {
+	for _, c := range list {
+		if is(c) {
+			yes = append(yes, c)
+		} else {
+			no = append(no, c)
+		}
+	}
+	return yes, no
 }
 
 // remembered returns, of the candidates that the losses do not tell from the first, the one

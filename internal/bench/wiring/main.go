@@ -101,7 +101,7 @@ func run(ctx context.Context, dir string, first, networks, steps, threads int, o
 			fmt.Printf("   doubt: %s\n", d)
 		}
 		for _, r := range found.Rivals[:min(3, len(found.Rivals))] {
-			fmt.Printf("   rival: %+.5f (%.5f): %s\n", r.Margin, r.Error, wiring.Difference(found.Best, r))
+			fmt.Printf("   rival: %+.5f (%.5f), odds e^%.1f: %s\n", r.Margin, r.Error, r.Odds, wiring.Difference(found.Best, r))
 		}
 	}
 	fmt.Printf("%d of %d right (%d of them with a warning), %d wrong without a warning\n", right, networks, warned, unwarned)
