@@ -42,8 +42,8 @@ func (s *search) climb(pool []*candidate) ([]*candidate, error) {
 	return distinct(pool, all), err
 }
 
-// changes returns the wirings that differ from one in one place, as far as they
-// fit and choose, which may put another candidate in the place of one, does not return nil.
+// changes returns the wirings that differ from one in one place, in one that the others
+// follow, or in that and in a convolution, as far as they fit and choose, which may put another candidate in the place of one, does not return nil.
 func (s *search) changes(c *candidate, choose func(*candidate) *candidate) []*candidate {
 	var out []*candidate
 	add := func(change func(*candidate)) {
@@ -80,9 +80,41 @@ func (s *search) changes(c *candidate, choose func(*candidate) *candidate) []*ca
 	for i, slot := range s.net.Slots {
 		for a := range slot.Alternatives {
 			add(func(d *candidate) { d.wiring.Alternative[i] = a })
+			add(func(d *candidate) { s.follow(d.wiring.Alternative, i, a) })
+			for j, other := range s.net.Slots {
+				for b, list := range other.Alternatives {
+					if len(list) > 0 && list[0].Op == "conv" && b != c.wiring.Alternative[j] {
+						add(func(d *candidate) {
+							s.follow(d.wiring.Alternative, i, a)
+							d.wiring.Alternative[j] = b
+						})
+					}
+				}
+			}
 		}
 	}
 	return out
+}
+
+// follow sets the alternative of slot i and lets the others follow: what normalizes,
+// activates and pools becomes the same everywhere, where there is such an alternative.
+// Networks pool alike everywhere, and where the padding of one convolution is wrong the
+// pooling of all has to be wrong for the shapes to fit.
+func (s *search) follow(alternative []int, i, a int) {
+	same := func(list []layers.Layer) bool {
+		return slices.EqualFunc(list, s.net.Slots[i].Alternatives[a], func(x, y layers.Layer) bool {
+			x.Line, y.Line = 0, 0
+			if x.Op == "batch_norm" {
+				x.Module, y.Module = "", ""
+			}
+			return x == y
+		})
+	}
+	for j, slot := range s.net.Slots {
+		if b := slices.IndexFunc(slot.Alternatives, same); b >= 0 {
+			alternative[j] = b
+		}
+	}
 }
 
 // linear returns the first slot of linear layers.
