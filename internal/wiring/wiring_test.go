@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -186,5 +187,39 @@ func TestNorms(t *testing.T) {
 	}
 	if list = Norms(set); len(list) != 3 {
 		t.Errorf("%v", list)
+	}
+}
+
+// Poolings follow one another, wherever there is such an alternative, and convolutions stay
+// as they are.
+func TestFollow(t *testing.T) {
+	set := squares(64)
+	sd := normalized(t, squares(2048), pooledAfter)
+	net, err := layers.Draft(sd, set.Shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &search{net: net}
+	first := func(i int) string { return fmt.Sprint(net.Slots[i].Alternatives[0]) }
+	if got := first(0) + first(1) + first(2) + first(3); got != "[{conv: a, padding: 1}][{batch_norm: an} activation {pool: 2}][{conv: b, padding: 1}][{batch_norm: bn} activation {pool: 2}]" {
+		t.Fatalf("the draft is another one: %s", got)
+	}
+	follows := 0
+	for a, list := range net.Slots[1].Alternatives {
+		alternative := make([]int, len(net.Slots))
+		s.follow(alternative, 1, a)
+		if fmt.Sprint(net.Slots[1].Alternatives[alternative[1]]) != fmt.Sprint(list) || alternative[0] != 0 || alternative[2] != 0 {
+			t.Errorf("%v: the alternatives are %v", list, alternative)
+		}
+		want := strings.Replace(fmt.Sprint(list), "batch_norm: an", "batch_norm: bn", 1)
+		switch got := fmt.Sprint(net.Slots[3].Alternatives[alternative[3]]); {
+		case got == want:
+			follows++
+		case alternative[3] != 0:
+			t.Errorf("%v is followed by %s", list, got)
+		}
+	}
+	if follows < 20 {
+		t.Errorf("%d of %d alternatives are followed", follows, len(net.Slots[1].Alternatives))
 	}
 }
