@@ -81,6 +81,9 @@ func (s *search) changes(c *candidate, choose func(*candidate) *candidate) []*ca
 		for a := range slot.Alternatives {
 			add(func(d *candidate) { d.wiring.Alternative[i] = a })
 			add(func(d *candidate) { s.follow(d.wiring.Alternative, i, a) })
+			if !slices.EqualFunc(slot.Alternatives[a], slot.Alternatives[c.wiring.Alternative[i]], func(x, y layers.Layer) bool { return x.Op == y.Op }) {
+				continue // what follows another order is tried with the convolutions as they are
+			}
 			for j, other := range s.net.Slots {
 				for b, list := range other.Alternatives {
 					if len(list) > 0 && list[0].Op == "conv" && b != c.wiring.Alternative[j] {
