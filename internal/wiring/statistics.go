@@ -19,7 +19,7 @@ const (
 	twinImages       = 512  // which is done on so many images
 	nearMost         = 16   // candidates that are a change away from one, that are run on all images
 	sureOdds         = 5.0  // logarithm of the odds from which on a rival may be no rival; see ruledOut
-	someOdds         = 0.5  // and from which on another wiring is not taken
+	someOdds         = 0.5  // and from which on another wiring is not taken, with that of the losses
 	steeper          = 1.1  // quotient of two unrests from which on the more usual wiring is not taken
 )
 
@@ -183,19 +183,19 @@ func (s *search) settle(pool []*candidate) ([]*candidate, error) {
 			break
 		}
 	}
-	// One that they rule out does not win. Of those that are left, they decide where the
-	// losses are all but the same; where they do not speak clearly either, the more usual wins.
+	// One that they rule out does not win. Of those that are left, odds of e weigh as much
+	// as a loss that is larger by tie; where neither speaks clearly, the more usual wins.
 	kept, others := split(pool, func(c *candidate) bool { return slices.Contains(near, c) && !ruledOut(least.deviations, c.deviations) })
 	n := len(s.images)
-	tied := slices.DeleteFunc(slices.Clone(kept), func(c *candidate) bool { return c.score(n)-kept[0].score(n) >= tie })
-	least = slices.MinFunc(tied, func(a, b *candidate) int { return cmp.Compare(0, odds(a.deviations, b.deviations)) })
-	front, kept := split(kept, func(c *candidate) bool {
-		return slices.Contains(tied, c) && odds(least.deviations, c.deviations) < someOdds
-	})
+	against := func(c *candidate) float64 {
+		return odds(least.deviations, c.deviations) + (c.score(n)-kept[0].score(n))/tie
+	}
+	limit := someOdds + against(slices.MinFunc(kept, func(a, b *candidate) int { return cmp.Compare(against(a), against(b)) }))
+	front, rest := split(kept, func(c *candidate) bool { return against(c) < limit })
 	if err := s.usual(front); err != nil {
 		return nil, err
 	}
-	return slices.Concat(front, kept, others), nil
+	return slices.Concat(front, rest, others), nil
 }
 
 // split returns the candidates that are something, and the others.
