@@ -191,7 +191,7 @@ func (s *search) settle(pool []*candidate) ([]*candidate, error) {
 		return odds(least.deviations, c.deviations) + (c.score(n)-kept[0].score(n))/tie
 	}
 	limit := someOdds + against(slices.MinFunc(kept, func(a, b *candidate) int { return cmp.Compare(against(a), against(b)) }))
-	front, rest := split(kept, func(c *candidate) bool { return against(c) < limit })
+	front, rest := split(kept, func(c *candidate) bool { return len(c.deviations) == 0 || against(c) < limit })
 	if err := s.usual(front); err != nil {
 		return nil, err
 	}
