@@ -153,27 +153,9 @@ func matrixComposites() map[string]composite {
 			list := c.tensors("tensors")
 			return x.call("cat", list, min(len(list[0].Shape)-1, 1))
 		}),
-		"vstack": one("tensors", func(x *expander, c *call) *Value {
-			var list []*Value
-			for _, v := range c.tensors("tensors") {
-				if len(v.Shape) == 1 {
-					v = x.call("unsqueeze", v, 0)
-				}
-				list = append(list, v)
-			}
-			return x.call("cat", list, 0)
-		}),
-		"column_stack": one("tensors", func(x *expander, c *call) *Value {
-			var list []*Value
-			for _, v := range c.tensors("tensors") {
-				if len(v.Shape) == 1 {
-					v = x.call("unsqueeze", v, 1)
-				}
-				list = append(list, v)
-			}
-			return x.call("cat", list, 1)
-		}),
-		"msort": one("self", func(x *expander, c *call) *Value { return x.calls("sort", c.tensor("self"), 0)[0] }),
+		"vstack":       one("tensors", func(x *expander, c *call) *Value { return x.stackVectors(c, 0) }),
+		"column_stack": one("tensors", func(x *expander, c *call) *Value { return x.stackVectors(c, 1) }),
+		"msort":        one("self", func(x *expander, c *call) *Value { return x.calls("sort", c.tensor("self"), 0)[0] }),
 		"kthvalue": {"self, k, dim=-1, keepdim=False", func(x *expander, c *call) []*Value {
 			at := c.place("dim", c.tensor("self").Shape)
 			out := slices.Clone(x.calls("sort", c.tensor("self"), at))
@@ -305,4 +287,16 @@ func inferComposite(of func(x *expander, c *call) []*Value) inferRule {
 		}
 		return out
 	}
+}
+
+// stackVectors joins tensors along an axis, 0 or 1, which vectors get first.
+func (x *expander) stackVectors(c *call, axis int) *Value {
+	var list []*Value
+	for _, v := range c.tensors("tensors") {
+		if len(v.Shape) == 1 {
+			v = x.call("unsqueeze", v, axis)
+		}
+		list = append(list, v)
+	}
+	return x.call("cat", list, axis)
 }
