@@ -187,6 +187,13 @@ func FuzzGraph(f *testing.F) {
 		if _, err := Fold(g, nil); err != nil {
 			t.Fatal(err)
 		}
+		flat, failed := Inline(g, nil)
+		if failed == nil && err == nil && flat != g {
+			_, failed = Run(context.Background(), flat, nil, inputs, Options{Elements: 1 << 16, Nodes: 1000})
+		}
+		if failed != nil && made[g.Outputs[0].Name] != nil {
+			t.Fatalf("the graph runs, but not written out: %v\n%+v", failed, g.Nodes)
+		}
 	})
 }
 

@@ -74,22 +74,27 @@ func Infer(g *graph.Graph, sd *model.StateDict) (*Facts, error) {
 	if err := Check(g); err != nil {
 		return nil, err
 	}
+	i, inputs := newInferrer(g, sd)
+	s, err := i.graph(g, inputs, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Facts{s.own}, nil
+}
+
+// newInferrer returns the inferrer of a graph and what its inputs are known to be.
+func newInferrer(g *graph.Graph, sd *model.StateDict) (*inferrer, []fact) {
 	if sd == nil {
 		sd = &model.StateDict{}
 	}
-	i := &inferrer{sd: sd, opsets: opsetsOf(g), functions: functionsOf(g), limits: &limits{elements: foldNumbers},
-		left: &budget{1 << 20, 1 << 25}}
 	inputs := make([]fact, len(g.Inputs))
 	for k, v := range g.Inputs {
 		if v.Kind == graph.TensorKind {
 			inputs[k] = fact{dtype: v.DType, shape: v.Shape}
 		}
 	}
-	s, err := i.graph(g, inputs, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &Facts{s.own}, nil
+	return &inferrer{sd: sd, opsets: opsetsOf(g), functions: functionsOf(g), limits: &limits{elements: foldNumbers},
+		left: &budget{1 << 20, 1 << 25}}, inputs
 }
 
 type inferrer struct {
@@ -121,6 +126,18 @@ func (k *known) get(name string) (fact, bool) {
 }
 
 func (i *inferrer) graph(g *graph.Graph, inputs []fact, around *known) (*known, error) {
+	k := i.given(g, inputs, around)
+	for j := range g.Nodes {
+		if err := i.node(&g.Nodes[j], k); err != nil {
+			return nil, err
+		}
+		k.state(g, &g.Nodes[j])
+	}
+	return k, nil
+}
+
+// given returns what is known of a graph before its nodes are looked at.
+func (i *inferrer) given(g *graph.Graph, inputs []fact, around *known) *known {
 	k := &known{map[string]fact{}, around}
 	for j, v := range g.Inputs {
 		if j < len(inputs) {
@@ -137,25 +154,23 @@ func (i *inferrer) graph(g *graph.Graph, inputs []fact, around *known) (*known, 
 			}
 		}
 	}
-	for j := range g.Nodes {
-		n := &g.Nodes[j]
-		if err := i.node(n, k); err != nil {
-			return nil, err
-		}
-		for _, out := range n.Outputs {
-			if stated, ok := g.Types[out]; ok && stated.Kind == graph.TensorKind {
-				f := k.own[out]
-				if f.dtype == model.Invalid {
-					f.dtype = stated.DType
-				}
-				if f.shape == nil {
-					f.shape = stated.Shape
-				}
-				k.own[out] = f
+	return k
+}
+
+// state fills in what the graph states of the outputs of a node and what is not known.
+func (k *known) state(g *graph.Graph, n *graph.Node) {
+	for _, out := range n.Outputs {
+		if stated, ok := g.Types[out]; ok && stated.Kind == graph.TensorKind {
+			f := k.own[out]
+			if f.dtype == model.Invalid {
+				f.dtype = stated.DType
 			}
+			if f.shape == nil {
+				f.shape = stated.Shape
+			}
+			k.own[out] = f
 		}
 	}
-	return k, nil
 }
 
 // stored returns what is known of a tensor that is there.

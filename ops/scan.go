@@ -61,19 +61,13 @@ var scanOp = &Operator{
 }
 
 func (c *call) scan(s subgraphs, body *graph.Graph, states, inputs []*Tensor) []*Tensor {
-	at := func(list []int, i int) int {
-		if i < len(list) {
-			return list[i]
-		}
-		return 0
-	}
 	axes, back := c.ints("scan_input_axes"), c.ints("scan_input_directions")
 	if c.opset == 8 {
 		back = c.ints("directions")
 	}
 	n := -1
 	for i, t := range inputs {
-		axis := c.axis(at(axes, i), len(t.shape))
+		axis := c.axis(elementOr0(axes, i), len(t.shape))
 		if n < 0 {
 			n = t.shape[axis]
 		}
@@ -85,9 +79,9 @@ func (c *call) scan(s subgraphs, body *graph.Graph, states, inputs []*Tensor) []
 	for step := range n {
 		in := slices.Clone(states)
 		for i, t := range inputs {
-			axis := c.axis(at(axes, i), len(t.shape))
+			axis := c.axis(elementOr0(axes, i), len(t.shape))
 			from := step
-			if at(back, i) == 1 {
+			if elementOr0(back, i) == 1 {
 				from = n - 1 - step
 			}
 			in = append(in, c.reshaped(c.part(t, axis, from, 1), without(t.shape, []int{axis}, false, 0)))
@@ -103,10 +97,18 @@ func (c *call) scan(s subgraphs, body *graph.Graph, states, inputs []*Tensor) []
 		if len(list) == 0 {
 			c.unsupported("no slices to scan")
 		}
-		if at(c.ints("scan_output_directions"), i) == 1 {
+		if elementOr0(c.ints("scan_output_directions"), i) == 1 {
 			slices.Reverse(list)
 		}
-		all = append(all, c.stack(list, at(c.ints("scan_output_axes"), i)))
+		all = append(all, c.stack(list, elementOr0(c.ints("scan_output_axes"), i)))
 	}
 	return all
+}
+
+// elementOr0 returns an element of a list of settings, 0 where it is not given.
+func elementOr0(list []int, i int) int {
+	if i < len(list) {
+		return list[i]
+	}
+	return 0
 }

@@ -142,9 +142,13 @@ func Bind(c *weights.Checkpoint, s *structure.Structure) (*Network, error) {
 // bind binds the weights to the graph, or to one that computes the same for any
 // batch.
 func (n *Network) bind() error {
+	inlined, err := ops.Inline(n.Graph, n.State)
+	if err != nil {
+		return err
+	}
+	n.Graph = inlined
 	n.Net = verify.NewNetwork(n.Graph, n.State)
-	err := n.Net.Check()
-	if err == nil {
+	if err = n.Net.Check(); err == nil {
 		return nil
 	}
 	// What exporters write of sizes is constant, or nearly so.

@@ -360,7 +360,7 @@ func TestGraphOracle(t *testing.T) {
 			// 1 + 1e-6 it changes by 8e-5 of itself.
 			x = n.draw(net, 2*count)[len(x):]
 		}
-		examples[name] = example{net, sd, x, forTorch(t, net, sd, x, count, 0)}
+		examples[name] = example{net, sd, x, forTorch(t, n.graph, net, sd, x, count, 0)}
 		args = append(args, examples[name].dir)
 	}
 	oracle.Run(t, python, args...)

@@ -56,10 +56,15 @@ func BindLogits(g *graph.Graph, sd *model.StateDict) (*Net, error) { return Bind
 // Bind checks a graph against a state dict and returns the two as one. A name
 // that the state dict lacks, a shape that does not fit or a number that is not
 // finite is a [model.FormatError]; operators, attributes or a wiring that nn
-// cannot run are a [model.UnsupportedError].
+// cannot run are a [model.UnsupportedError]. Branches, loops and functions are
+// written out as [ops.Inline] does; what of them depends on data is refused.
 func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 	if len(g.Inputs) == 0 || len(g.Outputs) != 1 {
 		return nil, unsupported("the graph has %d inputs and %d outputs, one output is supported", len(g.Inputs), len(g.Outputs))
+	}
+	g, err := ops.Inline(g, sd)
+	if err != nil {
+		return nil, err
 	}
 	n := &Net{graph: g, shapes: map[string]shape{}, sizes: map[string]shape{}, weights: map[string][]float32{}, dims: map[string][]int{}, constants: maps.Clone(g.Constants), whole: map[string]bool{}, moves: map[string]movement{}, sums: map[string][][]weighted{}}
 	if n.constants == nil {
@@ -165,7 +170,7 @@ func (n *Net) takeGraph(facts *ops.Facts) error {
 			continue
 		}
 		if !n.knows(node) {
-			refused.add(node, nil)
+			refused.add(node, undecided(node))
 			lost = !n.assume(node, facts) || lost
 			continue
 		}
@@ -203,6 +208,14 @@ func (n *Net) knows(node *graph.Node) bool {
 	_, cell := cells[name]
 	_, expanded := expansions[name]
 	return (known || cell || expanded) && !internal[name]
+}
+
+// undecided returns why a node with subgraphs is not written out, nil for any other.
+func undecided(node *graph.Node) error {
+	for range node.Subgraphs() {
+		return unsupported("what %s computes depends on the data, or it has more rounds than are written out (4096)", node.Op)
+	}
+	return nil
 }
 
 // assume gives what a node makes the shape that package ops infers, so that the
@@ -433,7 +446,7 @@ func (n *Net) Weight(name string) (elements []float32, shape []int) {
 	return n.weights[name], n.dims[name]
 }
 
-// Graph returns the graph that was bound.
+// Graph returns the graph that was bound, branches and loops written out.
 func (n *Net) Graph() *graph.Graph { return n.graph }
 
 func product(shape []int) int {

@@ -17,39 +17,10 @@ import (
 	"lethe/pickle"
 )
 
-// forTorch writes what PyTorch needs to compute the logits of count samples and
-// the gradient of the loss of step to a new folder. If chunk is not 0, batch
-// normalization is in training mode on that many samples.
-func forTorch(t *testing.T, n *Net, sd *model.StateDict, x []float32, count, chunk int) (dir string) {
+// nodesForTorch returns the nodes of a graph, those of its bodies included, as JSON
+// holds them.
+func nodesForTorch(t *testing.T, g *graph.Graph) (nodes []any) {
 	t.Helper()
-	g, dir := n.Graph(), t.TempDir()
-	type node struct {
-		Op      string         `json:"op"`
-		Inputs  []string       `json:"inputs"`
-		Outputs []string       `json:"outputs"`
-		Attrs   map[string]any `json:"attrs"`
-	}
-	var c struct {
-		Inputs    [][2]any `json:"inputs"`
-		Nodes     []node   `json:"nodes"`
-		Output    string   `json:"output"`
-		Constants [][3]any `json:"constants"`
-		Weights   [][2]any `json:"weights"`
-		Params    []string `json:"params"`
-		Chunk     int      `json:"chunk"`
-	}
-	for _, in := range g.Inputs {
-		sizes, _ := in.Shape[1:].Ints()
-		c.Inputs = append(c.Inputs, [2]any{in.Name, append([]int{count}, sizes...)})
-	}
-	c.Output, c.Params, c.Chunk = g.Outputs[0].Name, ops.Parameters(g), chunk
-	for name, k := range g.Constants {
-		v, err := numbers(k)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Constants = append(c.Constants, [3]any{name, k.Shape(), v})
-	}
 	for _, m := range g.Nodes {
 		attrs := map[string]any{}
 		for name, a := range m.Attrs {
@@ -62,12 +33,52 @@ func forTorch(t *testing.T, n *Net, sd *model.StateDict, x []float32, count, chu
 				attrs[name] = a.Text()
 			case graph.IntsAttr:
 				attrs[name] = a.Ints()
+			case graph.GraphAttr:
+				var inputs, outputs []string
+				for _, v := range a.Graph().Inputs {
+					inputs = append(inputs, v.Name)
+				}
+				for _, v := range a.Graph().Outputs {
+					outputs = append(outputs, v.Name)
+				}
+				attrs[name] = map[string]any{"inputs": inputs, "outputs": outputs, "nodes": nodesForTorch(t, a.Graph())}
 			default:
 				t.Fatalf("attribute %s is %v", name, a.Kind())
 			}
 		}
-		c.Nodes = append(c.Nodes, node{m.Op, m.Inputs, m.Outputs, attrs})
+		nodes = append(nodes, map[string]any{"op": m.Op, "inputs": m.Inputs, "outputs": m.Outputs, "attrs": attrs})
 	}
+	return nodes
+}
+
+// forTorch writes what PyTorch needs to compute the logits that g, which n was bound
+// of, has for count samples and the gradient of the loss of step to a new folder. If chunk is not 0, batch
+// normalization is in training mode on that many samples.
+func forTorch(t *testing.T, g *graph.Graph, n *Net, sd *model.StateDict, x []float32, count, chunk int) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	var c struct {
+		Inputs    [][2]any `json:"inputs"`
+		Nodes     []any    `json:"nodes"`
+		Output    string   `json:"output"`
+		Constants [][3]any `json:"constants"`
+		Weights   [][2]any `json:"weights"`
+		Params    []string `json:"params"`
+		Chunk     int      `json:"chunk"`
+	}
+	for _, in := range g.Inputs {
+		sizes, _ := in.Shape[1:].Ints()
+		c.Inputs = append(c.Inputs, [2]any{in.Name, append([]int{count}, sizes...)})
+	}
+	c.Output, c.Params, c.Chunk = g.Outputs[0].Name, ops.Parameters(n.Graph()), chunk
+	for name, k := range g.Constants {
+		v, err := numbers(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Constants = append(c.Constants, [3]any{name, k.Shape(), v})
+	}
+	c.Nodes = nodesForTorch(t, g)
 	var weights []float32
 	for _, name := range append(ops.Parameters(g), ops.Buffers(g)...) {
 		v, err := sd.Get(name).Float32s()
@@ -179,7 +190,7 @@ func ask(t *testing.T, networks map[string]*stack, count, chunk int, mean float3
 		for i := range x {
 			x[i] += mean
 		}
-		all[name] = example{n, sd, x, forTorch(t, n, sd, x, count, chunk)}
+		all[name] = example{n, sd, x, forTorch(t, n.Graph(), n, sd, x, count, chunk)}
 		args = append(args, all[name].dir)
 	}
 	for name, s := range networks {

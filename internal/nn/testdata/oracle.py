@@ -4,7 +4,7 @@
     oracle.py DIR...
 
 DIR/case.json holds "inputs" (names and shapes, the batch included), "nodes" (op, inputs, outputs, attrs by
-ONNX's names), "output", "constants" (name, shape, numbers), "weights" ([name, shape] in the order of
+ONNX's names; a graph in a node has "inputs", "outputs" and "nodes"), "output", "constants" (name, shape, numbers), "weights" ([name, shape] in the order of
 weights.f32) and "params", the names whose gradients are wanted. The other files are little-endian float32:
 weights.f32, input.f32 and coefficients.f32, one for every logit. The loss is the sum of coefficient times
 logit. Writes DIR/logits.f64 and DIR/grad.f64, gradients side by side. If "chunk" is not 0, batch
@@ -449,6 +449,52 @@ OPERATORS = {
 }
 
 
+def body(g, values, training, *inputs):
+    values = dict(values, **dict(zip(g["inputs"] or [], inputs)))
+    run(g["nodes"] or [], values, training)
+    return [values[name] for name in g["outputs"]]
+
+
+def choose(node, values, training, condition):
+    return body(node["attrs"]["then_branch" if condition != 0 else "else_branch"], values, training)
+
+
+def loop(node, values, training, rounds, condition, *carried):
+    i, g, stacks = 0, node["attrs"]["body"], []
+    holds = torch.tensor(1.0).double() if condition is None else condition
+    while holds != 0 and (rounds is None or i < int(rounds)):
+        holds, *made = body(g, values, training, torch.tensor(i).double(), holds, *carried)
+        carried = made[:len(carried)]
+        stacks.append(made[len(carried):])
+        i += 1
+    return list(carried) + [torch.stack(parts) for parts in zip(*stacks)]
+
+
+def scan(node, values, training, *inputs):
+    attrs = node["attrs"]
+    n = attrs["num_scan_inputs"]
+    carried, parts, stacks = list(inputs[:-n]), inputs[-n:], []
+    axes, back = attrs.get("scan_input_axes", [0] * n), attrs.get("scan_input_directions", [0] * n)
+    parts = [x.flip(a).unbind(a) if b else x.unbind(a) for x, a, b in zip(parts, axes, back)]
+    for step in zip(*parts):
+        made = body(attrs["body"], values, training, *carried, *step)
+        carried = made[:len(carried)]
+        stacks.append(made[len(carried):])
+    out = [torch.stack(list(x), a) for x, a in zip(zip(*stacks), attrs.get("scan_output_axes", [0] * len(stacks[0])))]
+    turned = attrs.get("scan_output_directions", [0] * len(out))
+    return carried + [x.flip(a) if b else x for x, a, b in zip(out, attrs.get("scan_output_axes", [0] * len(out)), turned)]
+
+
+FLOW = {"If": choose, "Loop": loop, "Scan": scan}
+
+
+def run(nodes, values, training):
+    for node in nodes:
+        inputs = [values[name] if name else None for name in node["inputs"]]
+        made = FLOW[node["op"]](node, values, training, *inputs) if node["op"] in FLOW else apply(training, node, *inputs)
+        values.update(zip(node["outputs"], made if isinstance(made, list) else [made]))
+
+
 def apply(training, node, x, *inputs):
     attrs = dict(node["attrs"] or {}, outputs=len(node["outputs"]))
     if node["op"] == "BatchNormalization":
@@ -477,9 +523,7 @@ def judge(folder):
         for name, shape in case["inputs"]:
             size = math.prod(shape[1:])
             values[name], at = part[:, at:at + size].reshape([len(part)] + shape[1:]), at + size
-        for node in case["nodes"]:
-            made = apply(case["chunk"] > 0, node, *[values[name] if name else None for name in node["inputs"]])
-            values.update(zip(node["outputs"], made if isinstance(made, list) else [made]))
+        run(case["nodes"], values, case["chunk"] > 0)
         outputs.append(values[case["output"]])
     x = torch.cat(outputs)
     write(os.path.join(folder, "logits.f64"), x)
