@@ -192,6 +192,18 @@ func TestFreeBatch(t *testing.T) {
 		p.values["merged"].Shape[0], p.values["scaled"].Shape[0] = graph.Size(2*n), graph.Size(2*n)
 		expect(t, p.run(t), 10, 20, 30, 40, 50, 60, 70, 80)
 	}
+	p := newProgram() // a size that is written out is the batch where another tensor of it is, and half of an axis is a part of a sample
+	p.add("aten.zeros", "zeros", []int{2}, []int64{2, 2})
+	p.add("aten.zeros_like", "again", []int{2}, "zeros")
+	p.add("aten.ones", "ones", []int{2}, []int64{2, 2})
+	p.add("aten.cat", "token", []int{4}, []*Value{p.values["again"], p.values["ones"]}, int64(1))
+	p.add("aten.mul", "both", []int{4}, "token", "x")
+	p.add("aten.glu", "y", []int{2}, "both", int64(1))
+	p.returns("y")
+	r, err := Convert(&p.fixed(2).Program, Options{})
+	if err != nil || r.Graph.Inputs[0].Shape[0].Is(2) {
+		t.Errorf("the batch stays fixed, or %v", err)
+	}
 	mixing := map[string]func(p *program){
 		"view":    func(p *program) { p.add("aten.view", "y", []int{2}, "x", []int64{4, 2}) },
 		"softmax": func(p *program) { p.add("aten.softmax", "y", []int{4}, "x", int64(0)) },

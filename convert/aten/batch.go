@@ -78,7 +78,7 @@ func freeBatch(p *Program) (err error) {
 type extent struct {
 	n    int
 	kind sizeKind
-	open *sizeKind // of one that may be either
+	open *openKind // of one that may be either
 
 	// before is how many elements of an axis that was merged with the batch count
 	// before it: 7 in an axis of 7 steps of every sample. 0 means 1.
@@ -92,6 +92,20 @@ const (
 	batchSize          // a multiple of the batch
 	openSize           // not settled yet
 )
+
+// openKind is what is settled of a size, and of all others that are the same.
+type openKind struct {
+	kind sizeKind
+	same *openKind
+}
+
+// last returns what stands for all sizes that are the same.
+func (o *openKind) last() *openKind {
+	for o.same != nil {
+		o = o.same
+	}
+	return o
+}
 
 // freer follows the batch through a program.
 type freer struct {
@@ -131,7 +145,7 @@ func (f *freer) of(v *Value) []extent {
 
 func (f *freer) kind(e extent) sizeKind {
 	if e.open != nil {
-		return *e.open
+		return e.open.last().kind
 	}
 	return e.kind
 }
@@ -141,8 +155,7 @@ func (f *freer) literal(n int) extent {
 	if n == 0 || n%f.size != 0 || f.size == 1 && n != 1 {
 		return extent{n: n}
 	}
-	open := openSize
-	return extent{n: n, open: &open}
+	return extent{n: n, open: &openKind{kind: openSize}}
 }
 
 // same makes two sizes the same.
@@ -153,14 +166,13 @@ func (f *freer) same(a, b extent) extent {
 	x, y := f.kind(a), f.kind(b)
 	switch {
 	case x == openSize && y == openSize:
-		if a.open != b.open {
-			*b.open = fixedSize // rare: nothing can be said about either
-			*a.open = fixedSize
+		if x, y := a.open.last(), b.open.last(); x != y {
+			x.same = y
 		}
 	case x == openSize:
-		*a.open = y
+		a.open.last().kind = y
 	case y == openSize:
-		*b.open = x
+		b.open.last().kind = x
 	case x != y:
 		f.fail("a size of %d is the batch on one side and fixed on the other", a.n)
 	case x == batchSize && max(a.before, 1) != max(b.before, 1):
@@ -183,12 +195,12 @@ func (f *freer) broadcast(shapes ...[]extent) []extent {
 			switch {
 			case o.n == 0 && o.open == nil, o.n == 1 && f.kind(*o) != batchSize && (e.n != 1 || f.kind(e) == batchSize):
 				if o.open != nil && f.kind(*o) == openSize && e.n == 1 && f.kind(e) == batchSize {
-					*o.open = batchSize
+					o.open.last().kind = batchSize
 				}
 				*o = e
 			case e.n == 1 && f.kind(e) != batchSize && (o.n != 1 || f.kind(*o) == batchSize):
 				if e.open != nil && f.kind(e) == openSize && o.n == 1 {
-					*e.open = batchSize
+					e.open.last().kind = batchSize
 				}
 			default:
 				f.same(*o, e)

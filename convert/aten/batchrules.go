@@ -42,7 +42,7 @@ func batchRules() map[string]batchRule {
 		"diagonal diagonal_copy diag_embed": diagonalBatch, "cdist _cdist_forward _euclidean_dist": distanceBatch, "pairwise_distance": pairwiseBatch, "cosine_similarity": cosineBatch,
 		"unfold unfold_copy": unfoldBatch, "im2col col2im": columnBatch, "embedding_bag _embedding_bag _embedding_bag_forward_only": bagBatch,
 		"scatter scatter_add index_add index_fill": scatterBatch, "grid_sampler grid_sampler_2d affine_grid_generator": gridBatch, "median": ranked, "bucketize": func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
-		"topk sort argsort": ranked, "one_hot": marked, "gather": gathered, "repeat tile": repeated, "to type_as _to_copy": func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
+		"topk sort argsort glu": ranked, "one_hot": marked, "gather": gathered, "repeat tile": repeated, "to type_as _to_copy": func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
 		"repeat_interleave":          interleavedBatch,
 		"prelu":                      func(f *freer, n *Node) { f.set(n, f.of(f.first(n))) },
 		"lstm gru rnn_tanh rnn_relu": recurrentBatch, "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell": cellBatch, "mkldnn_rnn_layer": oneLayerBatch,
@@ -155,6 +155,9 @@ func preserving(f *freer, n *Node) {
 		dims = d
 	}
 	for i, e := range in {
+		if f.kind(e) == openSize && out[i].n == e.n && strings.HasSuffix(n.Op, "_like") {
+			out[i] = e
+		}
 		if f.kind(e) != batchSize {
 			continue
 		}

@@ -67,7 +67,7 @@ func (f *freer) open(shape []extent) bool {
 func (f *freer) settle(shape []extent) {
 	for _, e := range shape {
 		if f.kind(e) == openSize {
-			*e.open = fixedSize
+			e.open.last().kind = fixedSize
 		}
 	}
 }
@@ -188,7 +188,7 @@ func sliced(f *freer, n *Node) {
 		case out[i].n == e.n:
 			out[i] = e
 		case f.kind(e) == openSize:
-			*e.open = fixedSize
+			e.open.last().kind = fixedSize
 		}
 	}
 	f.set(n, out)

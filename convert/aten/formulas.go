@@ -141,6 +141,7 @@ func matrixComposites() map[string]composite {
 		"addmv": one("self, mat, vec, beta=1, alpha=1", func(x *expander, c *call) *Value {
 			return x.call("add", x.call("mul", c.tensor("self"), c.args["beta"]), x.call("mul", x.call("mv", c.tensor("mat"), c.tensor("vec")), c.args["alpha"]))
 		}),
+		"vdot":      one(two, func(x *expander, c *call) *Value { return x.call("dot", c.tensor("self"), c.tensor("other")) }),
 		"tensordot": one("self, other, dims_self, dims_other", tensordot),
 		"inner": one(two, func(x *expander, c *call) *Value {
 			a, b := c.tensor("self"), c.tensor("other")

@@ -146,7 +146,7 @@ func adaptive(op string, axes int) row {
 		kernel := make([]int, axes)
 		for i := range from {
 			if to[i] < 1 || from[i]%to[i] != 0 {
-				c.averages(op, x, from, to)
+				c.uneven(op, x, from, to)
 				return
 			}
 			kernel[i] = from[i] / to[i]
@@ -157,37 +157,76 @@ func adaptive(op string, axes int) row {
 	}}
 }
 
-// averages pools where the windows have different sizes: window i of n over an
-// axis of size m goes from floor(i*m/n) to ceil((i+1)*m/n). Averages over two
-// axes are products with a matrix on either side.
-func (c *call) averages(op string, x operand, from, to []int) {
-	if op != "AveragePool" || len(from) > 2 || len(from) == 2 && x.dtype == model.Invalid {
-		panic(refusal{what: fmt.Sprintf("adaptive pooling from %v to %v", from, to)})
-	}
-	matrix := func(m, n int, transposed bool) string {
-		if m < 1 || n < 1 || m > elementsMax/n {
+// uneven pools where the windows have different sizes: window i of n over an
+// axis of size m goes from floor(i*m/n) to ceil((i+1)*m/n). It pools one axis
+// after the other. Averages over the last two are products with a matrix on
+// either side; otherwise the elements of a window are next to each other in an
+// axis of their own, the last one again where a window is shorter than others.
+func (c *call) uneven(op string, x operand, from, to []int) {
+	for i, m := range from {
+		if m < 1 || to[i] < 1 || m > elementsMax/to[i] {
 			panic(refusal{what: fmt.Sprintf("adaptive pooling from %v to %v", from, to)})
 		}
-		v := make([]float64, m*n)
-		for i := range n {
-			low, high := i*m/n, ((i+1)*m+n-1)/n
-			for j := low; j < high; j++ {
-				at := i*m + j
-				if transposed {
-					at = j*n + i
-				}
-				v[at] = 1 / float64(high-low)
-			}
-		}
-		if transposed {
-			return c.reals(x.dtype, []int{m, n}, v)
-		}
-		return c.reals(x.dtype, []int{n, m}, v)
 	}
-	last := len(from) - 1
-	y := c.op("MatMul", nil, x.name, matrix(from[last], to[last], true))
-	if last == 1 {
-		y = c.op("MatMul", nil, matrix(from[0], to[0], false), y)
+	lead, last := len(x.shape)-len(from), len(from)-1
+	y := x.name
+	for i, m := range from {
+		n := to[i]
+		switch {
+		case m == n:
+		case op == "AveragePool" && i == last:
+			y = c.op("MatMul", nil, y, c.averages(x.dtype, m, n, true))
+		case op == "AveragePool" && i == last-1:
+			y = c.op("MatMul", nil, c.averages(x.dtype, m, n, false), y)
+		default:
+			y = c.windows(op, y, x.dtype, lead+i, len(x.shape), m, n)
+		}
 	}
 	c.ret(y)
+}
+
+// averages returns a matrix with the shares that m elements have in n windows.
+func (c *call) averages(d model.DType, m, n int, transposed bool) string {
+	v := make([]float64, m*n)
+	for i := range n {
+		low, high := i*m/n, ((i+1)*m+n-1)/n
+		for j := low; j < high; j++ {
+			at := i*m + j
+			if transposed {
+				at = j*n + i
+			}
+			v[at] = 1 / float64(high-low)
+		}
+	}
+	if transposed {
+		return c.reals(d, []int{m, n}, v)
+	}
+	return c.reals(d, []int{n, m}, v)
+}
+
+// windows pools m elements of an axis of y, which has rank axes, to n.
+func (c *call) windows(op, y string, d model.DType, axis, rank, m, n int) string {
+	longest := 0
+	for i := range n {
+		longest = max(longest, ((i+1)*m+n-1)/n-i*m/n)
+	}
+	var at []int
+	var shares []float64
+	for i := range n {
+		low, high := i*m/n, ((i+1)*m+n-1)/n
+		for j := range longest {
+			at = append(at, min(low+j, high-1))
+			share := 0.0
+			if low+j < high {
+				share = 1 / float64(high-low)
+			}
+			shares = append(shares, share)
+		}
+	}
+	y = c.op("Gather", attrs{"axis": num(int64(axis))}, y, c.reshapedInts(at, n, longest))
+	if op == "MaxPool" {
+		return c.reduce("ReduceMax", y, []int{axis + 1}, false)
+	}
+	shape := append([]int{n, longest}, slices.Repeat([]int{1}, rank-axis-1)...)
+	return c.reduce("ReduceSum", c.op("Mul", nil, y, c.reals(d, shape, shares)), []int{axis + 1}, false)
 }

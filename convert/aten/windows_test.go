@@ -67,3 +67,33 @@ func TestConstantsBound(t *testing.T) {
 	b.constant(model.Float32, []int{1}, make([]byte, 4))
 	t.Error("one constant more is made")
 }
+
+// Pooling to sizes that do not divide those of the input: the windows are those
+// that PyTorch takes, i*m/n rounded down to (i+1)*m/n rounded up, also where
+// they overlap and have different lengths.
+func TestUnevenPooling(t *testing.T) {
+	for _, c := range []struct {
+		op     string
+		in, to []int // after batch and channels
+		want   []float64
+	}{
+		{"aten.adaptive_max_pool1d", []int{4}, []int{3}, []float64{2, 3, 4, 6, 7, 8}},
+		{"aten.adaptive_avg_pool1d", []int{4}, []int{3}, []float64{1.5, 2.5, 3.5, 5.5, 6.5, 7.5}},
+		{"aten.adaptive_max_pool2d", []int{1, 4}, []int{1, 3}, []float64{2, 3, 4, 6, 7, 8}},
+		{"aten.adaptive_max_pool2d", []int{4, 1}, []int{3, 2}, []float64{2, 2, 3, 3, 4, 4, 6, 6, 7, 7, 8, 8}},
+		{"aten.adaptive_avg_pool3d", []int{4, 1, 1}, []int{3, 1, 2}, []float64{1.5, 1.5, 2.5, 2.5, 3.5, 3.5, 5.5, 5.5, 6.5, 6.5, 7.5, 7.5}},
+		{"aten.adaptive_max_pool3d", []int{1, 4, 1}, []int{1, 3, 1}, []float64{2, 3, 4, 6, 7, 8}},
+		{"aten.adaptive_max_pool1d", []int{4}, []int{8}, []float64{1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8}},
+	} {
+		var in, to []int64
+		for i := range c.in {
+			in, to = append(in, int64(c.in[i])), append(to, int64(c.to[i]))
+		}
+		p := newProgram()
+		p.add("aten.view", "image", append([]int{1}, c.in...), "x", append([]int64{-1, 1}, in...))
+		p.add(c.op, "pooled", append([]int{1}, c.to...), "image", to)
+		p.add("aten.add", "y", append([]int{1}, c.to...), "pooled", 0.0)
+		p.returns("y")
+		expect(t, p.run(t), c.want...)
+	}
+}

@@ -84,6 +84,7 @@ func TestWrittenOut(t *testing.T) {
 		{"diff", "return torch.diff(torch.mul(x, x))", []float64{3, 5, 7, 3, 5, 7}},
 		{"cross", "return torch.linalg_cross(torch.slice(x, 1, 0, 3), torch.slice(x, 1, 1, 4))", []float64{-1, 2, -1, -1, 2, -1}},
 		{"tensordot", "return torch.tensordot(x, torch.unflatten(torch.arange(8, dtype=6), 0, [4, 2]), [1], [0])", []float64{40, 50, -40, -50}},
+		{"vdot", "y = torch.arange(4, dtype=6)\nreturn torch.mul(x, torch.vdot(y, y))", []float64{14, 28, 42, 56, -14, -28, -42, -56}},
 		{"kthvalue", "a, b, = torch.kthvalue(x, 2, 1)\nreturn torch.add(a, b)", []float64{3, -1}},
 		{"stacks", "return torch.hstack([x, torch.fliplr(x)])", []float64{1, 2, 3, 4, 4, 3, 2, 1, -1, -2, -3, -4, -4, -3, -2, -1}},
 		{"norm of Frobenius", "return torch.linalg_norm(torch.unflatten(x, 1, [2, 2]), None, [1, 2])", []float64{math.Sqrt(30), math.Sqrt(30)}},
