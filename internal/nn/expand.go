@@ -37,6 +37,7 @@ func init() {
 		"MatMul":                    expandMatMul,
 		"Max":                       fold("Max"),
 		"MaxPool":                   expandPool,
+		"MaxUnpool":                 expandMaxUnpool,
 		"Mean":                      expandMean,
 		"Min":                       fold("Min"),
 		"NegativeLogLikelihoodLoss": expandLoss,
@@ -147,10 +148,13 @@ func inferView(n *site) ([]shape, error) {
 
 // expand returns the nodes that a node stands for, or nil if it runs as it is.
 func (n *Net) expand(s *site) ([]graph.Node, error) {
+	e := &expansion{site: s, net: n}
 	if len(s.Outputs) > 1 && slices.ContainsFunc(s.Outputs[1:], func(name string) bool { return name != "" }) {
+		if s.Op == "MaxPool" {
+			return e.expandPlaces()
+		}
 		return nil, nil
 	}
-	e := &expansion{site: s, net: n}
 	last, err := expansions[s.Op](e)
 	if err != nil || last == "" {
 		return nil, err

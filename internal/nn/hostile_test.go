@@ -140,6 +140,45 @@ func TestRefusalsAreListed(t *testing.T) {
 	}
 }
 
+// What depends on data is refused, with the reason; so are places of MaxPool that
+// something else reads, and those of windows that overlap.
+func TestRefusalsOfFlowAndPlaces(t *testing.T) {
+	window := graph.Attrs{"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(2, 2)}
+	for want, f := range map[string]func(n *network) string{
+		"what If computes depends on the data": func(n *network) string {
+			top := n.op("ReduceMax", graph.Attrs{"keepdims": graph.Int(0)}, "x")
+			return n.op("If", graph.Attrs{"then_branch": body(nil, []string{"x"}), "else_branch": body(nil, []string{"x"})}, n.op("Greater", nil, top, n.number(1)))
+		},
+		"what Loop computes depends on the data, or it has more rounds": func(n *network) string {
+			return n.op("Loop", graph.Attrs{"body": body([]string{"i", "c", "h"}, []string{"c", "h"})}, n.int(1<<40), "", "x")
+		},
+		"supported for MaxUnpool only": func(n *network) string {
+			out := n.ops("MaxPool", window, 2, "x")
+			return n.op("Mul", nil, out[0], n.op("Cast", graph.Attrs{"to": graph.Int(onnxFloat)}, out[1]))
+		},
+		"windows that do not overlap": func(n *network) string {
+			attrs := graph.Attrs{"kernel_shape": graph.Ints(2, 2)}
+			return n.op("MaxUnpool", attrs, n.ops("MaxPool", attrs, 2, "x")...)
+		},
+		"axis 3 had 7 elements and gets 6": func(n *network) string {
+			return n.op("MaxUnpool", window, n.ops("MaxPool", window, 2, "x")...)
+		},
+		"is supported for the places that a MaxPool": func(n *network) string {
+			return n.op("MaxUnpool", window, "x", n.op("Cast", graph.Attrs{"to": graph.Int(onnxInt64)}, "x"))
+		},
+		"has no axes to pool over": func(n *network) string {
+			return n.op("MaxUnpool", window, n.ops("MaxPool", window, 2, n.op("Flatten", nil, "x"))...)
+		},
+	} {
+		n := newNetwork(2, 8, 7)
+		n.graph.Outputs = []graph.Value{{Name: n.op("Flatten", nil, f(n))}}
+		sd, _ := model.NewStateDict()
+		if _, err := Bind(n.graph, sd); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v, want one with %q", err, want)
+		}
+	}
+}
+
 // The classes may stand on an axis with others of one element behind it, as
 // poolings leave them.
 func TestClassesBeforeAxesOfOne(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 func rare(all map[string]*network) {
 	sampled(all)
 	chosen(all)
+	unpooled(all)
 	for reverse := range int64(2) {
 		all["CumProd"+string(rune('0'+reverse))] = tokens(func(n *network, x string) (string, int) {
 			n.graph.Opsets[""] = 26
@@ -116,6 +117,33 @@ func chosen(all map[string]*network) {
 	}
 }
 
+// unpooled are images whose largest elements go back to where they were.
+func unpooled(all map[string]*network) {
+	for name, c := range map[string]struct {
+		size  []int
+		attrs graph.Attrs
+		to    []int64 // nil: as large as before
+	}{
+		"":                     {[]int{8, 6}, graph.Attrs{"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(2, 2)}, nil},
+		" of one dimension":    {[]int{12}, graph.Attrs{"kernel_shape": graph.Ints(3), "strides": graph.Ints(3)}, nil},
+		" with pads and gaps":  {[]int{6, 9}, graph.Attrs{"kernel_shape": graph.Ints(2, 2), "strides": graph.Ints(3, 3), "pads": graph.Ints(1, 1, 1, 1)}, nil},
+		" to another size":     {[]int{8, 6}, graph.Attrs{"kernel_shape": graph.Ints(4, 2), "strides": graph.Ints(4, 2)}, []int64{9, 8}},
+		" of three dimensions": {[]int{4, 2, 6}, graph.Attrs{"kernel_shape": graph.Ints(2, 1, 3), "strides": graph.Ints(2, 1, 3)}, nil},
+	} {
+		n := newNetwork(append([]int{2}, c.size...)...)
+		kernel := slices.Repeat([]int{1}, len(c.size))
+		x := n.op("Relu", nil, n.op("Conv", nil, "x", n.weight(append([]int{3, 2}, kernel...)...), n.weight(3)))
+		pooled := n.ops("MaxPool", c.attrs, 2, x)
+		inputs, size := []string{n.op("Sin", nil, n.op("Add", nil, pooled[0], n.number(1))), pooled[1]}, 3*product(c.size)
+		if c.to != nil {
+			samples := n.op("Slice", nil, n.op("Shape", nil, x), n.ints(0), n.ints(1))
+			inputs = append(inputs, n.op("Concat", graph.Attrs{"axis": graph.Int(0)}, samples, n.ints(3), n.ints(c.to...)))
+			size = 3 * int(c.to[0]*c.to[1])
+		}
+		all["MaxUnpool"+name] = n.end(n.op("MaxUnpool", c.attrs, inputs...), size)
+	}
+}
+
 // sampled are images that are looked at where the network says.
 func sampled(all map[string]*network) {
 	moved := func(n *network, x string, features int, size []int64, attrs graph.Attrs) string {
@@ -162,7 +190,6 @@ var untrained = map[string]string{
 	"LabelEncoder":      "it looks numbers and texts up",
 	"LinearClassifier":  "its coefficients are attributes, and it is of scikit-learn's models, which have no parameter before it",
 	"MatMulInteger":     "it is of whole numbers",
-	"MaxUnpool":         "the places of MaxPool, its second output, are not kept by the engine",
 	"NonMaxSuppression": "its results are indices",
 	"NonZero":           "its results are indices, and how many there are depends on the sample",
 	"Normalizer":        "it is of scikit-learn's models, which have no parameter before it",

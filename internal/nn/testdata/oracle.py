@@ -69,9 +69,21 @@ def average_pool(x, attrs):
 
 def max_pool(x, attrs):
     kernel = attrs["kernel_shape"]
+    if attrs["outputs"] == 2:
+        pool = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(kernel)]
+        return list(pool(x, kernel, attrs["strides"], attrs.get("pads", [0] * len(kernel))[:len(kernel)], return_indices=True))
     strides, dilations, pads, extra = window(x, attrs, kernel)
     x = pad(pad(x, pads, -math.inf), [0] * len(kernel) + extra, -math.inf)
     return {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(kernel)](x, kernel, strides, 0, dilations)
+
+
+def max_unpool(x, attrs, at, shape=None):
+    kernel = attrs["kernel_shape"]
+    unpool = {1: F.max_unpool1d, 2: F.max_unpool2d, 3: F.max_unpool3d}[len(kernel)]
+    y = unpool(x, at, kernel, attrs["strides"], attrs.get("pads", [0] * len(kernel))[:len(kernel)])
+    if shape is not None:
+        y = F.pad(y, [p for a in reversed(range(2, y.dim())) for p in (0, int(shape[a]) - y.shape[a])])
+    return y
 
 
 def conv(x, attrs, w, b=None):
@@ -414,7 +426,7 @@ OPERATORS = {
     "SwiGLU": lambda x, a, y: x * torch.sigmoid(a.get("alpha", 1.0) * x) * y,
     "TensorScatter": lambda x, a, y: torch.cat((y, x[:, y.shape[1]:]), 1), "Compress": lambda x, a, c: x.index_select(a["axis"], c.nonzero().flatten()),
     "ConstantOfShape": lambda n, a: torch.zeros(n.long().tolist()).double(),
-    "Conv": conv, "MaxPool": max_pool, "AveragePool": average_pool,
+    "Conv": conv, "MaxPool": max_pool, "MaxUnpool": max_unpool, "AveragePool": average_pool,
     "Relu": lambda x, a: F.relu(x), "Identity": lambda x, a: x, "Dropout": lambda x, a, *_: x,
     "Flatten": lambda x, a: x.reshape(math.prod(x.shape[:a.get("axis", 1)]), -1),
     "Gemm": gemm, "Attention": attention, "RotaryEmbedding": rotary,
