@@ -145,8 +145,8 @@ func (s *search) fits(c *candidate) bool {
 
 // usual puts the candidate first that has the most usual activations among those at
 // the head of the pool that nothing tells apart: ReLU and its leaky kind of slope
-// 0.01 are nearly the same function. Without batch normalization the one with the
-// smallest loss stays if the gradient speaks for it, too.
+// 0.01 are nearly the same function. The one with the smallest loss stays if half of its lead
+// in units of tie and what the gradients say of the two are enough.
 func (s *search) usual(pool []*candidate) error {
 	n, best := len(s.images), 0
 	for i, c := range pool {
@@ -158,15 +158,9 @@ func (s *search) usual(pool []*candidate) error {
 	if best == 0 {
 		return nil
 	}
-	if len(pool[0].deviations) == 0 {
-		own, err := s.unrest(pool[0])
-		if err != nil {
-			return err
-		}
-		other, err := s.unrest(pool[best])
-		if err != nil || own*steeper < other {
-			return err
-		}
+	share, err := s.rest(pool[0], pool[best])
+	if err != nil || share+(pool[best].score(n)-pool[0].score(n))/tie/2 > enough {
+		return err
 	}
 	first := pool[best]
 	copy(pool[1:best+1], pool[:best])

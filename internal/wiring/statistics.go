@@ -20,7 +20,8 @@ const (
 	nearMost         = 16   // candidates that are a change away from one, that are run on all images
 	sureOdds         = 5.0  // logarithm of the odds from which on a rival may be no rival; see ruledOut
 	someOdds         = 0.5  // and from which on another wiring is not taken, with that of the losses
-	steeper          = 1.1  // quotient of two unrests from which on the more usual wiring is not taken
+	clearly          = 0.3  // square of the difference of two gradients in standard errors, for each parameter, from which on it speaks with full weight
+	enough           = 0.4  // of what losses and gradients say against the more usual wiring, from which on it is not taken
 )
 
 // deviations returns how far the running statistics of each feature of batch
@@ -284,28 +285,57 @@ func (s *search) widen(pool []*candidate, c *candidate) ([]*candidate, error) {
 	return distinct(append(slices.Clone(pool), list...), all), nil
 }
 
-// unrest returns how far the loss is from a point where it does not fall any more, as
-// it is where training has ended: the square of the length of its mean gradient over
-// chunks of images, divided by what it would be by chance, the sum of the squares of
-// the standard errors of its elements. It is 0 if the network cannot be trained here.
-func (s *search) unrest(c *candidate) (float64, error) {
+// rest returns how much the gradients speak for a, as a share: 1 if where training has
+// ended is a place of rest of a, 0 if it is one of b, and what lies between. Training
+// leaves a gradient of which only chance is known, in each element in proportion to its
+// standard error; under a the mean gradient is that, and under b it has the difference of
+// the two on top of it. So with elements in units of their standard errors
+//
+//	share = -<gradient under b, difference> / |difference|^2
+//
+// is 0 or 1 on average. Where the difference is small beside chance, the share says
+// little and is made smaller. It is 0 if the networks cannot be trained here.
+func (s *search) rest(a, b *candidate) (float64, error) {
+	means, variances, err := s.gradient(a)
+	if err != nil || means == nil {
+		return 0, err
+	}
+	others, otherVariances, err := s.gradient(b)
+	if err != nil || len(others) != len(means) {
+		return 0, err
+	}
+	along, length := 0.0, 0.0
+	for i, m := range means {
+		if v := (variances[i] + otherVariances[i]) / 2; v > 0 {
+			d := m - others[i]
+			along -= float64(others[i]*d) / v
+			length += float64(d*d) / v
+		}
+	}
+	clear := min(length/float64(len(means))/clearly, 1)
+	return clear * min(max(along/max(length, 1e-30), 0), 1), nil
+}
+
+// gradient returns the mean of the gradient of each parameter over chunks of images and
+// the square of its standard error; none if the network cannot be trained here.
+func (s *search) gradient(c *candidate) (means, variances []float64, err error) {
 	chunks := min(len(s.images), 2*statisticsImages) / nn.ChunkSamples
 	if chunks < 2 {
-		return 0, nil
+		return nil, nil, nil
 	}
 	net, err := Bind(s.sd, s.net.Fix(c.wiring))
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
 	session, err := net.NewTrainingSession(nn.ChunkSamples, 1)
 	if err != nil {
-		return 0, nil
+		return nil, nil, nil
 	}
-	sums, squares := make([]float64, len(session.Grad())), make([]float64, len(session.Grad()))
+	means, variances = make([]float64, len(session.Grad())), make([]float64, len(session.Grad()))
 	read := s.set.Reader(s.opts.Norms[c.norm])
 	for chunk := range chunks {
 		if err := s.ctx.Err(); err != nil {
-			return 0, err
+			return nil, nil, err
 		}
 		images := s.images[chunk*nn.ChunkSamples:]
 		session.Step(nn.ChunkSamples, func(i int, x []float32) { read(images[i], x) }, func(i int, logits, grad []float32) {
@@ -317,16 +347,14 @@ func (s *search) unrest(c *candidate) (float64, error) {
 			}
 		})
 		for i, g := range session.Grad() {
-			sums[i] += float64(g)
-			squares[i] += float64(g) * float64(g)
+			means[i] += float64(g)
+			variances[i] += float64(g) * float64(g)
 		}
 	}
 	n := float64(chunks)
-	length, chance := 0.0, 0.0
-	for i, sum := range sums {
-		mean := sum / n
-		length += mean * mean
-		chance += (squares[i]/n - mean*mean) / (n - 1)
+	for i := range means {
+		means[i] /= n
+		variances[i] = (variances[i]/n - float64(means[i]*means[i])) / (n - 1)
 	}
-	return length / max(chance, 1e-30), s.set.Err()
+	return means, variances, s.set.Err()
 }

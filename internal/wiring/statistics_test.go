@@ -210,28 +210,40 @@ func TestRuledOut(t *testing.T) {
 	}
 }
 
-// Where training has ended, the gradient is small under the network's own wiring.
-func TestUnrest(t *testing.T) {
+// Where training has ended is a place of rest of the network's own wiring.
+func TestRest(t *testing.T) {
 	set := squares(2048)
-	const own = "input: [1, 12, 12]\nlayers: [{conv: conv, padding: 1}, leaky_relu, {max_pool: 2}, flatten, {linear: fc1}, leaky_relu, {linear: fc2}]"
-	sd := trained(t, own, set)
-	unrest := func(description string) float64 {
-		net := parsed(t, description)
-		n := len(net.Slots)
-		s := &search{ctx: t.Context(), sd: sd, net: net, set: set, opts: Options{Norms: []dataset.Norm{dataset.OneNorm(0, 1)}}}
+	const description = "input: [1, 12, 12]\nlayers: [{conv: conv, padding: 1}, ACTIVATION, {max_pool: 2}, flatten, {linear: fc1}, ACTIVATION, {linear: fc2}]"
+	with := func(activation string) string { return strings.ReplaceAll(description, "ACTIVATION", activation) }
+	for _, own := range []string{"relu", "tanh"} {
+		sd := trained(t, with(own), set)
+		s := &search{ctx: t.Context(), sd: sd, set: set, opts: Options{Norms: []dataset.Norm{dataset.OneNorm(0, 1)}}}
 		for i := range set.Len() {
 			s.images = append(s.images, i)
 		}
-		u, err := s.unrest(&candidate{wiring: layers.Wiring{Alternative: make([]int, n), Activation: make([]int, n), Pooling: make([]int, n)}})
-		if err != nil {
-			t.Fatal(err)
+		const others = 3
+		s.net = parsed(t, with("{one_of: ["+strings.Join([]string{own, "silu", "gelu", "{leaky_relu: 0.3}"}, ", ")+"]}"))
+		candidate := func(i int) *candidate {
+			w := layers.Wiring{Alternative: make([]int, len(s.net.Slots)), Activation: make([]int, len(s.net.Slots)), Pooling: make([]int, len(s.net.Slots))}
+			for j, slot := range s.net.Slots {
+				if len(slot.Alternatives) > 1 {
+					w.Alternative[j] = i
+				}
+			}
+			return &candidate{wiring: w}
 		}
-		return u
-	}
-	mine := unrest(own)
-	for _, other := range []string{"tanh", "silu", "{leaky_relu: 0.3}"} {
-		if u := unrest(strings.ReplaceAll(own, "leaky_relu", other)); !(u > steeper*mine) {
-			t.Errorf("%s: %.2f, and %.2f for its own", other, u, mine)
+		for i := 1; i <= others; i++ {
+			mine, err := s.rest(candidate(0), candidate(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := s.rest(candidate(i), candidate(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !(mine > 0.6 && other < 0.4) {
+				t.Errorf("%s: rest of its own %.2f, of rival %d %.2f", own, mine, i, other)
+			}
 		}
 	}
 }
