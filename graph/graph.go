@@ -261,6 +261,37 @@ func (g *Graph) WithSizes(sizes map[string]int) *Graph {
 	return c
 }
 
+// ForSamples returns the graph for samples of one shape: the sizes that the first input
+// leaves open behind its first axis, which is the batch, become those of the shape. Axes
+// of size 1 may stand before the shape, or be missing there. ok is false if the input
+// has other sizes or another number of axes, or an open size that is no symbol of its
+// own.
+func (g *Graph) ForSamples(shape []int) (fixed *Graph, ok bool) {
+	if len(g.Inputs) == 0 || len(g.Inputs[0].Shape) == 0 {
+		return nil, false
+	}
+	batch, own := g.Inputs[0].Shape[0], g.Inputs[0].Shape[1:]
+	for len(shape) > len(own) && shape[0] == 1 {
+		shape = shape[1:]
+	}
+	if len(shape) < len(own) {
+		shape = slices.Concat(slices.Repeat([]int{1}, len(own)-len(shape)), shape)
+	}
+	if len(shape) != len(own) {
+		return nil, false
+	}
+	sizes := map[string]int{}
+	for i, d := range own {
+		name, open := d.Symbol()
+		if n, twice := sizes[name]; open && !d.Equal(batch) && (!twice || n == shape[i]) {
+			sizes[name] = shape[i]
+		} else if !d.Is(shape[i]) {
+			return nil, false
+		}
+	}
+	return g.WithSizes(sizes), true
+}
+
 func (s Shape) subst(symbols map[string]Dim) Shape {
 	if s == nil {
 		return nil

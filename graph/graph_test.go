@@ -211,3 +211,35 @@ func TestShape(t *testing.T) {
 		t.Error("a batch has sizes that are known")
 	}
 }
+
+func TestForSamples(t *testing.T) {
+	free := graph.Shape{graph.Symbol("N"), graph.Symbol("T"), graph.Size(4)}
+	double := graph.Shape{graph.Symbol("N"), graph.Symbol("T").Mul(graph.Size(2))}
+	for _, c := range []struct {
+		input  graph.Shape
+		sample []int
+		want   string // "" if it does not fit
+	}{
+		{free, []int{7, 4}, "[N 7 4]"},
+		{free, []int{1, 7, 4}, "[N 7 4]"},
+		{free, []int{4}, "[N 1 4]"},
+		{free, []int{7, 5}, ""},
+		{free, []int{2, 7, 4}, ""},
+		{graph.Batch(3, 4), []int{3, 4}, "[N 3 4]"},
+		{graph.Shape{graph.Symbol("N"), graph.Symbol("S"), graph.Symbol("S")}, []int{5, 5}, "[N 5 5]"},
+		{graph.Shape{graph.Symbol("N"), graph.Symbol("S"), graph.Symbol("S")}, []int{5, 6}, ""},
+		{graph.Shape{graph.Symbol("N"), graph.Symbol("N")}, []int{5}, ""},
+		{double, []int{6}, ""},
+		{nil, []int{6}, ""},
+	} {
+		g := &graph.Graph{Inputs: []graph.Value{graph.TensorValue("x", model.Float32, c.input)},
+			Types: map[string]graph.Type{"y": {DType: model.Float32, Shape: double}}}
+		fixed, ok := g.ForSamples(c.sample)
+		if ok != (c.want != "") || ok && fmt.Sprint(fixed.Inputs[0].Shape) != c.want {
+			t.Errorf("%v with samples of %v: %v", c.input, c.sample, fixed)
+		}
+		if c.want == "[N 7 4]" && !fixed.Types["y"].Shape[1].Is(14) {
+			t.Errorf("a value inside has shape %v", fixed.Types["y"].Shape)
+		}
+	}
+}

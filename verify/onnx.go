@@ -27,9 +27,10 @@ const parity = "ONNX parity"
 
 // ONNX reads the bytes of an ONNX file and runs a batch of random samples
 // through it, by our own evaluator and by onnx-go as a second opinion, and
-// compares the logits with those of the network that it was made from. More than
-// [Tolerance] apart, or another shape of inputs or outputs, is a [FailedError]. Bytes that are not ONNX, or an
-// ONNX model that Lethe cannot evaluate, are an error of packages onnxio or nn.
+// compares the logits with those of the network that it was made from. Sizes that the
+// file leaves open are those of the network. More than [Tolerance] apart, or another
+// shape of inputs or outputs, is a [FailedError]. Bytes that are not ONNX, or an ONNX
+// model that Lethe cannot evaluate, are an error of packages onnxio or nn.
 // That onnx-go cannot run a model is no error: see [report.Parity].Skipped.
 func ONNX(b []byte, of *Network) (*report.Parity, error) {
 	net, err := of.output()
@@ -43,6 +44,9 @@ func ONNX(b []byte, of *Network) (*report.Parity, error) {
 	read, err := file.Graph()
 	if err != nil {
 		return nil, fmt.Errorf("reading back the ONNX model: %w", err)
+	}
+	if fixed, ok := read.ForSamples(net.InputShape()); ok {
+		read = fixed
 	}
 	again, err := nn.Bind(read, file.StateDict())
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"lethe/graph"
@@ -29,7 +30,7 @@ type Network struct {
 	*weights.Checkpoint
 	Graph     *graph.Graph
 	Net       *verify.Network      // of Graph, bound
-	Structure *structure.Structure // Graph is its graph, or one that computes the same for any batch
+	Structure *structure.Structure // Graph is its graph, or one that computes the same for any batch or for the sizes of the samples
 	like      *weights.Checkpoint  // the file of its graph, if that is another one
 }
 
@@ -37,7 +38,7 @@ type Network struct {
 type Hints struct {
 	Like   string                // a file with its graph, "" for none
 	Layers string                // a file that describes its layers in a row, likewise
-	Sample func() ([]int, error) // see [structure.Options.Sample]; may be nil
+	Sample func() ([]int, error) // see [structure.Options.Sample]; sizes that the graph leaves open are these; may be nil
 }
 
 // Open is [weights.Open], and finds the architecture and binds the weights
@@ -62,7 +63,15 @@ func Recognize(ctx context.Context, c *weights.Checkpoint, opts pickle.Options, 
 		c.Close()
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
-	n, err := Bind(c, s)
+	g, err := hints.forSamples(s.Graph)
+	if err != nil {
+		if like != nil {
+			like.Close()
+		}
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	n, err := bindGraph(c, s, g)
 	if like != nil && err != nil {
 		like.Close()
 	}
@@ -120,6 +129,29 @@ func Like(ctx context.Context, c *weights.Checkpoint, path string, reading pickl
 	return s, like, nil
 }
 
+// forSamples returns a graph whose input leaves sizes open beside the batch, such as the
+// length of sequences, for the samples of the hints; any other as it is.
+func (h Hints) forSamples(g *graph.Graph) (*graph.Graph, error) {
+	isOpen := func(d graph.Dim) bool { return !d.Fixed() }
+	if h.Sample == nil || len(g.Inputs) == 0 || len(g.Inputs[0].Shape) == 0 || !slices.ContainsFunc(g.Inputs[0].Shape[1:], isOpen) {
+		return g, nil
+	}
+	sample, err := h.Sample()
+	if err != nil {
+		return nil, err
+	}
+	if sample == nil {
+		return nil, &model.UnsupportedError{What: fmt.Sprintf("the network takes inputs of shape %v, which leaves more open than the batch", g.Inputs[0].Shape),
+			Advice: "give --class and --data, whose samples say the sizes, or export the network with fixed ones"}
+	}
+	fixed, ok := g.ForSamples(sample)
+	if !ok {
+		return nil, &model.UnsupportedError{What: fmt.Sprintf("the network takes inputs of shape %v, the samples have the shape %v", g.Inputs[0].Shape, sample),
+			Advice: "give data whose samples have as many axes, and the sizes that are fixed"}
+	}
+	return fixed, nil
+}
+
 // Close closes the checkpoint and the file that the graph comes from.
 func (n *Network) Close() error {
 	if n.like != nil {
@@ -130,7 +162,11 @@ func (n *Network) Close() error {
 
 // Bind is [Recognize] for a structure that is known already.
 func Bind(c *weights.Checkpoint, s *structure.Structure) (*Network, error) {
-	n := &Network{Checkpoint: c, Graph: s.Graph, Structure: s}
+	return bindGraph(c, s, s.Graph)
+}
+
+func bindGraph(c *weights.Checkpoint, s *structure.Structure, g *graph.Graph) (*Network, error) {
+	n := &Network{Checkpoint: c, Graph: g, Structure: s}
 	if err := n.bind(); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
