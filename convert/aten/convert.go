@@ -15,7 +15,7 @@ import (
 // Options say how a program is converted. The zero value is right for a network
 // in evaluation mode.
 type Options struct {
-	Opset int // of ONNX, from 13 on; 0 means [graph.DefaultOpset]
+	Opset int // of ONNX, from 13 on; 0 means [graph.DefaultOpset], or the first later one that has all operators
 
 	// ForceEval takes batch normalization and dropout for those of evaluation
 	// even where the program was exported in training mode.
@@ -90,6 +90,7 @@ type converter struct {
 	*builder
 	program  *Program
 	opts     Options
+	free     bool // a later opset may be taken
 	bindings map[*Value]*binding
 	notes    []string
 	parts    map[string]*Part
@@ -103,16 +104,40 @@ type converter struct {
 // their names and their bits; names of values follow the program. Everything
 // that cannot be converted is listed in one [UnsupportedError].
 func Convert(p *Program, opts Options) (*Result, error) {
-	if opts.Opset == 0 {
+	free := opts.Opset == 0
+	if free {
 		opts.Opset = graph.DefaultOpset
 	}
+	r, again, err := convertAt(p, opts, free)
+	for again > opts.Opset {
+		opts.Opset = again
+		r, again, err = convertAt(p, opts, free)
+	}
+	return r, err
+}
+
+// later is the panic of an operator that a later opset has, if that may be taken.
+type later int
+
+// convertAt converts to the operators of one opset. A number other than 0 is
+// that of a later one, which an operator needs; only if the opset is free.
+func convertAt(p *Program, opts Options, free bool) (r *Result, again int, err error) {
+	defer func() {
+		if e := recover(); e != nil {
+			opset, ok := e.(later)
+			if !ok {
+				panic(e)
+			}
+			again = int(opset)
+		}
+	}()
 	v := &converter{
 		builder: &builder{
 			g:     &graph.Graph{Name: cmp.Or(p.Name, "network"), Opsets: map[string]int{"": opts.Opset}, Constants: map[string]*model.Tensor{}},
 			opset: opts.Opset, weight: map[string]*model.Tensor{}, taken: map[string]bool{}, maker: map[string]int{},
 			known: map[string]string{}, sizes: map[string]string{}, source: map[string]axis{}, data: map[string]bool{},
 		},
-		program: p, opts: opts, bindings: map[*Value]*binding{}, parts: map[string]*Part{}, labels: map[string]*Value{}, notes: slices.Clone(p.Notes),
+		program: p, opts: opts, free: free, bindings: map[*Value]*binding{}, parts: map[string]*Part{}, labels: map[string]*Value{}, notes: slices.Clone(p.Notes),
 	}
 	v.program, v.refused = expand(p)
 	v.batch()
@@ -121,7 +146,7 @@ func Convert(p *Program, opts Options) (*Result, error) {
 	}
 	state, err := v.weights()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	v.inputs()
 	v.onlyReal()
@@ -133,18 +158,18 @@ func Convert(p *Program, opts Options) (*Result, error) {
 		for _, key := range v.order {
 			e.Parts = append(e.Parts, *v.parts[key])
 		}
-		return nil, e
+		return nil, 0, e
 	}
 	if err := v.outputs(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	v.finish()
 	all, err := model.NewStateDict(state...)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := v.check(all); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	used := map[string]bool{}
 	for _, name := range v.g.Weights() {
@@ -158,9 +183,9 @@ func Convert(p *Program, opts Options) (*Result, error) {
 	}
 	sd, err := model.NewStateDict(entries...)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	r := &Result{Graph: v.g, State: sd, Notes: v.notes, Tied: map[string]string{}}
+	r = &Result{Graph: v.g, State: sd, Notes: v.notes, Tied: map[string]string{}}
 	for _, name := range p.Entries {
 		if first := p.Tied[name]; first != "" && used[first] {
 			r.Tied[name] = first
@@ -168,7 +193,7 @@ func Convert(p *Program, opts Options) (*Result, error) {
 			r.Unused = append(r.Unused, name)
 		}
 	}
-	return r, nil
+	return r, 0, nil
 }
 
 // batch leaves the number of samples open where that can be shown, or fixes it

@@ -283,9 +283,12 @@ func trainingMode(what string) refusal {
 	return refusal{what: what + " in training mode: the network was exported or saved without model.eval()", advice: "call model.eval() before torch.export.export or torch.jit.save, or take what evaluation does with --force-eval"}
 }
 
-// since refuses opsets that do not have an operator yet.
+// since refuses opsets that do not have an operator yet, or takes that which has.
 func (c *call) since(opset int, op string) {
 	if c.opset < opset {
+		if c.conv.free {
+			panic(later(opset))
+		}
 		panic(refusal{what: op + ", which ONNX has since opset " + itoa(opset), advice: "take a later --opset"})
 	}
 }

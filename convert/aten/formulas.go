@@ -72,10 +72,12 @@ func elementComposites() map[string]composite {
 			bound := x.call("add", x.call("mul", x.call("abs", b), c.float("rtol")), c.float("atol"))
 			return x.call("le", x.call("abs", x.call("sub", c.args["self"], b)), bound)
 		}),
-		"exp2":    one("self", func(x *expander, c *call) *Value { return x.call("exp", x.call("mul", c.tensor("self"), math.Ln2)) }),
-		"deg2rad": one("self", func(x *expander, c *call) *Value { return x.call("mul", c.tensor("self"), math.Pi/180) }),
-		"rad2deg": one("self", func(x *expander, c *call) *Value { return x.call("mul", c.tensor("self"), 180/math.Pi) }),
-		"signbit": one("self", func(x *expander, c *call) *Value { return x.call("lt", c.tensor("self"), 0) }),
+		"bitwise_left_shift":  one(two, func(x *expander, c *call) *Value { return x.call("mul", c.tensor("self"), shift(c)) }),
+		"bitwise_right_shift": one(two, func(x *expander, c *call) *Value { return x.call("floor_divide", c.tensor("self"), shift(c)) }),
+		"exp2":                one("self", func(x *expander, c *call) *Value { return x.call("exp", x.call("mul", c.tensor("self"), math.Ln2)) }),
+		"deg2rad":             one("self", func(x *expander, c *call) *Value { return x.call("mul", c.tensor("self"), math.Pi/180) }),
+		"rad2deg":             one("self", func(x *expander, c *call) *Value { return x.call("mul", c.tensor("self"), 180/math.Pi) }),
+		"signbit":             one("self", func(x *expander, c *call) *Value { return x.call("lt", c.tensor("self"), 0) }),
 	}
 }
 
@@ -98,6 +100,13 @@ func orderComposites() map[string]composite {
 				y = x.call("sub", x.call("slice", y, at, 1, math.MaxInt64), x.call("slice", y, at, 0, -1))
 			}
 			return y
+		}),
+		"searchsorted": one("sorted_sequence, self, out_int32=False, right=False, side=None, sorter=None", func(x *expander, c *call) *Value {
+			v, ok := c.args["self"].(*Value)
+			if !ok || len(c.tensor("sorted_sequence").Shape) != 1 || c.has("sorter") {
+				panic(refusal{what: "places of a number, or in one sequence for each row"})
+			}
+			return x.call("bucketize", v, c.tensor("sorted_sequence"), c.bool("out_int32"), c.bool("right") || c.args["side"] == "right")
 		}),
 		"take_along_dim": one("self, indices, dim=None", func(x *expander, c *call) *Value {
 			if !c.has("dim") {
@@ -168,6 +177,15 @@ func matrixComposites() map[string]composite {
 			return out
 		}},
 	}
+}
+
+// shift returns the number that a shift by a number of bits multiplies by.
+func shift(c *call) int64 {
+	n, ok := c.args["other"].(int64)
+	if !ok || n < 0 || n > int64(8*c.tensor("self").DType.Size()-2) {
+		panic(refusal{what: "a shift by a tensor, or by many bits"})
+	}
+	return 1 << n
 }
 
 // numbersOnly puts numbers into the place of what is none.

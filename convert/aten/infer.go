@@ -94,7 +94,7 @@ func inferRules() map[string]inferRule {
 			"to.other type_as":                         convertedAs,
 			"clamp clamp_min clamp_max":                clamped,
 			"add sub rsub mul fmod remainder pow maximum minimum max.other min.other": promotedBroadcast("self", "other", "exponent"),
-			"floor_divide": promotedBroadcast("self", "other"), "bitwise_and bitwise_or bitwise_xor __and__ __or__": promotedBroadcast("self", "other"),
+			"floor_divide": promotedBroadcast("self", "other"), "bitwise_and bitwise_or bitwise_xor": promotedBroadcast("self", "other"),
 			"div":                         divided,
 			"eq ne not_equal lt gt le ge": compared, "logical_and logical_or logical_xor": compared,
 			"addcmul addcdiv": promotedBroadcast("self", "tensor1", "tensor2"), "lerp": promotedBroadcast("self", "end", "weight"),

@@ -132,7 +132,6 @@ func numberRows() map[string]row {
 		"aten.le": comparison("LessOrEqual", false), "aten.ge": comparison("GreaterOrEqual", false),
 		"aten.logical_and": logical("And"), "aten.logical_or": logical("Or"), "aten.logical_xor": logical("Xor"),
 		"aten.bitwise_and": bitwise("And", "BitwiseAnd"), "aten.bitwise_or": bitwise("Or", "BitwiseOr"), "aten.bitwise_xor": bitwise("Xor", "BitwiseXor"),
-		"aten.__and__": bitwise("And", "BitwiseAnd"), "aten.__or__": bitwise("Or", "BitwiseOr"),
 
 		"aten.addcmul": {schema: "self, tensor1, tensor2, value=1", lower: func(c *call) { c.scaled("Mul") }},
 		"aten.addcdiv": {schema: "self, tensor1, tensor2, value=1", lower: func(c *call) { c.scaled("Div") }},

@@ -81,3 +81,20 @@ var synonyms = map[string]string{
 	"aten.unsafe_chunk":  "aten.chunk",
 	"aten.adjoint":       "aten.mT",
 }
+
+// pythonic are operators that PyTorch has under the names of Python's methods, too.
+var pythonic = map[string]string{
+	"aten.__and__": "aten.bitwise_and", "aten.__or__": "aten.bitwise_or", "aten.__xor__": "aten.bitwise_xor",
+	"aten.__iand__": "aten.bitwise_and_", "aten.__ior__": "aten.bitwise_or_", "aten.__ixor__": "aten.bitwise_xor_",
+	"aten.__lshift__": "aten.bitwise_left_shift", "aten.__rshift__": "aten.bitwise_right_shift",
+	"aten.__ilshift__": "aten.bitwise_left_shift_", "aten.__irshift__": "aten.bitwise_right_shift_",
+}
+
+// OperatorName returns the name by which an operator is known, for those that
+// PyTorch has under the name of a method of Python, such as "aten.__and__", too.
+func OperatorName(op string) string {
+	if name, ok := pythonic[op]; ok {
+		return name
+	}
+	return op
+}

@@ -36,6 +36,7 @@ func (b *builder) node(s *scope, raw *rawNode) error {
 	if i := strings.LastIndexByte(n.Op, '.'); strings.Count(n.Op, ".") > 1 {
 		n.Op, n.Overload = n.Op[:i], n.Op[i+1:]
 	}
+	n.Op = aten.OperatorName(n.Op)
 	for _, in := range raw.inputs {
 		v, err := b.argument(s, in.arg)
 		if err != nil {
@@ -108,9 +109,12 @@ func (b *builder) sizesOnly(s *scope, raw *rawNode) bool {
 // the place of the block. Blocks that choose or repeat are not supported.
 func (b *builder) block(s *scope, raw *rawNode) error {
 	name := strings.TrimPrefix(raw.target, "torch.ops.higher_order.")
-	inline := name == "wrap_with_set_grad_enabled"
+	autocast := name == "wrap_with_autocast"
+	inline := name == "wrap_with_set_grad_enabled" || autocast
+	half := model.Invalid // the type of autocast, if that is on
 	var body *rawGraph
 	var operands []any
+	asked := false // whether it is on comes before what it keeps
 	for _, in := range raw.inputs {
 		kind, value, err := b.union(in.arg)
 		if err != nil {
@@ -123,8 +127,16 @@ func (b *builder) block(s *scope, raw *rawNode) error {
 			}
 		case body != nil:
 			operands = append(operands, in.arg)
-		case name == "wrap_with_autocast" && kind == "as_bool":
-			inline = inline || value == false
+		case autocast && kind == "as_scalar_type":
+			code, _ := value.(int64)
+			half = dtypes[code]
+		case autocast && kind == "as_none" && !asked:
+			half = model.BFloat16 // of CPUs
+		case autocast && kind == "as_bool" && !asked:
+			asked = true
+			if value == false {
+				half = model.Invalid
+			}
 		}
 	}
 	if b.blocks++; b.blocks > blocksMax {
@@ -153,8 +165,12 @@ func (b *builder) block(s *scope, raw *rawNode) error {
 			body.sizes[scalarName(value)] = d
 		}
 	}
+	before := len(b.out.Nodes)
 	if err := b.nodes(inner); err != nil {
 		return err
+	}
+	if half != model.Invalid {
+		b.out.Nodes = append(b.out.Nodes[:before:before], b.autocast(b.out.Nodes[before:], half)...)
 	}
 	return b.blockOutputs(s, inner, raw, body)
 }
@@ -227,8 +243,6 @@ func blockAdvice(name string) string {
 	switch name {
 	case "cond", "while_loop", "map", "scan":
 		return "what the network does depends on its data; export the branch that is needed"
-	case "wrap_with_autocast":
-		return "export the network outside of torch.autocast"
 	}
 	return ""
 }

@@ -132,6 +132,10 @@ func (e *evaluator) host(op string, args []any, named map[string]any) (v any, ok
 		case "__and__", "__or__", "bitwise_and", "bitwise_or":
 			return e.logical(strings.Contains(op, "and"), a, b), true
 		case "__xor__":
+			x, isInt := a.(int64)
+			if y, both := b.(int64); isInt && both {
+				return x ^ y, true
+			}
 			return e.truth(a) != e.truth(b), true
 		}
 	}

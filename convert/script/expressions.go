@@ -414,6 +414,10 @@ func (e *evaluator) callGlobal(full string, env map[string]any, x *apply) any {
 		args, named := e.arguments(env, x)
 		e.line = x.line
 		path, last := splitName(full)
+		if last == "__new__" { // an object of a class without weights; its __init__ follows
+			e.class(path)
+			return &file.Object{Class: path}
+		}
 		u := e.unit(path)
 		if u == nil {
 			e.unsupported("", "the archive has no code for %.200s", full)

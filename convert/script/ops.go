@@ -162,7 +162,7 @@ func (e *evaluator) extreme(op string, values []any) any {
 }
 
 // quiet are operators without an effect on the result.
-var quiet = map[string]bool{"warn": true, "print": true, "manual_seed": true, "_assert_async": true}
+var quiet = map[string]bool{"warn": true, "print": true, "manual_seed": true, "set_grad_enabled": true, "_assert_async": true}
 
 // never are questions of the code about its surroundings, all answered by no.
 var never = map[string]bool{
@@ -264,6 +264,7 @@ func init() {
 
 // call1 adds an operator of tensors to the program and returns its result.
 func (e *evaluator) call1(op string, args []any, named map[string]any) any {
+	op = strings.TrimPrefix(aten.OperatorName("aten."+op), "aten.")
 	overload := e.overload(op, args, named)
 	args, named = e.renamed(op, overload, args, named)
 	params := aten.Parameters("aten."+op, overload)

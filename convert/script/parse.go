@@ -256,6 +256,13 @@ func (p *parser) statement() statement {
 		s := &loop{line: line, condition: p.expression()}
 		s.body = p.statements()
 		return s
+	case p.accept("with"):
+		s := &context{line: line, of: p.expression()}
+		if p.accept("as") {
+			s.variable = p.name()
+		}
+		s.body = p.statements()
+		return s
 	case p.accept("for"):
 		s := &loop{line: line, variable: p.name()}
 		p.expect("in")

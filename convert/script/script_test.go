@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,6 +30,28 @@ func of(code map[string]string) *file.Script {
 		Root:   &file.Object{Class: "__torch__.Net", Names: []string{"training"}, Attrs: map[string]any{"training": false}},
 		Inputs: []file.Input{{DType: model.Float32, Shape: []int{2, 4}}},
 		Code:   func(name string) (string, error) { return code[name], nil },
+	}
+}
+
+// Objects that the code makes have attributes and methods, and a with statement calls those
+// for its begin and end.
+func TestContexts(t *testing.T) {
+	context := "class no_grad:\n  prev : int\n  def __init__(self: __torch__.no_grad) -> NoneType:\n    self.prev = 1\n    return None\n" +
+		"  def __enter__(self: __torch__.no_grad) -> int:\n    torch.set_grad_enabled(False)\n    return self.prev\n" +
+		"  def __exit__(self: __torch__.no_grad, a: Any, b: Any, c: Any) -> NoneType:\n    self.prev = torch.add(self.prev, 1)\n    return None\n"
+	s := scripted("_0 = __torch__.no_grad.__new__(__torch__.no_grad)\n_1 = (_0).__init__()\nwith _0 as n:\n  y = torch.add(x, n)\nreturn torch.mul(y, _0.prev)")
+	net, _ := s.Code("__torch__.py")
+	s.Code = of(map[string]string{"__torch__.py": net + context}).Code
+	want := []float64{4, 6, 8, 10, 0, -2, -4, -6}
+	if got := run(t, s); !slices.Equal(got, want) {
+		t.Errorf("it is %v, want %v", got, want)
+	}
+	s = scripted("_0 = __torch__.torch.amp.autocast_mode.autocast.__new__(__torch__.torch.amp.autocast_mode.autocast)\n_0._enabled = True\nwith _0:\n  y = torch.add(x, 1)\nreturn y")
+	net, _ = s.Code("__torch__.py")
+	s.Code = of(map[string]string{"__torch__.py": net, "__torch__/torch/amp/autocast_mode.py": "class autocast:\n  pass\n"}).Code
+	var unsupported *model.UnsupportedError
+	if _, err := Decode(s, Options{}); !errors.As(err, &unsupported) || !strings.Contains(err.Error(), "torch.autocast") {
+		t.Errorf("under autocast: %v", err)
 	}
 }
 

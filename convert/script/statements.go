@@ -39,10 +39,32 @@ func (e *evaluator) run(env map[string]any, body []statement) (v any, returned b
 			if v, returned := e.loop(env, s); returned {
 				return v, true
 			}
+		case *context:
+			if v, returned := e.with(env, s); returned {
+				return v, true
+			}
 		}
 	}
 	return nil, false
 }
+
+// with runs a block between the two methods of a context such as torch.no_grad.
+func (e *evaluator) with(env map[string]any, s *context) (v any, returned bool) {
+	o := e.eval(env, s.of)
+	if o, ok := o.(*file.Object); ok && o.Class == autocast && e.truth(e.attribute(o, "_enabled")) {
+		e.unsupported("save the network without it", "a block under torch.autocast")
+	}
+	entered := e.method(o, "__enter__", nil, nil)
+	if s.variable != "" {
+		env[s.variable] = entered
+	}
+	v, returned = e.run(env, s.body)
+	e.line = s.line
+	e.method(o, "__exit__", []any{nil, nil, nil}, nil)
+	return v, returned
+}
+
+const autocast = "__torch__.torch.amp.autocast_mode.autocast"
 
 func (e *evaluator) loop(env map[string]any, s *loop) (v any, returned bool) {
 	e.branched = true

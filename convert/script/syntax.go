@@ -83,6 +83,12 @@ type (
 		condition expr   // of while, or what range is of
 		body      []statement
 	}
+	context struct { // a with statement
+		line     int
+		of       expr
+		variable string // "" for none
+		body     []statement
+	}
 	result struct {
 		line int
 		x    expr
@@ -96,6 +102,8 @@ func (s *evaluation) at() int { return s.line }
 func (s *branch) at() int { return s.line }
 
 func (s *loop) at() int { return s.line }
+
+func (s *context) at() int { return s.line }
 
 func (s *result) at() int { return s.line }
 

@@ -1,8 +1,8 @@
 """Networks of operators that are seldom used, which make.py here and that of ../script/testdata save.
 
-usage: make_kinds.py (torch 2.8 or later): exports them with a fixed batch of 2
+usage: make_kinds.py [NAME] (torch 2.8 or later): exports them with a fixed batch of 2
 """
-import os
+import os, sys
 
 import torch, torch.nn as nn, torch.nn.functional as F
 
@@ -82,6 +82,23 @@ class Written(nn.Module):
         return self.layer(x), *self.attention(x, x, x), low, back, *lengths, torch.nan_to_num(x / (x - x)), torch.diff(x, dim=1)
 
 
+class Autocast(nn.Module):
+    """Layers that compute in bfloat16, beside some that do not."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = self.norm(self.conv(x)).relu().mean((2, 3))
+            z = self.fc(y)
+            joined = torch.cat([z, x[:, 0, 0, :2]], 1)
+            with torch.autocast("cpu", enabled=False):
+                plain = self.fc(y.float())
+        return z.float(), joined, plain
+
+
 def made(kind):
     torch.manual_seed(1)
     model = kind().eval()
@@ -96,10 +113,12 @@ def values(shape, integers):
     return (n * 31 % 29 + 1 if integers else (n * 7919 % 1000).float() / 500 - 1).reshape(shape)
 
 
-KINDS = {"bags": (Bags, [6]), "kinds": (Kinds, [2, 6, 6]), "written": (Written, [6, 8])}
+KINDS = {"bags": (Bags, [6]), "kinds": (Kinds, [2, 6, 6]), "written": (Written, [6, 8]), "autocast": (Autocast, [2, 6, 6])}
 
 if __name__ == "__main__":
     for name, (kind, shape) in KINDS.items():
+        if sys.argv[1:] not in ([], [name]):
+            continue
         with torch.no_grad():
             program = torch.export.export(made(kind), (values([2] + shape, name == "bags"),), strict=name == "written")
         for node in program.graph.nodes:

@@ -2,6 +2,7 @@
 package pt2onnx
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -36,7 +37,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			"pt2onnx --print-layers in.pt layers.yaml\n" +
 			"pt2onnx --opset 21 --fold-batchnorm in.safetensors out.onnx",
 		Flags: append([]urfave.Flag{
-			&urfave.IntFlag{Name: "opset", Value: graph.DefaultOpset, Usage: "version of ONNX's operator set, 13 to 28"},
+			&urfave.IntFlag{Name: "opset", DefaultText: "17, or a later one that an operator needs", Usage: "version of ONNX's operator set, 13 to 28"},
 			&urfave.BoolFlag{Name: "fold-batchnorm", Usage: "fold batch normalization into the convolutions (their weights then differ from the checkpoint's)"},
 			&urfave.BoolFlag{Name: "optimize", Usage: "make the graph of a program smaller: constants computed, batch normalization folded, nodes that do nothing removed; what it computes is compared"},
 			&urfave.StringFlag{Name: "input", Usage: "`SHAPE` of one sample, such as 3x224x224, for a state dict or scripted TorchScript, which may begin with an element type, as uint8:3x224x224 does; with commas for several inputs"},
@@ -107,7 +108,7 @@ func convert(c *urfave.Context, std stage.Streams) error {
 		tellProgram(out, s.Out, done.Program)
 		return nil
 	}
-	fmt.Fprintf(out, "%s: %s, input %v, %d classes, opset %d\n", s.Out, done.Graph.Name, done.Shape, done.Classes, s.Opset)
+	fmt.Fprintf(out, "%s: %s, input %v, %d classes, opset %d\n", s.Out, done.Graph.Name, done.Shape, done.Classes, cmp.Or(s.Opset, done.Graph.Opset("")))
 	_, err = fmt.Fprintf(out, "%s\n", done.Parity)
 	return err
 }
