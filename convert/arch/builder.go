@@ -23,6 +23,7 @@ type builder struct {
 	prefix      string // before every name of the state dict
 	name        string // of the family, which a build may make more precise
 	input       []int  // channels, height and width of a sample; from the caller, or the usual
+	usual       bool   // input is the usual: its channels are those of the first convolution
 	config      *Config
 	modulesTree *file.Object // of a network that was saved whole; nil for a state dict
 	program     *aten.Program
@@ -175,7 +176,7 @@ func dims(x value) []int {
 // height and width, unless the caller knows better.
 func (b *builder) image(sizes ...int) value {
 	if b.input == nil {
-		b.input = sizes
+		b.input, b.usual = sizes, true
 	}
 	if len(b.input) != 3 || min(b.input[0], b.input[1], b.input[2]) < 1 || max(b.input[1], b.input[2]) > 1<<14 {
 		b.fail("samples of %v are not images of channels x height x width", b.input)
@@ -212,6 +213,14 @@ func (b *builder) convPad(x value, name string, stride, padH, padW int) value {
 	d := dims(x)
 	if len(k) != 4 || len(d) != 3 || min(k[0], k[1], k[2], k[3]) < 1 {
 		b.fail("%q has shape %v for an input of shape %v", b.prefix+name+".weight", k, x.Shape)
+	}
+	if slices.Contains(b.program.Inputs, x) && d[0] != k[1] { // nobody groups the channels of images
+		if !b.usual || len(b.program.Nodes) > 0 {
+			b.fail("%q has shape %v for images of %d channels", b.prefix+name+".weight", k, d[0])
+		}
+		b.note("images have %d channels, as the first convolution has", k[1])
+		b.input[0], d[0] = k[1], k[1]
+		x.Shape = graph.Batch(b.input...)
 	}
 	groups := d[0] / k[1]
 	if d[0]%k[1] != 0 || k[0]%groups != 0 {

@@ -30,5 +30,5 @@ var convNeXt = family{
 		x = norm(b.adaptiveAvgPool(x, 1, 1), "classifier.0")
 		return b.linear(b.flatten(x), "classifier.2")
 	},
-	notes: []string{"the epsilon of layer normalization is taken to be 1e-6"},
+	notes: []string{"GELU and the order of layers are those of the published network", "the epsilon of layer normalization is taken to be 1e-6"},
 }

@@ -26,5 +26,5 @@ var denseNet = family{
 		}
 		return b.linear(b.globalAvg(b.relu(b.batchNorm(x, "features.norm5", 1e-5))), "classifier")
 	},
-	notes: []string{"strides and pooling are torchvision's", "the epsilon of batch normalization is taken to be 1e-5"},
+	notes: []string{"strides, ReLU and pooling are torchvision's", "the epsilon of batch normalization is taken to be 1e-5"},
 }

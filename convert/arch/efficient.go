@@ -89,5 +89,5 @@ var regNet = family{
 		}
 		return b.linear(b.globalAvg(x), "fc")
 	},
-	notes: []string{"strides are torchvision's", "the epsilon of batch normalization is taken to be 1e-5"},
+	notes: []string{"strides and activations are torchvision's", "the epsilon of batch normalization is taken to be 1e-5"},
 }

@@ -25,7 +25,7 @@ var maxViT = family{
 		x = b.layerNorm(b.globalAvg(x), "classifier.2", 1e-5)
 		return b.linear(b.unary(b.linear(x, "classifier.3"), "tanh"), "classifier.5")
 	},
-	notes: []string{"strides are torchvision's", "the epsilons of normalization are taken to be 1e-3 and 1e-5, as in the published network"},
+	notes: []string{"strides and activations are torchvision's", "the epsilons of normalization are taken to be 1e-3 and 1e-5, as in the published network"},
 }
 
 const maxViTEpsilon = 1e-3

@@ -127,7 +127,7 @@ var mnasnet = family{
 		x = b.relu(b.convBN(x, "layers.14", "layers.15", 1, 1e-5))
 		return b.linear(b.globalAvg(x), "classifier.1")
 	},
-	notes: []string{"strides are torchvision's", "the epsilon of batch normalization is taken to be 1e-5"},
+	notes: []string{"strides and activations are torchvision's", "the epsilon of batch normalization is taken to be 1e-5"},
 }
 
 // shuffleNet is torchvision's ShuffleNet v2 of any width.
@@ -159,7 +159,7 @@ var shuffleNet = family{
 		x = b.relu(b.convBN(x, "conv5.0", "conv5.1", 1, 1e-5))
 		return b.linear(b.globalAvg(x), "fc")
 	},
-	notes: []string{"strides are torchvision's", "the epsilon of batch normalization is taken to be 1e-5"},
+	notes: []string{"strides and activations are torchvision's", "the epsilon of batch normalization is taken to be 1e-5"},
 }
 
 // shuffle interleaves groups of channels.

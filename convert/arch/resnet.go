@@ -43,7 +43,7 @@ var resNet = family{
 		}
 		return b.resNetBody(x, "fc", "downsample")
 	},
-	notes: []string{"strides are torchvision's: a bottleneck halves the image in its 3x3 convolution", "the epsilon of batch normalization is taken to be 1e-5"},
+	notes: []string{"strides, ReLU and pooling are torchvision's: a bottleneck halves the image in its 3x3 convolution", "the epsilon of batch normalization is taken to be 1e-5"},
 }
 
 // smallStem reports whether the first convolution is one of 3x3.
@@ -108,7 +108,7 @@ var cifarResNet = family{
 		}
 		return b.linear(b.globalAvg(x), "linear")
 	},
-	notes: []string{"strides are those of the published network: 2 in the first block of each stage but the first", "the epsilon of batch normalization is taken to be 1e-5"},
+	notes: []string{"strides and ReLU are those of the published network: 2 in the first block of each stage but the first", "the epsilon of batch normalization is taken to be 1e-5"},
 }
 
 // optionA is a BasicBlock that halves the image, with a shortcut without

@@ -57,6 +57,41 @@ func TestTorchvision(t *testing.T) {
 	}
 }
 
+// A first convolution of one channel takes grey images, also where its width could
+// be that of three groups.
+func TestGreyImages(t *testing.T) {
+	dicts := shapes(t, "testdata/torchvision.json.gz")
+	for name, first := range map[string]string{"resnet18": "conv1.weight", "swin_t": "features.0.0.weight", "convnext_tiny": "features.0.0.weight", "vgg11": "features.0.weight"} {
+		var entries []model.Entry
+		for _, entry := range dicts[name].Names() {
+			tensor := dicts[name].Get(entry)
+			if entry == first {
+				shape := slices.Clone(tensor.Shape())
+				shape[1] = 1
+				grey, err := model.NewTensor(model.Float32, shape, make([]int, 4), 0, model.BytesStorage(make([]byte, 8)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				tensor = grey
+			}
+			entries = append(entries, model.Entry{Name: entry, Tensor: tensor})
+		}
+		sd, err := model.NewStateDict(entries...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := arch.Recognize(sd, arch.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if in := n.Program.Inputs[0].Shape; !in[1].Is(1) {
+			t.Errorf("%s: images of shape %v", name, in)
+		}
+		if _, err := arch.Recognize(sd, arch.Options{Input: []int{3, 224, 224}}); err == nil {
+			t.Errorf("%s: taken for colour images", name)
+		}
+	}
+}
+
 // shapes reads state dicts of which only names, shapes and types are known.
 // Their elements are zeros that take no room.
 func shapes(t testing.TB, path string) map[string]*model.StateDict {

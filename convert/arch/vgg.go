@@ -110,7 +110,7 @@ var alexNet = family{
 		x = b.maxPool(b.relu(b.conv(x, "features.10", 1)), 3, 2, 0, false)
 		return b.classifier(b.flatten(b.toFeatures(x, "classifier")))
 	},
-	notes: []string{"strides, padding and pooling are torchvision's"},
+	notes: []string{"strides, padding, ReLU and pooling are torchvision's"},
 }
 
 // squeezeNet is torchvision's SqueezeNet 1.0 and 1.1.
@@ -135,5 +135,5 @@ var squeezeNet = family{
 		}
 		return b.globalAvg(b.relu(b.conv(x, "classifier.1", 1)))
 	},
-	notes: []string{"strides and pooling are torchvision's"},
+	notes: []string{"strides, ReLU and pooling are torchvision's"},
 }

@@ -27,7 +27,7 @@ var torchvisionViT = family{
 		})
 		return b.linear(b.first(b.layerNorm(x, "encoder.ln", epsilon)), "heads.head")
 	},
-	notes: []string{"the epsilon of layer normalization is taken to be 1e-6"},
+	notes: []string{"GELU and the order of layers are those of the published network", "the epsilon of layer normalization is taken to be 1e-6"},
 }
 
 // timmViT is timm's vision transformer with a class token, DeiT among them.
@@ -52,7 +52,7 @@ var timmViT = family{
 		})
 		return b.linear(b.first(b.layerNorm(x, "norm", epsilon)), "head")
 	},
-	notes: []string{"the epsilon of layer normalization is taken to be 1e-6"},
+	notes: []string{"GELU and the order of layers are those of the published network", "the epsilon of layer normalization is taken to be 1e-6"},
 }
 
 // tokens cuts images into patches, puts learned tokens such as that of the class
