@@ -1,8 +1,10 @@
-// Package dataset holds labelled images in memory: it reads them from IDX files
-// and from folders and zip archives of pictures, and splits and samples them.
+// Package dataset reads labelled images and other samples, and splits and samples
+// them: IDX files, folders and zip archives of pictures, CIFAR's batches, .npz archives
+// of numpy and Parquet files.
 //
 // An image keeps its one byte for each pixel and channel until a network asks for
-// numbers; [Norm] says how a byte becomes a number. Sampling takes images in the
+// numbers; [Norm] says how a byte becomes a number. Small sets are decoded at once, of
+// large ones each image when it is asked for. Sampling takes images in the
 // order of the files, so that it needs no seed and gives the same images everywhere.
 package dataset
 
@@ -183,9 +185,9 @@ func (s *Set) Copy(idx []int) *Set {
 	return t
 }
 
-// Stratified returns a copy of perClass images of every class after passing
-// over its first offset, in the order of the set. A class that has fewer gives
-// what it has; so two calls with offsets perClass apart share no image.
+// Stratified returns a set of perClass images of every class, without the first offset
+// images of each, in the order of the set. A class that has fewer gives what it has; so
+// two calls with offsets perClass apart share no image.
 func (s *Set) Stratified(perClass, offset int) *Set {
 	seen := make([]int, s.Classes)
 	var idx []int
@@ -246,8 +248,8 @@ func (s *Set) misfit(input []int) error {
 	return fmt.Errorf("the network takes inputs of shape %v, the "+kind+": %s", input, s.Shape, advice)
 }
 
-// Reader returns a function that writes the numbers of sample i to x, in the order
-// of its pixels or values.
+// Reader returns a function that writes the Size numbers of sample i to x, normalized,
+// in the order of its pixels or values. Several goroutines may call it at once.
 func (s *Set) Reader(norm Norm) func(i int, x []float32) {
 	switch {
 	case s.Values != nil:
@@ -319,8 +321,9 @@ func numberedNames(classes int) []string {
 	return names
 }
 
-// ParseClass returns the class that s means: an index, or one of names in any
-// case. There are as many classes as names. The error lists them.
+// ParseClass returns the class that s means, from 0 on: an index, or one of names in
+// any case. There are as many classes as names. The error lists them, or says that s is
+// the index of one class and the name of another.
 func ParseClass(s string, names []string) (int, error) {
 	s = strings.TrimSpace(s)
 	index, named := -1, -1

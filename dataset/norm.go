@@ -105,7 +105,8 @@ func (n Norm) Or(other Norm) Norm {
 	return n
 }
 
-// Check refuses a normalization that images of so many channels cannot have.
+// Check refuses a mean or a standard deviation of several numbers that are not one for
+// each of so many channels.
 func (n Norm) Check(channels int) error {
 	for _, p := range []struct {
 		name string

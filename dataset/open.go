@@ -105,7 +105,9 @@ const (
 	labelsFile  = "labels.txt"
 )
 
-// OpenFS reads IDX files or, where there are none, pictures.
+// OpenFS reads IDX files or, where there are none, the batches of CIFAR-10 or
+// CIFAR-100, Parquet files or pictures, the first of these that fsys has. What breaks a
+// format is a [model.FormatError], too much of it a [model.LimitError].
 //
 // Pictures are PNG, JPEG, WebP or BMP files of one size in folders that name their
 // class: train/CLASS/FILE, and test/CLASS/FILE or val or valid beside it. Without

@@ -85,7 +85,8 @@ type Preprocess struct {
 	Crop     Size   `json:"crop,omitzero"`    // the middle; what a picture lacks is black
 }
 
-// Check refuses settings that nothing can follow.
+// Check refuses a filter or an order of channels that is not known, and sizes that no
+// picture can have.
 func (p Preprocess) Check() error {
 	if _, known := filters[p.filter()]; !known {
 		return fmt.Errorf("no interpolation %q; there are nearest, box, bilinear, hamming, bicubic and lanczos", p.Filter)

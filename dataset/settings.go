@@ -25,8 +25,9 @@ type Settings struct {
 	Unpickle func(r io.ReaderAt, size int64) (any, error)
 }
 
-// Complete returns the normalization with what the settings do not say taken from
-// the kind of data, or an error if the data cannot have it.
+// Complete returns the normalization of the settings; what they do not say is
+// [DefaultNorm] for images, and leaves other samples as they are. It is an error if
+// there are neither one number nor as many as the samples have channels.
 func (s Settings) Complete(d *Data) (Norm, error) {
 	norm := s.Norm.Or(OneNorm(0, 1))
 	if d.Train.Images() {
@@ -35,7 +36,8 @@ func (s Settings) Complete(d *Data) (Norm, error) {
 	return norm, norm.Check(d.Train.Shape[0])
 }
 
-// Check refuses settings that nothing can follow.
+// Check refuses standard deviations that are not positive, and what [Preprocess.Check]
+// refuses.
 func (s Settings) Check() error {
 	for _, x := range s.Std {
 		if !(x > 0) {

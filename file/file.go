@@ -42,7 +42,9 @@ type File interface {
 	Graph() (*graph.Graph, error)
 
 	// With returns the file with the values of another state dict, which must
-	// have the names, shapes and types of the file's in its order.
+	// have the names, shapes and types of the file's in its order, or it is a
+	// [model.FormatError]. An edit that the format cannot hold, such as other values
+	// for one of two names of a tensor, is an error too.
 	With(*model.StateDict) (File, error)
 
 	// Encode writes the file in its own format: all that no edit changed is as it
@@ -56,15 +58,18 @@ type File interface {
 	Info() *Info
 }
 
-// External is a file beside another one with tensor data of that.
+// External is a file beside another one that holds tensor data of that one, as ONNX's
+// external data. Encode writes it, with what an edit changed.
 type External struct {
 	Location string // relative to the folder of the file, with slashes
 	Encode   func(io.Writer) error
 }
 
-// Relocator is a [File] whose files outside can have other names.
+// Relocator is a [File] whose files beside it can have other names.
 type Relocator interface {
-	// Relocate returns the file with other names for some locations.
+	// Relocate returns the file with other names for the files beside it: names maps a
+	// location, see [External], to the one that takes its place. One that leaves the
+	// folder, or that two files would have, is a [model.FormatError].
 	Relocate(names map[string]string) (File, error)
 }
 
@@ -77,7 +82,7 @@ type Info struct {
 	Entries   []Entry  // of the state dict, in order
 }
 
-// Entry is one tensor of a file.
+// Entry is one tensor of a state dict as it lies in its file.
 type Entry struct {
 	Name     string
 	Storage  string // key of its storage; "" where there are no storages
@@ -85,7 +90,8 @@ type Entry struct {
 	Location string // the device that it was saved from, or the file that its data lies in; "" if the format does not say
 }
 
-// Left is something that a file holds beside the state dict.
+// Left is something that a file holds beside the state dict, such as the state of an
+// optimizer.
 type Left struct {
 	What    string // such as "metadata"; "" for what has only a name
 	Name    string // its key, or its index in a list, for a person

@@ -12,8 +12,9 @@ const maxDepth = 32
 
 // Check reports where a graph breaks the rules of its kind: names that are
 // empty, not UTF-8 or defined twice, nodes that read what a later node makes,
-// outputs that nothing makes, graphs nested without end. Names that nothing
-// makes are weights and no fault. The error is a [model.FormatError].
+// outputs that nothing makes, graphs nested deeper than 32. Names that nothing
+// makes are weights and no fault. The error is a [model.FormatError], for graphs that
+// are nested too deep a [model.LimitError].
 func (g *Graph) Check() error { return g.check(nil, 0) }
 
 func (g *Graph) check(around *scope, depth int) error {
@@ -79,7 +80,8 @@ func broken(member, format string, args ...any) error {
 }
 
 // Sort puts the nodes into topological order and changes nothing about nodes
-// that are in order already. Nodes in a circle are a [model.FormatError].
+// that are in order already. Nodes that form a cycle are a
+// [model.FormatError], and leave the order as it was.
 func (g *Graph) Sort() error {
 	maker := map[string]int{}
 	for i := range g.Nodes {

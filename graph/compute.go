@@ -7,8 +7,8 @@ type Arithmetic[T any] struct {
 	Add, Mul, Div, Max, Min func(a, b T) T
 }
 
-// Compute walks through the expression of a size from the inside and returns
-// what the arithmetic makes of it.
+// Compute evaluates the expression of a size with an arithmetic of the caller's: every
+// operand is computed before its operator is called, a sum and a product from the left.
 func Compute[T any](d Dim, by Arithmetic[T]) T {
 	var sum T
 	started := false

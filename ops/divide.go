@@ -8,9 +8,11 @@ import (
 	"lethe/model"
 )
 
-// Products returns how many products of two numbers the layers of a network take
-// for a sample, without those inside of recurrent and functional operators: infinite
-// where a shape is not known.
+// Products returns how many products of two numbers the convolutions and products of
+// matrices of a network take for one sample: the elements of each result times those
+// that one of them is summed over. Recurrent operators, subgraphs and functions of the
+// file count nothing. It is infinite where a shape depends on more than the batch, or
+// where [Infer] fails.
 func Products(g *graph.Graph, sd *model.StateDict) float64 {
 	facts, err := Infer(g, sd)
 	if err != nil {
@@ -59,7 +61,7 @@ func countProducts(nodes []graph.Node, facts *Facts) float64 {
 // Division is a graph in two parts, one behind the other.
 type Division struct {
 	Before, Behind *graph.Graph
-	// How many products of two numbers each part takes for a sample, see [Products].
+	// Products of two numbers that each part takes for one sample, see [Products].
 	ProductsBefore, ProductsBehind float64
 }
 

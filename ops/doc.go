@@ -9,5 +9,5 @@
 //
 // [Check] says whether all of a graph is known, [Infer] finds shapes and folds
 // the arithmetic of shapes with the batch left free, [Fold] replaces what is
-// constant, [Run] evaluates.
+// constant, [Inline] writes out branches and loops that are known, [Run] evaluates.
 package ops

@@ -8,7 +8,8 @@ import (
 // Fold returns a graph in which every value that is the same whatever the
 // inputs are has become a constant, and what nobody needs any more is gone.
 // Weights stay weights: what is computed from a weight of real numbers is not
-// folded. Neither g nor sd is changed.
+// folded, nor a value of more than 65,536 elements. Neither g nor sd is changed.
+// The errors are those of [Infer].
 func Fold(g *graph.Graph, sd *model.StateDict) (*graph.Graph, error) {
 	facts, err := Infer(g, sd)
 	if err != nil {

@@ -11,16 +11,15 @@ import (
 )
 
 // Head is the last layer of a classifier as an affine map of one vector of each
-// sample to its logits.
+// sample to its logits: logit c of a sample with the features x is the sum over j of
+// x[j] * Weights[j*Classes+c], plus Weights[Inputs*Classes+c].
 type Head struct {
 	// Graph is that of the classifier; one of its values is Features, [batch, Inputs].
 	Graph    *graph.Graph
 	Features string
 	Inputs   int
 	Classes  int
-	// Weights has, for each input in turn and then for the constant 1, what it adds
-	// to each logit: (Inputs + 1) x Classes, row by row.
-	Weights []float64
+	Weights  []float64 // (Inputs + 1) x Classes, row by row; the last row is the bias
 }
 
 // NewHead returns the last layer of g, see [LastLayer]: a fully connected one, with

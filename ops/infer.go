@@ -69,7 +69,9 @@ const (
 // for values inside fill what is not known.
 //
 // Shapes that contradict each other are a [model.FormatError] with the node and
-// both shapes.
+// both shapes. A network whose functions call each other so that they have more than
+// 1,048,576 nodes is a [model.LimitError]. An operator that is not known is an
+// [model.UnsupportedError], as in [Check].
 func Infer(g *graph.Graph, sd *model.StateDict) (*Facts, error) {
 	if err := Check(g); err != nil {
 		return nil, err

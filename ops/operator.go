@@ -14,13 +14,14 @@ type Role uint8
 
 // The roles of inputs.
 const (
-	Data      Role = iota // what the network computes on
+	Data      Role = iota // what the network computes on; a parameter if it is an entry of the state dict
 	Weight                // what training moves
 	Statistic             // of the training data; read, never trained
 	Constant              // structure: axes, shapes, indices, limits
 )
 
-// Operator is what is known of one operator.
+// Operator is the definition of one operator: its inputs with their roles, its
+// attributes with their defaults by opset, its shapes and its value. [Lookup] finds it.
 type Operator struct {
 	Name   string
 	Domain string // "" is ONNX's own

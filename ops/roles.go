@@ -6,8 +6,8 @@ import (
 	"lethe/graph"
 )
 
-// RoleOf returns what input i of a node is for. It is [Data] if the operator is
-// not known.
+// RoleOf returns what input i of a node is for, counted from 0. It is [Data] if the
+// operator is not known or has no such input.
 func RoleOf(g *graph.Graph, n *graph.Node, i int) Role { return roleOf(opsetsOf(g), n, i) }
 
 func roleOf(sets opsets, n *graph.Node, i int) Role {

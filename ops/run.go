@@ -12,10 +12,11 @@ import (
 	"lethe/model"
 )
 
-// Options bound what [Run] may take; zero values are the defaults.
+// Options bound what [Run] may take; zero values are the defaults. To go beyond a bound
+// is a [model.LimitError].
 type Options struct {
-	Elements int // of one value; default 2^28
-	Live     int // of all values of nodes that are held at once; default 2^30
+	Elements int // elements of one value, whatever their type; default 2^28
+	Live     int // elements of all values that nodes made and that are held at once; default 2^30
 	Nodes    int // evaluations of nodes, which loops repeat; default 2^22
 
 	// StopAtNaN ends the evaluation with a [NaNError] at the first node that

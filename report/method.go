@@ -69,8 +69,8 @@ type Point struct {
 	Step   int     `json:"step"`
 	Target float64 `json:"target"` // accuracy on forgotten images
 	Remain float64 `json:"remain"` // accuracy on others
-	KL     float64 `json:"kl"`     // mean divergence from uniform on forgotten images, nats
-	L2     float64 `json:"l2"`     // distance from the original parameters
+	KL     float64 `json:"kl"`     // mean divergence from uniform on forgotten images, nats, see [Rules]
+	L2     float64 `json:"l2"`     // Euclidean distance from the original parameters
 	Retain float64 `json:"retain"` // weight of the loss on other images
 	Pull   float64 `json:"pull"`   // weight of the squared distance
 }

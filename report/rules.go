@@ -51,8 +51,8 @@ type Rules struct {
 	Aim    Aim  `json:"aim,omitempty"` // "": AimUniform
 	Target Rule `json:"target"`        // accuracy on the forgotten classes, 0 to 1
 	Remain Rule `json:"remain"`        // accuracy on all other classes together, 0 to 1
-	L2     Rule `json:"l2"`            // distance of the parameters from the original ones
-	KL     Rule `json:"kl,omitzero"`   // mean divergence from uniform on images of the forgotten classes, nats
+	L2     Rule `json:"l2"`            // Euclidean distance of all parameters from the original ones
+	KL     Rule `json:"kl,omitzero"`   // mean of log K + sum of p log p over the K probabilities p, on images of the forgotten classes, nats
 }
 
 // FashionMNIST are the rules of the Fashion-MNIST class-forgetting task.
@@ -167,7 +167,7 @@ func ParseRules(text []byte, base Rules) (Rules, error) {
 }
 
 // Check refuses rules whose values are not in order, or that no edit could ever
-// meet or break.
+// meet or break, with a [model.FormatError].
 func (r Rules) Check() error {
 	for _, x := range r.All() {
 		v, most := []float64{x.Full, x.None, x.Hard}, math.MaxFloat64
@@ -206,8 +206,8 @@ func (r Rules) All() []Rule {
 // task.
 type Limits struct {
 	Target float64 `json:"target"` // largest accuracy on the forgotten classes, 0 to 1
-	KL     float64 `json:"kl"`     // largest mean divergence from uniform on their images, nats
-	L2     float64 `json:"l2"`     // largest distance from the original parameters
+	KL     float64 `json:"kl"`     // largest mean divergence from uniform on their images, nats, see [Rules]
+	L2     float64 `json:"l2"`     // largest Euclidean distance from the original parameters
 }
 
 // FullMarks returns the limits within which an edit has full marks. The accuracy on
