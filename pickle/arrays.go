@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -61,7 +62,7 @@ func (a *arrays) array(o *object) error {
 	d, isType := state[2].(*object)
 	fortran, isOrder := truth(state[3])
 	if !isShape || !isType || !isOrder || d.class.name != "dtype" {
-		return broken("", -1, "a numpy array has a state that numpy does not write")
+		return broken("", -1, "the state of a numpy array is not (version, shape, type, order, data) as numpy writes it")
 	}
 	code, _ := str(d.argument(0))
 	dtype := arrayTypes[code]
@@ -81,7 +82,7 @@ func (a *arrays) array(o *object) error {
 	}
 	raw, ok := rawBytes(state[4], size)
 	if !ok {
-		return broken("", -1, "a numpy array of "+code+" has other bytes than its shape asks for")
+		return broken("", -1, fmt.Sprintf("a numpy array of type %.10q and shape %v has not the %d bytes that these ask for", code, shape, size))
 	}
 	strides := model.CStrides(shape)
 	if fortran {

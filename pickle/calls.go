@@ -69,10 +69,10 @@ func (s *scanner) stackGlobal() error {
 	module, isModule := str(vs[0])
 	name, isName := str(vs[1])
 	if !isModule || !isName {
-		return s.bad("the names of a global are %v and %v", kind(vs[0]), kind(vs[1]))
+		return s.bad("the module and the name of a global are %v and %v, not two strings", kind(vs[0]), kind(vs[1]))
 	}
 	if len(module) > nameMax || len(name) > nameMax {
-		return s.bad("a global has no name of at most %d bytes", nameMax)
+		return s.bad("the name of a global has more than %d bytes", nameMax)
 	}
 	return s.global(module, name)
 }
@@ -92,7 +92,7 @@ func (s *scanner) call(f, arguments any, instance bool) error {
 		}
 	}
 	if instance && g.use != inert && g.use != unlisted {
-		return s.bad("a new instance of %v, which has none in a checkpoint", g)
+		return s.bad("an instance of %v is made, of which no checkpoint holds one", g)
 	}
 	o := s.object(g, args)
 	if !flat(*args) { // finish does not look at it by itself
@@ -125,7 +125,7 @@ func (s *scanner) call(f, arguments any, instance bool) error {
 		s.cost += tensorCost + stepCost
 		s.steps = append(grow(s, s.steps, 1), o)
 	default:
-		return s.bad("a call of %v, which is not a function", g)
+		return s.bad("%v is called, which is not a function that a checkpoint calls", g)
 	}
 	s.push(o)
 	return nil
@@ -167,7 +167,7 @@ func (s *scanner) build() error {
 	}
 	_, isDict := state.(*dict)
 	if !is(to, inert, unlisted) && (!is(to, ordered) || !isDict) {
-		return s.bad("%v gets %v as state", kind(to), kind(state))
+		return s.bad("%v is given %v as its state, which it cannot take", kind(to), kind(state))
 	}
 	o := to.(*object)
 	s.cost += moreCost

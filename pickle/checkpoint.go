@@ -194,7 +194,7 @@ func (c *Checkpoint) readSettings() (big bool, err error) {
 			continue
 		}
 		if m.size > 64 {
-			return false, broken(m.name, -1, fmt.Sprintf("%d bytes for one word", m.size))
+			return false, broken(m.name, -1, fmt.Sprintf("it has %d bytes, and is to hold one word of at most 64", m.size))
 		}
 		content, err := c.a.read(m)
 		if err != nil {

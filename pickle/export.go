@@ -104,7 +104,7 @@ func readWeights(a *archive, config *member, lim Limits) ([]exportWeight, error)
 		return nil, bad(err)
 	}
 	if len(names) != len(weights) {
-		return nil, bad(errors.New("a weight occurs twice"))
+		return nil, bad(errors.New("the name of a weight occurs twice"))
 	}
 	var listed []exportWeight
 	for _, name := range names {
@@ -121,7 +121,7 @@ func (w *exportWeight) tensor(a *archive, kind string, stored map[string]*model.
 	d := exportTypes[w.Meta.DType]
 	switch {
 	case w.Pickle || d == model.Invalid || w.Meta.Layout != stridedLayout:
-		return nil, &model.UnsupportedError{What: fmt.Sprintf("%q is of type %d and layout %d of torch.export, or pickled", w.name, w.Meta.DType, w.Meta.Layout), Advice: resave}
+		return nil, &model.UnsupportedError{What: fmt.Sprintf("%q has type %d and layout %d of torch.export or is pickled, and only dense tensors of the usual types are read", w.name, w.Meta.DType, w.Meta.Layout), Advice: resave}
 	case m == nil:
 		return nil, broken("", -1, fmt.Sprintf("the archive has no record data/%s/%s for %q", kind, w.Path, w.name))
 	}
@@ -139,7 +139,7 @@ func (w *exportWeight) tensor(a *archive, kind string, stored map[string]*model.
 	shape, isShape := known(w.Meta.Sizes)
 	strides, isStrides := known(w.Meta.Strides)
 	if !isShape || !isStrides || w.Meta.Offset.Int == nil {
-		return nil, bad("a size, a stride or the offset is not a number")
+		return nil, bad("a size, a stride or the offset is not a number but a symbol, or there are too many")
 	}
 	if stored[w.Path] == nil {
 		stored[w.Path] = model.NewStorage(a.open(m), m.size)

@@ -141,13 +141,13 @@ func openLegacy(r io.ReaderAt, size int64, opts Options) (*Checkpoint, error) {
 func (b *builder) place(r io.ReaderAt, keys any, at int64) (int64, error) {
 	names, ok := sequence(keys)
 	if !ok || len(names) != b.roots {
-		return 0, broken("keys", -1, fmt.Sprintf("they are not a list of the %d storages", b.roots))
+		return 0, broken("keys", -1, fmt.Sprintf("they are not a list of the keys of the %d storages", b.roots))
 	}
 	for _, v := range names {
 		key, _ := str(v)
 		s := b.storages[key]
 		if s == nil || s.raw != nil || s.root != nil {
-			return 0, broken("keys", -1, fmt.Sprintf("%.100q is not a storage, or occurs twice", key))
+			return 0, broken("keys", -1, fmt.Sprintf("%.100q is not the key of a storage, or occurs twice", key))
 		}
 		count := make([]byte, 8)
 		if _, err := readFull(r, count, at); err != nil {

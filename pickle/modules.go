@@ -182,7 +182,7 @@ func readConstants(a *archive, opts Options) ([]item, error) {
 // that Encode cannot write again.
 func weights(a *archive, container string, entries []model.Entry) (*Checkpoint, error) {
 	if len(entries) == 0 {
-		return nil, &model.UnsupportedError{What: "the file holds no weights"}
+		return nil, &model.UnsupportedError{What: "the file holds no tensors", Advice: "give a file that has the weights of a model in it"}
 	}
 	sd, err := model.NewStateDict(entries...)
 	if err != nil {

@@ -24,7 +24,7 @@ func Object(r io.ReaderAt, size int64, opts Options) (any, error) {
 	}
 	b := &builder{size: size, lim: opts.Limits, storages: map[string]*storage{}}
 	p, err := b.run(string(code), true, func(any) (any, error) {
-		return nil, &model.UnsupportedError{What: "a storage of PyTorch in a pickle that is not a checkpoint"}
+		return nil, &model.UnsupportedError{What: "the pickle refers to a tensor of PyTorch, and only arrays of numpy are read here", Advice: "save the data as arrays of numpy, such as with numpy.savez"}
 	})
 	if err != nil {
 		return nil, err

@@ -160,7 +160,7 @@ func (s *scanner) container(code byte) error {
 	case 'o': // OBJ
 		vs, err := s.popMark()
 		if err == nil && len(vs) == 0 {
-			err = s.bad("an instance of no class")
+			err = s.bad("an instance is to be made, and nothing on the stack says of which class")
 		}
 		return cmpErr(err, func() error { return s.call(vs[0], s.tuple(vs[1:]), true) })
 	case 'b': // BUILD
@@ -169,7 +169,7 @@ func (s *scanner) container(code byte) error {
 		vs, err := s.pop(1)
 		return cmpErr(err, func() error { return s.persistentID(vs[0]) })
 	}
-	return s.bad("opcode %#02x is none that torch.save writes", code)
+	return s.bad("the opcode %#02x is not one that torch.save writes", code)
 }
 
 // putByCode stores the top value in the memo.

@@ -93,7 +93,7 @@ func (p *pickler) save(v any) error {
 	case *object:
 		return p.object(v)
 	default:
-		return fmt.Errorf("pickle: a value of type %T", v)
+		return fmt.Errorf("pickle: a value of type %T cannot be written", v)
 	}
 	return nil
 }

@@ -263,7 +263,7 @@ func (p *Program) Unpack(file []byte) (*model.Tensor, error) {
 	}
 	t := asTensor(root)
 	if t == nil {
-		return nil, errors.New("it is not a tensor")
+		return nil, errors.New("it holds something else than a tensor")
 	}
 	return t.Tensor, nil
 }

@@ -214,7 +214,7 @@ func (s *scanner) floor() int {
 func (s *scanner) pop(n int) ([]any, error) {
 	at := len(s.stack) - n
 	if at < s.floor() {
-		return nil, s.bad("an instruction takes %d values from a stack of %d", n, len(s.stack)-s.floor())
+		return nil, s.bad("an instruction takes %d values, and the stack has %d", n, len(s.stack)-s.floor())
 	}
 	top := s.stack[at:]
 	s.stack = s.stack[:at]
@@ -324,7 +324,7 @@ func (s *scanner) extend(vs []any, set bool) error {
 			return nil
 		}
 	}
-	return s.bad("items are added to %v, not to %v", kind(to), map[bool]string{true: "a set", false: "a list"}[set])
+	return s.bad("items are added to %v, which is not %v", kind(to), map[bool]string{true: "a set", false: "a list"}[set])
 }
 
 // set puts keys and values into a dict.
@@ -349,13 +349,13 @@ func (s *scanner) set(vs []any) error {
 			return nil
 		}
 	}
-	return s.bad("items are set in %v, not in a dict", kind(to))
+	return s.bad("items are set in %v, which is not a dict", kind(to))
 }
 
 // items pairs keys and values.
 func (s *scanner) items(vs []any) ([]item, error) {
 	if len(vs)%2 != 0 {
-		return nil, s.bad("%d keys and values do not pair", len(vs))
+		return nil, s.bad("a dict is given %d values, which are not pairs of keys and values", len(vs))
 	}
 	s.cost += (uniqueCost + 40) * uint64(len(vs)/2)
 	items := make([]item, 0, len(vs)/2)
@@ -364,7 +364,7 @@ func (s *scanner) items(vs []any) ([]item, error) {
 		_, isList := key.(*list)
 		_, isDict := key.(*dict)
 		if isList || isDict || is(key, ordered, mapping, sequences) || is(key, inert) && key.(*object).class.unhashable() {
-			return nil, s.bad("the key of a dict is %v", kind(key))
+			return nil, s.bad("a key of a dict is %v, which Python does not take for one", kind(key))
 		}
 		items = append(items, item{key, vs[i+1]})
 	}
@@ -378,7 +378,7 @@ func (s *scanner) put(i uint64) error {
 		s.first = 1
 	}
 	if want := s.first + uint64(len(s.memo)); i != want {
-		return s.bad("memo index %d follows %d others, it must be %d", i, len(s.memo), want)
+		return s.bad("a value is stored in the memo as number %d after %d others, it must be number %d", i, len(s.memo), want)
 	}
 	return s.remember()
 }
@@ -393,7 +393,7 @@ func (s *scanner) remember() error {
 
 func (s *scanner) recall(i uint64) error {
 	if i < s.first || i-s.first >= uint64(len(s.memo)) {
-		return s.bad("memo index %d is read, the memo has %d values", i, len(s.memo))
+		return s.bad("value %d of the memo is read, which has %d values", i, len(s.memo))
 	}
 	s.push(s.memo[i-s.first])
 	return nil

@@ -121,7 +121,7 @@ func (t *oldTar) row(in *pickles, part string, n int) ([]any, error) {
 	}
 	row, ok := p.root.(*tuple)
 	if !ok || row.Len() != n {
-		return nil, broken(part, in.at, fmt.Sprintf("%v where a tuple of %d must be", kind(p.root), n))
+		return nil, broken(part, in.at, fmt.Sprintf("it has %v where a tuple of %d values must be", kind(p.root), n))
 	}
 	return *row, nil
 }
@@ -133,7 +133,7 @@ func (t *oldTar) count(in *pickles, part string) (int, error) {
 	}
 	n, ok := p.root.(int)
 	if !ok || n < 0 || int64(n) > in.size {
-		return 0, broken(part, 0, "the number of entries is none, or more than the bytes of the member")
+		return 0, broken(part, 0, "it does not begin with the number of its entries, or with more than it has bytes")
 	}
 	const forEntry = 2048
 	return n, memory("the "+part, forEntry*uint64(n), t.lim)
@@ -163,7 +163,7 @@ func (t *oldTar) readStorages() error {
 		}
 		in.at += 8
 		if left := uint64(in.size-in.at) / uint64(g.dtype.Size()); le.Uint64(numel) > left {
-			return broken(part, in.at-8, fmt.Sprintf("a storage of %d elements, %d are left", le.Uint64(numel), left))
+			return broken(part, in.at-8, fmt.Sprintf("a storage has %d elements, and the bytes that are left hold %d", le.Uint64(numel), left))
 		}
 		size := int64(le.Uint64(numel)) * int64(g.dtype.Size())
 		t.storages[key] = tarStorage{model.NewStorage(io.NewSectionReader(in.r, in.at, size), size), g.dtype}
@@ -189,15 +189,15 @@ func (t *oldTar) readStorages() error {
 func (t *oldTar) view(v any) error {
 	numbers, ok := ints(v)
 	if !ok || len(numbers) != 4 {
-		return broken("storages", -1, "a part of a storage is not of four numbers")
+		return broken("storages", -1, "a part of a storage is not (key, key of the whole, offset, number of elements)")
 	}
 	root, offset, n := t.storages[numbers[1]], int64(numbers[2]), int64(numbers[3])
 	if root.Storage == nil || t.storages[numbers[0]].Storage != nil {
-		return broken("storages", -1, "a part of no storage, or one that occurs twice")
+		return broken("storages", -1, "the key of a part of a storage occurs twice, or the storage that it is a part of is not there")
 	}
 	elem := int64(root.dtype.Size())
 	if have := root.Size() / elem; offset < 0 || n < 0 || offset > have || n > have-offset {
-		return broken("storages", -1, fmt.Sprintf("%d elements from %d on of a storage of %d", n, offset, have))
+		return broken("storages", -1, fmt.Sprintf("a part has %d elements from number %d on of a storage that has %d", n, offset, have))
 	}
 	t.storages[numbers[0]] = tarStorage{model.NewStorage(io.NewSectionReader(root.Reader(), offset*elem, n*elem), n*elem), root.dtype}
 	return nil
@@ -220,7 +220,7 @@ func (t *oldTar) readTensors() error {
 		id, isID := row[1].(int)
 		s := t.storages[id]
 		if !isKey || !isID || s.Storage == nil || t.tensors[key] != nil {
-			return broken(part, in.at, "a tensor is not (key, storage, class), or of no storage, or occurs twice")
+			return broken(part, in.at, "a tensor is not (key, key of its storage, class), or occurs twice, or its storage is not there")
 		}
 		head := make([]byte, 8)
 		if _, err := readFull(in.r, head, in.at); err != nil {
@@ -228,7 +228,7 @@ func (t *oldTar) readTensors() error {
 		}
 		dims := int(int32(le.Uint32(head)))
 		if dims < 0 || dims > dimsMax {
-			return broken(part, in.at, fmt.Sprintf("a tensor of %d dimensions", dims))
+			return broken(part, in.at, fmt.Sprintf("a tensor has %d dimensions, at most %d are possible", dims, dimsMax))
 		}
 		numbers := make([]byte, 16*dims+8)
 		if _, err := readFull(in.r, numbers, in.at+8); err != nil {

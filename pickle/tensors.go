@@ -79,7 +79,7 @@ func (b *builder) storage(id []any) (*storage, error) {
 	if legacy && len(id) == 6 {
 		part, id = id[5], id[:5]
 	} else if legacy {
-		return nil, b.badID("it is not of 6 parts")
+		return nil, b.badID("it does not have 6 parts, as files of before PyTorch 1.6 have it")
 	}
 	if len(id) != 5 {
 		return nil, b.badID("it is not ('storage', class, key, location, number of elements)")
@@ -101,7 +101,7 @@ func (b *builder) storage(id []any) (*storage, error) {
 	}
 	s := b.storages[key]
 	if s != nil && (s.class != g || s.location != location || s.size/elem != int64(numel) || s.root != nil) {
-		return nil, b.badID("storage %s is %v on %q with %d bytes, and %v on %q with %d elements", key, s.class, s.location, s.size, g, location, numel)
+		return nil, b.badID("storage %s is first %v on %q with %d bytes, and then %v on %q with %d elements", key, s.class, s.location, s.size, g, location, numel)
 	}
 	if s == nil {
 		s = &storage{key: key, class: g, location: location, unit: 1}
@@ -109,7 +109,7 @@ func (b *builder) storage(id []any) (*storage, error) {
 			return nil, err
 		}
 		if b.big && g.untyped() {
-			return nil, &model.UnsupportedError{What: fmt.Sprintf("storage %s has big-endian elements of no type", key), Advice: resave}
+			return nil, &model.UnsupportedError{What: fmt.Sprintf("storage %s is big-endian, and its class does not tell the size of its elements, which is needed to turn their bytes", key), Advice: resave}
 		}
 		if b.big {
 			s.unit = swapUnit(g.dtype)
@@ -253,7 +253,7 @@ func (b *builder) view(g *global, args, metadata []any) (*tensor, error) {
 		}
 	}
 	if s.class.untyped() != (g.name == "_rebuild_tensor_v3") {
-		return nil, broken(b.member, -1, fmt.Sprintf("%v over a %v", g, s.class))
+		return nil, broken(b.member, -1, fmt.Sprintf("%v makes a tensor over a storage of class %v, which is for the other kind of tensor", g, s.class))
 	}
 	if len(args) > 4 {
 		if err := b.gradient(dtype, args[4]); err != nil {

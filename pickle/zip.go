@@ -275,7 +275,7 @@ func (a *archive) readCentral(dir, size int64, n int) error {
 				continue
 			}
 			if len(extra) < 8 {
-				return broken(m.name, -1, "a size or an offset is in a zip64 extra field that does not have it")
+				return broken(m.name, -1, "a size or an offset is said to be in the zip64 extra field, which does not have it")
 			}
 			*v, extra = le.Uint64(extra), extra[8:]
 		}
@@ -283,10 +283,10 @@ func (a *archive) readCentral(dir, size int64, n int) error {
 			return broken(m.name, -1, fmt.Sprintf("the zip64 extra field has %d bytes that no other field refers to", len(extra)))
 		}
 		if packed != unpacked && m.method == 0 || unpacked > math.MaxInt64 || le.Uint16(head[34:]) != 0 {
-			return broken(m.name, -1, fmt.Sprintf("%d bytes are stored in %d, on volume %d", unpacked, packed, le.Uint16(head[34:])))
+			return broken(m.name, -1, fmt.Sprintf("%d bytes are stored in %d bytes, on volume %d: what is not compressed has one size, and there is volume 0 alone", unpacked, packed, le.Uint16(head[34:])))
 		}
 		if header > uint64(dir) || packed > uint64(dir) {
-			return broken(m.name, -1, fmt.Sprintf("%d bytes at byte %d of the file, the directory starts at byte %d", unpacked, header, dir))
+			return broken(m.name, -1, fmt.Sprintf("it is said to have %d bytes from byte %d of the file on, and the directory starts at byte %d", unpacked, header, dir))
 		}
 		m.size, m.packed, m.header = int64(unpacked), int64(packed), int64(header)
 		a.members = append(a.members, m)
