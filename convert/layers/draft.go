@@ -88,7 +88,7 @@ func (d *drafter) read() error {
 	for name, t := range d.sd.All() {
 		i := strings.LastIndexByte(name, '.')
 		if i < 0 {
-			return refuse("%.100q is an entry of no module", name)
+			return refuse("the entry %.100q has no module, which would be what stands before a dot in its name", name)
 		}
 		path, suffix := name[:i], name[i+1:]
 		if suffixes[path] == nil {
@@ -96,7 +96,7 @@ func (d *drafter) read() error {
 			order = append(order, path)
 		}
 		if suffix != "num_batches_tracked" && !t.DType().IsFloat() {
-			return refuse("%.100q is %v", name, t.DType())
+			return refuse("the entry %.100q holds %v, and a weight holds floating-point numbers", name, t.DType())
 		}
 		suffixes[path][suffix] = t.Shape()
 	}
@@ -126,7 +126,7 @@ func (d *drafter) read() error {
 		}
 	}
 	if len(d.blocks) > blocksMax {
-		return refuse("there are %d convolutions and linear layers", len(d.blocks))
+		return refuse("there are %d convolutions and linear layers, and a draft has at most %d", len(d.blocks), blocksMax)
 	}
 	if len(d.blocks) == 0 {
 		return refuse("there are no convolutions and no linear layers")

@@ -149,7 +149,7 @@ func (l *Layer) After(in []int, shapes Shapes) ([]int, error) {
 	}
 	n, ok := model.Elements(out)
 	if !ok || n > elementsMax || n < 1 {
-		return nil, fmt.Errorf("%s leaves %v of %v", l, out, in)
+		return nil, fmt.Errorf("%s makes an output of shape %v of an input of shape %v, which is empty or too large", l, out, in)
 	}
 	return out, nil
 }
@@ -162,7 +162,7 @@ func (l *Layer) after(in []int, shapes Shapes) ([]int, error) {
 		return l.afterWeights(in, shapes)
 	case o.kind == window || o.kind == target || o.kind == openWindow:
 		if !image {
-			return nil, fmt.Errorf("%s follows a layer that leaves %d features, no image", l, in[0])
+			return nil, fmt.Errorf("%s needs an image, and the layer before it gives %d features", l, in[0])
 		}
 		if o.kind == target {
 			return []int{in[0], l.Size[0], l.Size[1]}, nil
@@ -184,11 +184,11 @@ func (l *Layer) slide(in []int, channels int, size [2]int) ([]int, error) {
 	for i := range 2 {
 		n, k, s, p := in[1+i], size[i], l.Stride[i], l.Padding[i]
 		if ops[l.Op].kind != weighted && 2*p > k {
-			return nil, fmt.Errorf("%s has a padding of more than half of its window", l)
+			return nil, fmt.Errorf("%s has a padding of %v, more than half of its window of %v", l, l.Padding, size)
 		}
 		room := n + 2*p - l.Dilation[i]*(k-1) - 1
 		if room < 0 {
-			return nil, fmt.Errorf("%s gets an image of %d x %d, which is too small", l, in[1], in[2])
+			return nil, fmt.Errorf("%s gets an image of %d x %d, which is smaller than its window", l, in[1], in[2])
 		}
 		out[1+i] = room/s + 1
 		if l.Ceil && room%s != 0 && out[1+i]*s < n+p {
@@ -221,10 +221,10 @@ func (l *Layer) afterWeights(in []int, shapes Shapes) ([]int, error) {
 	switch l.Op {
 	case "conv":
 		if len(w) != 4 || slices.Min(w) < 1 || len(in) != 3 {
-			return nil, fmt.Errorf("%s: weight of shape %v for an input of shape %v", l, w, in)
+			return nil, fmt.Errorf("%s: its weight of shape %v does not fit an input of shape %v", l, w, in)
 		}
 		if in[0]%w[1] != 0 || w[0]%(in[0]/w[1]) != 0 {
-			return nil, fmt.Errorf("%s: weight of shape %v for %d channels", l, w, in[0])
+			return nil, fmt.Errorf("%s: its weight of shape %v does not fit %d channels", l, w, in[0])
 		}
 		if err := get(".bias", true, w[0]); err != nil {
 			return nil, err
@@ -232,12 +232,12 @@ func (l *Layer) afterWeights(in []int, shapes Shapes) ([]int, error) {
 		return l.slide(in, w[0], [2]int{w[2], w[3]})
 	case "linear":
 		if len(w) != 2 || slices.Min(w) < 1 || len(in) != 1 || w[1] != in[0] {
-			return nil, fmt.Errorf("%s: weight of shape %v for an input of shape %v", l, w, in)
+			return nil, fmt.Errorf("%s: its weight of shape %v does not fit an input of shape %v", l, w, in)
 		}
 		return []int{w[0]}, get(".bias", true, w[0])
 	case "prelu":
 		if len(w) != 1 || w[0] != 1 && w[0] != in[0] {
-			return nil, fmt.Errorf("%s: weight of shape %v for %d channels", l, w, in[0])
+			return nil, fmt.Errorf("%s: its weight of shape %v does not fit %d channels", l, w, in[0])
 		}
 		return in, nil
 	}
@@ -254,18 +254,18 @@ func (n *Net) Fixed() ([]Layer, error) {
 	var out []Layer
 	for _, s := range n.Slots {
 		if len(s.Alternatives) != 1 {
-			return nil, fmt.Errorf("%sone of %d alternatives must be left", at(s.Line), len(s.Alternatives))
+			return nil, fmt.Errorf("%s%d alternatives are left, choose one of them", at(s.Line), len(s.Alternatives))
 		}
 		for _, l := range s.Alternatives[0] {
 			switch ops[l.Op].kind {
 			case open:
 				if len(n.Activations) != 1 {
-					return nil, fmt.Errorf("%sthe activation is open: %d are listed", at(l.Line), len(n.Activations))
+					return nil, fmt.Errorf("%sthe activation is open: the file lists %d, choose one of them", at(l.Line), len(n.Activations))
 				}
 				l = n.Activations[0]
 			case openWindow:
 				if len(n.Poolings) != 1 {
-					return nil, fmt.Errorf("%sthe kind of pooling is open: %d are listed", at(l.Line), len(n.Poolings))
+					return nil, fmt.Errorf("%sthe kind of pooling is open: the file lists %d, choose one of them", at(l.Line), len(n.Poolings))
 				}
 				l.Op = n.Poolings[0]
 			}

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -54,7 +55,7 @@ func broken(at *yaml.Node, format string, args ...any) error {
 // pairs calls f with every key of a mapping, none of which occurs twice.
 func pairs(n *yaml.Node, what string, f func(key string, value *yaml.Node) error) error {
 	if n.Kind != yaml.MappingNode || n.Anchor != "" {
-		return broken(n, "%s is a mapping of names to values", what)
+		return broken(n, "%s must be a mapping of names to values", what)
 	}
 	seen := map[string]bool{}
 	for i := 0; i < len(n.Content); i += 2 {
@@ -93,7 +94,7 @@ func (n *Net) parse(top *yaml.Node) error {
 				n.Input = append(n.Input, size)
 			}
 			if len(n.Input) != 1 && len(n.Input) != 3 {
-				return broken(value, "input is [channels, height, width] or a number of features")
+				return broken(value, "input must be [channels, height, width] or a number of features")
 			}
 		case "activation":
 			for _, v := range list(value) {
@@ -109,13 +110,13 @@ func (n *Net) parse(top *yaml.Node) error {
 		case "pooling":
 			for _, v := range list(value) {
 				if ops[v.Value].kind != window {
-					return broken(v, "pooling is max_pool, avg_pool or a list of both, not %.50q", v.Value)
+					return broken(v, "pooling must be max_pool, avg_pool or a list of both, not %.50q", v.Value)
 				}
 				n.Poolings = append(n.Poolings, v.Value)
 			}
 		case "layers":
 			if value.Kind != yaml.SequenceNode {
-				return broken(value, "layers is a list")
+				return broken(value, "layers must be a list")
 			}
 			for _, v := range value.Content {
 				s, err := parseSlot(v)
@@ -173,7 +174,7 @@ func parseSlot(n *yaml.Node) (Slot, error) {
 	}
 	err := pairs(n, "one_of", func(key string, value *yaml.Node) error {
 		if key != "one_of" || value.Kind != yaml.SequenceNode || len(value.Content) == 0 || len(value.Content) > alternativesMax {
-			return broken(value, "one_of is a list of at most %d alternatives, each a layer or a list of layers, and nothing beside it", alternativesMax)
+			return broken(value, "one_of must be a list of at most %d alternatives, each a layer or a list of layers, and nothing beside it", alternativesMax)
 		}
 		for _, v := range value.Content {
 			var a []Layer
@@ -218,7 +219,7 @@ func parseLayer(n *yaml.Node) (Layer, error) {
 			return l.parseValue(o, value)
 		}
 		if !slices.Contains(o.params, key) {
-			return broken(value, "%s has no %.100q", name, key)
+			return broken(value, "%s has no setting %.100q; it has %s", name, key, cmp.Or(strings.Join(o.params, ", "), "none"))
 		}
 		switch key {
 		case "stride":
@@ -231,11 +232,11 @@ func parseLayer(n *yaml.Node) (Layer, error) {
 		case "epsilon":
 			l.Number, err = parseNumber(value, key)
 			if err == nil && l.Number < 0 {
-				err = broken(value, "epsilon is %g, not positive", l.Number)
+				err = broken(value, "epsilon is %g, it must not be negative", l.Number)
 			}
 		case "ceil":
 			if err = value.Decode(&l.Ceil); err != nil || value.Tag != "!!bool" {
-				err = broken(value, "ceil is true or false")
+				err = broken(value, "ceil must be true or false")
 			}
 		}
 		return err
@@ -259,26 +260,26 @@ func (l *Layer) parseValue(o op, v *yaml.Node) (err error) {
 		l.Size, err = parsePair(v, l.Op, 1)
 	case o.kind == flattening:
 		if l.Last = v.Value == "channels_last"; !l.Last && !empty && v.Value != "channels_first" {
-			err = broken(v, "flatten is channels_first or channels_last")
+			err = broken(v, "flatten must be channels_first or channels_last")
 		}
 	case l.HasNumber():
 		l.Number, err = parseNumber(v, l.Op)
 	case !empty:
-		err = broken(v, "%s takes nothing", l.Op)
+		err = broken(v, "%s takes no value", l.Op)
 	}
 	return err
 }
 
 func parseNumber(v *yaml.Node, what string) (x float64, err error) {
 	if v.Kind != yaml.ScalarNode || v.Tag != "!!float" && v.Tag != "!!int" || v.Decode(&x) != nil || math.IsNaN(x) || math.Abs(x) > 1e6 {
-		return 0, broken(v, "%s is a number, not %.50q", what, v.Value)
+		return 0, broken(v, "%s must be a number of at most a million, not %.50q", what, v.Value)
 	}
 	return x, nil
 }
 
 func integer(v *yaml.Node, what string, least, most int) (n int, err error) {
 	if v.Kind != yaml.ScalarNode || v.Tag != "!!int" || v.Decode(&n) != nil || n < least || n > most {
-		return 0, broken(v, "%s is an integer from %d to %d, not %.50q", what, least, most, v.Value)
+		return 0, broken(v, "%s must be an integer from %d to %d, not %.50q", what, least, most, v.Value)
 	}
 	return n, nil
 }
@@ -287,7 +288,7 @@ func integer(v *yaml.Node, what string, least, most int) (n int, err error) {
 func parsePair(v *yaml.Node, what string, least int) (p [2]int, err error) {
 	members := list(v)
 	if len(members) > 2 || len(members) == 0 {
-		return p, broken(v, "%s is a number or a list of two", what)
+		return p, broken(v, "%s must be a number or a list of two", what)
 	}
 	for i := range p {
 		if p[i], err = integer(members[min(i, len(members)-1)], what, least, sizeMax); err != nil {

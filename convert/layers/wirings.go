@@ -41,11 +41,12 @@ func (n *Net) Fix(w Wiring) *Net {
 // Wirings returns the wirings that fit the shapes, the regular ones first: those
 // whose convolutions are padded alike, whose poolings are alike, and whose
 // layers follow one another in the same order everywhere. All take the first
-// activation and the first kind of pooling. There are at most limit, and none that is much more unusual than the first; more
-// tells that others were left out. If none fits, the error says how far the best comes.
+// activation and the first kind of pooling. There are at most limit, and none that is
+// much more unusual than the first; more is true if others were left out. If none fits,
+// the error names the layer that the best of them comes to.
 func (n *Net) Wirings(shapes Shapes, limit int) (list []Wiring, more bool, err error) {
 	if n.Input == nil {
-		return nil, false, fmt.Errorf("the shape of a sample is open")
+		return nil, false, fmt.Errorf("the description does not give the shape of a sample: add input: [channels, height, width] at its top, or give images with --data")
 	}
 	e := &enumerator{net: n, shapes: shapes, dead: map[string]bool{}}
 	if !e.alive(0, n.Input) {

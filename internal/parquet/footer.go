@@ -188,7 +188,7 @@ func (f *File) footer(t *thrift) error {
 		for c, chunk := range g.chunks {
 			if chunk.kind != f.Columns[c].Kind || chunk.values < 0 || !f.Columns[c].repeated && chunk.values != g.rows ||
 				chunk.from < 0 || chunk.size < 0 || chunk.from > f.size || chunk.size > f.size-chunk.from {
-				return f.bad(-1, "row group %d has column %s as %+v, of %d rows in a file of %d bytes", i, strings.Join(f.Columns[c].Path, "."), chunk, g.rows, f.size)
+				return f.bad(-1, "row group %d of %d rows has column %s with %d values of type %d in %d bytes from byte %d on; the schema has type %d, and the file %d bytes", i, g.rows, strings.Join(f.Columns[c].Path, "."), chunk.values, chunk.kind, chunk.size, chunk.from, f.Columns[c].Kind, f.size)
 			}
 		}
 		// So memory for each row is in proportion to the file.
@@ -248,7 +248,7 @@ func (f *File) schema(nodes []node) error {
 			groups = groups[:len(groups)-1]
 		}
 		if len(groups) == 0 || n.children < 0 || n.repetition < 0 || n.repetition > 2 || n.children == 0 && n.kind > FixedBytes {
-			return f.bad(-1, "element %d of its schema, %q, has no place, or neither type nor children", i+1, n.name)
+			return f.bad(-1, "element %d of its schema, %q, belongs to no element before it, or has neither a type nor children", i+1, n.name)
 		}
 		up := &groups[len(groups)-1]
 		up.left--
@@ -268,7 +268,7 @@ func (f *File) schema(nodes []node) error {
 	}
 	for _, g := range groups {
 		if g.left != 0 {
-			return f.bad(-1, "its schema ends before %d children of %q", g.left, strings.Join(g.path, "."))
+			return f.bad(-1, "its schema ends where %d more children of %q must come", g.left, strings.Join(g.path, "."))
 		}
 	}
 	return nil

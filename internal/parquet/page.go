@@ -209,7 +209,7 @@ func (c *cursor) page() error {
 		return c.bad("in the header of a page: %v", c.t.err)
 	}
 	if h.size < 0 || h.compressed < 0 || h.compressed > c.size-c.t.read || h.values < 0 {
-		return c.bad("a page of %d values in %d bytes, of %d that are left, for %d", h.values, h.compressed, c.size-c.t.read, h.size)
+		return c.bad("a page has %d values in %d bytes, of %d that are left of the column, and says that they become %d bytes", h.values, h.compressed, c.size-c.t.read, h.size)
 	}
 	if h.size > largestPage {
 		return c.f.unsupported(fmt.Sprintf("column %s has a page of %d bytes", strings.Join(c.column.Path, "."), h.size), fmt.Sprintf("write pages of at most %d bytes, with smaller row groups", largestPage))
@@ -220,7 +220,7 @@ func (c *cursor) page() error {
 		return c.read()
 	}
 	if !h.has {
-		return c.bad("a page of type %d without the header of that type", h.kind)
+		return c.bad("a page of type %d has no header of that type", h.kind)
 	}
 	data := make([]byte, h.compressed)
 	n, err := io.ReadFull(c.t.r, data)
@@ -261,7 +261,7 @@ func (c *cursor) data(h pageHeader, data []byte) error {
 	c.levels = nil
 	if c.column.definition > 0 {
 		if h.levelEncoding != runLength {
-			return c.f.unsupported("column "+strings.Join(c.column.Path, ".")+" has levels in the deprecated encoding BIT_PACKED", "write it anew")
+			return c.f.unsupported("column "+strings.Join(c.column.Path, ".")+" has levels in the deprecated encoding BIT_PACKED", "write the file again with a writer of these days, such as pyarrow")
 		}
 		if len(data) < 4 {
 			return c.bad("definition levels: %v", errValues)
@@ -279,7 +279,7 @@ func (c *cursor) data(h pageHeader, data []byte) error {
 func (c *cursor) dataV2(h pageHeader, data []byte) error {
 	levels := h.definition + h.repetition
 	if h.definition < 0 || h.repetition < 0 || h.definition > math.MaxInt32 || h.repetition > math.MaxInt32 || levels > int64(len(data)) || levels > h.size {
-		return c.bad("a page of %d bytes has %d and %d of levels", len(data), h.definition, h.repetition)
+		return c.bad("a page of %d bytes has %d bytes of definition levels and %d of repetition levels, which do not fit into it", len(data), h.definition, h.repetition)
 	}
 	c.levels = nil
 	if c.column.definition > 0 {
@@ -315,7 +315,7 @@ func (c *cursor) decode(encoding int64, data []byte) (err error) {
 	case encoding == streamSplit && kind != Boolean && kind != Bytes:
 		c.values = newSplit(data, kind)
 	default:
-		return c.bad("encoding %d, of values of type %d", encoding, kind)
+		return c.bad("a page has encoding %d, which the format does not have for values of type %d", encoding, kind)
 	}
 	if err != nil {
 		c.values = failed{err} // it does not matter where all values are missing
@@ -343,7 +343,7 @@ func width(kind Kind) int {
 
 func (c *cursor) readDictionary(h pageHeader, data []byte) error {
 	if c.dictionary != nil || h.encoding != plain && h.encoding != plainDictionary || c.column.Kind == Boolean {
-		return c.bad("a second dictionary, or one in encoding %d, of values of type %d", h.encoding, c.column.Kind)
+		return c.bad("a second dictionary, or one in encoding %d for values of type %d, which the format does not have", h.encoding, c.column.Kind)
 	}
 	data, err := decompress(c.codec, data, h.size)
 	if err != nil {
