@@ -188,7 +188,7 @@ func (l *Layer) slide(in []int, channels int, size [2]int) ([]int, error) {
 		}
 		room := n + 2*p - l.Dilation[i]*(k-1) - 1
 		if room < 0 {
-			return nil, fmt.Errorf("%s gets an image of %d x %d, which is smaller than its window", l, in[1], in[2])
+			return nil, fmt.Errorf("%s gets an image of %d x %d, which is too small for its window", l, in[1], in[2])
 		}
 		out[1+i] = room/s + 1
 		if l.Ceil && room%s != 0 && out[1+i]*s < n+p {
