@@ -28,6 +28,7 @@ func (m *machine) call(f, arg *value) *value {
 		m.find(Danger, KindCall, g.String(), "is called with arguments that cannot be told")
 		return result
 	}
+	m.allocate(g, arg)
 	switch {
 	case g.level == Danger:
 		return result // the reference says so
@@ -63,6 +64,7 @@ func (m *machine) create(f, arg *value) *value {
 		return &value{kind: object}
 	}
 	g := f.made
+	m.allocate(g, arg)
 	switch {
 	case g.direct && g.level < Danger:
 		m.find(Danger, KindCall, g.String(), "is used as a class, which it is not: "+g.why)

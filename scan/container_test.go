@@ -277,6 +277,7 @@ func TestIncomplete(t *testing.T) {
 	}
 	for what, s := range map[string]string{
 		"7z": "7z\xbc\xaf\x27\x1c and more", "xz": "\xfd7zXZ\x00\x00", "noise": "\x00\x01\x02\x03noise\xff\xfe", "a cut gzip": gzipOf(t, "text")[:20],
+		"a shape of other bytes": safetensorsOf(`{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,4]}}`, "abcd"), "a shape that overflows": safetensorsOf(`{"a":{"dtype":"I8","shape":[4294967297,4294967297,4],"data_offsets":[0,4]}}`, "abcd"),
 	} {
 		if r := scanBytes(t, []byte(s)); r.Verdict() != "incomplete" {
 			t.Errorf("%s: %s", what, summary(r))

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"math/bits"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -355,6 +357,34 @@ func (w *walk) safetensors(p part) string {
 	return kind
 }
 
+// tensorBits are the bits of an element of the types of safetensors.
+var tensorBits = map[string]uint64{
+	"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E5M2FNUZ": 8, "F8_E4M3FNUZ": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+	"I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}
+
+// fillsShape reports whether a tensor of a type and shape has the bytes; true for
+// types that are not known.
+func fillsShape(dtype, shape json.RawMessage, size int64) bool {
+	var name string
+	var dims []uint64
+	if json.Unmarshal(dtype, &name) != nil || json.Unmarshal(shape, &dims) != nil {
+		return false
+	}
+	n := tensorBits[name]
+	if n == 0 || slices.Contains(dims, 0) {
+		return n == 0 || size == 0
+	}
+	for _, d := range dims {
+		if hi, lo := bits.Mul64(n, d); hi != 0 || lo > math.MaxInt64 {
+			return false
+		} else {
+			n = lo
+		}
+	}
+	return (n+7)/8 == uint64(size)
+}
+
 // tensorEntries returns the ranges of the tensors of a header, and a name that
 // occurs twice.
 func tensorEntries(header []byte) (entries [][2]int64, twice string, err error) {
@@ -387,6 +417,9 @@ func tensorEntries(header []byte) (entries [][2]int64, twice string, err error) 
 		}
 		if err := json.Unmarshal(e["data_offsets"], &offsets); err != nil || offsets[0] < 0 || offsets[1] < offsets[0] {
 			return nil, "", fmt.Errorf("the tensor %q has no offsets", clip(name))
+		}
+		if !fillsShape(e["dtype"], e["shape"], offsets[1]-offsets[0]) {
+			return nil, "", fmt.Errorf("the tensor %q has %d bytes, its shape and type want others", clip(name), offsets[1]-offsets[0])
 		}
 		entries = append(entries, offsets)
 	}

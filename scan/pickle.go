@@ -37,8 +37,9 @@ type machine struct {
 	proto   byte
 	stack   []*value
 	marks   []int
-	high    int // most values that were on the stack
-	cost    int // bytes of memory
+	high    int   // most values that were on the stack
+	cost    int   // bytes of memory
+	claimed int64 // elements that calls make because numbers say so
 	memo    map[uint64]*value
 	frame   int64 // end of the frame
 	out     *stream
@@ -209,6 +210,9 @@ func (m *machine) data(k kind, n uint64) {
 func (m *machine) memoize(i uint64) {
 	v := m.top()
 	m.memo[i] = v
+	if i > uint64(m.op)+1 && i < 1<<63 {
+		m.find(Danger, KindSpelling, fmt.Sprintf("memo index %d", i), "is larger than any pickler writes here: unpicklers take memory for all indices below it")
+	}
 	m.pay(128 + len(v.s))
 }
 

@@ -176,3 +176,33 @@ func TestHarmless(t *testing.T) {
 		}
 	}
 }
+
+// A number in a pickle does not make its reader take memory for as many elements
+// without a finding, and the numbers that picklers write have none.
+func TestClaims(t *testing.T) {
+	large, text := "\x8a\x06\x00\x00\x00\x00\x00\x04", "I4398046511104\n"
+	call := func(module, name, args string) string { return "c" + module + "\n" + name + "\n(" + args + "tR." }
+	for name, code := range map[string]string{
+		"bytes": call("builtins", "bytes", large), "bytearray": call("builtins", "bytearray", text), "a range": "cbuiltins\nlist\n(" + call("builtins", "range", large)[:len(call("builtins", "range", large))-1] + "tR.",
+		"a range backwards": call("builtins", "range", text+"I0\nI-1\n"), "from a negative number": call("builtins", "range", "I-4398046511104\nI0\n"), "in Python 2": call("__builtin__", "xrange", text),
+		"a storage": call("torch", "FloatStorage", large), "storages": call("torch.storage", "UntypedStorage", large), "a tensor": call("torch", "Tensor", "I4096\nI4096\nI4096\n"),
+		"an array": call("numpy", "ndarray", "("+large+"t"), "an array of a list": call("numpy", "ndarray", "]"+large+"a"),
+		"an array to fill": call("numpy.core.multiarray", "_reconstruct", "cnumpy\nndarray\n("+large+"tC\x01b"), "by NEWOBJ": "ctorch\nFloatStorage\n(" + large + "t\x81.",
+		"a number of a text": "cbuiltins\nbytes\n(cbuiltins\nint\n(" + short("4398046511104") + "tRtR.", "a number of more bytes": call("builtins", "bytes", "\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01"),
+		"many":     strings.Repeat("cbuiltins\nbytes\n(J\x00\x00\x60\x00tR0", 4) + "N.",
+		"the memo": "Nr\x00\x00\x00\x100N.", "the memo as text": "Np268435456\n.",
+	} {
+		if r := scanBytes(t, []byte("\x80\x02"+code)); r.Worst() < Danger {
+			t.Errorf("%s: %s", name, summary(r))
+		}
+	}
+	for name, code := range map[string]string{
+		"a range": call("builtins", "range", "I50000\n"), "no elements": call("numpy.core.multiarray", "_reconstruct", "cnumpy\nndarray\n(I0\ntC\x01b"),
+		"bytes of bytes": call("builtins", "bytearray", "C\x03abc"), "empty": call("builtins", "bytes", ""), "a negative size": call("builtins", "bytes", "I-4398046511104\n"),
+		"the memo": "]q\x00]q\x01.", "the memo of Python 2": "]p1\n]p2\n.",
+	} {
+		if r := scanBytes(t, []byte("\x80\x02"+code)); r.Worst() >= Unknown {
+			t.Errorf("%s: %s", name, summary(r))
+		}
+	}
+}
