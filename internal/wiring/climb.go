@@ -145,26 +145,34 @@ func (s *search) fits(c *candidate) bool {
 
 // usual puts the candidate first that has the most usual activations among those at
 // the head of the pool that nothing tells apart: ReLU and its leaky kind of slope
-// 0.01 are nearly the same function. The one with the smallest loss stays if half of its lead
-// in units of tie and what the gradients say of the two are enough.
+// 0.01 are nearly the same function. The best of the others is taken if half of its lead
+// in units of tie, or less half of what it is behind, and what the gradients say of the
+// two are enough.
 func (s *search) usual(pool []*candidate) error {
-	n, best := len(s.images), 0
-	for i, c := range pool {
-		if c.score(n)-pool[0].score(n) < tie && c.cost <= pool[best].cost && slices.Compare(c.wiring.Activation, pool[best].wiring.Activation) < 0 &&
-			slices.Equal(c.wiring.Alternative, pool[0].wiring.Alternative) && slices.Equal(c.wiring.Pooling, pool[0].wiring.Pooling) && c.norm == pool[0].norm {
-			best = i
+	n, first := len(s.images), pool[0]
+	var alike []*candidate
+	for _, c := range pool {
+		if c.score(n)-first.score(n) < tie && c.norm == first.norm &&
+			slices.Equal(c.wiring.Alternative, first.wiring.Alternative) && slices.Equal(c.wiring.Pooling, first.wiring.Pooling) {
+			alike = append(alike, c)
 		}
 	}
-	if best == 0 {
-		return nil
+	most := slices.MinFunc(alike, func(a, b *candidate) int {
+		return cmp.Or(cmp.Compare(a.cost, b.cost), slices.Compare(a.wiring.Activation, b.wiring.Activation))
+	})
+	best := most
+	if i := slices.IndexFunc(alike, func(c *candidate) bool { return c != most }); i >= 0 {
+		share, err := s.rest(alike[i], most)
+		if err != nil {
+			return err
+		}
+		if share+(most.score(n)-alike[i].score(n))/tie/2 > enough {
+			best = alike[i]
+		}
 	}
-	share, err := s.rest(pool[0], pool[best])
-	if err != nil || share+(pool[best].score(n)-pool[0].score(n))/tie/2 > enough {
-		return err
-	}
-	first := pool[best]
-	copy(pool[1:best+1], pool[:best])
-	pool[0] = first
+	at := slices.Index(pool, best)
+	copy(pool[1:at+1], pool[:at])
+	pool[0] = best
 	return nil
 }
 
