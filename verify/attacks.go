@@ -200,11 +200,11 @@ func (a *auditor) stepsUntil(s *observation, share float64, images func(*rand.Ra
 		}
 		step := 0
 		for ; ; step++ {
-			accuracy, err := learn.Accuracy(a.ctx, session, a.q.Test, a.q.Norm, class)
+			back, err := learn.Reaches(a.ctx, session, a.q.Test, a.q.Norm, class, share*a.before)
 			if err != nil {
 				return Estimate{}, err
 			}
-			if !(accuracy < share*a.before) {
+			if back {
 				break
 			}
 			if step == relearnMost {

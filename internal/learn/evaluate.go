@@ -39,15 +39,39 @@ func Outputs(ctx context.Context, net *nn.Net, set *dataset.Set, norm dataset.No
 
 // Accuracy returns the share of images that the network of a session gets right.
 func Accuracy(ctx context.Context, s *nn.Session, set *dataset.Set, norm dataset.Norm, images []int) (float64, error) {
-	hits := make([]bool, len(images))
+	sum, err := hits(ctx, s, set, norm, images)
+	return float64(sum) / float64(len(images)), err
+}
+
+// Reaches reports whether [Accuracy] is at least so much. It looks at no more images
+// than it takes to know.
+func Reaches(ctx context.Context, s *nn.Session, set *dataset.Set, norm dataset.Norm, images []int, least float64) (bool, error) {
+	const block = 2 * nn.ChunkSamples
+	share := func(hits int) float64 { return float64(hits) / float64(len(images)) }
+	sum := 0
+	for left := images; len(left) > 0 && share(sum) < least && share(sum+len(left)) >= least; {
+		some := left[:min(block, len(left))]
+		left = left[len(some):]
+		more, err := hits(ctx, s, set, norm, some)
+		if err != nil {
+			return false, err
+		}
+		sum += more
+	}
+	return share(sum) >= least, nil
+}
+
+// hits returns how many images the network of a session gets right.
+func hits(ctx context.Context, s *nn.Session, set *dataset.Set, norm dataset.Norm, images []int) (int, error) {
+	right := make([]bool, len(images))
 	err := Evaluate(ctx, s, set, norm, images, func(i int, logits []float32) {
-		hits[i] = Best(logits) == set.Labels[images[i]]
+		right[i] = Best(logits) == set.Labels[images[i]]
 	})
 	sum := 0
-	for _, hit := range hits {
-		if hit {
+	for _, is := range right {
+		if is {
 			sum++
 		}
 	}
-	return float64(sum) / float64(len(images)), err
+	return sum, err
 }

@@ -88,6 +88,31 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
+// Reaches says the same as Accuracy, whatever it leaves unseen.
+func TestReaches(t *testing.T) {
+	g, like := lenet(t)
+	net, err := nn.Bind(g, like)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := sample(t, 40)
+	s, err := net.NewSession(Batch, 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, images := range [][]int{rand.New(rand.NewPCG(0, 0)).Perm(set.Len()), {0, 1, 2}} {
+		accuracy, err := Accuracy(t.Context(), s, set, dataset.FashionNorm, images)
+		if err != nil || !(accuracy > 0.5) {
+			t.Fatalf("accuracy %g, %v", accuracy, err)
+		}
+		for _, least := range []float64{0, 0.1, 0.5, accuracy, accuracy + 0.5/float64(len(images)), 0.99, 1, 1.1} {
+			if is, err := Reaches(t.Context(), s, set, dataset.FashionNorm, images, least); is != (accuracy >= least) || err != nil {
+				t.Errorf("%d images, accuracy %g: at least %g is %v, %v", len(images), accuracy, least, is, err)
+			}
+		}
+	}
+}
+
 // A network with branches gets weights too: sums of two values have none, a table
 // of weights may be the first input, and integers stay.
 func TestFreshWeightsOfBranches(t *testing.T) {
