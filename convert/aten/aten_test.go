@@ -204,6 +204,21 @@ func TestFreeBatch(t *testing.T) {
 	if err != nil || r.Graph.Inputs[0].Shape[0].Is(2) {
 		t.Errorf("the batch stays fixed, or %v", err)
 	}
+	p = newProgram() // elements of every sample are written
+	three, err := model.NewTensor(model.Int64, []int{2}, []int{1}, 0, model.BytesStorage([]byte{3, 15: 0}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := &Value{Name: "places", DType: model.Int64, Shape: graph.Sizes(2)}
+	p.Weights = append(p.Weights, Weight{Value: places, Name: "places", Tensor: three})
+	p.add("aten.clone", "y", []int{4}, "x")
+	p.add("aten.slice", "part", []int{2}, "x", int64(1), int64(0), int64(2))
+	p.add("aten.index_put_", "z", []int{4}, "y", []*Value{nil, places}, "part")
+	p.returns("z")
+	expect(t, p.fixed(2).run(t), 2, 2, 3, 1, 6, 6, 7, 5)
+	if d := p.Inputs[0].Shape[0]; d.Is(2) {
+		t.Errorf("the batch stays %v", d)
+	}
 	mixing := map[string]func(p *program){
 		"view":    func(p *program) { p.add("aten.view", "y", []int{2}, "x", []int64{4, 2}) },
 		"softmax": func(p *program) { p.add("aten.softmax", "y", []int{4}, "x", int64(0)) },

@@ -3,6 +3,8 @@ package aten
 import (
 	"slices"
 	"strings"
+
+	"lethe/model"
 )
 
 // reshaped keeps the batch where as many elements come before it as before.
@@ -257,6 +259,33 @@ func joined(f *freer, n *Node) {
 }
 
 func indexed(f *freer, n *Node) {
+	if shape := f.atIndices(n); shape != nil {
+		f.set(n, shape)
+	}
+}
+
+// written are elements at indices that others take the place of: those of all
+// samples, from other samples or from something that all of them share.
+func written(f *freer, n *Node) {
+	if list, _ := f.arg(n, "indices").([]*Value); slices.ContainsFunc(list, func(v *Value) bool { return v != nil && (v.DType == model.Bool || f.batched(f.of(v))) }) {
+		f.fail("its indices are not understood")
+	}
+	values, ok := f.arg(n, "values").(*Value)
+	if !ok {
+		f.fail("its values are not understood")
+	}
+	places := f.atIndices(n)
+	for i, e := range f.broadcast(slices.Clone(places), f.of(values)) {
+		if f.kind(e) == batchSize && (i >= len(places) || f.kind(places[i]) != batchSize) {
+			f.fail("it writes samples to what all of them share")
+		}
+	}
+	f.set(n, f.of(f.first(n)))
+}
+
+// atIndices returns the sizes of the elements at the indices of a node; nil if
+// the indices are apart, and nothing depends on the batch.
+func (f *freer) atIndices(n *Node) []extent {
 	in := f.of(f.first(n))
 	list, _ := f.arg(n, "indices").([]*Value)
 	var at []int
@@ -274,8 +303,7 @@ func indexed(f *freer, n *Node) {
 		}
 	}
 	if len(at) == 1 {
-		f.set(n, slices.Concat(in[:at[0]], f.of(list[at[0]]), in[at[0]+1:]))
-		return
+		return slices.Concat(in[:at[0]], f.of(list[at[0]]), in[at[0]+1:])
 	}
 	// Several indices are broadcast; the axes of that stand where those of the indices
 	// were, if they are neighbours.
@@ -286,9 +314,9 @@ func indexed(f *freer, n *Node) {
 	first, last := at[0], at[len(at)-1]
 	if last-first != len(at)-1 {
 		untouched(f, n)
-		return
+		return nil
 	}
-	f.set(n, slices.Concat(in[:first], f.broadcast(shapes...), in[last+1:]))
+	return slices.Concat(in[:first], f.broadcast(shapes...), in[last+1:])
 }
 
 // ranked orders the elements of an axis.
