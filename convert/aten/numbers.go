@@ -1,6 +1,8 @@
 package aten
 
 import (
+	"fmt"
+
 	"strconv"
 
 	"lethe/graph"
@@ -146,6 +148,10 @@ func numberRows() map[string]row {
 		}},
 		"aten.masked_fill": {schema: "self, mask, value", lower: func(c *call) {
 			d := c.out(0).DType
+			if m := c.in("mask").dtype; m != model.Bool && m != model.Uint8 {
+				// PyTorch up to 1.13 takes the first byte of every element, later ones refuse it.
+				panic(refusal{what: fmt.Sprintf("a mask of %v", m), advice: "compare it with 0, or give truth values"})
+			}
 			c.ret(c.op("Where", nil, c.number("mask", model.Bool).name, c.number("value", d).name, c.number("self", d).name))
 		}},
 		"aten.fill": {schema: "self, value", lower: func(c *call) {

@@ -33,6 +33,7 @@ func TestHostileNumbers(t *testing.T) {
 		{"aten.matrix_exp", []any{"x"}},
 		{"aten.scatter", []any{"x", int64(huge), "x", "x"}},
 		{"aten.index_put", []any{"x", []int64{1}, "x"}},
+		{"aten.masked_fill", []any{"x", "x", 1.0}}, // a mask of real numbers
 	} {
 		p := newProgram()
 		p.add(c.op, "y", []int{4}, c.args...)
