@@ -48,6 +48,7 @@ const (
 
 	// How relearning is tried.
 	relearnMost  = 20   // steps at most
+	alongFrom    = 1e7  // products for an image from which relearning goes along with the edit (docs/decisions/065-along.md)
 	relearnBatch = 128  // images of a step
 	relearnRate  = 1e-3 // of a step, which follows the signs of the gradient, as Adam's first steps do
 	relearnClass = 13   // images of the class in a batch of it
@@ -87,9 +88,11 @@ type unseen struct {
 	rowWeights []float64   // so that every class counts the same
 	goal       [][]float32 // features that a forgotten image of the step is to have
 
-	kept, outer []float32 // parameters and gradient, while relearning is tried
-	tried       []int     // images of a batch that relearns
-	labelWeight float64
+	parameters, gradient []float32 // of the edit, while relearning is tried
+	tried                []int     // images of a batch that relearns
+	relearned            []float32 // what relearning has moved so far, where it goes along with the edit; nil: it begins anew in each step
+	depth                int       // its steps
+	labelWeight          float64
 }
 
 // span is a part of a vector.
@@ -169,7 +172,7 @@ func (u *unseen) prepare(sd *model.StateDict) error {
 	u.ask(forget, others)
 	u.aimDivergence(given, givenOthers)
 	u.forget, u.other = learn.NewSampler(u.rng, forget), learn.NewSampler(u.rng, others)
-	u.allocate()
+	u.allocate(sd)
 	u.now = Point{Target: 1, KL: kernel.Log(float64(u.k)), Remain: 1}
 	u.method = Method{
 		Name: "probabilities, features and resistance to relearning of a network that never saw the class", Aim: report.AimUnseen, Trained: train, Frozen: last,
@@ -196,10 +199,13 @@ func spans(g *graph.Graph, sd *model.StateDict, last []string) (fixed []span, mo
 }
 
 // allocate makes room for what a step needs.
-func (u *unseen) allocate() {
+func (u *unseen) allocate(sd *model.StateDict) {
 	const images = forgetBatch + otherBatch
 	n := len(u.both.Theta())
-	u.theta0, u.kept, u.outer = slices.Clone(u.both.Theta()), make([]float32, n), make([]float32, n)
+	u.theta0, u.parameters, u.gradient = slices.Clone(u.both.Theta()), make([]float32, n), make([]float32, n)
+	if ops.Products(u.net.Graph(), sd) >= alongFrom {
+		u.relearned = make([]float32, n)
+	}
 	u.adam = learn.NewAdam(n, beta1, beta2)
 	u.feature = featureWeight
 	u.probe, u.hide, u.aimRank, u.mostRank = newProbe(u.k, u.d, u.variance), probeWeight, rankAim, mostRank
@@ -336,11 +342,11 @@ func (u *unseen) step(step int) Point {
 	theta, grad := u.both.Theta(), u.both.Grad()
 	kernel.Pull(grad, theta, u.theta0, float32(2*pullWeight))
 	if step > u.steps/restPart {
-		copy(u.kept, theta)
-		copy(u.outer, grad)
+		copy(u.parameters, theta)
+		copy(u.gradient, grad)
 		u.relearn()
-		copy(theta, u.kept)
-		for i, g := range u.outer {
+		copy(theta, u.parameters)
+		for i, g := range u.gradient {
 			grad[i] = g + float32(relearnWeight*grad[i])
 		}
 	}
@@ -357,11 +363,20 @@ func (u *unseen) step(step int) Point {
 
 // relearn trains the network for a few steps as somebody would who wants the
 // class back, and leaves in the session the gradient there of what forgotten
-// images are to get.
+// images are to get. Where steps are dear it makes one more step from where the
+// last call led, seen from the edit, and begins anew after relearnMost of them.
 func (u *unseen) relearn() {
 	theta, grad := u.both.Theta(), u.both.Grad()
-	batch := u.tried
-	for range 1 + u.rng.IntN(relearnMost) {
+	batch, steps := u.tried, 1
+	if u.relearned == nil {
+		steps += u.rng.IntN(relearnMost)
+	} else {
+		for i, d := range u.relearned {
+			theta[i] += d
+		}
+		u.both.Refresh()
+	}
+	for range steps {
 		u.forget.Draw(batch[:relearnClass])
 		u.other.Draw(batch[relearnClass:])
 		u.both.Step(len(batch), func(i int, x []float32) { u.read(batch[i], x) }, func(i int, out, grad []float32) {
@@ -381,6 +396,14 @@ func (u *unseen) relearn() {
 			theta[i] -= float32(relearnRate * float32(g/(size+signFloor)))
 		}
 		u.both.Refresh()
+	}
+	if u.depth++; u.depth == relearnMost {
+		u.depth = 0
+		clear(u.relearned)
+	} else {
+		for i := range u.relearned {
+			u.relearned[i] = theta[i] - u.parameters[i]
+		}
 	}
 	batch = batch[:forgetBatch]
 	u.forget.Draw(batch)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -182,4 +183,49 @@ func formula(u *unseen, i int, out []float32) float64 {
 	}
 	loss += u.rank*float64(logits[3]) + u.hide*math.Log(all/rest)
 	return loss / forgetBatch
+}
+
+// Where relearning goes along with the edit, each call goes a step further from where
+// the last one was, and every relearnMost calls it begins anew.
+func TestRelearnAlong(t *testing.T) {
+	net, sd, set := base(t)
+	places := [2][]float32{}
+	for i, threads := range []int{1, 3} {
+		opts := unseenOptions(3, threads)
+		u := &unseen{run: &run{opts: opts, net: net, set: set, k: net.Classes(), steps: 24, ofClasses: forgetBatch, ofOthers: otherBatch}}
+		if err := u.prepare(sd); err != nil {
+			t.Fatal(err)
+		}
+		if u.relearned != nil {
+			t.Fatal("the relearning of a LeNet goes along with its edit")
+		}
+		theta := u.both.Theta()
+		u.relearned, u.parameters = make([]float32, len(theta)), slices.Clone(theta)
+		before := 0.0
+		for call := 1; call <= relearnMost+1; call++ {
+			u.relearn()
+			copy(theta, u.parameters)
+			way := 0.0
+			for _, d := range u.relearned {
+				way += float64(d * d)
+			}
+			switch {
+			case call == relearnMost:
+				if way != 0 {
+					t.Errorf("after %d calls relearning does not begin anew", call)
+				}
+			case call > 1 && call < relearnMost/2:
+				if !(way > before) {
+					t.Errorf("call %d: relearning went from %g to %g", call, before, way)
+				}
+			case way == 0:
+				t.Errorf("call %d: relearning is nowhere", call)
+			}
+			before = way
+		}
+		places[i] = u.relearned
+	}
+	if !slices.Equal(places[0], places[1]) {
+		t.Error("three threads lead relearning elsewhere than one")
+	}
 }
