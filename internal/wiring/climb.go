@@ -145,9 +145,8 @@ func (s *search) fits(c *candidate) bool {
 
 // usual puts the candidate first that has the most usual activations among those at
 // the head of the pool that nothing tells apart: ReLU and its leaky kind of slope
-// 0.01 are nearly the same function. The best of the others is taken if half of its lead
-// in units of tie, or less half of what it is behind, and what the gradients say of the
-// two are enough.
+// 0.01 are nearly the same function. The best of the others is taken if what the gradients
+// say of the two and its lead, which may be below 0, are enough.
 func (s *search) usual(pool []*candidate) error {
 	n, first := len(s.images), pool[0]
 	var alike []*candidate
@@ -166,7 +165,8 @@ func (s *search) usual(pool []*candidate) error {
 		if err != nil {
 			return err
 		}
-		if share+(most.score(n)-alike[i].score(n))/tie/2 > enough {
+		lead, deviation := difference(alike[i].losses, most.losses)
+		if share+lead/max(deviation, 1e-12)/leadUnits > enough {
 			best = alike[i]
 		}
 	}

@@ -21,7 +21,8 @@ const (
 	sureOdds         = 5.0  // logarithm of the odds from which on a rival may be no rival; see ruledOut
 	someOdds         = 0.5  // and from which on another wiring is not taken, with that of the losses
 	clearly          = 0.3  // square of the difference of two gradients in standard errors, for each parameter, from which on it speaks with full weight
-	enough           = 0.5  // of what losses and gradients say against the most usual wiring, from which on it is not taken
+	leadUnits        = 6.0  // standard errors of a lead in the losses that weigh as much as all of the gradients
+	enough           = 0.6  // of what losses and gradients say against the most usual wiring, from which on it is not taken
 )
 
 // deviations returns how far the running statistics of each feature of batch
