@@ -190,9 +190,11 @@ func (d *drafter) connected() error {
 // first of its width that has none.
 func (d *drafter) owner(f *weightedModule) *block {
 	free := func(b *block) bool {
-		fits := f.op == "batch_norm" && b.norm == nil && f.shape[0] == b.shape[0] ||
+		if len(f.shape) != 1 {
+			return false
+		}
+		return f.op == "batch_norm" && b.norm == nil && f.shape[0] == b.shape[0] ||
 			f.op == "prelu" && b.prelu == nil && (f.shape[0] == b.shape[0] || f.shape[0] == 1)
-		return len(f.shape) == 1 && fits
 	}
 	var before, numbered, first *block
 	for _, b := range d.blocks {

@@ -338,6 +338,7 @@ func FuzzParse(f *testing.F) {
 // FuzzDraft drafts state dicts of any names and shapes.
 func FuzzDraft(f *testing.F) {
 	f.Add("a.weight,b.weight,c.running_mean,f.3.weight", []byte{4, 6, 1, 5, 5, 2, 10, 6, 1, 6, 4, 6, 6, 3, 3})
+	f.Add("a.weight,b.weight,c.running_mean,f.3.weight", []byte{4, 2, 10, 6, 5, 6, 1, 5, 1, 6, 4, 6, 6, 3, 3}) // a normalization without an axis
 	f.Fuzz(func(t *testing.T, names string, sizes []byte) {
 		var entries []model.Entry
 		for _, name := range strings.Split(names, ",") {
