@@ -288,6 +288,13 @@ func FuzzEdit(f *testing.F) {
 		if len(file.External()) > 0 || len(b) > 1<<16 {
 			return
 		}
+		for name, x := range file.StateDict().All() {
+			if _, err := x.Bytes(); class(err) == "untyped" {
+				t.Fatalf("%s: untyped error %v", name, err)
+			} else if err != nil {
+				return // numbers are read when they are needed
+			}
+		}
 		sd := altered(t, file.StateDict(), func(string) bool { return true })
 		edited, err := file.With(sd)
 		if err != nil {
