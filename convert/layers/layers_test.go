@@ -317,6 +317,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(b.String())
 	}
 	f.Add("input: 5\nlayers: [{one_of: [relu, [], [tanh, {elu: 0.5}]]}, {flatten: channels_last}]")
+	f.Add("layers: [{one_of: [[]]}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		n, err := layers.Parse(strings.NewReader(text))
 		if err != nil {

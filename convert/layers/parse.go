@@ -138,7 +138,8 @@ func (n *Net) parse(top *yaml.Node) error {
 
 // complete checks what only the whole description tells.
 func (n *Net) complete(top *yaml.Node) error {
-	if len(n.Slots) == 0 {
+	some := func(s Slot) bool { return len(s.Alternatives) > 1 || len(s.Alternatives[0]) > 0 }
+	if !slices.ContainsFunc(n.Slots, some) {
 		return broken(top, "it has no layers")
 	}
 	if len(n.Activations) > alternativesMax || len(n.Poolings) > alternativesMax {
