@@ -397,13 +397,12 @@ func (u *unseen) relearn() {
 		}
 		u.both.Refresh()
 	}
+	for i := range u.relearned {
+		u.relearned[i] = theta[i] - u.parameters[i]
+	}
 	if u.depth++; u.depth == relearnMost {
 		u.depth = 0
 		clear(u.relearned)
-	} else {
-		for i := range u.relearned {
-			u.relearned[i] = theta[i] - u.parameters[i]
-		}
 	}
 	batch = batch[:forgetBatch]
 	u.forget.Draw(batch)

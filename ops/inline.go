@@ -9,17 +9,17 @@ import (
 	"lethe/model"
 )
 
-// Limits of what [Inline] writes: rounds of one loop, and nodes of all bodies.
-const (
-	mostRounds  = 1 << 12
-	mostInlined = 1 << 15
-)
+// MostRounds is how many rounds of one loop [Inline] writes out at most.
+const MostRounds = 1 << 12
+
+// mostInlined is how many nodes of all bodies Inline writes at most.
+const mostInlined = 1 << 15
 
 // Inline returns a graph that computes the same as g and in which nodes stand in
 // the place of If, Loop, Scan and calls of functions, as far as it is known before
 // the graph runs what they do: the branch of an If whose condition depends on no
 // data, the rounds of a Loop whose number and conditions do not, the rounds of a
-// Scan (of opset 9 or later) over axes of known length, up to 4,096 of them, and
+// Scan (of opset 9 or later) over axes of known length, up to [MostRounds] of them, and
 // the body of a function whose opsets are those of the graph. What depends on the
 // data stays as it is, and what no output needs any more is gone. g is returned if
 // it has none of these, and is never changed.
@@ -282,7 +282,7 @@ func (in *inliner) stack(n *graph.Node, list []string, axis int) (string, error)
 // loop writes the rounds of a Loop.
 func (in *inliner) loop(found *node) (done bool, err error) {
 	n, body := found.n, found.attr("body").Graph()
-	rounds, holds, known := float64(mostRounds+1), true, true
+	rounds, holds, known := float64(MostRounds+1), true, true
 	if name := n.Input(0); name != "" {
 		if rounds, known = in.single(name); !known {
 			return false, nil
@@ -299,7 +299,7 @@ func (in *inliner) loop(found *node) (done bool, err error) {
 	}
 	stacks := make([][]string, len(body.Outputs)-1-len(carried))
 	for i := 0; holds && float64(i) < rounds; i++ {
-		if i == mostRounds {
+		if i == MostRounds {
 			return false, nil
 		}
 		round, err := in.value("round", Int64s([]int{}, []int64{int64(i)}))
@@ -364,7 +364,7 @@ func (in *inliner) scan(found *node) (done bool, err error) {
 			return false, nil
 		}
 		size, fixed := f.shape[axis].Int()
-		if !fixed || size > mostRounds || rounds >= 0 && size != rounds {
+		if !fixed || size > MostRounds || rounds >= 0 && size != rounds {
 			return false, nil
 		}
 		rounds = size

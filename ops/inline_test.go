@@ -150,7 +150,7 @@ func TestInlineKeeps(t *testing.T) {
 	data.Nodes[0].Inputs[0] = "m"
 	of := all["functions"].Clone()
 	of.Functions[0].Opsets = map[string]int{"": 13}
-	for name, g := range map[string]*graph.Graph{"inside": inside, "endless": endless, "data": data, "rounds": loop(mostRounds + 1), "another opset": of} {
+	for name, g := range map[string]*graph.Graph{"inside": inside, "endless": endless, "data": data, "rounds": loop(MostRounds + 1), "another opset": of} {
 		flat, err := Inline(g, nil)
 		if err != nil || !slices.ContainsFunc(flat.Nodes, func(n graph.Node) bool { return len(slices.Collect(n.Subgraphs())) > 0 || n.Domain != "" }) {
 			t.Errorf("%s: nothing is left, or %v", name, err)
@@ -173,12 +173,12 @@ func TestInlineKeeps(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, a, b)
 		}
 	}
-	if flat, err := Inline(loop(mostRounds), nil); err != nil || len(flat.Nodes) != mostRounds+1 {
+	if flat, err := Inline(loop(MostRounds), nil); err != nil || len(flat.Nodes) != MostRounds+1 {
 		t.Errorf("a loop of as many rounds as may be: %v", err)
 	}
 
 	// Loops in loops have more nodes than are written.
-	outer := loop(mostRounds)
+	outer := loop(MostRounds)
 	outer.Nodes[0].Attrs = graph.Attrs{"body": subgraph([]string{"i", "c0", "v"}, []string{"c0", "w"}, apply("Loop", "n c v", "w", graph.Attrs{"body": body}))}
 	var limit *model.LimitError
 	if _, err := Inline(outer, nil); !errors.As(err, &limit) {

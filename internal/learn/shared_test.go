@@ -53,14 +53,21 @@ func TestSamplerDrawsAllBeforeAnyAgain(t *testing.T) {
 	}
 }
 
-// Evaluate gives each image its own logits wherever it falls in a batch, and
-// stops when it is told to.
-func TestEvaluate(t *testing.T) {
+// bound returns the LeNet, ready to run.
+func bound(t *testing.T) *nn.Net {
+	t.Helper()
 	g, like := lenet(t)
 	net, err := nn.Bind(g, like)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return net
+}
+
+// Evaluate gives each image its own logits wherever it falls in a batch, and
+// stops when it is told to.
+func TestEvaluate(t *testing.T) {
+	net := bound(t)
 	set := sample(t, 5)
 	images := []int{49, 0, 7, 7, 23, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}
 	whole, err := Outputs(context.Background(), net, set, dataset.FashionNorm, images, 2)
@@ -90,11 +97,7 @@ func TestEvaluate(t *testing.T) {
 
 // Reaches says the same as Accuracy, whatever it leaves unseen.
 func TestReaches(t *testing.T) {
-	g, like := lenet(t)
-	net, err := nn.Bind(g, like)
-	if err != nil {
-		t.Fatal(err)
-	}
+	net := bound(t)
 	set := sample(t, 40)
 	s, err := net.NewSession(Batch, 2, nil)
 	if err != nil {

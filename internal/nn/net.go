@@ -213,7 +213,7 @@ func (n *Net) knows(node *graph.Node) bool {
 // undecided returns why a node with subgraphs is not written out, nil for any other.
 func undecided(node *graph.Node) error {
 	for range node.Subgraphs() {
-		return unsupported("what %s computes depends on the data, or it has more rounds than are written out (4096)", node.Op)
+		return unsupported("what %s computes depends on the data, or it has more rounds than are written out (%d)", node.Op, ops.MostRounds)
 	}
 	return nil
 }
