@@ -1,10 +1,12 @@
 package graph
 
 // Arithmetic says how to compute with the parts of a size. Div rounds down.
+// Natural, if it is not nil, takes the place of Div where the dividend is
+// certainly not negative, so that rounding towards zero is the same.
 type Arithmetic[T any] struct {
-	Int                     func(n int64) T
-	Symbol                  func(name string) T
-	Add, Mul, Div, Max, Min func(a, b T) T
+	Int                              func(n int64) T
+	Symbol                           func(name string) T
+	Add, Mul, Div, Natural, Max, Min func(a, b T) T
 }
 
 // Compute evaluates the expression of a size with an arithmetic of the caller's: every
@@ -46,6 +48,9 @@ func computeAtom[T any](a atom, by Arithmetic[T]) T {
 	x, y := Compute(*a.a, by), Compute(*a.b, by)
 	switch a.op {
 	case '/':
+		if by.Natural != nil && a.a.notNegative() {
+			return by.Natural(x, y)
+		}
 		return by.Div(x, y)
 	case '>':
 		return by.Max(x, y)

@@ -387,6 +387,32 @@ func (d Dim) Positive() bool {
 	return d.n > 0 || d.n == 0 && len(d.rest) > 0
 }
 
+// notNegative reports whether the size is certainly zero or more: what is
+// subtracted is no more than the rest is at least, where each symbol is 1.
+func (d Dim) notNegative() bool {
+	least := d.n
+	for _, t := range d.rest {
+		if t.coef < 0 {
+			return false
+		}
+		positive := true
+		for _, a := range t.atoms {
+			if a.op == '/' {
+				if !a.a.notNegative() || !a.b.Positive() {
+					return false
+				}
+				positive = false
+			} else if a.op != 0 && !a.positive() {
+				return false
+			}
+		}
+		if positive {
+			least = add(least, t.coef)
+		}
+	}
+	return least >= 0
+}
+
 func (a atom) positive() bool {
 	switch a.op {
 	case '>':

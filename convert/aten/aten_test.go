@@ -68,9 +68,11 @@ func (p *program) add(op, out string, sizes []int, args ...any) {
 func (p *program) returns(name string) { p.Outputs = []Output{{"y", p.values[name]}} }
 
 // run converts the program and runs it on the numbers 1 to 8, as two samples.
-func (p *program) run(t *testing.T) []float64 {
+func (p *program) run(t *testing.T) []float64 { return p.runAs(t, Options{}) }
+
+func (p *program) runAs(t *testing.T, opts Options) []float64 {
 	t.Helper()
-	r, err := Convert(&p.Program, Options{})
+	r, err := Convert(&p.Program, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,9 +155,30 @@ func TestUnsupported(t *testing.T) {
 	if got := list.Parts[1]; got.Count != 2 || !strings.Contains(got.Advice, "another library") {
 		t.Errorf("the second part is %+v", got)
 	}
+	if advice := Advice("torch._functorch.predispatch._add_batch_dim"); !strings.Contains(advice, "run_decompositions()") {
+		t.Errorf("of vmap it says: %s", advice)
+	}
 	if got := list.Parts[2]; got.First != "noise" || !strings.Contains(got.Advice, "random") {
 		t.Errorf("the third part is %+v", got)
 	}
+}
+
+// Instance normalization that was exported in training mode is refused where it has
+// running statistics, which evaluation would take.
+func TestInstanceNormInTraining(t *testing.T) {
+	p := newProgram()
+	vector := func(name string, v ...float32) *Value {
+		w := &Value{Name: name, DType: model.Float32, Shape: graph.Sizes(len(v))}
+		p.Weights = append(p.Weights, Weight{Value: w, Name: name, Tensor: model.Float32Tensor([]int{len(v)}, v)})
+		return w
+	}
+	p.add("aten.view", "image", []int{2, 2}, "x", []int64{-1, 2, 2})
+	p.add("aten.instance_norm", "y", []int{2, 2}, "image", nil, nil, vector("mean", 1, 2), vector("var", 1, 4), true, 0.1, 0.0, false)
+	p.returns("y")
+	if _, err := Convert(&p.Program, Options{}); err == nil || !strings.Contains(err.Error(), "--force-eval") {
+		t.Errorf("the error is %v", err)
+	}
+	expect(t, p.runAs(t, Options{ForceEval: true}), 0, 1, 0.5, 1, 4, 5, 2.5, 3)
 }
 
 // fixed gives every value of a program a batch of n.

@@ -222,7 +222,10 @@ func (b *builder) size(d graph.Dim) string {
 	name := graph.Compute(d, graph.Arithmetic[string]{
 		Int:    func(n int64) string { return b.ints(int(n)) },
 		Symbol: b.symbol,
-		Add:    two("Add"), Mul: two("Mul"), Div: two("Div"), Max: two("Max"), Min: two("Min"),
+		Add:    two("Add"), Mul: two("Mul"), Natural: two("Div"), Max: two("Max"), Min: two("Min"),
+		Div: func(x, y string) string { // ONNX divides towards zero
+			return b.op("Div", nil, b.op("Sub", nil, x, b.op("Mod", nil, x, y)), y)
+		},
 	})
 	b.sizes[key] = name
 	return name

@@ -347,6 +347,8 @@ func Advice(op string) string {
 	switch {
 	case strings.HasPrefix(namespace, "quantized") || strings.Contains(name, "quantize") || strings.Contains(name, "quantized"):
 		return "export the network before it is quantized"
+	case strings.HasPrefix(op, "torch._functorch."):
+		return "torch.func.vmap stands in the program: call program.run_decompositions() before torch.export.save"
 	case namespace != "aten":
 		return "it belongs to another library; replace it by operators of PyTorch"
 	case strings.Contains(name, "rand") || strings.Contains(name, "bernoulli") || strings.Contains(name, "multinomial"):

@@ -222,7 +222,7 @@ func sameRows() map[string]row {
 		"aten.native_dropout": dropoutRow("input, p, train"),
 		"aten.alias":          same("self"), "aten.detach": same("self"), "aten.lift_fresh_copy": copied("self"), "aten.lift": copied("self"),
 		"aten.detach_": same("self"), "aten.clone": copied("self"), "aten.alias_copy": copied("self"), "aten.detach_copy": copied("self"),
-		"aten.positive": same("self"), "aten.data": same("self"), "aten.requires_grad_": same("self"),
+		"aten.positive": same("self"), "aten.cpu": same("self"), "aten.cuda": same("self"), "aten.data": same("self"), "aten.requires_grad_": same("self"),
 		"aten.contiguous": {schema: "self", lower: func(c *call) {
 			if x := c.binding("self"); !x.value.Scattered {
 				c.alias("self")

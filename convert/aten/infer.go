@@ -85,7 +85,7 @@ func inferRules() map[string]inferRule {
 	for _, part := range []map[string]inferRule{
 		{
 			"relu neg abs floor ceil round sign square trunc fix frac silu mish log_sigmoid softsign gelu hardsigmoid hardswish relu6 hardtanh leaky_relu rrelu rrelu_with_noise elu celu selu softplus hardshrink softshrink threshold prelu bitwise_not dropout feature_dropout alpha_dropout feature_alpha_dropout": likeFirst,
-			"alias detach lift lift_fresh_copy clone alias_copy detach_copy positive data requires_grad_ detach_ contiguous roll flip tril triu":                                                                                                                                                                       likeFirst,
+			"alias detach lift lift_fresh_copy clone alias_copy detach_copy positive cpu cuda data requires_grad_ detach_ contiguous roll flip tril triu":                                                                                                                                                              likeFirst,
 			"batch_norm instance_norm layer_norm group_norm rms_norm zero fill copy channel_shuffle":                                                                                                                                                                                                                   likeFirst,
 			"sigmoid tanh exp log sqrt erf sin cos tan asin acos atan sinh cosh asinh acosh atanh reciprocal rsqrt log2 log10 log1p expm1 erfc":                                                                                                                                                                        realFirst,
 			"logical_not isnan isinf":                  boolFirst,

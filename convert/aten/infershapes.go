@@ -385,14 +385,14 @@ func paddedShape(c *call) []*Value {
 	if c.has("padding") {
 		name = "padding"
 	}
-	pad := c.ints(name)
+	pad := c.asDims(name)
 	if len(pad)%2 != 0 || len(pad) > 2*len(x.Shape) {
 		panic(refusal{what: fmt.Sprintf("padding %v of shape %v", pad, x.Shape)})
 	}
 	shape := slices.Clone(x.Shape)
 	for i := range len(pad) / 2 {
 		at := len(shape) - 1 - i
-		shape[at] = shape[at].Add(graph.Size(pad[2*i] + pad[2*i+1]))
+		shape[at] = shape[at].Add(pad[2*i]).Add(pad[2*i+1])
 	}
 	return made1(x.DType, shape)
 }

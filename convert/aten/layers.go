@@ -28,7 +28,10 @@ func layerRows() map[string]row {
 		"aten._batch_norm_with_update":              {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=True", lower: batchNorm},
 		"aten._batch_norm_with_update_functional":   {schema: "input, weight, bias, running_mean, running_var, momentum, eps, training=True", lower: batchNorm},
 		"aten.instance_norm": {schema: "input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled=None", lower: func(c *call) {
-			if !c.bool("use_input_stats") {
+			tracked := c.has("running_mean") && c.has("running_var")
+			if own := c.bool("use_input_stats"); own && tracked && !c.conv.opts.ForceEval {
+				panic(trainingMode("instance normalization that tracks statistics"))
+			} else if !own || tracked {
 				c.args["training"] = false
 				batchNorm(c)
 				return

@@ -138,7 +138,12 @@ func adaptive(op string, axes int) row {
 			c.batched(x, axes, func(x string) string { return c.op("Global"+op, nil, x) })
 			return
 		}
-		from, to := fixed(in, "adaptive pooling"), fixed(out, "adaptive pooling")
+		to := fixed(out, "adaptive pooling")
+		from, ok := in.Ints()
+		if !ok {
+			c.openWindows(op, x, to)
+			return
+		}
 		if slices.Equal(from, to) {
 			c.ret(x.name)
 			return
@@ -184,6 +189,41 @@ func (c *call) uneven(op string, x operand, from, to []int) {
 	}
 	c.ret(y)
 }
+
+// openWindows pools axes whose sizes are open, each window as a slice of its own.
+func (c *call) openWindows(op string, x operand, to []int) {
+	reduce := map[string]string{"AveragePool": "ReduceMean", "MaxPool": "ReduceMax"}[op]
+	x.shape = slices.Clone(x.shape)
+	for i, n := range to {
+		at := len(x.shape) - len(to) + i
+		size := x.shape[at]
+		if size.Is(n) {
+			continue
+		}
+		if n < 1 || n > openWindowsMax {
+			panic(refusal{what: fmt.Sprintf("adaptive pooling of an axis of %v to %d elements", size, n), advice: "export the network with images of a fixed size"})
+		}
+		var parts []string
+		for k := range n {
+			from, end := size.Mul(graph.Size(k)).Div(graph.Size(n)), size.Mul(graph.Size(k+1)).CeilDiv(graph.Size(n))
+			if k == 0 {
+				from = graph.Size(0)
+			}
+			if k == n-1 {
+				end = size
+			}
+			parts = append(parts, c.reduce(reduce, c.slice(x, at, from, end, 1), []int{at}, true))
+		}
+		if x.name = parts[0]; n > 1 {
+			x.name = c.op("Concat", attrs{"axis": num(int64(at))}, parts...)
+		}
+		x.shape[at] = graph.Size(n)
+	}
+	c.ret(x.name)
+}
+
+// openWindowsMax is how many windows one axis of open size may have.
+const openWindowsMax = 64
 
 // averages returns a matrix with the shares that m elements have in n windows.
 func (c *call) averages(d model.DType, m, n int, transposed bool) string {

@@ -300,16 +300,16 @@ func padding(schema string) row {
 		if c.has("padding") {
 			name = "padding"
 		}
-		pad := c.ints(name)
+		pad := c.asDims(name)
 		rank := len(x.shape)
 		if len(pad)%2 != 0 || len(pad) > 2*rank {
 			panic(refusal{what: fmt.Sprintf("padding %v of shape %v", pad, x.shape)})
 		}
-		if !slices.ContainsFunc(pad, func(p int) bool { return p != 0 }) {
+		if !slices.ContainsFunc(pad, func(p graph.Dim) bool { return !p.Is(0) }) {
 			c.ret(x.name)
 			return
 		}
-		sides := make([]int, 2*rank)
+		sides := make(graph.Shape, 2*rank)
 		for i := range len(pad) / 2 {
 			sides[rank-1-i], sides[2*rank-1-i] = pad[2*i], pad[2*i+1]
 		}
@@ -319,7 +319,7 @@ func padding(schema string) row {
 			panic(refusal{what: "padding mode " + c.str("mode")})
 		}
 		if mode == "wrap" && c.opset < 19 {
-			c.ret(c.circular(x, sides))
+			c.ret(c.circular(x, fixed(sides, "circular padding")))
 			return
 		}
 		value := ""
@@ -330,6 +330,6 @@ func padding(schema string) row {
 		if mode == "constant" {
 			a = nil
 		}
-		c.ret(c.op("Pad", a, x.name, c.builder.ints(sides...), value))
+		c.ret(c.op("Pad", a, x.name, c.shape(sides), value))
 	}}
 }

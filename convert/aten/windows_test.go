@@ -98,3 +98,43 @@ func TestUnevenPooling(t *testing.T) {
 		expect(t, p.run(t), c.want...)
 	}
 }
+
+// open gives the last axis of the input, and of values named, a size that is open.
+func (p *program) open(names ...string) graph.Dim {
+	length := graph.Symbol("length")
+	for _, name := range append(names, "x") {
+		s := p.values[name].Shape
+		s[len(s)-1] = length
+	}
+	return length
+}
+
+// Pooling to a number of windows and padding by what other sizes leave, where
+// the image has any size.
+func TestOpenSizes(t *testing.T) {
+	for op, want := range map[string][]float64{
+		"aten.adaptive_avg_pool1d": {1.5, 2.5, 3.5, 5.5, 6.5, 7.5},
+		"aten.adaptive_max_pool1d": {2, 3, 4, 6, 7, 8},
+	} {
+		p := newProgram()
+		p.add("aten.unsqueeze", "image", []int{1, 4}, "x", int64(1))
+		p.add(op, "pooled", []int{1, 3}, "image", []int64{3})
+		p.returns("pooled")
+		p.open("image")
+		expect(t, p.run(t), want...)
+	}
+	p := newProgram()
+	p.add("aten.constant_pad_nd", "y", []int{6}, "x", graph.Shape{}, -1.0)
+	length := p.open()
+	p.Nodes[0].Args[1].Value = graph.Shape{length.Div(graph.Size(4)), graph.Size(6).Sub(length).Sub(length.Div(graph.Size(4)))}
+	p.returns("y")
+	expect(t, p.run(t), -1, 1, 2, 3, 4, -1, -1, 5, 6, 7, 8, -1)
+	p = newProgram()
+	p.add("aten.unsqueeze", "image", []int{1, 4}, "x", int64(1))
+	p.add("aten.adaptive_avg_pool1d", "pooled", []int{1, 65}, "image", []int64{65})
+	p.returns("pooled")
+	p.open("image")
+	if _, err := Convert(&p.Program, Options{}); err == nil || !strings.Contains(err.Error(), "images of a fixed size") {
+		t.Errorf("65 windows: %v", err)
+	}
+}
