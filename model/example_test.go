@@ -107,3 +107,14 @@ func ExampleSameBits() {
 	fmt.Println(model.SameBits(a, b))
 	// Output: true <nil>
 }
+
+func ExampleStateDict_Aliases() {
+	w := model.Float32Tensor([]int{2}, []float32{1, 2})
+	sd, err := model.NewStateDict(model.Entry{Name: "embedding", Tensor: w}, model.Entry{Name: "head", Tensor: w})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(sd.Aliases())
+	// Output: map[head:embedding]
+}

@@ -75,3 +75,25 @@ func (s *StateDict) WithAll(entries ...Entry) *StateDict {
 	}
 	return c
 }
+
+// Aliases returns the names of entries that are the same elements of the same
+// storage, laid out the same way, as an entry before them, each with the first name.
+func (s *StateDict) Aliases() map[string]string {
+	type view struct {
+		storage *Storage
+		as      string
+	}
+	first, aliases := map[view]string{}, map[string]string{}
+	for name, t := range s.All() {
+		if t.Len() == 0 {
+			continue
+		}
+		at := view{t.Storage(), fmt.Sprint(t.DType(), t.Shape(), t.Strides(), t.Offset())}
+		if known, ok := first[at]; ok {
+			aliases[name] = known
+		} else {
+			first[at] = name
+		}
+	}
+	return aliases
+}

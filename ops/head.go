@@ -28,7 +28,7 @@ type Head struct {
 // input. It fails with a [model.UnsupportedError] where the last layer is no such
 // map.
 func NewHead(g *graph.Graph, sd *model.StateDict) (*Head, error) {
-	x := graph.NewIndex(g)
+	x := newSources(g)
 	layer, err := lastLayer(g, x)
 	if err != nil {
 		return nil, err
@@ -132,10 +132,10 @@ func (h *Head) average(dims []graph.Dim) {
 }
 
 // arithmetic takes over a node that shifts or scales the logits by parameters.
-func (h *Head) arithmetic(n *graph.Node, x *graph.Index, sd *model.StateDict) error {
+func (h *Head) arithmetic(n *graph.Node, x *sources, sd *model.StateDict) error {
 	const data, operand = 0, 1
 	name, first := n.Input(operand), true
-	if x.Maker(origin(x, n.Input(data))) == nil {
+	if !x.varies[n.Input(data)] {
 		name, first = n.Input(data), false
 	}
 	v, shape, err := parameterValue(h.Graph, sd, name)

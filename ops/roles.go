@@ -52,21 +52,3 @@ func markTrained(nodes []graph.Node, sets opsets, parameters map[string]bool) {
 		}
 	}
 }
-
-// origin returns the name that a value has before nodes that only lay it out or
-// hold it in another way.
-func origin(x *graph.Index, name string) string {
-	for range 8 {
-		n := x.Maker(name)
-		if n == nil {
-			break
-		}
-		switch n.Op {
-		case "Transpose", "Identity", "Reshape", "Cast", "DequantizeLinear":
-			name = n.Input(0)
-		default:
-			return name
-		}
-	}
-	return name
-}

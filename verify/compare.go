@@ -100,6 +100,7 @@ func Compare(g *graph.Graph, before, after *model.StateDict) (*Comparison, error
 	if err != nil {
 		return nil, err
 	}
+	again := aliases(before, roles)
 	broken := map[string][]string{SameNames: names(before, after)}
 	c := &Comparison{}
 	sum, squaresOf := 0.0, map[string]float64{}
@@ -147,7 +148,7 @@ func Compare(g *graph.Graph, before, after *model.StateDict) (*Comparison, error
 		if ch.Changed() {
 			breaks(" "+ch.moved(), keeps[ch.Role])
 		}
-		if ch.Role == "parameter" || ch.Role == "last layer" {
+		if (ch.Role == "parameter" || ch.Role == "last layer") && !again[name] {
 			sum += squares
 			squaresOf[name] = squares
 		}
@@ -205,6 +206,24 @@ func roles(g *graph.Graph) (map[string]string, error) {
 		roles[name] = "last layer"
 	}
 	return roles, nil
+}
+
+// aliases gives other names of what the graph uses its role, and returns them: they
+// are the same numbers in the file, so that they change together, and count once.
+func aliases(sd *model.StateDict, roles map[string]string) map[string]bool {
+	again := map[string]bool{}
+	firsts := sd.Aliases()
+	for name, first := range firsts {
+		if roles[first] == "" && roles[name] != "" { // the graph knows it by a later name
+			roles[first], again[first] = roles[name], true
+		}
+	}
+	for name, first := range firsts {
+		if role := roles[first]; role != "" && roles[name] == "" {
+			roles[name], again[name] = role, true
+		}
+	}
+	return again
 }
 
 // names lists how the names of two state dicts differ.

@@ -10,6 +10,7 @@ import (
 
 	"lethe/graph"
 	"lethe/model"
+	"lethe/ops"
 )
 
 // reshape returns an entry with the same elements in another shape.
@@ -290,6 +291,37 @@ func TestCompareLeavesOthersAlone(t *testing.T) {
 type brokenReader struct{}
 
 func (brokenReader) ReadAt([]byte, int64) (int, error) { return 0, io.ErrClosedPipe }
+
+// A second name of a weight moves with it, and counts once; one of the last layer may
+// not.
+func TestCompareAliases(t *testing.T) {
+	net, before := lenet(t)
+	g := net.Graph()
+	last, err := ops.LastLayer(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"fc.weight": true, last[0]: false} {
+		after := set(t, before, name, 7, add(0.5))
+		alone, err := Compare(g, before, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The graph knows the weight by its first name, or by its last.
+		tied, moved := before.With("again", before.Get(name)), after.With("again", after.Get(name))
+		turned := func(sd *model.StateDict) *model.StateDict {
+			e := entries(sd)
+			slices.Reverse(e)
+			return stateDict(t, e...)
+		}
+		for _, pair := range [][2]*model.StateDict{{tied, moved}, {turned(tied), turned(moved)}} {
+			c, err := Compare(g, pair[0], pair[1])
+			if err != nil || (Err(c.Checks) == nil) != want || math.Abs(c.L2-alone.L2) > 1e-12 {
+				t.Errorf("%s: %v, %v; distance %v, want %v", name, err, Err(c.Checks), c.L2, alone.L2)
+			}
+		}
+	}
+}
 
 func TestCompareErrors(t *testing.T) {
 	net, sd := lenet(t)

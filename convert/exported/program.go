@@ -66,23 +66,16 @@ type builder struct {
 
 // listEntries lists the state dict, and which names are others of one tensor.
 func (b *builder) listEntries() {
-	type view struct {
-		storage *model.Storage
-		as      string
+	plain := func(entry string) string { return entry }
+	if b.doc.signature.old != nil {
+		plain = plainName
 	}
-	first := map[view]string{}
 	b.out.Tied = map[string]string{}
-	for entry, t := range b.src.State.All() {
-		name := entry
-		if b.doc.signature.old != nil {
-			name = plainName(entry)
-		}
-		b.out.Entries = append(b.out.Entries, name)
-		at := view{t.Storage(), fmt.Sprint(t.DType(), t.Shape(), t.Strides(), t.Offset())}
-		if known, ok := first[at]; ok && t.Len() > 0 {
-			b.out.Tied[name] = known
-		} else {
-			first[at] = name
+	aliases := b.src.State.Aliases()
+	for _, entry := range b.src.State.Names() {
+		b.out.Entries = append(b.out.Entries, plain(entry))
+		if first := aliases[entry]; first != "" {
+			b.out.Tied[plain(entry)] = plain(first)
 		}
 	}
 }

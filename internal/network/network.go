@@ -182,16 +182,18 @@ func (n *Network) bind() error {
 	if err != nil {
 		return err
 	}
-	n.Graph = inlined
+	n.Graph = oneName(inlined, n.State)
 	n.Net = verify.NewNetwork(n.Graph, n.State)
 	if err = n.Net.Check(); err == nil {
 		return nil
 	}
 	// What exporters write of sizes is constant, or nearly so.
 	if folded, failed := ops.Fold(n.Graph, n.State); failed == nil {
-		if net := verify.NewNetwork(folded, n.State); net.Check() == nil {
-			n.Graph, n.Net = folded, net
-			return nil
+		for g := folded; g != nil; g = unstride(g, n.State) {
+			if net := verify.NewNetwork(g, n.State); net.Check() == nil {
+				n.Graph, n.Net = g, net
+				return nil
+			}
 		}
 	}
 	if net := anyBatch(context.Background(), n.Graph, n.State); net != nil {
@@ -199,6 +201,20 @@ func (n *Network) bind() error {
 		return nil
 	}
 	return err
+}
+
+// oneName returns a graph that knows each tensor of a state dict by its first name, so
+// that tied weights move together.
+func oneName(g *graph.Graph, sd *model.StateDict) *graph.Graph {
+	aliases := sd.Aliases()
+	if !slices.ContainsFunc(g.Weights(), func(name string) bool { return aliases[name] != "" }) {
+		return g
+	}
+	g = g.Clone()
+	for name, first := range aliases {
+		g.Replace(name, first)
+	}
+	return g
 }
 
 // encodeONNX writes a network with the weights of sd as an ONNX model.

@@ -160,6 +160,27 @@ func TestGradientOfSomeParametersIsTheSame(t *testing.T) {
 	}
 }
 
+// Another name of a trained parameter gets the same tensor, another of one that is not
+// trained stays.
+func TestStateDictMovesAliases(t *testing.T) {
+	n, sd := networks()["lenet"].bind(t)
+	params := ops.Parameters(n.Graph())
+	moved, stays := params[0], params[1]
+	sd = sd.WithAll(model.Entry{Name: "again", Tensor: sd.Get(moved)}, model.Entry{Name: "other", Tensor: sd.Get(stays)})
+	s, err := n.NewSession(8, 1, []string{moved})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Theta()[0]++
+	after, err := s.StateDict(sd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.Get("again") != after.Get(moved) || after.Get(moved) == sd.Get(moved) || after.Get("other") != sd.Get(stays) {
+		t.Error("names of one tensor have different ones after an edit")
+	}
+}
+
 func TestBindRefuses(t *testing.T) {
 	nan := float32(math.NaN())
 	for name, c := range map[string]struct {

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 
@@ -153,9 +154,13 @@ func (s *Session) Grad() []float32 { return s.grad }
 
 // StateDict returns sd with the trained parameters of the session in it, in
 // the element type that each has there, and with the running statistics of a
-// session that moves them.
+// session that moves them. Other names of a trained parameter, see
+// [model.StateDict.Aliases], get the same tensor.
 func (s *Session) StateDict(sd *model.StateDict) (*model.StateDict, error) {
 	var moved []model.Entry
+	aliases := sd.Aliases()
+	firstName := func(name string) string { return cmp.Or(aliases[name], name) }
+	edited, own := map[string]*model.Tensor{}, map[string]bool{}
 	for _, p := range s.params {
 		if !p.trained && !s.batchStatistics {
 			continue
@@ -165,6 +170,14 @@ func (s *Session) StateDict(sd *model.StateDict) (*model.StateDict, error) {
 			return nil, fmt.Errorf("%q: %w", p.name, err)
 		}
 		moved = append(moved, model.Entry{Name: p.name, Tensor: t})
+		own[p.name], edited[firstName(p.name)] = true, t
+	}
+	if len(aliases) > 0 {
+		for name := range sd.All() {
+			if t := edited[firstName(name)]; t != nil && !own[name] {
+				moved = append(moved, model.Entry{Name: name, Tensor: t})
+			}
+		}
 	}
 	return sd.WithAll(moved...), nil
 }

@@ -160,8 +160,9 @@ func (x *exchange) take(name string, like *model.Tensor, optional bool) *model.T
 // err says what does not fit.
 func (x *exchange) err() error {
 	var left []string
+	aliases := x.sd.Aliases()
 	for _, name := range x.sd.Names() {
-		if !x.used[name] && !strings.HasSuffix(name, "num_batches_tracked") {
+		if !x.used[name] && !x.used[aliases[name]] && !strings.HasSuffix(name, "num_batches_tracked") {
 			left = append(left, name)
 		}
 	}
@@ -181,5 +182,6 @@ func (x *exchange) err() error {
 	if len(parts) == 0 {
 		return nil
 	}
-	return &model.UnsupportedError{What: "names and shapes of the state dict are not those of the graph: " + strings.Join(parts, "; ")}
+	return &model.UnsupportedError{What: "names and shapes of the state dict are not those of the graph: " + strings.Join(parts, "; "),
+		Advice: "give a program of the same network, of torch.export.save or torch.jit.save: an ONNX exporter folds weights and renames them"}
 }

@@ -50,6 +50,10 @@ func TestLikeProgram(t *testing.T) {
 				t.Errorf("%s: got %v, want %v", path, got, want)
 			}
 		}
+		// Another name of the same tensor is one too many only if the graph has neither.
+		if _, err := Like(state(t, append(slices.Clone(sd), model.Entry{Name: "again", Tensor: sd[0].Tensor})), f, Options{}); err != nil {
+			t.Errorf("%s: with a second name of %q: %v", path, sd[0].Name, err)
+		}
 		// One entry less, and one of another shape.
 		if _, err := Like(state(t, sd[1:]), f, Options{}); err == nil || !strings.Contains(err.Error(), sd[0].Name) {
 			t.Errorf("%s: without %q: got %v", path, sd[0].Name, err)
