@@ -189,7 +189,7 @@ func (n *Network) bind() error {
 	}
 	// What exporters write of sizes is constant, or nearly so.
 	if folded, failed := ops.Fold(n.Graph, n.State); failed == nil {
-		for g := folded; g != nil; g = unstride(g, n.State) {
+		for g := folded; g != nil; g = ops.Unstride(g, n.State) {
 			if net := verify.NewNetwork(g, n.State); net.Check() == nil {
 				n.Graph, n.Net = g, net
 				return nil

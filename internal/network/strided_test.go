@@ -1,13 +1,27 @@
 package network
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"lethe/graph"
 	"lethe/internal/weights"
 	"lethe/model"
+	"lethe/ops"
 	"lethe/verify"
 )
+
+func whole(v, shape []int) *model.Tensor {
+	var b []byte
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint64(b, uint64(x))
+	}
+	t, err := model.NewTensor(model.Int64, shape, nil, 0, model.BytesStorage(b))
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
 
 // strided returns a network as exporters write one whose features are looked up in the
 // whole batch: element (n, c) is element n*stride + first + c of all in a row.
@@ -20,8 +34,8 @@ func strided(stride, first int) (*graph.Graph, *model.StateDict) {
 		Inputs:  []graph.Value{graph.TensorValue("x", model.Float32, graph.Batch(4))},
 		Outputs: []graph.Value{graph.TensorValue("y", model.Float32, graph.Batch(2))},
 		Constants: map[string]*model.Tensor{
-			"0": wholeNumbers([]int{0}, nil), "1": wholeNumbers([]int{1}, nil), "axis": wholeNumbers([]int{1}, []int{1}), "row": wholeNumbers([]int{-1}, []int{1}),
-			"stride": wholeNumbers([]int{stride}, nil), "offsets": wholeNumbers([]int{first, first + 1}, []int{1, 2}),
+			"0": whole([]int{0}, nil), "1": whole([]int{1}, nil), "axis": whole([]int{1}, []int{1}), "row": whole([]int{-1}, []int{1}),
+			"stride": whole([]int{stride}, nil), "offsets": whole([]int{first, first + 1}, []int{1, 2}),
 		},
 		Nodes: []graph.Node{
 			node("Shape", "sizes", graph.Attrs{"start": graph.Int(0), "end": graph.Int(1)}, "x"),
@@ -57,7 +71,7 @@ func TestUnstride(t *testing.T) {
 	}
 	for _, other := range [][2]int{{3, 0}, {4, 3}, {0, 0}} { // across samples
 		g, sd := strided(other[0], other[1])
-		if unstride(g, sd) != nil {
+		if ops.Unstride(g, sd) != nil {
 			t.Errorf("a stride of %d from %d on is taken for one sample at a time", other[0], other[1])
 		}
 	}

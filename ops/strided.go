@@ -1,4 +1,4 @@
-package network
+package ops
 
 import (
 	"encoding/binary"
@@ -6,19 +6,18 @@ import (
 
 	"lethe/graph"
 	"lethe/model"
-	"lethe/ops"
 )
 
-// unstride returns a graph in which elements that are looked up in a whole batch, by
+// Unstride returns a graph in which elements that are looked up in a whole batch, by
 // indices that count its samples, are looked up in each sample: exporters write
 // as_strided so, which torch makes of an average over all positions. It is nil if
 // the graph has no such node. That the indices take from each sample the same is
 // computed, for batches of two and three.
-func unstride(g *graph.Graph, sd *model.StateDict) *graph.Graph {
+func Unstride(g *graph.Graph, sd *model.StateDict) *graph.Graph {
 	if len(g.Inputs) == 0 || len(g.Inputs[0].Shape) == 0 || g.Inputs[0].Shape[0].Fixed() {
 		return nil
 	}
-	var facts [2]*ops.Facts
+	var facts [2]*Facts
 	for i, size := range []int{2, 3} {
 		fixed := g.Clone()
 		fixed.Types = nil // they speak of any batch
@@ -30,11 +29,11 @@ func unstride(g *graph.Graph, sd *model.StateDict) *graph.Graph {
 		for j := range fixed.Outputs {
 			fixed.Outputs[j].Shape = nil
 		}
-		folded, err := ops.Fold(fixed, sd) // sizes become numbers to count with
+		folded, err := Fold(fixed, sd) // sizes become numbers to count with
 		if err != nil {
 			return nil
 		}
-		if facts[i], err = ops.Infer(folded, sd); err != nil {
+		if facts[i], err = Infer(folded, sd); err != nil {
 			return nil
 		}
 	}
@@ -54,7 +53,7 @@ func unstride(g *graph.Graph, sd *model.StateDict) *graph.Graph {
 			if out.Constants == nil {
 				out.Constants = map[string]*model.Tensor{}
 			}
-			out.Constants[name] = wholeNumbers(v, shape)
+			out.Constants[name] = numbersOf(v, shape)
 			return name
 		}
 		target := put(data+" shape", []int{-1, size}, 2)
@@ -75,7 +74,7 @@ func unstride(g *graph.Graph, sd *model.StateDict) *graph.Graph {
 // perSample returns which elements of each sample a node takes of a batch that lies
 // in a row, the size of a sample, and the shape of what it takes of one;
 // from is nil if it does something else.
-func perSample(n graph.Node, facts [2]*ops.Facts) (size int, from, shape []int) {
+func perSample(n graph.Node, facts [2]*Facts) (size int, from, shape []int) {
 	for i, f := range facts {
 		batch := i + 2
 		dims, ok := f.Type(n.Input(0)).Shape.Ints()
@@ -103,7 +102,7 @@ func perSample(n graph.Node, facts [2]*ops.Facts) (size int, from, shape []int) 
 	return size, from, shape
 }
 
-func wholeNumbers(v, shape []int) *model.Tensor {
+func numbersOf(v, shape []int) *model.Tensor {
 	var b []byte
 	for _, x := range v {
 		b = binary.LittleEndian.AppendUint64(b, uint64(x))
