@@ -41,7 +41,11 @@ func (r *run) key() []byte {
 	classes := slices.Clone(r.opts.Classes)
 	slices.Sort(classes)
 	g := r.net.Graph()
-	fmt.Fprintf(h, "%s %+v %v", version, *r.recipe, slices.Compact(classes))
+	c := r.recipe
+	fmt.Fprintf(h, "%s {Optimizer:%s Rate:%v Batch:%d Together:%d Steps:%d Images:%d Seed:%d} %v", version, c.Optimizer, c.Rate, c.Batch, c.Together, c.Steps, c.Images, c.Seed, slices.Compact(classes))
+	for _, name := range c.Variations {
+		fmt.Fprintf(h, " %s", name)
+	}
 	for _, x := range slices.Concat(r.opts.Norm.Mean, r.opts.Norm.Std) {
 		fmt.Fprintf(h, " %x", math.Float32bits(x))
 	}

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -128,7 +129,7 @@ func TestWithoutLearnsTheOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (report.Recipe{Optimizer: "Adam", Rate: 2e-3, Batch: 256, Together: 64, Steps: 120, Images: 5400}); *recipe != want {
+	if want := (report.Recipe{Optimizer: "Adam", Rate: 2e-3, Batch: 256, Together: 64, Steps: 120, Images: 5400}); !reflect.DeepEqual(*recipe, want) {
 		t.Errorf("recipe %+v, want %+v", recipe, want)
 	}
 	if !slices.Equal(sd.Names(), slices.DeleteFunc(like.Names(), func(n string) bool { return strings.HasSuffix(n, "num_batches_tracked") })) {

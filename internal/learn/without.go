@@ -35,7 +35,7 @@ type Options struct {
 }
 
 // The recipe is the same for every network and data set: passes over the
-// images, but at least so many steps.
+// images, but at least so many steps, and more passes over images that are moved.
 const (
 	rate       = 2e-3
 	batch      = 256
@@ -50,14 +50,17 @@ const (
 //
 // Weights and biases of Conv and Gemm begin as in torch.nn: uniform within
 // 1/sqrt(inputs of a unit), which is kaiming_uniform with a = sqrt(5). Adam
-// minimises the mean cross-entropy with a rate that falls ([Fall]); BatchNormalization is in training mode, see
+// minimises the mean cross-entropy with a rate that falls ([Fall]); colour images are
+// shifted and mirrored anew each time that they are learned from, and learned from more
+// often, if the weights of like get them right then too (which weights that have learned
+// nothing do as well as they ever do); BatchNormalization is in training mode, see
 // [nn.Net.NewTrainingSession].
 func Without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options) (*model.StateDict, *report.Recipe, error) {
 	return without(ctx, g, like, set, opts, length{passes, leastSteps})
 }
 
 func without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*model.StateDict, *report.Recipe, error) {
-	r, err := prepare(g, like, set, opts, long)
+	r, err := prepare(ctx, g, like, set, opts, long)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,7 +76,10 @@ func without(ctx context.Context, g *graph.Graph, like *model.StateDict, set *da
 }
 
 // length is how long to train.
-type length struct{ passes, leastSteps int }
+type length struct {
+	passes     float64
+	leastSteps int
+}
 
 // run is a network that is ready to be trained.
 type run struct {
@@ -82,16 +88,17 @@ type run struct {
 	set    *dataset.Set
 	opts   Options
 	images []int
+	moves  moves
 	recipe *report.Recipe
 	rng    *rand.Rand
 }
 
-func prepare(g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*run, error) {
-	if _, err := nn.Bind(g, like); err != nil {
+func prepare(ctx context.Context, g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Options, long length) (*run, error) {
+	known, err := nn.Bind(g, like)
+	if err != nil {
 		return nil, err
 	}
 	r := &run{set: set, opts: opts, rng: rand.New(rand.NewPCG(opts.Seed, 0))}
-	var err error
 	if r.start, err = fresh(g, like, r.rng); err != nil {
 		return nil, err
 	}
@@ -110,9 +117,15 @@ func prepare(g *graph.Graph, like *model.StateDict, set *dataset.Set, opts Optio
 	if _, r.images = set.Split(opts.Classes...); len(r.images) == 0 {
 		return nil, fmt.Errorf("none of the %d images is of a class that remains: there is nothing to train on", set.Len())
 	}
+	if r.moves, err = tolerated(ctx, known, set, opts.Norm, r.images, opts.Threads); err != nil {
+		return nil, err
+	}
+	if r.moves != (moves{}) {
+		long.passes *= moreOften
+	}
 	r.recipe = &report.Recipe{
-		Optimizer: "Adam", Rate: rate, Batch: batch, Together: nn.ChunkSamples,
-		Steps: max(long.leastSteps, long.passes*len(r.images)/batch), Images: len(r.images), Seed: opts.Seed,
+		Optimizer: "Adam", Rate: rate, Batch: batch, Together: nn.ChunkSamples, Variations: r.moves.names(),
+		Steps: max(long.leastSteps, int(long.passes*float64(len(r.images))/batch)), Images: len(r.images), Seed: opts.Seed,
 	}
 	return r, nil
 }
@@ -123,6 +136,9 @@ func (r *run) train(ctx context.Context) (*model.StateDict, error) {
 		return nil, err
 	}
 	f := NewFitter(session, r.set, r.opts.Norm, r.images, batch, r.rng)
+	if r.moves != (moves{}) {
+		f.move(&mover{r.moves, r.set.Shape[1], r.set.Shape[2], r.rng}, r.opts.Norm)
+	}
 	steps := r.recipe.Steps
 	for step := range steps {
 		if err := ctx.Err(); err != nil {
