@@ -61,7 +61,7 @@ var rooms = map[string][]string{
 	"dataset":             {"model", "internal/parquet", compress, pictures},
 	"internal/parquet":    {"model", compress},
 	"internal/rewrite":    {"model"},
-	"internal/wiring":     {"convert/arch", "convert/aten", "convert/layers", "model", "dataset", "internal/learn", "internal/nn"},
+	"internal/wiring":     {"convert/arch", "convert/aten", "convert/layers", "model", "dataset", "internal/learn", "internal/nn", "ops"},
 	"internal/learn":      {"report", "ops", "graph", "model", "internal/nn", "internal/kernel", "dataset"},
 	// The kernel's exponential is the same on every machine; math.Exp is not.
 	"report": {"model", "internal/strictjson"},

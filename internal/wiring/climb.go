@@ -145,8 +145,8 @@ func (s *search) fits(c *candidate) bool {
 
 // usual puts the candidate first that has the most usual activations among those at
 // the head of the pool that nothing tells apart: ReLU and its leaky kind of slope
-// 0.01 are nearly the same function. The best of the others is taken if what the gradients
-// say of the two and its lead, which may be below 0, are enough.
+// 0.01 are nearly the same function. The best of the others is taken of which what the
+// gradients say and its lead, which may be below 0, are enough.
 func (s *search) usual(pool []*candidate) error {
 	n, first := len(s.images), pool[0]
 	var alike []*candidate
@@ -160,14 +160,17 @@ func (s *search) usual(pool []*candidate) error {
 		return cmp.Or(cmp.Compare(a.cost, b.cost), slices.Compare(a.wiring.Activation, b.wiring.Activation))
 	})
 	best := most
-	if i := slices.IndexFunc(alike, func(c *candidate) bool { return c != most }); i >= 0 {
-		share, err := s.rest(alike[i], most)
+	for _, c := range alike {
+		if c == most {
+			continue
+		}
+		share, lead, err := s.rest(c, most)
 		if err != nil {
 			return err
 		}
-		lead, deviation := difference(alike[i].losses, most.losses)
-		if share+lead/max(deviation, 1e-12)/leadUnits > enough {
-			best = alike[i]
+		if share+min(max(lead/leadUnits, -leadMost), leadMost) > enough {
+			best = c
+			break
 		}
 	}
 	at := slices.Index(pool, best)

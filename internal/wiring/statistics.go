@@ -10,6 +10,7 @@ import (
 
 	"lethe/internal/learn"
 	"lethe/internal/nn"
+	"lethe/ops"
 )
 
 // Numbers of the evidence of running statistics.
@@ -21,8 +22,12 @@ const (
 	sureOdds         = 5.0  // logarithm of the odds from which on a rival may be no rival; see ruledOut
 	someOdds         = 0.5  // and from which on another wiring is not taken, with that of the losses
 	clearly          = 0.3  // square of the difference of two gradients in standard errors, for each parameter, from which on it speaks with full weight
-	leadUnits        = 6.0  // standard errors of a lead in the losses that weigh as much as all of the gradients
-	enough           = 0.6  // of what losses and gradients say against the most usual wiring, from which on it is not taken
+	leadUnits        = 12.0 // standard errors of a lead in the losses that weigh as much as all of the gradients
+	leadMost         = 0.2  // and what they weigh at most
+	enough           = 0.3  // of what losses and gradients say against the most usual wiring, from which on it is not taken
+	restImages       = 8    // times the images of other comparisons that gradients are taken of
+	restLeast        = 8192 // images that they are taken of at least
+	restProducts     = 1e12 // products, forward, that those beyond may take
 )
 
 // deviations returns how far the running statistics of each feature of batch
@@ -295,67 +300,82 @@ func (s *search) widen(pool []*candidate, c *candidate) ([]*candidate, error) {
 //	share = -<gradient under b, difference> / |difference|^2
 //
 // is 0 or 1 on average. Where the difference is small beside chance, the share says
-// little and is made smaller. It is 0 if the networks cannot be trained here.
-func (s *search) rest(a, b *candidate) (float64, error) {
-	means, variances, err := s.gradient(a)
-	if err != nil || means == nil {
-		return 0, err
+// little and is made smaller. The mean lead of the losses of a over those of b comes with
+// it, in its standard errors. Both are 0 if the networks cannot be trained here.
+func (s *search) rest(a, b *candidate) (share, lead float64, err error) {
+	for _, c := range []*candidate{a, b} {
+		if c.slope == nil {
+			if c.slope, err = s.gradient(c); err != nil {
+				return 0, 0, err
+			}
+		}
 	}
-	others, otherVariances, err := s.gradient(b)
-	if err != nil || len(others) != len(means) {
-		return 0, err
+	if len(a.slope.means) != len(b.slope.means) || len(a.slope.losses) != len(b.slope.losses) {
+		return 0, 0, nil
 	}
 	along, length := 0.0, 0.0
-	for i, m := range means {
-		if v := (variances[i] + otherVariances[i]) / 2; v > 0 {
-			d := m - others[i]
-			along -= float64(others[i]*d) / v
+	for i, m := range a.slope.means {
+		if v := (a.slope.variances[i] + b.slope.variances[i]) / 2; v > 0 {
+			d := m - b.slope.means[i]
+			along -= float64(b.slope.means[i]*d) / v
 			length += float64(d*d) / v
 		}
 	}
-	clear := min(length/float64(len(means))/clearly, 1)
-	return clear * min(max(along/max(length, 1e-30), 0), 1), nil
+	if length == 0 {
+		return 0, 0, nil
+	}
+	mean, deviation := difference(a.slope.losses, b.slope.losses)
+	clear := min(length/float64(len(a.slope.means))/clearly, 1)
+	return clear * min(max(along/length, 0), 1), mean / max(deviation, 1e-12), nil
 }
 
-// gradient returns the mean of the gradient of each parameter over chunks of images and
-// the square of its standard error; none if the network cannot be trained here.
-func (s *search) gradient(c *candidate) (means, variances []float64, err error) {
-	chunks := min(len(s.images), 2*statisticsImages) / nn.ChunkSamples
-	if chunks < 2 {
-		return nil, nil, nil
-	}
+// slope is how the loss falls where training has ended: over chunks of images, the mean
+// of the gradient of each parameter and the square of its standard error, and the loss of
+// each image. It is empty if the network cannot be trained here.
+type slope struct{ means, variances, losses []float64 }
+
+func (s *search) gradient(c *candidate) (*slope, error) {
+	none := new(slope)
 	net, err := Bind(s.sd, s.net.Fix(c.wiring))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	images := s.every[:min(len(s.every), max(restLeast, int(restProducts/ops.Products(net.Graph(), s.sd))))]
+	chunks := len(images) / nn.ChunkSamples
+	if chunks < 2 {
+		return none, nil
 	}
 	session, err := net.NewTrainingSession(nn.ChunkSamples, 1)
 	if err != nil {
-		return nil, nil, nil
+		return none, nil
 	}
-	means, variances = make([]float64, len(session.Grad())), make([]float64, len(session.Grad()))
+	size := len(session.Grad())
+	g := &slope{make([]float64, size), make([]float64, size), make([]float64, chunks*nn.ChunkSamples)}
 	read := s.set.Reader(s.opts.Norms[c.norm])
 	for chunk := range chunks {
 		if err := s.ctx.Err(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		images := s.images[chunk*nn.ChunkSamples:]
-		session.Step(nn.ChunkSamples, func(i int, x []float32) { read(images[i], x) }, func(i int, logits, grad []float32) {
+		from := chunk * nn.ChunkSamples
+		session.Step(nn.ChunkSamples, func(i int, x []float32) { read(images[from+i], x) }, func(i int, logits, grad []float32) {
 			logp, p := make([]float64, len(logits)), make([]float64, len(logits))
 			learn.LogSoftmax(logp, p, logits)
-			p[s.set.Labels[images[i]]]--
+			label := s.set.Labels[images[from+i]]
+			g.losses[from+i] = -logp[label]
+			p[label]--
 			for k := range grad {
 				grad[k] = float32(p[k])
 			}
 		})
-		for i, g := range session.Grad() {
-			means[i] += float64(g)
-			variances[i] += float64(g) * float64(g)
+		for i, x := range session.Grad() {
+			g.means[i] += float64(x)
+			g.variances[i] += float64(x) * float64(x)
 		}
 	}
 	n := float64(chunks)
-	for i := range means {
-		means[i] /= n
-		variances[i] = (variances[i]/n - float64(means[i]*means[i])) / (n - 1)
+	for i := range g.means {
+		g.means[i] /= n
+		g.variances[i] = (g.variances[i]/n - float64(g.means[i]*g.means[i])) / (n - 1)
 	}
-	return means, variances, s.set.Err()
+	return g, s.set.Err()
 }

@@ -219,7 +219,7 @@ func TestRest(t *testing.T) {
 		sd := trained(t, with(own), set)
 		s := &search{ctx: t.Context(), sd: sd, set: set, opts: Options{Norms: []dataset.Norm{dataset.OneNorm(0, 1)}}}
 		for i := range set.Len() {
-			s.images = append(s.images, i)
+			s.every = append(s.every, i)
 		}
 		const others = 3
 		s.net = parsed(t, with("{one_of: ["+strings.Join([]string{own, "silu", "gelu", "{leaky_relu: 0.3}"}, ", ")+"]}"))
@@ -233,16 +233,16 @@ func TestRest(t *testing.T) {
 			return &candidate{wiring: w}
 		}
 		for i := 1; i <= others; i++ {
-			mine, err := s.rest(candidate(0), candidate(i))
+			mine, lead, err := s.rest(candidate(0), candidate(i))
 			if err != nil {
 				t.Fatal(err)
 			}
-			other, err := s.rest(candidate(i), candidate(0))
+			other, behind, err := s.rest(candidate(i), candidate(0))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !(mine > 0.6 && other < 0.4) {
-				t.Errorf("%s: rest of its own %.2f, of rival %d %.2f", own, mine, i, other)
+			if !(mine > 0.6 && other < 0.4 && lead != 0 && behind == -lead) {
+				t.Errorf("%s: rest of its own %.2f, of rival %d %.2f; leads %.2f and %.2f", own, mine, i, other, lead, behind)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ import (
 // Options say how wirings are compared.
 type Options struct {
 	Norms    []dataset.Norm  // of the pixels, to choose from; at least one
-	Images   int             // at most so many are looked at; 0: 8,000
+	Images   int             // on at most so many wirings are compared, and on eight times as many those that these leave open; 0: 8,000
 	Threads  int             // 0: one for each processor. The result does not depend on it
 	Progress func(tried int) // may be called on several goroutines
 }
@@ -86,6 +86,7 @@ type candidate struct {
 	losses []float64 // of the first images
 
 	deviations []float64    // of the running statistics of batch normalization; see there
+	slope      *slope       // of the loss; see there
 	twins      []*candidate // that compute the same, and may have been trained as something else
 }
 
@@ -107,7 +108,8 @@ type search struct {
 	net      *layers.Net
 	set      *dataset.Set
 	opts     Options
-	images   []int
+	images   []int // on which wirings are compared
+	every    []int // more, these first, on which those are that nothing else tells apart
 	shapes   layers.Shapes
 	seen     map[string]*candidate
 	tried    atomic.Int64
@@ -133,8 +135,9 @@ func Find(ctx context.Context, sd *model.StateDict, net *layers.Net, set *datase
 	if s.opts.Images <= 0 {
 		s.opts.Images = imagesMax
 	}
-	s.images = rand.New(rand.NewPCG(0, 0)).Perm(set.Len())
-	s.images = s.images[:min(len(s.images), s.opts.Images)]
+	s.every = rand.New(rand.NewPCG(0, 0)).Perm(set.Len())
+	s.every = s.every[:min(set.Len(), restImages*s.opts.Images)]
+	s.images = s.every[:min(set.Len(), s.opts.Images)]
 
 	list, more, err := net.Wirings(s.shapes, wiringsMax)
 	if err != nil {
