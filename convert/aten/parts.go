@@ -367,10 +367,7 @@ func roll(c *call) {
 		if shift == 0 {
 			continue
 		}
-		if !ok && shift > 0 {
-			panic(refusal{what: "roll of an axis that is not fixed"})
-		}
-		cut := graph.Size(-shift)
+		cut := graph.Size(-shift).Mod(x.shape[at])
 		if ok {
 			cut = graph.Size(size - shift)
 		}

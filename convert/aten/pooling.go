@@ -138,12 +138,12 @@ func adaptive(op string, axes int) row {
 			c.batched(x, axes, func(x string) string { return c.op("Global"+op, nil, x) })
 			return
 		}
-		to := fixed(out, "adaptive pooling")
 		from, ok := in.Ints()
 		if !ok {
-			c.openWindows(op, x, to)
+			c.openWindows(op, x, out)
 			return
 		}
+		to := fixed(out, "adaptive pooling")
 		if slices.Equal(from, to) {
 			c.ret(x.name)
 			return
@@ -191,17 +191,18 @@ func (c *call) uneven(op string, x operand, from, to []int) {
 }
 
 // openWindows pools axes whose sizes are open, each window as a slice of its own.
-func (c *call) openWindows(op string, x operand, to []int) {
+func (c *call) openWindows(op string, x operand, to graph.Shape) {
 	reduce := map[string]string{"AveragePool": "ReduceMean", "MaxPool": "ReduceMax"}[op]
 	x.shape = slices.Clone(x.shape)
-	for i, n := range to {
+	for i, d := range to {
 		at := len(x.shape) - len(to) + i
 		size := x.shape[at]
-		if size.Is(n) {
+		if size.Equal(d) {
 			continue
 		}
-		if n < 1 || n > openWindowsMax {
-			panic(refusal{what: fmt.Sprintf("adaptive pooling of an axis of %v to %d elements", size, n), advice: "export the network with images of a fixed size"})
+		n, ok := d.Int()
+		if !ok || n < 1 || n > openWindowsMax {
+			panic(refusal{what: fmt.Sprintf("adaptive pooling of an axis of %v to %v elements", size, d), advice: "export the network with images of a fixed size"})
 		}
 		var parts []string
 		for k := range n {

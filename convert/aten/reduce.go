@@ -102,13 +102,14 @@ func spread(root bool, outputs int) row {
 			n = n.Mul(x.shape[at])
 		}
 		count, ok := n.Int()
-		if !ok && correction != 0 {
-			panic(refusal{what: "a variance over a number of elements that is not fixed"})
-		}
 		centered := c.op("Sub", nil, x.name, c.reduce("ReduceMean", x.name, axes, true))
 		y := c.reduce("ReduceMean", c.op("Mul", nil, centered, centered), axes, keep)
-		if correction != 0 {
+		if correction != 0 && ok {
 			y = c.op("Mul", nil, y, c.scalar(x.dtype, float64(count)/math.Max(float64(count)-correction, 0)))
+		} else if correction != 0 {
+			open := c.cast(c.squeeze(c.size(n), 0), model.Int64, x.dtype)
+			left := c.op("Max", nil, c.op("Sub", nil, open, c.scalar(x.dtype, correction)), c.scalar(x.dtype, 0.0))
+			y = c.op("Div", nil, c.op("Mul", nil, y, open), left)
 		}
 		if root {
 			y = c.op("Sqrt", nil, y)

@@ -138,3 +138,19 @@ func TestOpenSizes(t *testing.T) {
 		t.Errorf("65 windows: %v", err)
 	}
 }
+
+// Variances over, and rotations of, an axis of any size.
+func TestOpenVarianceAndRoll(t *testing.T) {
+	p := newProgram()
+	p.add("aten.var", "y", []int{}, "x", []int64{1})
+	p.returns("y")
+	p.open()
+	expect(t, p.run(t), float64(float32(5)/3), float64(float32(5)/3))
+	for shift, want := range map[int64][]float64{1: {4, 1, 2, 3, 8, 5, 6, 7}, -1: {2, 3, 4, 1, 6, 7, 8, 5}, 7: {2, 3, 4, 1, 6, 7, 8, 5}, 8: {1, 2, 3, 4, 5, 6, 7, 8}} {
+		p := newProgram()
+		p.add("aten.roll", "y", []int{4}, "x", []int64{shift}, []int64{1})
+		p.returns("y")
+		p.open("y")
+		expect(t, p.run(t), want...)
+	}
+}

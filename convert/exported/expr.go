@@ -3,6 +3,7 @@ package exported
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -208,6 +209,14 @@ func (e *expression) symbol() (graph.Dim, error) {
 // call reads the arguments of a function and applies it.
 func (e *expression) call(name string) (graph.Dim, error) {
 	from := e.at
+	if slices.Contains(realFunctions, name) {
+		if name == "TruncToInt" || name == "FloorToInt" || name == "CeilToInt" {
+			if d, err := e.rounded(name); err == nil {
+				return d, nil
+			}
+		}
+		return e.opaque(name, from)
+	}
 	var args []graph.Dim
 	for !e.take(")") {
 		if len(args) > 0 && !e.take(",") {
@@ -249,6 +258,9 @@ func (e *expression) call(name string) (graph.Dim, error) {
 	}
 	return graph.Symbol(name + "(" + e.text[from:e.at]), nil
 }
+
+// sizeFunctions are the functions of integers that expressions have.
+var sizeFunctions = []string{"Symbol", "Integer", "Add", "Mul", "Max", "Min", "FloorDiv", "CleanDiv", "Mod", "PythonMod", "Pow", "PowByNatural"}
 
 // power returns a size to a small constant power, or a symbol in its place.
 func power(d, exponent graph.Dim) graph.Dim {
