@@ -30,6 +30,7 @@ type builder struct {
 	weights     map[string]value
 	modules     map[string]bool // paths of modules with entries
 	known       map[string]bool // entries of the state dict that belong to the network
+	applied     map[string]bool // paths of modules of a network that was saved whole that were applied as they are
 	notes       []string
 	count       int
 }
@@ -310,9 +311,22 @@ func (b *builder) flatten(x value) value {
 // place in a network that was saved whole.
 func (b *builder) linear(x value, name string) value {
 	if m := b.at(name); m != nil && isSequence(m) {
-		return b.sequence(x, m, b.prefix+name, 0)
+		return b.sequence(x, m, name, 0)
 	}
 	return b.linearOf(x, name, name+".weight", name+".bias")
+}
+
+// head is a module at the end of a network, of which name is the last layer: the
+// module itself in a network that was saved whole.
+func (b *builder) head(x value, module, name string) value {
+	switch m := b.at(module); {
+	case m == nil:
+		return b.linear(x, module+name)
+	case isSequence(m):
+		return b.sequence(x, m, module, 0)
+	default:
+		return b.module(x, m, module)
+	}
 }
 
 func (b *builder) linearOf(x value, module, weight, bias string) value {

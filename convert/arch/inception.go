@@ -37,7 +37,7 @@ var googLeNet = family{
 				b.basicConv(b.maxPool(x, 3, 1, 1, true), name+".branch4.1", 1))
 		}
 		b.ignore("aux1", "aux2")
-		return b.linear(b.globalAvg(x), "fc")
+		return b.head(b.globalAvg(x), "fc", "")
 	},
 	notes: []string{"the auxiliary classifiers take no part", "torchvision's pretrained weights want transform_input=True, which renormalizes the input; it is not in a state dict and not applied"},
 }
@@ -86,7 +86,7 @@ var inception = family{
 				chain(b.avgPool(x, 3, 1, 1), m, "branch_pool"))
 		}
 		b.ignore("AuxLogits")
-		return b.linear(b.globalAvg(x), "fc")
+		return b.head(b.globalAvg(x), "fc", "")
 	},
 	notes: []string{"the auxiliary classifier takes no part", "torchvision's pretrained weights want transform_input=True, which renormalizes the input; it is not in a state dict and not applied"},
 }

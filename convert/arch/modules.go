@@ -13,17 +13,22 @@ import (
 )
 
 // Sequential returns the network of a whole module that is an nn.Sequential of
-// modules of torch.nn, also nested, or a classifier of Ultralytics: what they compute is known, and their
-// strides, paddings and epsilons are attributes. Input is the shape of one
+// modules of torch.nn, also nested, or a classifier of torchvision or Ultralytics: what
+// they compute is known, and their strides, paddings and epsilons are attributes. Input is the shape of one
 // sample; without it the first usual one that fits is taken, and said. The error
 // for another module is [ErrNoFamily].
 func Sequential(sd *model.StateDict, root *file.Object, input []int) (*Network, error) {
-	if !isSequence(root) && !isUltralytics(root) {
+	whole := root
+	root, path := unwrap(root)
+	if !isSequence(root) && !isUltralytics(root) && !isTorchvision(root) {
 		return nil, ErrNoFamily
 	}
+	name := root.Class[strings.LastIndexByte(root.Class, '.')+1:]
 	var reason string
 	for _, shape := range samples(sd, root, input) {
-		f := family{name: "Sequential", build: func(b *builder) value {
+		f := family{name: name, build: func(b *builder) value {
+			b.known["n_averaged"] = root != whole // the count of torch.optim.swa_utils.AveragedModel
+
 			dtype := model.Float32
 			if leaf := firstLeaf(root); leaf != nil && leaf.Class == "torch.nn.modules.sparse.Embedding" {
 				dtype = model.Int64
@@ -31,9 +36,13 @@ func Sequential(sd *model.StateDict, root *file.Object, input []int) (*Network, 
 			x := b.inputOf("input", dtype, graph.Batch(shape...))
 			if isUltralytics(root) {
 				b.name = "Ultralytics classifier"
-				return b.ultralytics(x, root)
+				return b.ultralytics(x, root, path)
 			}
-			return b.sequence(x, root, "", 0)
+			b.unhooked(root, path)
+			if y, ok := b.torchvision(x, root, path); ok {
+				return y
+			}
+			return b.sequence(x, root, path, 0)
 		}}
 		n, why := f.try(sd, "", modulesOf(sd.Names()), Options{Input: shape})
 		if n != nil {
@@ -46,13 +55,15 @@ func Sequential(sd *model.StateDict, root *file.Object, input []int) (*Network, 
 			reason = why
 		}
 	}
-	return nil, &model.UnsupportedError{What: "the Sequential cannot be converted: " + reason, Advice: "give the shape of one sample with --input, if that is the cause, or export the network with torch.export.save"}
+	return nil, &model.UnsupportedError{What: "the " + name + " cannot be converted: " + reason, Advice: "give the shape of one sample with --input, if that is the cause, or export the network with torch.export.save"}
 }
 
 // isSequence reports whether a module calls those inside it one after the other.
 func isSequence(o *file.Object) bool {
 	switch o.Class {
-	case "torch.nn.modules.container.Sequential", "torchvision.ops.misc.Conv2dNormActivation", "torchvision.ops.misc.ConvNormActivation":
+	case "torch.nn.modules.container.Sequential", "torchvision.ops.misc.Conv2dNormActivation", "torchvision.ops.misc.ConvNormActivation",
+		"torchvision.models.mobilenetv2.ConvBNReLU", "torchvision.models.mobilenet.ConvBNReLU", "torchvision.models.densenet._Transition",
+		"torchvision.models.regnet.SimpleStemIN", "torchvision.models.regnet.AnyStage", "torchvision.models.regnet.BottleneckTransform":
 		return true
 	}
 	return false
@@ -241,7 +252,11 @@ var moduleActivations = map[string]string{
 
 // module applies a module of torch.nn.
 func (b *builder) module(x value, m *file.Object, path string) value {
+	b.applied[path] = true
 	if y, ok := b.block(x, m, path); ok {
+		return y
+	}
+	if y, ok := b.torchvision(x, m, path); ok {
 		return y
 	}
 	kind, known := strings.CutPrefix(m.Class, "torch.nn.modules.")

@@ -125,7 +125,7 @@ func Prefixes(names []string) []string {
 
 // try builds the network as a member of the family, or says why it is none.
 func (f *family) try(sd *model.StateDict, prefix string, modules map[string]bool, opts Options) (n *Network, reason string) {
-	b := &builder{sd: sd, input: opts.Input, config: opts.Config, modulesTree: opts.Module, prefix: prefix, modules: modules, program: &aten.Program{}, weights: map[string]*aten.Value{}, known: map[string]bool{}, name: f.name, notes: slices.Clone(f.notes)}
+	b := &builder{sd: sd, input: opts.Input, config: opts.Config, modulesTree: behind(opts.Module, prefix), prefix: prefix, modules: modules, program: &aten.Program{}, weights: map[string]*aten.Value{}, known: map[string]bool{}, applied: map[string]bool{}, name: f.name, notes: slices.Clone(f.notes)}
 	defer func() {
 		if e := recover(); e != nil {
 			switch e := e.(type) {
@@ -146,6 +146,12 @@ func (f *family) try(sd *model.StateDict, prefix string, modules map[string]bool
 	}
 	b.program.Notes = b.notes
 	return &Network{Family: b.name, Program: b.program, Notes: b.notes}, ""
+}
+
+// behind returns the module at a prefix of names, or the whole if there is none.
+func behind(root *file.Object, prefix string) *file.Object {
+	at := (&builder{modulesTree: root}).at(strings.TrimSuffix(prefix, "."))
+	return cmp.Or(at, root)
 }
 
 // left returns the entries of the state dict that the network did not use.

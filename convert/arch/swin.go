@@ -32,7 +32,7 @@ var swin = family{
 			})
 		}
 		x = b.permute(b.layerNorm(x, "norm", swinEpsilon), 0, 3, 1, 2)
-		return b.linear(b.globalAvg(x), "head")
+		return b.head(b.globalAvg(x), "head", "")
 	},
 	notes: []string{"GELU and the order of layers are those of the published network", "every second block shifts its windows by half of their size, as in the published network", "the epsilon of layer normalization is taken to be 1e-5"},
 }

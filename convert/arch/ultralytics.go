@@ -13,8 +13,8 @@ func isUltralytics(o *file.Object) bool {
 }
 
 // ultralytics applies the layers of a classifier of Ultralytics, one after the other.
-func (b *builder) ultralytics(x value, root *file.Object) value {
-	model := b.child(root, "model", "")
+func (b *builder) ultralytics(x value, root *file.Object, path string) value {
+	model := b.child(root, "model", path)
 	if !isSequence(model) {
 		b.fail("its model is a %.100s, not a Sequential", model.Class)
 	}
@@ -26,16 +26,13 @@ func (b *builder) ultralytics(x value, root *file.Object) value {
 	}
 	b.output = "probabilities"
 	b.note("a classifier of Ultralytics in evaluation mode: its output is the softmax")
-	return b.sequence(x, model, "model", 0)
+	return b.sequence(x, model, join(path, "model"), 0)
 }
 
 // child returns a module inside another.
 func (b *builder) child(m *file.Object, name, path string) *file.Object {
-	names, modules := inner(m)
-	for i, n := range names {
-		if n == name {
-			return modules[i]
-		}
+	if c := childOf(m, name); c != nil {
+		return c
 	}
 	b.fail("module %.100q, a %.100s, has no %s", path, m.Class, name)
 	return nil
@@ -43,7 +40,7 @@ func (b *builder) child(m *file.Object, name, path string) *file.Object {
 
 // within applies the module of a name inside another.
 func (b *builder) within(x value, m *file.Object, name, path string) value {
-	c, path := b.child(m, name, path), path+"."+name
+	c, path := b.child(m, name, path), join(path, name)
 	if b.count++; b.count > modulesMax {
 		b.fail("it has more than %d modules", modulesMax)
 	}

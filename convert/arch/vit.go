@@ -25,7 +25,7 @@ var torchvisionViT = family{
 			}
 			x = b.add(x, b.linear(b.unary(b.linear(y, first), "gelu"), second))
 		})
-		return b.linear(b.first(b.layerNorm(x, "encoder.ln", epsilon)), "heads.head")
+		return b.head(b.first(b.layerNorm(x, "encoder.ln", epsilon)), "heads", ".head")
 	},
 	notes: []string{"GELU and the order of layers are those of the published network", "the epsilon of layer normalization is taken to be 1e-6"},
 }
@@ -50,7 +50,7 @@ var timmViT = family{
 			y = b.linear(b.layerNorm(x, name+".norm2", epsilon), name+".mlp.fc1")
 			x = branch(b.linear(b.unary(y, "gelu"), name+".mlp.fc2"), ".ls2.gamma")
 		})
-		return b.linear(b.first(b.layerNorm(x, "norm", epsilon)), "head")
+		return b.head(b.first(b.layerNorm(x, "norm", epsilon)), "head", "")
 	},
 	notes: []string{"GELU and the order of layers are those of the published network", "the epsilon of layer normalization is taken to be 1e-6"},
 }

@@ -115,16 +115,20 @@ func (b *builder) checkModules() {
 			return
 		}
 		b.unhooked(m, path)
-		op := strings.TrimSuffix(poolOp(kind), "_")
-		if how, ok := moduleActivations[kind]; ok {
+		op := poolOp(kind)
+		if kind == "GELU" && m.Attrs["approximate"] != "tanh" {
+			op = "gelu"
+		} else if how, ok := moduleActivations[kind]; ok {
 			op = strings.Fields(how)[0]
-		} else if !strings.Contains(kind, "Pool") {
-			if kind == "Identity" && strings.HasPrefix(b.modulesTree.Class, "torchvision.models.") && (path != "maxpool" || ops["max_pool2d"]) {
+		} else if b.applied[path] || silent(kind) {
+			if !b.applied[path] && kind == "Identity" && strings.HasPrefix(b.modulesTree.Class, "torchvision.models.") && (path != "maxpool" || ops["max_pool2d"]) {
 				b.fail("module %.100q is an Identity, which the published network does not have", path)
 			}
 			return
 		}
-		have[op] = true
+		if have[op] = true; b.applied[path] {
+			return
+		}
 		if !ops[op] && !(kind == "ReLU6" && ops["hardtanh"]) {
 			b.fail("module %.100q is a %s, which the published network does not have", path, kind)
 		}
@@ -137,9 +141,20 @@ func (b *builder) checkModules() {
 	}
 }
 
+// silent reports whether a module of torch.nn computes nothing or has weights, which
+// show in the state dict.
+func silent(kind string) bool {
+	for _, part := range []string{"Dropout", "Conv", "Linear", "BatchNorm", "LayerNorm", "Embedding", "MultiheadAttention", "LSTM", "GRU"} {
+		if strings.Contains(kind, part) {
+			return true
+		}
+	}
+	return slices.Contains([]string{"Identity", "Flatten", "Sequential", "ModuleList", "ModuleDict", "GroupNorm", "RMSNorm", "PReLU"}, kind)
+}
+
 // knownClass reports whether the forward of a class is that of its family.
 func knownClass(class string) bool {
-	for _, module := range []string{"torchvision.models.", "timm.models.", "transformers.models.", "torch.nn.modules.container."} {
+	for _, module := range []string{"torchvision.models.", "timm.models.", "transformers.models.", "torch.nn.modules.container.", "torch.nn.parallel.", "torch.optim.swa_utils.", "torch._dynamo.eval_frame."} {
 		if strings.HasPrefix(class, module) {
 			return true
 		}

@@ -15,7 +15,7 @@ def values(shape):
     return ((torch.arange(torch.Size(shape).numel()) * 7919 % 1000).float() / 500 - 1).reshape(shape)
 
 
-def narrow(kind):
+def narrow():
     """A ResNet of torchvision with a 32nd of the channels."""
     m = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=3)
     for name, c in list(m.named_modules()):
@@ -27,8 +27,6 @@ def narrow(kind):
     m.maxpool = nn.MaxPool2d(2, 2)
     m.layer2[0].conv1.stride = m.layer2[0].downsample[0].stride = (1, 1)
     m.fc = nn.Sequential(nn.Dropout(), nn.Linear(16, 3))
-    if kind == "leaky":
-        m.layer1[0].relu = nn.LeakyReLU(0.1)
     return m
 
 
@@ -39,8 +37,7 @@ networks = {
                 nn.SiLU(), nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"), nn.PReLU(), nn.ConvTranspose2d(6, 3, 3, 2, 1, output_padding=1), nn.Softplus(2, 5),
                 nn.AdaptiveAvgPool2d((2, 3)), nn.Flatten(), nn.Linear(18, 4)), [3, 9, 8]),
     "table": (S(nn.Linear(7, 6), nn.LayerNorm(6, eps=0.1), nn.GELU(), nn.BatchNorm1d(6), nn.ELU(0.5), nn.Linear(6, 3), nn.Softmax(dim=-1)), [7]),
-    "resnet": (narrow("whole"), [3, 32, 32]),
-    "leaky": (narrow("leaky"), None),
+    "resnet": (narrow(), [3, 32, 32]),
     "hook": (S(nn.utils.weight_norm(nn.Linear(4, 3)), nn.ReLU()), None),
 }
 golden = {}
