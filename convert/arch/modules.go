@@ -3,7 +3,6 @@ package arch
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"lethe/convert/aten"
@@ -182,14 +181,18 @@ func (b *builder) unhooked(m *file.Object, name string) {
 	}
 }
 
-// infer adds a node whose result follows from its arguments.
+// infer adds a node whose result follows from its arguments, which may have names.
 func (b *builder) infer(module, op string, args ...any) value {
 	n := &aten.Node{Op: "aten." + op, Module: module}
 	for _, a := range args {
-		n.Args = append(n.Args, aten.Arg{Value: argument(a)})
+		named, ok := a.(aten.Arg)
+		if !ok {
+			named.Value = argument(a)
+		}
+		n.Args = append(n.Args, named)
 	}
-	if strings.HasSuffix(op, ".padding") {
-		n.Op, n.Overload = strings.TrimSuffix(n.Op, ".padding"), "padding"
+	if name, overload, ok := strings.Cut(op, "."); ok {
+		n.Op, n.Overload = "aten."+name, overload
 	}
 	if err := aten.Infer(n); err != nil {
 		var u *model.UnsupportedError
@@ -256,9 +259,6 @@ func (b *builder) module(x value, m *file.Object, path string) value {
 	if y, ok := b.block(x, m, path); ok {
 		return y
 	}
-	if y, ok := b.torchvision(x, m, path); ok {
-		return y
-	}
 	kind, known := strings.CutPrefix(m.Class, "torch.nn.modules.")
 	_, kind, ok := strings.Cut(kind, ".")
 	if !known || !ok {
@@ -283,14 +283,26 @@ func (b *builder) module(x value, m *file.Object, path string) value {
 		return b.infer(path, "linear", x, b.weight(path+".weight"), b.optional(path+".bias"))
 	case "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d":
 		return b.moduleConv(x, m, path, kind)
-	case "BatchNorm1d", "BatchNorm2d", "BatchNorm3d":
+	case "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm":
 		b.known[path+".num_batches_tracked"] = true // counts training steps
 		if !b.has(path + ".running_mean") {
 			b.fail("module %.100q has no running statistics", path)
 		}
 		return b.infer(path, "batch_norm", x, b.optional(path+".weight"), b.optional(path+".bias"), b.weight(path+".running_mean"), b.weight(path+".running_var"), false, 0.1, number(m.Attrs["eps"]), true)
+	case "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d":
+		var mean, variance any
+		if b.known[path+".num_batches_tracked"] = true; flag(m, "track_running_stats") {
+			mean, variance = b.weight(path+".running_mean"), b.weight(path+".running_var")
+		}
+		return b.infer(path, "instance_norm", x, b.optional(path+".weight"), b.optional(path+".bias"), mean, variance, mean == nil, 0.1, number(m.Attrs["eps"]), true)
 	case "LayerNorm":
 		return b.infer(path, "layer_norm", x, b.integers(m, "normalized_shape"), b.optional(path+".weight"), b.optional(path+".bias"), number(m.Attrs["eps"]))
+	case "RMSNorm":
+		var epsilon any
+		if e, ok := m.Attrs["eps"].(float64); ok {
+			epsilon = e
+		}
+		return b.infer(path, "rms_norm", x, b.integers(m, "normalized_shape"), b.optional(path+".weight"), epsilon)
 	case "GroupNorm":
 		return b.infer(path, "group_norm", x, b.integers(m, "num_groups")[0], b.optional(path+".weight"), b.optional(path+".bias"), number(m.Attrs["eps"]))
 	case "PReLU":
@@ -301,29 +313,52 @@ func (b *builder) module(x value, m *file.Object, path string) value {
 			approximate = "none"
 		}
 		return b.infer(path, "gelu", x, approximate)
-	case "Softmax", "LogSoftmax":
+	case "RReLU":
+		return b.infer(path, "leaky_relu", x, (number(m.Attrs["lower"])+number(m.Attrs["upper"]))/2)
+	case "Tanhshrink":
+		return b.infer(path, "sub", x, b.infer(path, "tanh", x))
+	case "Softmax2d":
+		return b.infer(path, "softmax", x, -3)
+	case "Softmin", "Softmax", "LogSoftmax":
 		dim := 1
 		if m.Attrs["dim"] != nil {
 			dim = b.integers(m, "dim")[0]
 		} else if n := len(x.Shape); n == 3 || n < 2 {
 			dim = 0
 		}
-		return b.infer(path, map[string]string{"Softmax": "softmax", "LogSoftmax": "log_softmax"}[kind], x, dim)
+		return b.infer(path, map[string]string{"Softmin": "softmin", "Softmax": "softmax", "LogSoftmax": "log_softmax"}[kind], x, dim)
 	case "MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d",
 		"AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d":
 		return b.modulePool(x, m, path, kind)
+	}
+	return b.rearranging(x, m, path, kind)
+}
+
+// rearranging applies a module of torch.nn that puts elements to other places.
+func (b *builder) rearranging(x value, m *file.Object, path, kind string) value {
+	switch kind {
 	case "Flatten":
 		return b.infer(path, "flatten", x, b.integers(m, "start_dim")[0], b.integers(m, "end_dim")[0])
 	case "Unflatten":
 		return b.infer(path, "unflatten", x, b.integers(m, "dim")[0], b.integers(m, "unflattened_size"))
-	case "ZeroPad2d", "ConstantPad1d", "ConstantPad2d", "ZeroPad1d":
+	case "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d":
 		return b.infer(path, "pad", x, b.integers(m, "padding"), "constant", number(m.Attrs["value"]))
-	case "ReflectionPad1d", "ReflectionPad2d":
+	case "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d":
 		return b.infer(path, "pad", x, b.integers(m, "padding"), "reflect")
-	case "ReplicationPad1d", "ReplicationPad2d":
+	case "CircularPad1d", "CircularPad2d", "CircularPad3d":
+		return b.infer(path, "pad", x, b.integers(m, "padding"), "circular")
+	case "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d":
 		return b.infer(path, "pad", x, b.integers(m, "padding"), "replicate")
 	case "PixelShuffle":
 		return b.infer(path, "pixel_shuffle", x, b.integers(m, "upscale_factor")[0])
+	case "PixelUnshuffle":
+		return b.infer(path, "pixel_unshuffle", x, b.integers(m, "downscale_factor")[0])
+	case "ChannelShuffle":
+		return b.infer(path, "channel_shuffle", x, b.integers(m, "groups")[0])
+	case "Unfold":
+		return b.infer(path, "im2col", x, b.pair(m, "kernel_size"), b.pair(m, "dilation"), b.pair(m, "padding"), b.pair(m, "stride"))
+	case "Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d":
+		return b.upsample(x, m, path)
 	case "Embedding":
 		if m.Attrs["max_norm"] != nil {
 			b.fail("module %.100q has max_norm", path)
@@ -381,22 +416,59 @@ func (b *builder) moduleConv(x value, m *file.Object, path, kind string) value {
 	stride, dilation, groups := b.integers(m, "stride"), b.integers(m, "dilation"), b.integers(m, "groups")[0]
 	w, bias := b.weight(path+".weight"), b.optional(path+".bias")
 	axes := kind[len(kind)-2:]
-	if text, ok := m.Attrs["padding"].(string); ok {
-		if mode != "zeros" && mode != "" {
-			b.fail("module %.100q pads %s with %s", path, text, mode)
-		}
+	padded := mode != "zeros" && mode != ""
+	if text, ok := m.Attrs["padding"].(string); ok && !(padded && text == "same") {
 		return b.infer(path, "conv"+axes+".padding", x, w, bias, stride, text, dilation, groups)
+	}
+	if padded && !strings.HasPrefix(kind, "ConvTranspose") { // the sides as F.pad takes them, the last axis first
+		x = b.infer(path, "pad", x, b.integers(m, "_reversed_padding_repeated_twice"), mode)
+		return b.infer(path, "conv"+axes, x, w, bias, stride, []int{0}, dilation, groups)
 	}
 	padding := b.integers(m, "padding")
 	if strings.HasPrefix(kind, "ConvTranspose") {
 		return b.infer(path, "conv_transpose"+axes, x, w, bias, stride, padding, b.integers(m, "output_padding"), groups, dilation)
 	}
-	if mode != "zeros" && mode != "" {
-		var sides []int
-		for _, p := range slices.Backward(padding) {
-			sides = append(sides, p, p)
-		}
-		x, padding = b.infer(path, "pad", x, sides, mode), []int{0}
-	}
 	return b.infer(path, "conv"+axes, x, w, bias, stride, padding, dilation, groups)
+}
+
+// pair returns an attribute of two integers, or of one for both.
+func (b *builder) pair(m *file.Object, key string) []int {
+	v := b.integers(m, key)
+	if len(v) == 1 {
+		v = []int{v[0], v[0]}
+	}
+	return v
+}
+
+// upsample applies an Upsample of one to three axes.
+func (b *builder) upsample(x value, m *file.Object, path string) value {
+	mode, _ := m.Attrs["mode"].(string)
+	axes := len(x.Shape) - 2
+	op := map[string]string{"nearest": "upsample_nearest%dd", "nearest-exact": "_upsample_nearest_exact%dd", "linear": "upsample_linear%dd",
+		"bilinear": "upsample_bilinear%dd", "trilinear": "upsample_trilinear%dd", "bicubic": "upsample_bicubic%dd"}[mode]
+	if op == "" || axes < 1 || axes > 3 {
+		b.fail("module %.100q scales a value of shape %v by %.20q", path, x.Shape, mode)
+	}
+	args := []any{x}
+	if m.Attrs["size"] != nil {
+		v := b.integers(m, "size")
+		for len(v) < axes {
+			v = append(v, v[0])
+		}
+		args = append(args, aten.Arg{Name: "output_size", Value: argument(v)})
+	} else {
+		list := []any{m.Attrs["scale_factor"]}
+		if t, ok := list[0].(file.Tuple); ok && len(t) > 0 {
+			list = t
+		}
+		v := make([]float64, axes)
+		for i := range v {
+			v[i] = number(list[min(i, len(list)-1)])
+		}
+		args = append(args, aten.Arg{Name: "scale_factors", Value: v})
+	}
+	if !strings.HasPrefix(mode, "nearest") {
+		args = append(args, aten.Arg{Name: "align_corners", Value: flag(m, "align_corners")})
+	}
+	return b.infer(path, fmt.Sprintf(op, axes)+".vec", args...)
 }

@@ -51,11 +51,12 @@ func (b *builder) within(x value, m *file.Object, name, path string) value {
 	return b.module(x, c, path)
 }
 
-// block applies a block of Ultralytics; ok is false if the module is none that is known.
+// block applies a block of Ultralytics or torchvision; ok is false if the module is none
+// that is known.
 func (b *builder) block(x value, m *file.Object, path string) (y value, ok bool) {
 	kind, ok := strings.CutPrefix(m.Class, "ultralytics.nn.modules.")
 	if !ok {
-		return nil, false
+		return b.torchvision(x, m, path)
 	}
 	switch kind[strings.LastIndexByte(kind, '.')+1:] {
 	case "Conv", "DWConv":

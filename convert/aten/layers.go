@@ -319,13 +319,17 @@ func resize(kind string, axes int) row {
 			c.since(18, "Resize with antialiasing")
 			a["antialias"], a["cubic_coeff_a"] = num(1), graph.Float(-0.5)
 		}
-		if align, _ := c.args["align_corners"].(bool); align {
+		align, _ := c.args["align_corners"].(bool)
+		if align {
 			a["coordinate_transformation_mode"] = text("align_corners")
 		}
 		if len(x.shape) != axes+2 {
 			panic(refusal{what: fmt.Sprintf("resizing of shape %v", x.shape)})
 		}
-		if scales := c.scales(axes); scales != nil {
+		// Runtimes disagree on what align_corners means for a scale that gives no whole
+		// size; PyTorch takes the size there.
+		whole := func(s float64) bool { return s == math.Trunc(s) }
+		if scales := c.scales(axes); scales != nil && (!align || !slices.ContainsFunc(scales, func(s float64) bool { return !whole(s) })) {
 			c.ret(c.op("Resize", a, x.name, "", c.reals(model.Float32, []int{len(scales)}, scales)))
 			return
 		}

@@ -45,7 +45,7 @@ func TestWholeModules(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(golden) != 14 {
+	if len(golden) != 15 {
 		t.Fatalf("%d samples", len(golden))
 	}
 	for name, want := range golden {

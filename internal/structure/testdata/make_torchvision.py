@@ -1,4 +1,4 @@
-"""Writes small networks of torchvision, saved whole, in which modules were replaced: heads, activations, poolings; and torchvision.json, what they compute.
+"""Writes small networks of torchvision, saved whole, in which modules were replaced: heads, activations, poolings; one of modules of torch.nn; and torchvision.json, what they compute.
 
 usage: make_torchvision.py (torch 2.15 with torchvision)
 """
@@ -44,6 +44,10 @@ def heads():
     blocks = S(BasicBlock(3, 3), Bottleneck(3, 2, norm_layer=partial(nn.BatchNorm2d, eps=0.1), downsample=nn.Conv2d(3, 8, 1)), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 3))
     blocks[0].relu = nn.GELU()
     yield "tv-blocks", nn.DataParallel(blocks), 8
+    layers = S(nn.CircularPad2d((1, 0, 2, 1)), nn.Conv2d(3, 4, (3, 2), padding="same", padding_mode="reflect"), nn.InstanceNorm2d(4, affine=True, track_running_stats=True), nn.RReLU(), nn.Upsample(size=(8, 6), mode="bicubic"),
+               nn.PixelUnshuffle(2), nn.ChannelShuffle(4), nn.Tanhshrink(), nn.UpsamplingBilinear2d(scale_factor=1.5), nn.InstanceNorm2d(16), nn.Upsample(scale_factor=(1, 2)), nn.Softmax2d(),
+               nn.Unfold(2, stride=2), nn.RMSNorm(12), nn.Flatten(), nn.Linear(768, 3), nn.Softmin(dim=1))
+    yield "tv-modules", layers, 8
 
 
 golden = {}
@@ -54,7 +58,7 @@ for name, m, side in heads():
         for p in m.parameters():
             p.normal_(0.05, max(p[0].numel(), 4) ** -0.5 if p.dim() > 1 else 0.5)
         for b in m.modules():
-            if isinstance(b, nn.BatchNorm2d):
+            if getattr(b, "running_mean", None) is not None:
                 b.running_mean.normal_(0, 0.2), b.running_var.uniform_(0.5, 2)
     torch.save(m, os.path.join(here, name + ".pt"))
     x = ((torch.arange(3 * 3 * side * side) * 7919 % 1000).float() / 500 - 1).reshape([3] + shape)
