@@ -129,3 +129,21 @@ func ExampleFoldWeights() {
 	fmt.Println(len(g.Nodes), sd.Names())
 	// Output: 3 [conv.weight conv.bias]
 }
+
+// The weight of a layer that was pruned.
+func ExampleEffective() {
+	sd, err := model.NewStateDict(
+		model.Entry{Name: "fc.weight_orig", Tensor: model.Float32Tensor([]int{1, 3}, []float32{1, 2, 3})},
+		model.Entry{Name: "fc.weight_mask", Tensor: model.Float32Tensor([]int{1, 3}, []float32{1, 0, 1})},
+	)
+	if err != nil {
+		panic(err)
+	}
+	sd, _, err = convert.Effective(sd)
+	if err != nil {
+		panic(err)
+	}
+	w, err := sd.Get("fc.weight").Float32s()
+	fmt.Println(w, err)
+	// Output: [1 0 3] <nil>
+}

@@ -3,6 +3,7 @@ package arch
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"lethe/convert/aten"
@@ -170,7 +171,7 @@ const modulesMax = 1 << 14
 // unhooked refuses modules that call functions which are not in the file.
 func (b *builder) unhooked(m *file.Object, name string) {
 	for _, key := range []string{"_forward_hooks", "_forward_pre_hooks", "parametrizations"} {
-		if d, ok := m.Attrs[key].(*file.Dict); ok && len(d.Keys) > 0 {
+		if d, ok := m.Attrs[key].(*file.Dict); ok && slices.ContainsFunc(d.Values, func(v any) bool { return !b.knownHook(v) }) {
 			b.fail("module %.100q has %s, which the file does not describe", name, strings.TrimLeft(key, "_"))
 		}
 	}
@@ -179,6 +180,13 @@ func (b *builder) unhooked(m *file.Object, name string) {
 			b.fail("module %.100q has a forward of its own", name)
 		}
 	}
+}
+
+// knownHook reports whether a hook computes a weight of its module, which the caller
+// has done if the state dict has that weight.
+func (b *builder) knownHook(v any) bool {
+	o, ok := v.(*file.Object)
+	return ok && (strings.HasPrefix(o.Class, "torch.nn.utils.prune.") || o.Class == "torch.nn.utils.weight_norm.WeightNorm" || o.Class == "torch.nn.utils.spectral_norm.SpectralNorm")
 }
 
 // infer adds a node whose result follows from its arguments, which may have names.

@@ -69,7 +69,8 @@ func Recognize(sd *model.StateDict, opts Options) (*Network, error) {
 	names := sd.Names()
 	modules := modulesOf(names)
 	var reasons []string
-	for _, prefix := range Prefixes(names) {
+	inside := slices.DeleteFunc(slices.Clone(names), beside)
+	for _, prefix := range Prefixes(inside) {
 		n, why := recognizeBehind(prefix, sd, modules, opts)
 		if n != nil {
 			return n, nil
@@ -154,7 +155,36 @@ func behind(root *file.Object, prefix string) *file.Object {
 	return cmp.Or(at, root)
 }
 
-// left returns the entries of the state dict that the network did not use.
+// beside reports whether an entry is beside the network in a file of its training:
+// the weights of a loss, the counts of a metric, the number of averaged networks.
+func beside(name string) bool {
+	first, _, _ := strings.Cut(strings.ToLower(name), ".")
+	if first == "n_averaged" {
+		return true
+	}
+	for word := range strings.SplitSeq(first, "_") {
+		if slices.Contains(besideWords, word) {
+			return strings.Contains(name, ".")
+		}
+	}
+	return false
+}
+
+var besideWords = []string{"criterion", "loss", "losses", "lossfn", "metric", "metrics", "acc", "accuracy", "auroc", "auc", "f1", "f1score", "precision", "recall", "confmat"}
+
+// left returns the entries of the state dict that the network did not use. Those
+// beside a network whose names have a prefix are not counted, but said.
 func (b *builder) left() []string {
-	return slices.DeleteFunc(b.sd.Names(), func(name string) bool { return b.known[name] })
+	var aside []string
+	left := slices.DeleteFunc(b.sd.Names(), func(name string) bool {
+		if b.prefix != "" && !b.known[name] && !strings.HasPrefix(name, b.prefix) && beside(name) {
+			aside = append(aside, name)
+			return true
+		}
+		return b.known[name]
+	})
+	if len(aside) > 0 {
+		b.note("%d entries beside the network are left out, such as %q", len(aside), aside[0])
+	}
+	return left
 }

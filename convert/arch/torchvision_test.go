@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"lethe/convert/arch"
@@ -175,4 +176,33 @@ func coordinates(side int) []float32 {
 		}
 	}
 	return out
+}
+
+// What a file of a training has beside the network is left out where the names of the
+// network have a prefix; what could be a part of it refuses the file.
+func TestBeside(t *testing.T) {
+	network := shapes(t, "testdata/torchvision.json.gz")["squeezenet1_1"]
+	for _, c := range []struct {
+		prefix, more string
+		known        bool
+	}{
+		{"model.", "criterion.weight", true}, {"net.", "train_acc.tp", true}, {"module.", "n_averaged", true}, {"model.", "val_metrics.Recall.fn", true},
+		{"model.", "head.weight", false}, {"", "criterion.weight", false}, {"model.", "accuracy", false}, {"model.", "account.weight", false}, {"model.", "model.loss.weight", false},
+	} {
+		entries := []model.Entry{{Name: c.more, Tensor: model.Float32Tensor([]int{1}, []float32{1})}}
+		for name, w := range network.All() {
+			entries = append(entries, model.Entry{Name: c.prefix + name, Tensor: w})
+		}
+		sd, err := model.NewStateDict(entries...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := arch.Recognize(sd, arch.Options{})
+		if (err == nil) != c.known {
+			t.Errorf("%q beside %q: %v", c.more, c.prefix, err)
+		}
+		if err == nil && !slices.ContainsFunc(n.Notes, func(s string) bool { return strings.Contains(s, c.more) }) {
+			t.Errorf("%q beside %q: the notes are %q", c.more, c.prefix, n.Notes)
+		}
+	}
 }

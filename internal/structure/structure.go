@@ -34,6 +34,7 @@ type Options struct {
 	Edit func(*aten.Program) error
 
 	module *file.Object // of a network that was saved whole
+	edit   bool         // the graph must have the weights of the file
 }
 
 // Structure is the graph of a network, the weights that it reads and what a
@@ -70,7 +71,17 @@ func Read(f file.File, opts Options) (*Structure, error) {
 			return nil, err
 		}
 	}
-	return FromWeights(f.State(), opts)
+	sd, notes := f.State(), []string(nil)
+	if !opts.edit {
+		if sd, notes, err = convert.Effective(sd); err != nil {
+			return nil, err
+		}
+	}
+	s, err := FromWeights(sd, opts)
+	if err == nil {
+		s.Notes = append(s.Notes, notes...)
+	}
+	return s, err
 }
 
 // ReadForEdit is [Read] for an edit of the file: the graph calls the weights by
@@ -78,6 +89,7 @@ func Read(f file.File, opts Options) (*Structure, error) {
 // names and shapes of the weights stand in for it.
 func ReadForEdit(f file.File, opts Options) (*Structure, error) {
 	names := f.State().Names()
+	opts.edit = true
 	opts.Edit = func(p *aten.Program) error {
 		useNames(p, names)
 		return nil
