@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 )
@@ -22,6 +23,15 @@ func (w *walk) tokens(p part, visit func(parent, key string, value any)) bool {
 	b = bareNumbers().ReplaceAllFunc(b, func(m []byte) []byte {
 		return append(append([]byte{}, m[:1]...), []byte(" null"+string(m[len(m)-1:]))...)
 	})
+	if at, err := walkJSON(b, visit); err != nil {
+		w.gap(p, at, "the JSON cannot be read: %v", err)
+		return false
+	}
+	return true
+}
+
+// walkJSON is tokens for bytes; an error stands at a place in them.
+func walkJSON(b []byte, visit func(parent, key string, value any)) (at int64, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	type level struct {
@@ -32,11 +42,10 @@ func (w *walk) tokens(p part, visit func(parent, key string, value any)) bool {
 	for {
 		t, err := d.Token()
 		if err == io.EOF {
-			return true
+			return 0, nil
 		}
 		if err != nil {
-			w.gap(p, d.InputOffset(), "the JSON cannot be read: %v", err)
-			return false
+			return d.InputOffset(), err
 		}
 		if delim, ok := t.(json.Delim); ok {
 			switch delim {
@@ -51,8 +60,7 @@ func (w *walk) tokens(p part, visit func(parent, key string, value any)) bool {
 				stack = stack[:len(stack)-1]
 			}
 			if len(stack) > 200 {
-				w.gap(p, d.InputOffset(), "the JSON is nested more than 200 deep")
-				return false
+				return d.InputOffset(), errors.New("it is nested more than 200 deep")
 			}
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -93,7 +94,6 @@ func (w *walk) second(p part, kind, other string) {
 // magics are formats that no loader of Python's runs code from, with a word on
 // what is not looked at; "" for nothing.
 var magics = []struct{ start, kind, note string }{
-	{"GGUF", "GGUF", ""},
 	{"ggml", "GGML", ""},
 	{"lmgg", "GGML", ""},
 	{"tjgg", "GGML", ""},
@@ -147,8 +147,11 @@ func (w *walk) known(p part, head []byte) string {
 		return w.packed(p, "zlib-compressed file", func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) })
 	case starts("\x89HDF\r\n\x1a\n"):
 		return w.hdf(p)
+	case starts("GGUF"):
+		return w.gguf(p)
 	}
 	if w.isText(p) {
+		w.text(p)
 		return "text"
 	}
 	for _, f := range magics {
@@ -327,13 +330,16 @@ func (w *walk) safetensors(p part) string {
 	if header[0] != '{' || !utf8.Valid(header) {
 		odd(Unknown, "the header is not JSON as the format wants it: readers disagree on it")
 	}
-	entries, twice, err := tensorEntries(header)
+	entries, twice, other, err := tensorEntries(header)
 	if err != nil {
 		w.gap(p, 8, "the header cannot be read: %v", err)
 		return kind
 	}
 	if twice != "" {
 		odd(Danger, "the header has the name "+clip(fmt.Sprintf("%q", twice))+" twice: readers see different tensors")
+	}
+	if other != "" {
+		odd(Notice, other+": some readers refuse the file")
 	}
 	slices.SortFunc(entries, func(a, b [2]int64) int {
 		return slices.Compare(a[:], b[:])
@@ -385,18 +391,18 @@ func fillsShape(dtype, shape json.RawMessage, size int64) bool {
 	return (n+7)/8 == uint64(size)
 }
 
-// tensorEntries returns the ranges of the tensors of a header, and a name that
-// occurs twice.
-func tensorEntries(header []byte) (entries [][2]int64, twice string, err error) {
+// tensorEntries returns the ranges of the tensors of a header, a name that occurs
+// twice, and something else that readers do not agree on.
+func tensorEntries(header []byte) (entries [][2]int64, twice, odd string, err error) {
 	d := json.NewDecoder(bytes.NewReader(header))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, "", fmt.Errorf("no JSON object")
+		return nil, "", "", fmt.Errorf("no JSON object")
 	}
 	names := map[string]bool{}
 	for d.More() {
 		t, err := d.Token()
 		if err != nil {
-			return nil, "", err
+			return nil, "", "", err
 		}
 		name, _ := t.(string)
 		if names[name] {
@@ -405,29 +411,39 @@ func tensorEntries(header []byte) (entries [][2]int64, twice string, err error) 
 		names[name] = true
 		var raw json.RawMessage
 		if err := d.Decode(&raw); err != nil {
-			return nil, "", err
+			return nil, "", "", err
 		}
 		if name == "__metadata__" {
+			if json.Unmarshal(raw, &map[string]string{}) != nil {
+				odd = "the metadata are not texts"
+			}
 			continue
 		}
 		var e map[string]json.RawMessage
 		var offsets [2]int64
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return nil, "", err
+			return nil, "", "", err
 		}
 		if err := json.Unmarshal(e["data_offsets"], &offsets); err != nil || offsets[0] < 0 || offsets[1] < offsets[0] {
-			return nil, "", fmt.Errorf("the tensor %q has no offsets", clip(name))
+			return nil, "", "", fmt.Errorf("the tensor %q has no offsets", clip(name))
 		}
 		if !fillsShape(e["dtype"], e["shape"], offsets[1]-offsets[0]) {
-			return nil, "", fmt.Errorf("the tensor %q has %d bytes, its shape and type want others", clip(name), offsets[1]-offsets[0])
+			return nil, "", "", fmt.Errorf("the tensor %q has %d bytes, its shape and type want others", clip(name), offsets[1]-offsets[0])
+		}
+		var dtype string
+		if json.Unmarshal(e["dtype"], &dtype) == nil && tensorBits[dtype] == 0 {
+			odd = fmt.Sprintf("the type %q of a tensor is not known", clip(dtype))
+		}
+		if strings.ContainsFunc(name, unicode.IsControl) {
+			odd = fmt.Sprintf("the name %q has a control character", clip(name))
 		}
 		entries = append(entries, offsets)
 	}
 	if _, err := d.Token(); err != nil {
-		return nil, "", err
+		return nil, "", "", err
 	}
 	if rest, _ := io.ReadAll(d.Buffered()); len(bytes.TrimSpace(rest)) > 0 || int(d.InputOffset())+len(bytes.TrimSpace(header[d.InputOffset():])) != int(d.InputOffset()) {
-		return nil, "", fmt.Errorf("something follows the JSON object")
+		return nil, "", "", fmt.Errorf("something follows the JSON object")
 	}
-	return entries, twice, nil
+	return entries, twice, odd, nil
 }

@@ -147,7 +147,7 @@ func layoutOf(names map[string]bool) *layout {
 		return scriptLayout
 	case names["data.pkl"]:
 		return checkpointLayout
-	case names["config.json"] && names["metadata.json"] && names["model.weights.h5"]:
+	case names["config.json"] && (names["metadata.json"] || names["model.weights.h5"]):
 		return kerasLayout
 	}
 	return plainLayout
@@ -350,8 +350,11 @@ func (a *archive) unreferred(p part, short string) {
 	if s, m := a.w.pickle(p, 0, true); s.ended && s.effects {
 		m.release()
 	}
-	if head := a.w.head(p, 4); string(head) == "PK\x03\x04" {
+	switch head := a.w.head(p, 4); string(head) {
+	case "PK\x03\x04":
 		a.w.file(p)
+	case "\x7fELF", "\xcf\xfa\xed\xfe":
+		a.w.find(Finding{Level: Danger, Kind: KindCode, What: short, Why: "is machine code, which runs when something loads it", Member: a.p.member})
 	}
 	a.w.find(Finding{Level: Notice, Kind: KindMember, What: short, Why: "a record that no pickle of the archive refers to", Member: a.p.member})
 }
@@ -383,26 +386,13 @@ func (a *archive) native(p part, short string) {
 	}
 }
 
-// keras looks for layers of Keras that hold Python code.
+// keras looks for what the configuration of a Keras archive makes it run.
 func (a *archive) keras(p part, short string) {
-	if short != "config.json" {
-		return
+	if short == "config.json" {
+		a.w.tokens(p, func(_, key string, value any) {
+			if s, ok := value.(string); ok {
+				a.w.kerasValue(p, key, s)
+			}
+		})
 	}
-	if a.w.search(p, "\"Lambda\"", "__lambda__") != "" {
-		a.w.find(Finding{Level: Danger, Kind: KindCode, What: "Lambda layer", Why: "Keras would run the Python code in it when it loads the model", Member: p.member})
-	}
-	a.w.tokens(p, func(_, key string, value any) {
-		module, ok := value.(string)
-		if !ok || key != "module" {
-			return
-		}
-		top, _, _ := strings.Cut(module, ".")
-		switch {
-		case top == "keras" || top == "tf_keras" || module == "builtins":
-		case harm(module) != "" || slices.Contains(reach, top):
-			a.w.find(Finding{Level: Danger, Kind: KindGlobal, What: module, Why: "Keras would import the module and call a function of it when it loads the model", Member: p.member})
-		default:
-			a.w.find(Finding{Level: Unknown, Kind: KindGlobal, What: module, Why: "Keras would import the module, which is not known", Member: p.member})
-		}
-	})
 }
