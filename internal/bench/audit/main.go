@@ -340,21 +340,30 @@ func (a *auditing) know(ctx context.Context) (*verify.Audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(a.cache, fmt.Sprintf("%x-%d.json", sha256.Sum256(b), a.class))
-	if b, err := os.ReadFile(path); err == nil {
-		known := &verify.Audit{}
-		if err := json.Unmarshal(b, known); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		return known, nil
-	}
+	h := sha256.New()
+	h.Write(b)
 	opts := &verify.AuditOptions{}
 	for seed := range networks {
 		sd, err := a.retrained(ctx, seed)
 		if err != nil {
 			return nil, err
 		}
+		for _, t := range sd.All() {
+			b, err := t.Bytes()
+			if err != nil {
+				return nil, err
+			}
+			h.Write(b)
+		}
 		opts.Retrained = append(opts.Retrained, verify.Retrained{State: sd})
+	}
+	path := filepath.Join(a.cache, fmt.Sprintf("%x-%d.json", h.Sum(nil), a.class))
+	if b, err := os.ReadFile(path); err == nil {
+		known := &verify.Audit{}
+		if err := json.Unmarshal(b, known); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return known, nil
 	}
 	known, err := a.audit(ctx, a.net.State, a.net.State, opts)
 	if err != nil {
