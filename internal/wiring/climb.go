@@ -145,8 +145,8 @@ func (s *search) fits(c *candidate) bool {
 
 // usual puts the candidate first that has the most usual activations among those at
 // the head of the pool that nothing tells apart: ReLU and its leaky kind of slope
-// 0.01 are nearly the same function. The best of the others is taken of which what the
-// gradients say and its lead, which may be below 0, are enough.
+// 0.01 are nearly the same function. The best of the others that are as regular is taken
+// of which what the gradients say and its lead, which may be below 0, are enough.
 func (s *search) usual(pool []*candidate) error {
 	n, first := len(s.images), pool[0]
 	var alike []*candidate
@@ -161,7 +161,7 @@ func (s *search) usual(pool []*candidate) error {
 	})
 	best := most
 	for _, c := range alike {
-		if c == most {
+		if c == most || c.cost > most.cost {
 			continue
 		}
 		share, lead, err := s.rest(c, most)
