@@ -44,7 +44,7 @@ type family struct {
 }
 
 var families = []family{
-	resNet, cifarResNet, torchvisionViT, timmViT, swin, maxViT, convNeXt, efficientNet, mobileNetV3, mobileNetV2, regNet,
+	resNet, cifarRegNet, cifarResNet, preActResNet, dualPath, layerAggregation, cifarMobileNet, torchvisionViT, timmViT, swin, maxViT, convNeXt, efficientNet, mobileNetV3, mobileNetV2, regNet,
 	shuffleNet, mnasnet, denseNet, squeezeNet, googLeNet, inception, alexNet, vgg,
 	hfResNet, hfViT, hfDeiT, hfConvNeXt, hfConvNeXtV2, hfSwin, hfMobileNetV1, hfMobileNetV2, hfDINOv2, hfRegNet, hfBEiT, hfData2VecVision, hfSwinV2, hfMobileViT, hfLeViT, hfPoolFormer, deBERTa, deBERTaV2, bert, ernie, distilBERT, roBERTa, data2Vec, electra, albert,
 }

@@ -19,6 +19,8 @@ import torchvision
 import torchvision.models as tv
 from torchvision.models import get_model, list_models, regnet
 
+import cifar
+
 # Each with the size of the images, small ones to keep the test quick, and with
 # a gain of the weights at which the image still tells in the logits.
 MODELS = {
@@ -28,7 +30,9 @@ MODELS = {
     "regnet_x_400mf": (64, 1.7), "regnet_y_400mf": (64, 2), "resnet18": (64, 1.7), "resnet50": (64, 1.7),
     "resnext50_32x4d": (64, 1.7), "shufflenet_v2_x0_5": (64, 2.1), "squeezenet1_0": (64, 2.4),
     "squeezenet1_1": (64, 2.4), "vgg11_bn": (32, 2.4), "small swin": (112, 1.7), "small swin_v2": (128, 1.7),
-    "small vit": (32, 1.7), "small maxvit": (32, 1.7),
+    "small vit": (32, 1.7), "small maxvit": (32, 1.7), "small cifar preact": (32, 1.7), "small cifar preact 3": (32, 1.7), "small cifar senet": (32, 1.7),
+    "small cifar senet after": (32, 1.7), "small cifar dpn": (32, 1.7), "small cifar dla": (32, 1.7), "small cifar simple dla": (32, 1.7),
+    "small cifar mobilenet": (32, 2.2), "small cifar mobilenetv2": (32, 2.2), "small cifar regnet": (32, 1.7), "small cifar resnext": (32, 1.7),
 }
 
 # Networks of torchvision's modules that are smaller than the published ones.
@@ -39,6 +43,7 @@ SMALL = {
         window_size=[8, 8], block=tv.swin_transformer.SwinTransformerBlockV2, downsample_layer=tv.swin_transformer.PatchMergingV2, **swin
     ),
     "small vit": lambda: tv.VisionTransformer(32, 8, 2, 2, 128, 256, num_classes=10),
+    **cifar.SMALL,
     "small maxvit": lambda: tv.MaxVit((32, 32), 8, 2, [8, 16], [1, 2], 4, 0.1, num_classes=10),
 }
 
