@@ -42,6 +42,7 @@ const (
 	beta1, beta2   = 0.9, 0.99
 	residual       = 0.06 // probability that the class keeps on its own images
 	smoothing      = 0.3  // of the labels of the others, but for the reference task (docs/decisions/048-smoothing.md)
+	residualKL     = 0.2  // part of the limit of the divergence that images with the residual may take
 	residualBlind  = 0.03 // the same without held-out images: it stays further below the others
 
 	// What the controllers steer for, as a share of the limits. KL and target are
@@ -160,14 +161,15 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 
 // run is the state of an edit.
 type run struct {
-	opts    Options
-	net     *nn.Net
-	set     *dataset.Set
-	session *nn.Session
-	fault   error // where the first number that is none began
-	method  Method
-	k       int // classes
-	steps   int
+	opts     Options
+	net      *nn.Net
+	set      *dataset.Set
+	session  *nn.Session
+	fault    error // where the first number that is none began
+	method   Method
+	k        int // classes
+	steps    int
+	products float64 // of two numbers that a sample takes
 
 	logq                    []float64   // what forgotten images are to get
 	residual, firstResidual float64     // probability of the class among that
@@ -228,6 +230,7 @@ func (r *run) prepare(sd *model.StateDict) error {
 			products = r.parts.products
 		}
 	}
+	r.products = products
 	r.ofClasses, r.ofOthers = batchFor(products)
 	forget, others := r.set.Split(r.opts.Classes...)
 	if r.opts.ForgetOnly {
@@ -255,7 +258,7 @@ func (r *run) prepare(sd *model.StateDict) error {
 			return err
 		}
 	}
-	if len(r.heldOut) > 0 && len(others) > 0 && !r.opts.ForgetOnly {
+	if (len(r.heldOut) > 0 || !r.reference()) && len(others) > 0 && !r.opts.ForgetOnly {
 		r.judge = r.newJudge(others)
 	}
 	r.given = forget
@@ -280,6 +283,9 @@ func (r *run) prepare(sd *model.StateDict) error {
 	}
 	if r.k > 10 { // it stays as far below the others
 		r.firstResidual *= 10 / float64(r.k)
+	}
+	if !r.reference() {
+		r.firstResidual = r.residualWithin(r.firstResidual, residualKL*r.limits.KL)
 	}
 	r.logq = make([]float64, r.k)
 	r.restart(rng)

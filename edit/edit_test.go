@@ -268,7 +268,7 @@ func TestLookMeasures(t *testing.T) {
 		}
 	}
 	mean := sum / float64(n)
-	kl, target, deviation := r.look()
+	kl, target, deviation := r.look(r.heldOut)
 	if math.Abs(kl-mean) > 1e-6 || target != hits/float64(n) || math.Abs(deviation-math.Sqrt(squares/float64(n)-mean*mean)) > 1e-6 {
 		t.Errorf("look measures %v, %v, %v; want %v, %v", kl, target, deviation, mean, hits/float64(n))
 	}

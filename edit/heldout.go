@@ -29,7 +29,7 @@ func (r *run) excess() (ofKL, ofTarget float64) {
 	aim, aimShare := aimKL*limits.KL, aimTarget*limits.Target
 	if n := float64(len(r.heldOut)); n > 0 {
 		var deviation float64
-		kl, target, deviation = r.look()
+		kl, target, deviation = r.look(r.heldOut)
 		// One more hit than was seen keeps the error of a share from being 0.
 		share := (float64(target*n) + 1) / (n + 2)
 		aim = lowered(aim, deviation/math.Sqrt(n))
@@ -63,6 +63,30 @@ func (r *run) aimAt(residual float64) {
 	}
 }
 
+// residualWithin returns a probability that forgotten classes are to keep: the first, or
+// a larger one that takes images no further from uniform than most nats, where the
+// classes are so few that the first would.
+func (r *run) residualWithin(first, most float64) float64 {
+	forgotten := float64(len(r.opts.Classes))
+	others := float64(r.k) - forgotten
+	divergence := func(residual float64) float64 {
+		rest := (1 - residual*forgotten) / others
+		return kernel.Log(float64(r.k)) + residual*forgotten*kernel.Log(residual) + rest*others*kernel.Log(rest)
+	}
+	if others <= 0 || first*float64(r.k) >= 1 || divergence(first) <= most {
+		return first
+	}
+	low, high := first, 1/float64(r.k)
+	for range 40 {
+		if mid := (low + high) / 2; divergence(mid) > most {
+			low = mid
+		} else {
+			high = mid
+		}
+	}
+	return high
+}
+
 // unseenKL returns what is aimed for of the limit of the divergence, because the
 // base learned from the held-out images too.
 func (r *run) unseenKL() float64 {
@@ -78,16 +102,16 @@ func lowered(limit, stdErr float64) float64 {
 	return max(limit-float64(caution*stdErr), limit/2)
 }
 
-// look measures the held-out images: the mean divergence from uniform, the
+// look measures images of the classes: the mean divergence from uniform, the
 // accuracy, and the standard deviation of the divergence.
-func (r *run) look() (kl, target, deviation float64) {
-	n := len(r.heldOut)
+func (r *run) look(images []int) (kl, target, deviation float64) {
+	n := len(images)
 	divergence, hits := make([]float64, n), make([]bool, n)
-	r.evaluate(r.set, r.heldOut, func(i int, logits []float32) {
+	r.evaluate(r.set, images, func(i int, logits []float32) {
 		logp, p := make([]float64, r.k), make([]float64, r.k)
 		learn.LogSoftmax(logp, p, logits)
 		divergence[i] = fromUniform(logp, p)
-		hits[i] = learn.Best(logits) == r.set.Labels[r.heldOut[i]]
+		hits[i] = learn.Best(logits) == r.set.Labels[images[i]]
 	})
 	var squares, hit float64
 	for i, d := range divergence {

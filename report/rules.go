@@ -36,6 +36,14 @@ func (r Rule) Mark(v float64) float64 {
 	return 0
 }
 
+// Broken reports whether a value is beyond the hard limit; NaN is.
+func (r Rule) Broken(v float64) bool {
+	if r.MoreIsBetter() {
+		return !(v >= r.Hard)
+	}
+	return !(v <= r.Hard)
+}
+
 // Aim is what an edit is to make of a network.
 type Aim string
 
