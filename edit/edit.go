@@ -277,16 +277,7 @@ func (r *run) prepare(sd *model.StateDict) error {
 	if r.teacher == nil && !r.reference() {
 		smooth, r.soft = smoothing, r.soften(others)
 	}
-	r.firstResidual = residual
-	if r.heldOut == nil {
-		r.firstResidual = residualBlind
-	}
-	if r.k > 10 { // it stays as far below the others
-		r.firstResidual *= 10 / float64(r.k)
-	}
-	if !r.reference() {
-		r.firstResidual = r.residualWithin(r.firstResidual, residualKL*r.limits.KL)
-	}
+	r.firstResidual = r.residualAtFirst()
 	r.logq = make([]float64, r.k)
 	r.restart(rng)
 	r.method = Method{

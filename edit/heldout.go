@@ -63,6 +63,22 @@ func (r *run) aimAt(residual float64) {
 	}
 }
 
+// residualAtFirst returns the probability that the forgotten classes are to keep on their
+// images when the steps begin.
+func (r *run) residualAtFirst() float64 {
+	first := residual
+	if r.heldOut == nil {
+		first = residualBlind
+	}
+	if r.k > 10 { // it stays as far below the others
+		first *= 10 / float64(r.k)
+	}
+	if !r.reference() {
+		first = r.residualWithin(first, residualKL*r.limits.KL)
+	}
+	return first
+}
+
 // residualWithin returns a probability that forgotten classes are to keep: the first, or
 // a larger one that takes images no further from uniform than most nats, where the
 // classes are so few that the first would.
