@@ -210,9 +210,10 @@ func (r *run) widen(best *attempt, try func(report.Limits) (*attempt, error), li
 }
 
 // search tries limits of the distance and of the divergence at once, for networks whose
-// limits are proportions and may all be out of reach: first where the divergence has
-// no marks any more, and where the distance has none, if that could be worth it,
-// because between there each step may cost more than it gives. From the best of these
+// limits are proportions and may all be out of reach: first where the distance has half
+// of its marks, where the divergence has none any more, and where the distance has none,
+// if that could be worth it, because on the way there each step may cost more than it
+// gives. From the best of these
 // it goes in steps, up and down, as long as that makes the edit better, and then in
 // smaller ones.
 func (r *run) search(best *attempt, try func(report.Limits) (*attempt, error)) (*attempt, error) {
@@ -239,23 +240,28 @@ func (r *run) search(best *attempt, try func(report.Limits) (*attempt, error)) (
 		return better, nil
 	}
 	first := best.Limits
+	var starts []report.Limits
+	if first.L2 == full.L2 {
+		axes = append(axes, &axis{func(l *report.Limits) *float64 { return &l.L2 }, full.L2, farthest * rule.Hard, stepL2})
+		starts = append(starts, report.Limits{Target: first.Target, KL: first.KL, L2: (full.L2 + rule.None) / 2})
+	}
 	if first.KL == full.KL {
 		axes = append(axes, &axis{func(l *report.Limits) *float64 { return &l.KL }, full.KL, full.KL * laxer, stepKL})
-		if _, err := look(report.Limits{Target: first.Target, KL: full.KL * laxer, L2: first.L2}); err != nil {
+		starts = append(starts, report.Limits{Target: first.Target, KL: full.KL * laxer, L2: first.L2})
+	}
+	for _, l := range starts {
+		if _, err := look(l); err != nil {
 			return nil, err
 		}
 	}
-	if first.L2 == full.L2 {
-		axes = append(axes, &axis{func(l *report.Limits) *float64 { return &l.L2 }, full.L2, farthest * rule.Hard, stepL2})
-		if best.Score < without || r.refused(best) {
-			if _, err := look(report.Limits{Target: first.Target, KL: first.KL, L2: farthest * rule.Hard}); err != nil {
-				return nil, err
-			}
+	if first.L2 == full.L2 && (best.Score < without || r.refused(best)) {
+		if _, err := look(report.Limits{Target: first.Target, KL: first.KL, L2: farthest * rule.Hard}); err != nil {
+			return nil, err
 		}
 	}
 	for rounds := 0; rounds < searchRounds; {
 		moved := false
-		for _, x := range slices.Backward(axes) {
+		for _, x := range axes {
 			for _, by := range []float64{x.by, 1 / x.by} {
 				for again := true; again; {
 					l := best.Limits

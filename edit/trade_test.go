@@ -79,6 +79,12 @@ func TestSearch(t *testing.T) {
 		}, from: 88, to: 95},
 		{name: "damage nearby", score: func(x, y float64) float64 { return 60 + 15/x }, loss: func(x, y float64) float64 { return 0.1 - 0.03*x }, from: 63, to: 66},
 		{name: "damage that a laxer divergence mends", score: func(x, y float64) float64 { return 90 - 4*y }, loss: func(x, y float64) float64 { return 0.05 - 0.02*y }, from: 78, to: 85},
+		{name: "a peak of the distance behind a laxer divergence", score: func(x, y float64) float64 {
+			if y > 2 {
+				return 70 - 5*(x-1)
+			}
+			return max(48, 86-60*math.Abs(x-1.7))
+		}, from: 84, to: 86},
 		{name: "nothing helps", score: func(x, y float64) float64 { return 40 }, loss: func(x, y float64) float64 { return 0.3 }, from: 40, to: 40},
 	} {
 		r := &run{opts: Options{MaxLoss: 0.02, Rules: rules, Limits: full}, products: 1e5}
