@@ -54,9 +54,7 @@ func (b *builder) preActBlock(x value, name string, stride int, before bool) val
 	} else {
 		y = b.relu(b.convBN(x, name+".conv1", name+".bn1", stride, 1e-5))
 		y = b.convBN(y, name+".conv2", name+".bn2", 1, 1e-5)
-		if b.has(name + ".shortcut.0.weight") {
-			short = b.convBN(x, name+".shortcut.0", name+".shortcut.1", stride, 1e-5)
-		}
+		short = b.cifarShortcut(x, name, stride)
 	}
 	if b.has(name + ".fc1.weight") {
 		if d := dims(y); d[1] != d[2] {
@@ -68,6 +66,15 @@ func (b *builder) preActBlock(x value, name string, stride int, before bool) val
 		y = b.relu(y)
 	}
 	return y
+}
+
+// cifarShortcut is what a block adds to or joins with its result: a normalized
+// convolution of what it gets, or that itself.
+func (b *builder) cifarShortcut(x value, name string, stride int) value {
+	if !b.has(name + ".shortcut.0.weight") {
+		return x
+	}
+	return b.convBN(x, name+".shortcut.0", name+".shortcut.1", stride, 1e-5)
 }
 
 // dualPath is the Dual Path Network: of each block's channels the first are added to
@@ -93,12 +100,8 @@ var dualPath = family{
 			}
 			b.each(layer, 0, func(i int, name string) {
 				stride := strided(i == 0, stage > 1)
-				y := b.relu(b.convBN(x, name+".conv1", name+".bn1", 1, 1e-5))
-				y = b.relu(b.convBN(y, name+".conv2", name+".bn2", stride, 1e-5))
-				y = b.convBN(y, name+".conv3", name+".bn3", 1, 1e-5)
-				if b.has(name + ".shortcut.0.weight") {
-					x = b.convBN(x, name+".shortcut.0", name+".shortcut.1", stride, 1e-5)
-				}
+				y := b.bottleneck(x, name, stride)
+				x = b.cifarShortcut(x, name, stride)
 				c, d := dims(x)[0], dims(y)[0]
 				sum := b.add(b.slice(x, 1, 0, added, 1), b.slice(y, 1, 0, added, 1))
 				x = b.relu(b.cat(1, sum, b.slice(x, 1, added, c, 1), b.slice(y, 1, added, d, 1)))
@@ -180,10 +183,7 @@ var cifarRegNet = family{
 					y = b.squeezeExcite(y, name+".se.se1", name+".se.se2", "relu", "sigmoid")
 				}
 				y = b.convBN(y, name+".conv3", name+".bn3", 1, 1e-5)
-				if b.has(name + ".shortcut.0.weight") {
-					x = b.convBN(x, name+".shortcut.0", name+".shortcut.1", stride, 1e-5)
-				}
-				x = b.relu(b.add(y, x))
+				x = b.relu(b.add(y, b.cifarShortcut(x, name, stride)))
 			})
 		}
 		return b.linear(b.globalAvg(x), "linear")
@@ -209,12 +209,8 @@ var cifarMobileNet = family{
 				x = b.relu(b.convBN(x, name+".conv2", name+".bn2", 1, 1e-5))
 				return
 			}
-			y := b.relu(b.convBN(x, name+".conv1", name+".bn1", 1, 1e-5))
-			y = b.relu(b.convBN(y, name+".conv2", name+".bn2", stride, 1e-5))
-			y = b.convBN(y, name+".conv3", name+".bn3", 1, 1e-5)
-			if b.has(name + ".shortcut.0.weight") {
-				x = b.convBN(x, name+".shortcut.0", name+".shortcut.1", 1, 1e-5)
-			}
+			y := b.bottleneck(x, name, stride)
+			x = b.cifarShortcut(x, name, 1)
 			if stride == 1 {
 				y = b.add(y, x)
 			}

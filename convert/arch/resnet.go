@@ -65,9 +65,7 @@ func (b *builder) resNetBody(x value, last, shortcut string) value {
 func (b *builder) resNetBlock(x value, name, shortcut string, stride int) value {
 	var y value
 	if b.has(name + ".conv3.weight") {
-		y = b.relu(b.convBN(x, name+".conv1", name+".bn1", 1, 1e-5))
-		y = b.relu(b.convBN(y, name+".conv2", name+".bn2", stride, 1e-5))
-		y = b.convBN(y, name+".conv3", name+".bn3", 1, 1e-5)
+		y = b.bottleneck(x, name, stride)
 	} else {
 		y = b.relu(b.convBN(x, name+".conv1", name+".bn1", stride, 1e-5))
 		y = b.convBN(y, name+".conv2", name+".bn2", 1, 1e-5)
@@ -84,6 +82,14 @@ func (b *builder) resNetBlock(x value, name, shortcut string, stride int) value 
 		x = b.convBN(x, short+".1", short+".2", 1, 1e-5)
 	}
 	return b.relu(b.add(y, x))
+}
+
+// bottleneck is the three convolutions of a block, of which the second has the stride,
+// each with its normalization, and ReLU between them.
+func (b *builder) bottleneck(x value, name string, stride int) value {
+	y := b.relu(b.convBN(x, name+".conv1", name+".bn1", 1, 1e-5))
+	y = b.relu(b.convBN(y, name+".conv2", name+".bn2", stride, 1e-5))
+	return b.convBN(y, name+".conv3", name+".bn3", 1, 1e-5)
 }
 
 // cifarResNet is the ResNet for images of 32x32: of kuangliu/pytorch-cifar with
