@@ -435,6 +435,27 @@ func scaleEach(dst []float32, by *[Lanes]float32, scale, shift []float32, run in
 	scaleEach256(&dst[0], &by[0], &scale[0], &shift[0], len(scale), run)
 }
 
+func normSums(sums *[2 * Lanes]float32, acc, x, dy []float32, stats *[2 * Lanes]float32, scale []float32, run int) {
+	if use == portable {
+		normSumsGo(sums, acc, x, dy, stats, scale, run)
+		return
+	}
+	var nobody [2 * Lanes]float32
+	step := len(nobody) * 4
+	if acc == nil {
+		acc, step = nobody[:], 0
+	}
+	normSums256(&sums[0], &acc[0], &x[0], &dy[0], &stats[0], &scale[0], len(scale), run, step)
+}
+
+func normGrad(dx, x, dy []float32, stats, sums *[2 * Lanes]float32, scale []float32, run int) {
+	if use == portable {
+		normGradGo(dx, x, dy, stats, sums, scale, run)
+		return
+	}
+	normGrad256(&dx[0], &x[0], &dy[0], &stats[0], &sums[0], &scale[0], len(scale), run)
+}
+
 func normalCDF(dst, src []float32) {
 	n := whole(len(dst))
 	if m := n / Lanes; use == avx512 && m > 0 {

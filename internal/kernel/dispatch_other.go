@@ -79,6 +79,14 @@ func poolAffineGrad(dx, x, y, dy []float32, scale, shift, mean float32, sums *[2
 	poolAffineGradGo(dx, x, y, dy, scale, shift, mean, sums, taps, step, n)
 }
 
+func normSums(sums *[2 * Lanes]float32, acc, x, dy []float32, stats *[2 * Lanes]float32, scale []float32, run int) {
+	normSumsGo(sums, acc, x, dy, stats, scale, run)
+}
+
+func normGrad(dx, x, dy []float32, stats, sums *[2 * Lanes]float32, scale []float32, run int) {
+	normGradGo(dx, x, dy, stats, sums, scale, run)
+}
+
 func centre(dst, src []float32, mean, squares *[Lanes]float32) { centreGo(dst, src, mean, squares) }
 
 func scaleEach(dst []float32, by *[Lanes]float32, scale, shift []float32, run int) {

@@ -3741,6 +3741,143 @@ scales_end:
 	VZEROUPPER
 	RET
 
+// func normSums256(sums *float32, acc *float32, x *float32, dy *float32, stats *float32, scale *float32, n int, run int, step int)
+// Requires: AVX
+TEXT ·normSums256(SB), NOSPLIT, $0-72
+	MOVQ    stats+32(FP), AX
+	MOVQ    sums+0(FP), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	VMOVUPS 64(CX), Y6
+	VMOVUPS 96(CX), Y7
+	MOVQ    x+16(FP), AX
+	MOVQ    dy+24(FP), DX
+	MOVQ    scale+40(FP), BX
+	MOVQ    n+48(FP), SI
+	MOVQ    acc+8(FP), R8
+	MOVQ    step+64(FP), R9
+	TESTQ   SI, SI
+	JZ      scales_end
+
+scales:
+	VBROADCASTSS (BX), Y8
+	MOVQ         run+56(FP), DI
+	TESTQ        DI, DI
+	JZ           vectors_end
+
+vectors:
+	VMOVUPS (AX), Y9
+	VSUBPS  Y0, Y9, Y9
+	VMULPS  Y2, Y9, Y9
+	VMOVUPS (DX), Y10
+	VMULPS  Y8, Y10, Y11
+	VADDPS  Y11, Y4, Y4
+	VMULPS  Y9, Y11, Y11
+	VADDPS  Y11, Y6, Y6
+	VMULPS  Y10, Y9, Y9
+	VADDPS  (R8), Y9, Y9
+	VMOVUPS Y9, (R8)
+	VADDPS  64(R8), Y10, Y10
+	VMOVUPS Y10, 64(R8)
+	VMOVUPS 32(AX), Y9
+	VSUBPS  Y1, Y9, Y9
+	VMULPS  Y3, Y9, Y9
+	VMOVUPS 32(DX), Y10
+	VMULPS  Y8, Y10, Y11
+	VADDPS  Y11, Y5, Y5
+	VMULPS  Y9, Y11, Y11
+	VADDPS  Y11, Y7, Y7
+	VMULPS  Y10, Y9, Y9
+	VADDPS  32(R8), Y9, Y9
+	VMOVUPS Y9, 32(R8)
+	VADDPS  96(R8), Y10, Y10
+	VMOVUPS Y10, 96(R8)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+	DECQ    DI
+	JNZ     vectors
+
+vectors_end:
+	ADDQ $0x04, BX
+	ADDQ R9, R8
+	DECQ SI
+	JNZ  scales
+
+scales_end:
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y7, 96(CX)
+	VZEROUPPER
+	RET
+
+// func normGrad256(dx *float32, x *float32, dy *float32, stats *float32, sums *float32, scale *float32, n int, run int)
+// Requires: AVX
+TEXT ·normGrad256(SB), NOSPLIT, $0-64
+	MOVQ    stats+24(FP), AX
+	MOVQ    sums+32(FP), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	VMOVUPS 64(CX), Y6
+	VMOVUPS 96(CX), Y7
+	MOVQ    x+8(FP), AX
+	MOVQ    dy+16(FP), CX
+	MOVQ    scale+40(FP), DX
+	MOVQ    n+48(FP), BX
+	MOVQ    dx+0(FP), DI
+	TESTQ   BX, BX
+	JZ      scales_end
+
+scales:
+	VBROADCASTSS (DX), Y8
+	MOVQ         run+56(FP), SI
+	TESTQ        SI, SI
+	JZ           vectors_end
+
+vectors:
+	VMOVUPS (AX), Y9
+	VSUBPS  Y0, Y9, Y9
+	VMULPS  Y2, Y9, Y9
+	VMOVUPS (CX), Y10
+	VMULPS  Y8, Y10, Y10
+	VSUBPS  Y4, Y10, Y10
+	VMULPS  Y6, Y9, Y9
+	VSUBPS  Y9, Y10, Y10
+	VMULPS  Y2, Y10, Y10
+	VMOVUPS Y10, (DI)
+	VMOVUPS 32(AX), Y9
+	VSUBPS  Y1, Y9, Y9
+	VMULPS  Y3, Y9, Y9
+	VMOVUPS 32(CX), Y10
+	VMULPS  Y8, Y10, Y10
+	VSUBPS  Y5, Y10, Y10
+	VMULPS  Y7, Y9, Y9
+	VSUBPS  Y9, Y10, Y10
+	VMULPS  Y3, Y10, Y10
+	VMOVUPS Y10, 32(DI)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DI
+	DECQ    SI
+	JNZ     vectors
+
+vectors_end:
+	ADDQ $0x04, DX
+	DECQ BX
+	JNZ  scales
+
+scales_end:
+	VZEROUPPER
+	RET
+
 // func interleave256(dst *float32, src *float32, size int, n int)
 // Requires: AVX
 TEXT ·interleave256(SB), NOSPLIT, $0-32
@@ -5140,89 +5277,66 @@ TEXT ·normalCDF512(SB), NOSPLIT, $0-24
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS smoothConstants<>+24(SB), Z0
 	VBROADCASTSS smoothConstants<>+32(SB), Z1
-	VPXORD       Z2, Z2, Z2
+	VBROADCASTSS smoothConstants<>+44(SB), Z2
+	VBROADCASTSS smoothConstants<>+40(SB), Z3
+	VBROADCASTSS smoothConstants<>+20(SB), Z4
+	VPXORD       Z5, Z5, Z5
 	TESTQ        DX, DX
 	JZ           vectors_end
 
 vectors:
-	VMOVUPS      (CX), Z3
-	VBROADCASTSS smoothConstants<>+44(SB), Z4
-	VPANDND      Z3, Z4, Z4
-	VBROADCASTSS smoothConstants<>+40(SB), Z5
-	VMULPS       Z5, Z4, Z4
-	VMOVAPS      Z4, Z5
-	VFMADD213PS  Z0, Z1, Z5
-	VDIVPS       Z5, Z0, Z5
-	VBROADCASTSS smoothConstants<>+80(SB), Z6
-	VBROADCASTSS smoothConstants<>+84(SB), Z7
-	VFMADD213PS  Z7, Z5, Z6
-	VBROADCASTSS smoothConstants<>+88(SB), Z7
-	VFMADD213PS  Z7, Z5, Z6
-	VBROADCASTSS smoothConstants<>+92(SB), Z7
-	VFMADD213PS  Z7, Z5, Z6
-	VBROADCASTSS smoothConstants<>+96(SB), Z7
-	VFMADD213PS  Z7, Z5, Z6
-	VBROADCASTSS smoothConstants<>+100(SB), Z7
-	VFMADD213PS  Z7, Z5, Z6
-	VBROADCASTSS smoothConstants<>+104(SB), Z7
-	VFMADD213PS  Z7, Z5, Z6
-	VBROADCASTSS smoothConstants<>+108(SB), Z7
-	VFMADD213PS  Z7, Z5, Z6
-	VBROADCASTSS smoothConstants<>+112(SB), Z7
-	VFMADD213PS  Z7, Z5, Z6
-	VBROADCASTSS smoothConstants<>+116(SB), Z7
-	VFMADD213PS  Z7, Z5, Z6
-	VFNMADD231PS Z4, Z4, Z6
-	VBROADCASTSS smoothConstants<>+0(SB), Z4
-	VMULPS       Z4, Z6, Z4
-	VRNDSCALEPS  $0x08, Z4, Z4
-	VMOVAPS      Z6, Z8
-	VBROADCASTSS smoothConstants<>+4(SB), Z7
-	VFNMADD231PS Z7, Z4, Z8
-	VBROADCASTSS smoothConstants<>+8(SB), Z7
-	VFNMADD231PS Z7, Z4, Z8
-	VBROADCASTSS smoothConstants<>+48(SB), Z7
-	VBROADCASTSS smoothConstants<>+52(SB), Z9
-	VFMADD213PS  Z9, Z8, Z7
-	VBROADCASTSS smoothConstants<>+56(SB), Z9
-	VFMADD213PS  Z9, Z8, Z7
-	VBROADCASTSS smoothConstants<>+60(SB), Z9
-	VFMADD213PS  Z9, Z8, Z7
-	VBROADCASTSS smoothConstants<>+64(SB), Z9
-	VFMADD213PS  Z9, Z8, Z7
-	VBROADCASTSS smoothConstants<>+68(SB), Z9
-	VFMADD213PS  Z9, Z8, Z7
-	VBROADCASTSS smoothConstants<>+72(SB), Z9
-	VFMADD213PS  Z9, Z8, Z7
-	VBROADCASTSS smoothConstants<>+76(SB), Z9
-	VFMADD213PS  Z9, Z8, Z7
-	VCVTPS2DQ    Z4, Z4
-	VBROADCASTSS smoothConstants<>+36(SB), Z8
-	VPADDD       Z8, Z4, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VMULPS       Z4, Z7, Z7
-	VBROADCASTSS smoothConstants<>+28(SB), Z4
-	VMULPS       Z4, Z7, Z7
-	VBROADCASTSS smoothConstants<>+16(SB), Z4
-	VCMPPS       $0x01, Z4, Z6, K1
-	VMOVAPS      Z2, K1, Z7
-	VBROADCASTSS smoothConstants<>+12(SB), Z4
-	VCMPPS       $0x0e, Z4, Z6, K1
-	VBROADCASTSS smoothConstants<>+20(SB), Z4
-	VMOVAPS      Z4, K1, Z7
-	VCMPPS       $0x03, Z6, Z6, K1
-	VMOVAPS      Z6, K1, Z7
-	VMULPS       Z1, Z5, Z5
-	VMULPS       Z5, Z7, Z7
-	VSUBPS       Z7, Z0, Z5
-	VPSRAD       $0x1f, Z3, Z4
-	VPTESTMD     Z4, Z4, K1
-	VMOVAPS      Z7, K1, Z5
-	VMOVUPS      Z5, (AX)
-	ADDQ         $0x40, CX
-	ADDQ         $0x40, AX
-	DECQ         DX
-	JNZ          vectors
+	VMOVUPS           (CX), Z6
+	VPANDND           Z6, Z2, Z7
+	VMULPS            Z3, Z7, Z7
+	VMOVAPS           Z7, Z8
+	VFMADD213PS       Z0, Z1, Z8
+	VDIVPS            Z8, Z0, Z8
+	VBROADCASTSS      smoothConstants<>+80(SB), Z9
+	VFMADD213PS.BCST  smoothConstants<>+84(SB), Z8, Z9
+	VFMADD213PS.BCST  smoothConstants<>+88(SB), Z8, Z9
+	VFMADD213PS.BCST  smoothConstants<>+92(SB), Z8, Z9
+	VFMADD213PS.BCST  smoothConstants<>+96(SB), Z8, Z9
+	VFMADD213PS.BCST  smoothConstants<>+100(SB), Z8, Z9
+	VFMADD213PS.BCST  smoothConstants<>+104(SB), Z8, Z9
+	VFMADD213PS.BCST  smoothConstants<>+108(SB), Z8, Z9
+	VFMADD213PS.BCST  smoothConstants<>+112(SB), Z8, Z9
+	VFMADD213PS.BCST  smoothConstants<>+116(SB), Z8, Z9
+	VFNMADD231PS      Z7, Z7, Z9
+	VMULPS.BCST       smoothConstants<>+0(SB), Z9, Z7
+	VRNDSCALEPS       $0x08, Z7, Z7
+	VMOVAPS           Z9, Z11
+	VFNMADD231PS.BCST smoothConstants<>+4(SB), Z7, Z11
+	VFNMADD231PS.BCST smoothConstants<>+8(SB), Z7, Z11
+	VBROADCASTSS      smoothConstants<>+48(SB), Z10
+	VFMADD213PS.BCST  smoothConstants<>+52(SB), Z11, Z10
+	VFMADD213PS.BCST  smoothConstants<>+56(SB), Z11, Z10
+	VFMADD213PS.BCST  smoothConstants<>+60(SB), Z11, Z10
+	VFMADD213PS.BCST  smoothConstants<>+64(SB), Z11, Z10
+	VFMADD213PS.BCST  smoothConstants<>+68(SB), Z11, Z10
+	VFMADD213PS.BCST  smoothConstants<>+72(SB), Z11, Z10
+	VFMADD213PS.BCST  smoothConstants<>+76(SB), Z11, Z10
+	VCVTPS2DQ         Z7, Z7
+	VPADDD.BCST       smoothConstants<>+36(SB), Z7, Z7
+	VPSLLD            $0x17, Z7, Z7
+	VMULPS            Z7, Z10, Z10
+	VMULPS.BCST       smoothConstants<>+28(SB), Z10, Z10
+	VCMPPS.BCST       $0x01, smoothConstants<>+16(SB), Z9, K1
+	VMOVAPS           Z5, K1, Z10
+	VCMPPS.BCST       $0x0e, smoothConstants<>+12(SB), Z9, K1
+	VMOVAPS           Z4, K1, Z10
+	VCMPPS            $0x03, Z9, Z9, K1
+	VMOVAPS           Z9, K1, Z10
+	VMULPS            Z1, Z8, Z8
+	VMULPS            Z8, Z10, Z10
+	VSUBPS            Z10, Z0, Z8
+	VPSRAD            $0x1f, Z6, Z7
+	VPTESTMD          Z7, Z7, K1
+	VMOVAPS           Z10, K1, Z8
+	VMOVUPS           Z8, (AX)
+	ADDQ              $0x40, CX
+	ADDQ              $0x40, AX
+	DECQ              DX
+	JNZ               vectors
 
 vectors_end:
 	VZEROUPPER

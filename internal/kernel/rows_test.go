@@ -28,6 +28,30 @@ func TestRowsMatchTwins(t *testing.T) {
 		scaleEachGo(want, &mean, scale, shift, run)
 		ScaleEach(dst, &mean, scale, shift, run)
 		sameBits(t, "scaled", dst, want)
+
+		x, _ := guarded(t, r, n*Lanes)
+		acc, whole := guarded(t, r, n/run*2*Lanes)
+		var stats, sums, twinSums [2 * Lanes]float32
+		for l := range stats {
+			stats[l], sums[l] = sample(r), sample(r)
+		}
+		twinSums = sums
+		wantAcc := clone(acc)
+		for _, some := range [][]float32{acc, nil} {
+			twinAcc := wantAcc
+			if some == nil {
+				twinAcc = nil
+			}
+			normSumsGo(&twinSums, twinAcc, x, src, &stats, scale, run)
+			NormSums(&sums, some, x, src, &stats, scale, run)
+			sameBits(t, "sums", sums[:], twinSums[:])
+			sameBits(t, "sums of scales", acc, wantAcc)
+		}
+		want = clone(dst)
+		normGradGo(want, x, src, &stats, &sums, scale, run)
+		NormGrad(dst, x, src, &stats, &sums, scale, run)
+		sameBits(t, "gradient of a normalization", dst, want)
 		intact()
+		whole()
 	}
 }

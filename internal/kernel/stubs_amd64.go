@@ -134,6 +134,16 @@ func centre256(dst *float32, src *float32, mean *float32, squares *float32, n in
 //go:noescape
 func scaleEach256(dst *float32, by *float32, scale *float32, shift *float32, n int, run int)
 
+// normSums256 is normSums with AVX; n counts scales, step is the distance of their elements of acc.
+//
+//go:noescape
+func normSums256(sums *float32, acc *float32, x *float32, dy *float32, stats *float32, scale *float32, n int, run int, step int)
+
+// normGrad256 is normGrad with AVX; n counts scales.
+//
+//go:noescape
+func normGrad256(dx *float32, x *float32, dy *float32, stats *float32, sums *float32, scale *float32, n int, run int)
+
 // interleave256 is interleave with AVX, for the first 8*n elements of each sample.
 //
 //go:noescape

@@ -145,44 +145,23 @@ func (l *normLayer) backward(p part) {
 	for r := range (p.hi - p.lo) * l.rows {
 		x, dy, s := x[r*size:(r+1)*size], dy[r*size:(r+1)*size], (*[2 * Lanes]float32)(stats[r*2*Lanes:])
 		first := r % l.period * l.perRow
-		var sum, product [Lanes]float32
-		for i := 0; i < size; i += Lanes {
-			v, g := x[i:][:Lanes], dy[i:][:Lanes]
-			w := l.scales[first+i/Lanes/l.run]
-			var own []float32
-			if acc != nil {
-				own = acc[(first+i/Lanes/l.run)*2*Lanes:][:2*Lanes]
-			}
-			for lane := range sum {
-				hat := float32((v[lane] - s[lane]) * s[Lanes+lane])
-				scaled := float32(g[lane] * w)
-				sum[lane] += scaled
-				product[lane] += float32(scaled * hat)
-				if own != nil {
-					own[lane] += float32(g[lane] * hat)
-					own[Lanes+lane] += g[lane]
-				}
-			}
+		scales := l.scales[first : first+l.perRow]
+		var own []float32
+		if acc != nil {
+			own = acc[first*2*Lanes : (first+l.perRow)*2*Lanes]
 		}
+		var sums [2 * Lanes]float32
+		kernel.NormSums(&sums, own, x, dy, s, scales, l.run)
 		if dx == nil {
 			continue
 		}
-		for lane := range sum {
-			sum[lane] = float32(float64(sum[lane]) / float64(l.n))
-			if !l.centred {
-				sum[lane] = 0
-			}
-			product[lane] = float32(float64(product[lane]) / float64(l.n))
-		}
-		d := dx[r*size : (r+1)*size]
-		for i := 0; i < size; i += Lanes {
-			v, g, d := x[i:][:Lanes], dy[i:][:Lanes], d[i:][:Lanes]
-			w := l.scales[first+i/Lanes/l.run]
-			for lane := range sum {
-				hat := float32((v[lane] - s[lane]) * s[Lanes+lane])
-				d[lane] = (float32(g[lane]*w) - sum[lane] - float32(hat*product[lane])) * s[Lanes+lane]
+		for lane := range sums {
+			sums[lane] = float32(float64(sums[lane]) / float64(l.n))
+			if lane < Lanes && !l.centred {
+				sums[lane] = 0
 			}
 		}
+		kernel.NormGrad(dx[r*size:(r+1)*size], x, dy, s, &sums, scales, l.run)
 	}
 	if l.sums != nil {
 		l.sums.close(p)

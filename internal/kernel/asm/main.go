@@ -57,6 +57,8 @@ func main() {
 	gate()
 	centre()
 	scaleEach()
+	normSums()
+	normGrad()
 	interleave()
 	transpose512()
 	sumLanes()
@@ -2041,29 +2043,29 @@ func normalCDF512(c wideConstants) {
 		VBROADCASTSS(m, v)
 		return v
 	}
-	one, half := every(c.one), every(c.half)
+	one, half, sign, rootHalf, infinity := every(c.one), every(c.half), every(c.sign), every(c.rootHalf), every(c.infinity)
 	zero := ZMM()
 	VPXORD(zero, zero, zero)
 	exp := func(x reg.VecVirtual) reg.VecVirtual {
 		k, r, p, mask := ZMM(), ZMM(), ZMM(), K()
-		VMULPS(every(c.log2e), x, k)
+		VMULPS_BCST(c.log2e, x, k)
 		VRNDSCALEPS(Imm(8), k, k)
 		VMOVAPS(x, r)
-		VFNMADD231PS(every(c.hi), k, r)
-		VFNMADD231PS(every(c.lo), k, r)
+		VFNMADD231PS_BCST(c.hi, k, r)
+		VFNMADD231PS_BCST(c.lo, k, r)
 		VBROADCASTSS(c.coef[0], p)
 		for _, m := range c.coef[1:] {
-			VFMADD213PS(every(m), r, p)
+			VFMADD213PS_BCST(m, r, p)
 		}
 		VCVTPS2DQ(k, k)
-		VPADDD(every(c.bias), k, k)
+		VPADDD_BCST(c.bias, k, k)
 		VPSLLD(Imm(23), k, k)
 		VMULPS(k, p, p)
-		VMULPS(every(c.two), p, p)
-		VCMPPS(Imm(1), every(c.least), x, mask) // x < least
+		VMULPS_BCST(c.two, p, p)
+		VCMPPS_BCST(Imm(1), c.least, x, mask) // x < least
 		VMOVAPS(zero, mask, p)
-		VCMPPS(Imm(14), every(c.most), x, mask) // x > most
-		VMOVAPS(every(c.infinity), mask, p)
+		VCMPPS_BCST(Imm(14), c.most, x, mask) // x > most
+		VMOVAPS(infinity, mask, p)
 		VCMPPS(Imm(3), x, x, mask) // NaN
 		VMOVAPS(x, mask, p)
 		return p
@@ -2071,14 +2073,14 @@ func normalCDF512(c wideConstants) {
 	loop("vectors", n, func() {
 		x, z, t, p := ZMM(), ZMM(), ZMM(), ZMM()
 		VMOVUPS(Mem{Base: src}, x)
-		VPANDND(x, every(c.sign), z)
-		VMULPS(every(c.rootHalf), z, z)
+		VPANDND(x, sign, z)
+		VMULPS(rootHalf, z, z)
 		VMOVAPS(z, t)
 		VFMADD213PS(one, half, t)
 		VDIVPS(t, one, t)
 		VBROADCASTSS(c.tail[0], p)
 		for _, m := range c.tail[1:] {
-			VFMADD213PS(every(m), t, p)
+			VFMADD213PS_BCST(m, t, p)
 		}
 		VFNMADD231PS(z, z, p)
 		e := exp(p)
@@ -2156,6 +2158,104 @@ func scaleEach() {
 		ADDQ(Imm(4), scale)
 		ADDQ(Imm(4), shift)
 	})
+	VZEROUPPER()
+	RET()
+}
+
+// normRow is what both passes over a row of a normalization go by: the halves of four
+// vectors of lanes, and addresses.
+type normRow struct {
+	mean, by, sum, product []reg.VecVirtual
+	x, dy, scale, n, run   reg.Register
+}
+
+// halves loads the two vectors of lanes at an address.
+func halves(from reg.Register) (first, second []reg.VecVirtual) {
+	for i := range 4 {
+		v := YMM()
+		VMOVUPS(part(Mem{Base: from}, i), v)
+		if i < 2 {
+			first = append(first, v)
+		} else {
+			second = append(second, v)
+		}
+	}
+	return first, second
+}
+
+func loadNormRow() (r normRow, sums reg.Register) {
+	stats := Load(Param("stats"), GP64())
+	sums = Load(Param("sums"), GP64())
+	r.mean, r.by = halves(stats)
+	r.sum, r.product = halves(sums)
+	r.x, r.dy, r.scale = Load(Param("x"), GP64()), Load(Param("dy"), GP64()), Load(Param("scale"), GP64())
+	r.n, r.run = Load(Param("n"), GP64()), GP64()
+	return r, sums
+}
+
+// each makes a loop over the vectors of the row: body is given a half of xhat, of dy and
+// of dy times the scale.
+func (r normRow) each(body func(i int, hat, g, scaled reg.VecVirtual), vector, scale func()) {
+	w := YMM()
+	loop("scales", r.n, func() {
+		VBROADCASTSS(Mem{Base: r.scale}, w)
+		Load(Param("run"), r.run)
+		loop("vectors", r.run, func() {
+			for i := range r.mean {
+				hat, g, scaled := YMM(), YMM(), YMM()
+				VMOVUPS(part(Mem{Base: r.x}, i), hat)
+				VSUBPS(r.mean[i], hat, hat)
+				VMULPS(r.by[i], hat, hat)
+				VMOVUPS(part(Mem{Base: r.dy}, i), g)
+				VMULPS(w, g, scaled)
+				body(i, hat, g, scaled)
+			}
+			ADDQ(Imm(lane), r.x)
+			ADDQ(Imm(lane), r.dy)
+			vector()
+		})
+		ADDQ(Imm(4), r.scale)
+		scale()
+	})
+}
+
+func normSums() {
+	TEXT("normSums256", NOSPLIT, "func(sums, acc, x, dy, stats, scale *float32, n, run, step int)")
+	Pragma("noescape")
+	Doc("normSums256 is normSums with AVX; n counts scales, step is the distance of their elements of acc.")
+	r, sums := loadNormRow()
+	acc, step := Load(Param("acc"), GP64()), Load(Param("step"), GP64())
+	r.each(func(i int, hat, g, scaled reg.VecVirtual) {
+		VADDPS(scaled, r.sum[i], r.sum[i])
+		VMULPS(hat, scaled, scaled)
+		VADDPS(scaled, r.product[i], r.product[i])
+		VMULPS(g, hat, hat)
+		VADDPS(part(Mem{Base: acc}, i), hat, hat)
+		VMOVUPS(hat, part(Mem{Base: acc}, i))
+		VADDPS(part(Mem{Base: acc}, 2+i), g, g)
+		VMOVUPS(g, part(Mem{Base: acc}, 2+i))
+	}, func() {}, func() { ADDQ(step, acc) })
+	for i := range r.sum {
+		VMOVUPS(r.sum[i], part(Mem{Base: sums}, i))
+		VMOVUPS(r.product[i], part(Mem{Base: sums}, 2+i))
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func normGrad() {
+	TEXT("normGrad256", NOSPLIT, "func(dx, x, dy, stats, sums, scale *float32, n, run int)")
+	Pragma("noescape")
+	Doc("normGrad256 is normGrad with AVX; n counts scales.")
+	r, _ := loadNormRow()
+	dx := Load(Param("dx"), GP64())
+	r.each(func(i int, hat, _, scaled reg.VecVirtual) {
+		VSUBPS(r.sum[i], scaled, scaled)
+		VMULPS(r.product[i], hat, hat)
+		VSUBPS(hat, scaled, scaled)
+		VMULPS(r.by[i], scaled, scaled)
+		VMOVUPS(scaled, part(Mem{Base: dx}, i))
+	}, func() { ADDQ(Imm(lane), dx) }, func() {})
 	VZEROUPPER()
 	RET()
 }
