@@ -114,7 +114,8 @@ func (s *Session) compile(train []string) error {
 		out = c.source(out)
 	}
 	s.output = out.value
-	s.output.written = true   // by the loss
+	s.output.written = true // by the loss
+	c.composeMoves()
 	for i := range s.layers { // the last of several gradients in a value is the first that is written
 		for _, k := range s.uses[len(s.layers)-1-i].sinks {
 			k.first = !k.v.written

@@ -1,10 +1,6 @@
 package nn
 
-import (
-	"slices"
-
-	"lethe/internal/kernel"
-)
+import "slices"
 
 // moveLayer puts vectors of one or several inputs to other places: everything
 // that slices, joins, pads, repeats or permutes.
@@ -13,7 +9,9 @@ type moveLayer struct {
 	ins  []*value
 	dx   []*sink
 	outs []*value
+	from [][]int32 // as newMove has it, while the session is compiled
 	runs []moveRun
+	all  []bool  // of each input: all of its elements are moved, if none is moved twice
 	fill float32 // of outputs that no input gives
 	gaps bool    // there are such
 }
@@ -31,17 +29,27 @@ func newMove(b *builder, inputs []int, from [][]int32, fill float32) layer {
 	if b.derived != nil {
 		return b.deriveMoves(inputs, from, fill)
 	}
-	l := &moveLayer{outs: b.out, fill: fill}
-	var starts []int
-	at := 0
+	l := &moveLayer{outs: b.out, from: from, fill: fill}
 	for _, i := range inputs {
 		v := b.data(i)
 		l.ins, l.dx = append(l.ins, v), append(l.dx, b.sink(v))
-		starts = append(starts, at)
-		at += v.size / Lanes
 	}
-	for o, list := range from {
-		if b.out[o] == nil {
+	l.lay()
+	return l
+}
+
+// lay makes the runs of what comes from where.
+func (l *moveLayer) lay() {
+	l.runs, l.all, l.gaps = nil, nil, false
+	var starts []int
+	elements := 0
+	for _, v := range l.ins {
+		starts = append(starts, elements)
+		elements += v.size / Lanes
+	}
+	times := make([]int32, elements)
+	for o, list := range l.from {
+		if l.outs[o] == nil {
 			continue
 		}
 		for i, src := range list {
@@ -49,6 +57,7 @@ func newMove(b *builder, inputs []int, from [][]int32, fill float32) layer {
 				l.gaps = true
 				continue
 			}
+			times[src]++
 			in, found := slices.BinarySearch(starts, int(src))
 			if !found {
 				in--
@@ -63,7 +72,62 @@ func newMove(b *builder, inputs []int, from [][]int32, fill float32) layer {
 			l.runs = append(l.runs, moveRun{int32(in), int32(o), at, to, Lanes})
 		}
 	}
-	return l
+	for in, v := range l.ins {
+		own := times[starts[in] : starts[in]+v.size/Lanes]
+		l.dx[in].adds = !slices.ContainsFunc(own, func(n int32) bool { return n > 1 })
+		l.all = append(l.all, !slices.Contains(own, 0))
+	}
+}
+
+// composeMoves lets moves take from where the moves before them take: a network that cuts
+// queries, keys and values out of one product and turns them moves each of them once. What
+// nobody reads any more is not made.
+func (c *compiler) composeMoves() {
+	isMove := func(at int) bool { l, ok := c.layers[at].(*moveLayer); return ok && len(l.ins) == 1 }
+	for i := range c.layers {
+		if !isMove(i) {
+			continue
+		}
+		first := c.layers[i].(*moveLayer)
+		in := first.ins[0]
+		for o, v := range first.outs {
+			if first.gaps || v == nil || v == c.output || slices.ContainsFunc(v.readers, func(r int) bool { return !isMove(r) }) {
+				continue
+			}
+			for _, r := range v.readers {
+				second := c.layers[r].(*moveLayer)
+				second.from = slices.Clone(second.from)
+				for i, list := range second.from {
+					second.from[i] = slices.Clone(list)
+					for e, src := range list {
+						if src >= 0 {
+							second.from[i][e] = first.from[o][src]
+						}
+					}
+				}
+				second.ins[0], second.dx[0].v = in, in
+				second.lay()
+				in.readers = append(in.readers, r)
+				if c.trains[r] && in.needsGrad {
+					in.writers = append(in.writers, r)
+				}
+			}
+			first.outs[o] = nil
+			isDropped := func(w *value) bool { return w == v }
+			c.uses[i].outs, c.values = slices.DeleteFunc(c.uses[i].outs, isDropped), slices.DeleteFunc(c.values, isDropped)
+		}
+		first.lay()
+		if len(c.uses[i].outs) == 0 {
+			isThis := func(at int) bool { return at == i }
+			in.readers, in.writers = slices.DeleteFunc(in.readers, isThis), slices.DeleteFunc(in.writers, isThis)
+			first.ins, first.dx, c.uses[i].sinks, c.trains[i] = nil, nil, nil, false
+		}
+	}
+	for _, l := range c.layers {
+		if l, ok := l.(*moveLayer); ok {
+			l.from = nil
+		}
+	}
 }
 
 func (l *moveLayer) forward(p part) {
@@ -91,17 +155,34 @@ func (l *moveLayer) backward(p part) {
 		if !k.wanted() {
 			continue
 		}
-		dx := k.open(p)
-		clear(dx)
-		for g := range p.hi - p.lo {
-			for i := range l.runs {
-				if r := &l.runs[i]; r.in == int32(in) {
-					out := l.outs[r.out]
-					kernel.Add(dx[g*k.v.size+int(r.from):][:r.n], out.gradient(p)[g*out.size+int(r.to):])
+		if k.adds { // each element has one place at the most
+			put := addSlices
+			dx, add := k.target(p)
+			if add == nil {
+				put = func(dst, src []float32) { copy(dst, src) }
+				if !l.all[in] {
+					clear(dx)
 				}
 			}
+			l.moveBack(p, in, dx, put)
+			continue
 		}
+		dx := k.open(p)
+		clear(dx)
+		l.moveBack(p, in, dx, addSlices)
 		k.close(p)
+	}
+}
+
+// moveBack puts the gradients of what comes from one input to where it comes from.
+func (l *moveLayer) moveBack(p part, in int, dx []float32, put func(dst, src []float32)) {
+	for g := range p.hi - p.lo {
+		for i := range l.runs {
+			if r := &l.runs[i]; r.in == int32(in) {
+				out := l.outs[r.out]
+				put(dx[g*l.ins[in].size+int(r.from):][:r.n], out.gradient(p)[g*out.size+int(r.to):][:r.n])
+			}
+		}
 	}
 }
 
