@@ -221,11 +221,15 @@ func buildBinary(b *builder) layer {
 	return l
 }
 
+// mostStretched is how many elements a run has at the most if an operand is stretched
+// along it: what is between then stays in the first-level cache.
+const mostStretched = 1024
+
 // take makes one more vector part of the run, if it goes on as the run does.
 func (r *binaryRun) take(x, y int) bool {
 	repeatX, repeatY := x == r.x, y == r.y
 	if repeatX && repeatY || !repeatX && x != r.x+r.n || !repeatY && y != r.y+r.n ||
-		r.n > Lanes && (repeatX != r.repeatX || repeatY != r.repeatY) {
+		r.n > Lanes && (repeatX != r.repeatX || repeatY != r.repeatY) || r.n >= mostStretched && (repeatX || repeatY) {
 		return false
 	}
 	r.repeatX, r.repeatY = repeatX, repeatY
