@@ -405,6 +405,10 @@ func exps(dst, src []float64) {
 
 func exp32s(dst, src []float32) {
 	n := whole(len(dst))
+	if m := n / Lanes; use == avx512 && m > 0 {
+		exp32x512(&dst[0], &src[0], m)
+		dst, src, n = dst[m*Lanes:], src[m*Lanes:], n-m*Lanes
+	}
 	if n > 0 {
 		exp32x256(&dst[0], &src[0], n/8)
 	}

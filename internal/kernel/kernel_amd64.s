@@ -5269,70 +5269,114 @@ vectors_end:
 	VZEROUPPER
 	RET
 
+// func exp32x512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·exp32x512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSS smoothConstants<>+24(SB), Z1
+	TESTQ        DX, DX
+	JZ           vectors_end
+
+vectors:
+	VMOVUPS           (CX), Z1
+	VMULPS.BCST       smoothConstants<>+0(SB), Z1, Z2
+	VRNDSCALEPS       $0x08, Z2, Z2
+	VMOVAPS           Z1, Z3
+	VFNMADD231PS.BCST smoothConstants<>+4(SB), Z2, Z3
+	VFNMADD231PS.BCST smoothConstants<>+8(SB), Z2, Z3
+	VBROADCASTSS      smoothConstants<>+48(SB), Z4
+	VFMADD213PS.BCST  smoothConstants<>+52(SB), Z3, Z4
+	VFMADD213PS.BCST  smoothConstants<>+56(SB), Z3, Z4
+	VFMADD213PS.BCST  smoothConstants<>+60(SB), Z3, Z4
+	VFMADD213PS.BCST  smoothConstants<>+64(SB), Z3, Z4
+	VFMADD213PS.BCST  smoothConstants<>+68(SB), Z3, Z4
+	VFMADD213PS.BCST  smoothConstants<>+72(SB), Z3, Z4
+	VFMADD213PS.BCST  smoothConstants<>+76(SB), Z3, Z4
+	VCVTPS2DQ         Z2, Z2
+	VPADDD.BCST       smoothConstants<>+36(SB), Z2, Z2
+	VPSLLD            $0x17, Z2, Z2
+	VMULPS            Z2, Z4, Z4
+	VMULPS.BCST       smoothConstants<>+28(SB), Z4, Z4
+	VCMPPS.BCST       $0x01, smoothConstants<>+16(SB), Z1, K1
+	VMOVAPS           Z0, K1, Z4
+	VCMPPS.BCST       $0x0e, smoothConstants<>+12(SB), Z1, K1
+	VBROADCASTSS      smoothConstants<>+20(SB), K1, Z4
+	VCMPPS            $0x03, Z1, Z1, K1
+	VMOVAPS           Z1, K1, Z4
+	VMOVUPS           Z4, (AX)
+	ADDQ              $0x40, CX
+	ADDQ              $0x40, AX
+	DECQ              DX
+	JNZ               vectors
+
+vectors_end:
+	VZEROUPPER
+	RET
+
 // func normalCDF512(dst *float32, src *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·normalCDF512(SB), NOSPLIT, $0-24
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS smoothConstants<>+24(SB), Z0
-	VBROADCASTSS smoothConstants<>+32(SB), Z1
-	VBROADCASTSS smoothConstants<>+44(SB), Z2
-	VBROADCASTSS smoothConstants<>+40(SB), Z3
-	VBROADCASTSS smoothConstants<>+20(SB), Z4
-	VPXORD       Z5, Z5, Z5
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSS smoothConstants<>+24(SB), Z1
 	TESTQ        DX, DX
 	JZ           vectors_end
 
 vectors:
-	VMOVUPS           (CX), Z6
-	VPANDND           Z6, Z2, Z7
-	VMULPS            Z3, Z7, Z7
-	VMOVAPS           Z7, Z8
-	VFMADD213PS       Z0, Z1, Z8
-	VDIVPS            Z8, Z0, Z8
-	VBROADCASTSS      smoothConstants<>+80(SB), Z9
-	VFMADD213PS.BCST  smoothConstants<>+84(SB), Z8, Z9
-	VFMADD213PS.BCST  smoothConstants<>+88(SB), Z8, Z9
-	VFMADD213PS.BCST  smoothConstants<>+92(SB), Z8, Z9
-	VFMADD213PS.BCST  smoothConstants<>+96(SB), Z8, Z9
-	VFMADD213PS.BCST  smoothConstants<>+100(SB), Z8, Z9
-	VFMADD213PS.BCST  smoothConstants<>+104(SB), Z8, Z9
-	VFMADD213PS.BCST  smoothConstants<>+108(SB), Z8, Z9
-	VFMADD213PS.BCST  smoothConstants<>+112(SB), Z8, Z9
-	VFMADD213PS.BCST  smoothConstants<>+116(SB), Z8, Z9
-	VFNMADD231PS      Z7, Z7, Z9
-	VMULPS.BCST       smoothConstants<>+0(SB), Z9, Z7
-	VRNDSCALEPS       $0x08, Z7, Z7
-	VMOVAPS           Z9, Z11
-	VFNMADD231PS.BCST smoothConstants<>+4(SB), Z7, Z11
-	VFNMADD231PS.BCST smoothConstants<>+8(SB), Z7, Z11
-	VBROADCASTSS      smoothConstants<>+48(SB), Z10
-	VFMADD213PS.BCST  smoothConstants<>+52(SB), Z11, Z10
-	VFMADD213PS.BCST  smoothConstants<>+56(SB), Z11, Z10
-	VFMADD213PS.BCST  smoothConstants<>+60(SB), Z11, Z10
-	VFMADD213PS.BCST  smoothConstants<>+64(SB), Z11, Z10
-	VFMADD213PS.BCST  smoothConstants<>+68(SB), Z11, Z10
-	VFMADD213PS.BCST  smoothConstants<>+72(SB), Z11, Z10
-	VFMADD213PS.BCST  smoothConstants<>+76(SB), Z11, Z10
-	VCVTPS2DQ         Z7, Z7
-	VPADDD.BCST       smoothConstants<>+36(SB), Z7, Z7
-	VPSLLD            $0x17, Z7, Z7
-	VMULPS            Z7, Z10, Z10
-	VMULPS.BCST       smoothConstants<>+28(SB), Z10, Z10
-	VCMPPS.BCST       $0x01, smoothConstants<>+16(SB), Z9, K1
-	VMOVAPS           Z5, K1, Z10
-	VCMPPS.BCST       $0x0e, smoothConstants<>+12(SB), Z9, K1
-	VMOVAPS           Z4, K1, Z10
-	VCMPPS            $0x03, Z9, Z9, K1
-	VMOVAPS           Z9, K1, Z10
-	VMULPS            Z1, Z8, Z8
-	VMULPS            Z8, Z10, Z10
-	VSUBPS            Z10, Z0, Z8
-	VPSRAD            $0x1f, Z6, Z7
-	VPTESTMD          Z7, Z7, K1
-	VMOVAPS           Z10, K1, Z8
-	VMOVUPS           Z8, (AX)
+	VMOVUPS           (CX), Z2
+	VBROADCASTSS      smoothConstants<>+44(SB), Z3
+	VPANDND           Z2, Z3, Z3
+	VMULPS.BCST       smoothConstants<>+40(SB), Z3, Z3
+	VBROADCASTSS      smoothConstants<>+32(SB), Z4
+	VFMADD213PS       Z1, Z3, Z4
+	VDIVPS            Z4, Z1, Z4
+	VBROADCASTSS      smoothConstants<>+80(SB), Z5
+	VFMADD213PS.BCST  smoothConstants<>+84(SB), Z4, Z5
+	VFMADD213PS.BCST  smoothConstants<>+88(SB), Z4, Z5
+	VFMADD213PS.BCST  smoothConstants<>+92(SB), Z4, Z5
+	VFMADD213PS.BCST  smoothConstants<>+96(SB), Z4, Z5
+	VFMADD213PS.BCST  smoothConstants<>+100(SB), Z4, Z5
+	VFMADD213PS.BCST  smoothConstants<>+104(SB), Z4, Z5
+	VFMADD213PS.BCST  smoothConstants<>+108(SB), Z4, Z5
+	VFMADD213PS.BCST  smoothConstants<>+112(SB), Z4, Z5
+	VFMADD213PS.BCST  smoothConstants<>+116(SB), Z4, Z5
+	VFNMADD231PS      Z3, Z3, Z5
+	VMULPS.BCST       smoothConstants<>+0(SB), Z5, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VMOVAPS           Z5, Z7
+	VFNMADD231PS.BCST smoothConstants<>+4(SB), Z3, Z7
+	VFNMADD231PS.BCST smoothConstants<>+8(SB), Z3, Z7
+	VBROADCASTSS      smoothConstants<>+48(SB), Z6
+	VFMADD213PS.BCST  smoothConstants<>+52(SB), Z7, Z6
+	VFMADD213PS.BCST  smoothConstants<>+56(SB), Z7, Z6
+	VFMADD213PS.BCST  smoothConstants<>+60(SB), Z7, Z6
+	VFMADD213PS.BCST  smoothConstants<>+64(SB), Z7, Z6
+	VFMADD213PS.BCST  smoothConstants<>+68(SB), Z7, Z6
+	VFMADD213PS.BCST  smoothConstants<>+72(SB), Z7, Z6
+	VFMADD213PS.BCST  smoothConstants<>+76(SB), Z7, Z6
+	VCVTPS2DQ         Z3, Z3
+	VPADDD.BCST       smoothConstants<>+36(SB), Z3, Z3
+	VPSLLD            $0x17, Z3, Z3
+	VMULPS            Z3, Z6, Z6
+	VMULPS.BCST       smoothConstants<>+28(SB), Z6, Z6
+	VCMPPS.BCST       $0x01, smoothConstants<>+16(SB), Z5, K1
+	VMOVAPS           Z0, K1, Z6
+	VCMPPS.BCST       $0x0e, smoothConstants<>+12(SB), Z5, K1
+	VBROADCASTSS      smoothConstants<>+20(SB), K1, Z6
+	VCMPPS            $0x03, Z5, Z5, K1
+	VMOVAPS           Z5, K1, Z6
+	VMULPS.BCST       smoothConstants<>+32(SB), Z4, Z4
+	VMULPS            Z4, Z6, Z6
+	VSUBPS            Z6, Z1, Z4
+	VPSRAD            $0x1f, Z2, Z3
+	VPTESTMD          Z3, Z3, K1
+	VMOVAPS           Z6, K1, Z4
+	VMOVUPS           Z4, (AX)
 	ADDQ              $0x40, CX
 	ADDQ              $0x40, AX
 	DECQ              DX

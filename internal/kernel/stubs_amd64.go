@@ -274,6 +274,11 @@ func sigmoid256(dst *float32, src *float32, n int)
 //go:noescape
 func normalCDF256(dst *float32, src *float32, n int)
 
+// exp32x512 is exp32 with AVX-512; n counts vectors of 16.
+//
+//go:noescape
+func exp32x512(dst *float32, src *float32, n int)
+
 // normalCDF512 is normalCDF with AVX-512; n counts vectors of 16.
 //
 //go:noescape

@@ -2024,7 +2024,7 @@ func smooth() {
 		VBLENDVPS(x, e, above, above)
 		return above
 	})
-	normalCDF512(wideConstants{log2e, hi, lo, most, least, infinity, one, two, half, bias, rootHalf, sign, coef, tail})
+	smooth512(wideConstants{log2e, hi, lo, most, least, infinity, one, two, half, bias, rootHalf, sign, coef, tail})
 }
 
 // wideConstants are those of smooth.
@@ -2033,20 +2033,27 @@ type wideConstants struct {
 	coef, tail                                                                 []Mem
 }
 
-func normalCDF512(c wideConstants) {
-	TEXT("normalCDF512", NOSPLIT, "func(dst, src *float32, n int)")
-	Pragma("noescape")
-	Doc("normalCDF512 is normalCDF with AVX-512; n counts vectors of 16.")
-	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
-	every := func(m Mem) reg.VecVirtual {
-		v := ZMM()
-		VBROADCASTSS(m, v)
-		return v
+// smooth512 makes the functions of smooth that are worth it with AVX-512.
+func smooth512(c wideConstants) {
+	function := func(name, doc string, f func(x, zero, one reg.VecVirtual) reg.VecVirtual) {
+		TEXT(name, NOSPLIT, "func(dst, src *float32, n int)")
+		Pragma("noescape")
+		Doc(doc)
+		dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+		zero, one := ZMM(), ZMM()
+		VPXORD(zero, zero, zero)
+		VBROADCASTSS(c.one, one)
+		loop("vectors", n, func() {
+			x := ZMM()
+			VMOVUPS(Mem{Base: src}, x)
+			VMOVUPS(f(x, zero, one), Mem{Base: dst})
+			ADDQ(Imm(lane), src)
+			ADDQ(Imm(lane), dst)
+		})
+		VZEROUPPER()
+		RET()
 	}
-	one, half, sign, rootHalf, infinity := every(c.one), every(c.half), every(c.sign), every(c.rootHalf), every(c.infinity)
-	zero := ZMM()
-	VPXORD(zero, zero, zero)
-	exp := func(x reg.VecVirtual) reg.VecVirtual {
+	exp := func(x, zero, _ reg.VecVirtual) reg.VecVirtual {
 		k, r, p, mask := ZMM(), ZMM(), ZMM(), K()
 		VMULPS_BCST(c.log2e, x, k)
 		VRNDSCALEPS(Imm(8), k, k)
@@ -2065,38 +2072,35 @@ func normalCDF512(c wideConstants) {
 		VCMPPS_BCST(Imm(1), c.least, x, mask) // x < least
 		VMOVAPS(zero, mask, p)
 		VCMPPS_BCST(Imm(14), c.most, x, mask) // x > most
-		VMOVAPS(infinity, mask, p)
+		VBROADCASTSS(c.infinity, mask, p)
 		VCMPPS(Imm(3), x, x, mask) // NaN
 		VMOVAPS(x, mask, p)
 		return p
 	}
-	loop("vectors", n, func() {
-		x, z, t, p := ZMM(), ZMM(), ZMM(), ZMM()
-		VMOVUPS(Mem{Base: src}, x)
-		VPANDND(x, sign, z)
-		VMULPS(rootHalf, z, z)
-		VMOVAPS(z, t)
-		VFMADD213PS(one, half, t)
+	function("exp32x512", "exp32x512 is exp32 with AVX-512; n counts vectors of 16.", exp)
+	function("normalCDF512", "normalCDF512 is normalCDF with AVX-512; n counts vectors of 16.", func(x, zero, one reg.VecVirtual) reg.VecVirtual {
+		z, t, p := ZMM(), ZMM(), ZMM()
+		VBROADCASTSS(c.sign, z)
+		VPANDND(x, z, z)
+		VMULPS_BCST(c.rootHalf, z, z)
+		VBROADCASTSS(c.half, t)
+		VFMADD213PS(one, z, t)
 		VDIVPS(t, one, t)
 		VBROADCASTSS(c.tail[0], p)
 		for _, m := range c.tail[1:] {
 			VFMADD213PS_BCST(m, t, p)
 		}
 		VFNMADD231PS(z, z, p)
-		e := exp(p)
-		VMULPS(half, t, t)
+		e := exp(p, zero, one)
+		VMULPS_BCST(c.half, t, t)
 		VMULPS(t, e, e)
 		above, negative := ZMM(), K()
 		VSUBPS(e, one, above)
 		VPSRAD(Imm(31), x, z) // the sign of x chooses
 		VPTESTMD(z, z, negative)
 		VMOVAPS(e, negative, above)
-		VMOVUPS(above, Mem{Base: dst})
-		ADDQ(Imm(lane), src)
-		ADDQ(Imm(lane), dst)
+		return above
 	})
-	VZEROUPPER()
-	RET()
 }
 
 func centre() {
