@@ -112,11 +112,14 @@ func forgetUnseen(ctx context.Context, r *run, sd *model.StateDict) (*Result, er
 	if err != nil {
 		return nil, err
 	}
-	var entries []model.Entry
-	for _, name := range r.method.Trained {
-		entries = append(entries, model.Entry{Name: name, Tensor: edited.Get(name)})
+	var kept []model.Entry // the session has the last layer among its parameters and does not move it
+	aliases := sd.Aliases()
+	for name, t := range sd.All() {
+		if slices.Contains(r.method.Frozen, name) || slices.Contains(r.method.Frozen, aliases[name]) {
+			kept = append(kept, model.Entry{Name: name, Tensor: t})
+		}
 	}
-	res.StateDict = sd.WithAll(entries...)
+	res.StateDict = edited.WithAll(kept...)
 	return res, nil
 }
 

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"lethe/internal/learn"
 	"lethe/model"
+	"lethe/ops"
 	"lethe/report"
 )
 
@@ -227,5 +229,40 @@ func TestRelearnAlong(t *testing.T) {
 	}
 	if !slices.Equal(places[0], places[1]) {
 		t.Error("three threads lead relearning elsewhere than one")
+	}
+}
+
+// Every name of a parameter that has several gets the same new values, as with the
+// other aim, and every name of the last layer keeps its own.
+func TestUnseenAliases(t *testing.T) {
+	net, sd, set := base(t)
+	_, last, err := learn.Movable(net.Graph(), learn.Selection{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	twins := map[string]string{"twin": ops.Parameters(net.Graph())[0], "twin of the last": last[0]}
+	entries := []model.Entry{}
+	for name, tensor := range sd.All() {
+		entries = append(entries, model.Entry{Name: name, Tensor: tensor})
+	}
+	for twin, name := range twins {
+		entries = append(entries, model.Entry{Name: twin, Tensor: sd.Get(name)})
+	}
+	tied, err := model.NewStateDict(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := forget(context.Background(), net, tied, set, unseenOptions(3, 2), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for twin, name := range twins {
+		if same, err := model.SameBits(res.StateDict.Get(twin), res.StateDict.Get(name)); err != nil || !same {
+			t.Errorf("%s has not the values of %s: %v", twin, name, err)
+		}
+		same, err := model.SameBits(sd.Get(name), res.StateDict.Get(name))
+		if moves := name != last[0]; err != nil || same == moves {
+			t.Errorf("%s: the values are as before: %v, %v", name, same, err)
+		}
 	}
 }
