@@ -81,8 +81,12 @@ func completeBash(b *strings.Builder, name string, flags []urfave.Flag) {
 		switch values := choices(f); {
 		case !takesValue(f):
 		case values != nil:
-			fmt.Fprintf(&cases, "\t%s)\n\t\tCOMPREPLY=($(compgen -W %s -- \"$cur\"))\n\t\treturn\n\t\t;;\n", strings.Join(all, "|"), quote(strings.Join(values, " ")))
-		case place == placeFile:
+			rest := ""
+			if takesFile(f) {
+				rest = "\t\tcompopt -o default\n"
+			}
+			fmt.Fprintf(&cases, "\t%s)\n\t\tCOMPREPLY=($(compgen -W %s -- \"$cur\"))\n%s\t\treturn\n\t\t;;\n", strings.Join(all, "|"), quote(strings.Join(values, " ")), rest)
+		case takesFile(f):
 			files = append(files, all...)
 		case place == placeFolder:
 			folders = append(folders, all...)
@@ -107,10 +111,10 @@ func completeZsh(b *strings.Builder, name string, flags []urfave.Flag, files []s
 	for _, f := range flags {
 		_, place := usageText(f)
 		act := " "
-		if all := choices(f); all != nil {
-			place, act = f.Names()[0], "("+strings.Join(all, " ")+")"
-		} else if place == placeFile {
+		if takesFile(f) { // and says in its help what words it takes
 			act = "_files"
+		} else if all := choices(f); all != nil {
+			place, act = f.Names()[0], "("+strings.Join(all, " ")+")"
 		} else if place == placeFolder {
 			act = "_files -/"
 		}
@@ -158,9 +162,11 @@ func completeFish(b *strings.Builder, name string, flags []urfave.Flag) {
 		}
 		_, place := usageText(f)
 		switch all := choices(f); {
+		case all != nil && takesFile(f):
+			fmt.Fprintf(b, " -r -F -a '%s'", strings.Join(all, " "))
 		case all != nil:
 			fmt.Fprintf(b, " -x -a '%s'", strings.Join(all, " "))
-		case place == placeFile:
+		case takesFile(f):
 			b.WriteString(" -r -F")
 		case place == placeFolder:
 			b.WriteString(" -x -a '(__fish_complete_directories)'")

@@ -14,6 +14,7 @@ func awkward() *urfave.App {
 		&urfave.StringFlag{Name: "two", Usage: "`FILE` of x (of y)"},
 		&urfave.StringFlag{Name: "three", Aliases: []string{"t"}, Usage: "`DIR`"},
 		&urfave.StringSliceFlag{Name: "four"},
+		&urfave.StringFlag{Name: "five", Usage: "`x|FILE`"},
 		&urfave.BoolFlag{Name: "hidden", Hidden: true},
 	}}
 }
@@ -23,15 +24,17 @@ func TestCompletion(t *testing.T) {
 		"bash": {
 			"\n\t--one)\n\t\tCOMPREPLY=($(compgen -W 'x y' -- \"$cur\"))\n\t\treturn\n\t\t;;\n",
 			"\n\t--two|--config)\n\t\tcompopt -o default\n\t\treturn\n\t\t;;\n", "\n\t--three|-t)\n\t\tcompopt -o dirnames\n", "\n\t--four)\n\t\treturn\n",
-			"'--one --two --three -t --four --config --completion --help -h --version'", "\ncomplete -F _forget forget\n",
+			"\n\t--five)\n\t\tCOMPREPLY=($(compgen -W 'x' -- \"$cur\"))\n\t\tcompopt -o default\n\t\treturn\n",
+			"'--one --two --three -t --four --five --config --completion --help -h --version'", "\ncomplete -F _forget forget\n",
 		},
 		"zsh": {
 			`'(--one)--one=[it'\''s \[a\] $b\:c \\d x|y]:one:(x y)'`, `'(--two)--two=[FILE of x]:FILE:_files'`, `'(--three -t)-t=[DIR]:DIR:_files -/'`,
-			`'*--four=[]:four: '`, `':in.pt:_files'`, `'::out.pt:_files'`, `'(--help -h)-h[print this help]'`,
+			`'*--four=[]:four: '`, `'(--five)--five=[x|FILE]:x|FILE:_files'`, `':in.pt:_files'`, `'::out.pt:_files'`, `'(--help -h)-h[print this help]'`,
 		},
 		"fish": {
 			`complete -c forget -l one -x -a 'x y' -d 'it\'s [a] $b:c \\d x|y'`, `complete -c forget -l two -r -F -d 'FILE of x'`,
 			`complete -c forget -s t -l three -x -a '(__fish_complete_directories)' -d 'DIR'`, `complete -c forget -l four -x -d ''`,
+			`complete -c forget -l five -r -F -a 'x' -d 'x|FILE'`,
 		},
 	} {
 		var out strings.Builder

@@ -13,7 +13,7 @@ import (
 
 // What a flag wants is in its usage text, which marks a placeholder with
 // backquotes: FILE and DIR are names of files and folders, and words with | in
-// between are all the values that there are.
+// between are all the values that there are. FILE among these is the name of any file.
 const (
 	placeFile   = "FILE"
 	placeFolder = "DIR"
@@ -85,14 +85,23 @@ func summary(f urfave.Flag) string {
 // choices returns the values of a flag that has only a few, or nil.
 func choices(f urfave.Flag) []string {
 	if _, placeholder := usageText(f); strings.Contains(placeholder, "|") {
-		return strings.Split(placeholder, "|")
+		return strings.Split(strings.TrimSuffix(placeholder, "|"+placeFile), "|")
 	}
 	return nil
+}
+
+// takesFile reports whether a value of a flag can be the name of a file.
+func takesFile(f urfave.Flag) bool {
+	_, placeholder := usageText(f)
+	return placeholder == placeFile || strings.HasSuffix(placeholder, "|"+placeFile)
 }
 
 // wanted says what values a flag takes.
 func wanted(f urfave.Flag) string {
 	if all := choices(f); all != nil {
+		if takesFile(f) {
+			all = append(all, "the name of a file")
+		}
 		last := len(all) - 1
 		return strings.Join(all[:last], ", ") + " or " + all[last]
 	}
@@ -119,7 +128,7 @@ func parseValue(f urfave.Flag, value, what string) (string, error) {
 	}
 	name := f.Names()[0]
 	fits := set.Set(name, value) == nil
-	if all := choices(f); all != nil {
+	if all := choices(f); all != nil && !takesFile(f) {
 		fits = slices.Contains(all, value)
 	}
 	if !fits {
