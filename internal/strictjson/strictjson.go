@@ -101,9 +101,33 @@ func decode(b []byte, v any, known bool) error {
 		return &model.FormatError{Format: "json", Offset: -1, Reason: err.Error()}
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return &model.FormatError{Format: "json", Offset: -1, Reason: strings.TrimPrefix(err.Error(), "json: ")}
+		return &model.FormatError{Format: "json", Offset: -1, Reason: unfit(err)}
 	}
 	return nil
+}
+
+// unfit says what is wrong with a value that does not fit what it is read into.
+func unfit(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+	want := "a number"
+	switch wrong.Type.Kind() {
+	case reflect.Map, reflect.Struct:
+		want = "an object"
+	case reflect.Slice, reflect.Array:
+		want = "a list"
+	case reflect.String:
+		want = "a text"
+	case reflect.Bool:
+		want = "true or false"
+	}
+	where := ""
+	if wrong.Field != "" {
+		where = fmt.Sprintf(" in %q", wrong.Field)
+	}
+	return fmt.Sprintf("found %s%s, want %s", wrong.Value, where, want)
 }
 
 var (

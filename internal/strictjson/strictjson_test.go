@@ -40,7 +40,7 @@ func TestDecode(t *testing.T) {
 		{`{"any":{"a":1,"a":1}}`, `"a" comes twice`},
 		{`{} {}`, "text after the value"},
 		{`{"layers":[`, "ends too early"},
-		{`{"layers":1}`, "cannot unmarshal number"},
+		{`{"layers":1}`, "found number"},
 		{"{\"any\":\"\xff\"}", "not UTF-8"},
 		{`{"any":` + strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1) + `}`, "deeper than 64"},
 	} {
