@@ -344,9 +344,16 @@ func ParseClass(s string, names []string) (int, error) {
 	case named >= 0:
 		return named, nil
 	}
-	list := make([]string, len(names))
-	for c, name := range names {
-		list[c] = fmt.Sprintf("%d %s", c, name)
+	if slices.Equal(names, numberedNames(len(names))) {
+		return 0, fmt.Errorf("no class %q; the classes are 0 to %d, and have no names", s, len(names)-1)
+	}
+	const most = 20
+	var list []string
+	for c, name := range names[:min(len(names), most)] {
+		list = append(list, fmt.Sprintf("%d %s", c, name))
+	}
+	if len(names) > most {
+		list = append(list, fmt.Sprintf("and %d more", len(names)-most))
 	}
 	return 0, fmt.Errorf("no class %q; the classes are %s", s, strings.Join(list, ", "))
 }

@@ -121,6 +121,8 @@ func TestParseClass(t *testing.T) {
 		{"1", odd, 1, ""},
 		{"10", fashionNames, 0, `no class "10"; the classes are 0 T-shirt/top, 1 Trouser`},
 		{"-1", fashionNames, 0, `no class "-1"`},
+		{"2", numberedNames(2), 0, `no class "2"; the classes are 0 to 1, and have no names`},
+		{"x", append(numberedNames(29), "y"), 0, "19 class 19, and 10 more"},
 		{"", fashionNames, 0, `no class ""`},
 		{"shir", fashionNames, 0, "6 Shirt"},
 		{"2", odd, 0, `class "2" is both the index of "c" and the label of class 0`},
