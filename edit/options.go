@@ -42,11 +42,11 @@ type Options struct {
 func checkLimits(l report.Limits) error {
 	switch {
 	case !(l.Target > 0 && l.Target < 1):
-		return fmt.Errorf("the largest accuracy on the class is %v: it must be above 0 and below 1", l.Target)
+		return fmt.Errorf("--max-target: the largest accuracy on the class is %v: it must be above 0 and below 1", l.Target)
 	case !(l.KL > 0) || math.IsInf(l.KL, 0):
-		return fmt.Errorf("the largest divergence is %v: it must be a positive number", l.KL)
+		return fmt.Errorf("--max-kl: the largest divergence is %v: it must be a positive number", l.KL)
 	case !(l.L2 > 0) || math.IsInf(l.L2, 0):
-		return fmt.Errorf("the largest distance is %v: it must be a positive number", l.L2)
+		return fmt.Errorf("--budget-l2: the largest distance is %v: it must be a positive number", l.L2)
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func (o *Options) Check() error {
 		return fmt.Errorf("the aim %s takes every parameter before the last layer: none can be chosen (--train, --freeze)", o.Aim)
 	}
 	if !(o.MaxLoss >= 0 && o.MaxLoss <= 1) {
-		return fmt.Errorf("the largest loss of the others is %v: it must be above 0 and at most 1", o.MaxLoss)
+		return fmt.Errorf("--max-loss: the largest loss of the others is %v: it must be above 0 and at most 1", o.MaxLoss)
 	}
 	return checkLimits(o.Limits.Or(report.FashionMNIST.FullMarks()))
 }

@@ -143,20 +143,23 @@ const maxRules = 64 << 10
 // with the members target, remain, l2 and kl. A measure that is not there keeps
 // its rule of base. Unknown members, missing numbers, and rules whose three
 // values are not in order or that no edit could ever meet or break are a
-// [model.FormatError].
+// [model.FormatError], and so is a rule for kl where base has the aim [AimUnseen].
 func ParseRules(text []byte, base Rules) (Rules, error) {
 	if len(text) > maxRules {
 		return Rules{}, &model.LimitError{What: "the text of the rules", Unit: "bytes", Got: uint64(len(text)), Limit: maxRules}
 	}
 	var own map[string]map[string]float64
 	if err := strictjson.DecodeKnown(text, &own); err != nil {
-		return Rules{}, fmt.Errorf("rules: %w", err)
+		return Rules{}, fmt.Errorf("rules: %w; they are as {\"l2\": {\"full\": 2, \"none\": 4, \"hard\": 9}}, with the measures target, remain, l2 and kl", err)
 	}
 	places := map[string]*Rule{"target": &base.Target, "remain": &base.Remain, "l2": &base.L2, "kl": &base.KL}
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		place := places[name]
 		if place == nil {
 			return Rules{}, wrong("there is no measure %.100q: there are target, remain, l2 and kl", name)
+		}
+		if name == "kl" && base.Aim == AimUnseen {
+			return Rules{}, wrong("kl: the divergence from uniform is not judged where the aim is %s", AimUnseen)
 		}
 		r := Rule{Name: place.Name}
 		values := map[string]*float64{"full": &r.Full, "none": &r.None, "hard": &r.Hard}

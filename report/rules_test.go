@@ -73,6 +73,7 @@ func TestParseRules(t *testing.T) {
 		`{"kl": {"full": "0.1", "none": 0.7, "hard": 1.5}}`:    "json",
 		`{"kl": null}`: "kl needs all of",
 		`[]`:           "json",
+		`{"l2": 2}`:    "found number, want an object; they are as",
 		``:             "ends too early",
 		`{} {}`:        "text after",
 		`{"kl": {"full": 1e400, "none": 0.7, "hard": 1.5}}`: "json",
@@ -82,6 +83,10 @@ func TestParseRules(t *testing.T) {
 		if !errors.As(err, &format) || !strings.Contains(err.Error(), reason) {
 			t.Errorf("%s: %v, want %s", text, err, reason)
 		}
+	}
+	kl := `{"kl": {"full": 0.1, "none": 0.7, "hard": 1.5}}`
+	if _, err := ParseRules([]byte(kl), Unseen(FashionMNIST, 0.9)); err == nil || !strings.Contains(err.Error(), "is not judged where the aim is unseen") {
+		t.Errorf("a rule for the divergence where it is not judged: %v", err)
 	}
 	if _, err := ParseRules(make([]byte, maxRules+1), FashionMNIST); err == nil || !strings.Contains(err.Error(), "rules") {
 		t.Errorf("a long text: %v", err)

@@ -135,7 +135,7 @@ func Judge(ctx context.Context, q Edit) (*Report, error) {
 			r.Score = &score
 		}
 		if _, measured := r.Loss(); q.MaxLoss > 0 && measured {
-			r.Checks = append(r.Checks, checkLoss(r.Data.TestBefore, r.Data.TestAfter, q.MaxLoss))
+			r.Checks = append(r.Checks, checkLoss(rules.Aim, r.Data.TestBefore, r.Data.TestAfter, q.MaxLoss))
 		} else if q.MaxLoss > 0 {
 			r.NotMeasured = append(r.NotMeasured, "what the others lose on images that the edit did not learn from: there were none")
 		}
@@ -147,10 +147,14 @@ func Judge(ctx context.Context, q Edit) (*Report, error) {
 }
 
 // checkLoss holds an edit to what it may cost the other classes.
-func checkLoss(before, after *Measures, most float64) Check {
+func checkLoss(aim report.Aim, before, after *Measures, most float64) Check {
+	larger := "a larger --budget-l2 or --max-kl"
+	if aim == report.AimUnseen { // which has no limit of the divergence
+		larger = "a larger --budget-l2"
+	}
 	c := Check{Name: "the others keep their accuracy", OK: before.Remain-after.Remain <= most}
 	if !c.OK {
-		c.Detail = fmt.Sprintf("on unseen images it falls from %.4f to %.4f, by more than %g: give more images, a larger --budget-l2 or --max-kl, or allow it with --max-loss", before.Remain, after.Remain, most)
+		c.Detail = fmt.Sprintf("on unseen images it falls from %.4f to %.4f, by more than %g: give more images, %s, or allow it with --max-loss", before.Remain, after.Remain, most, larger)
 	}
 	return c
 }

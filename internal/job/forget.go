@@ -140,7 +140,7 @@ func (f *forgetting) check(ctx context.Context) (err error) {
 	}
 	f.Edit.ForgetOnly = f.Data.ForgetOnly != ""
 	if err := f.Edit.Check(); err != nil {
-		return usage.Errorf("limits (--max-target, --max-kl, --budget-l2): %v", err)
+		return usage.Errorf("%v", err)
 	}
 	if err := checkReference(f.Reference, &f.Edit); err != nil {
 		return err
@@ -242,7 +242,10 @@ func (f *forgetting) plan() (*weights.Plan, error) {
 		return nil, err
 	}
 	plan.Edit = f.data.Plan(f.Edit.Classes, f.labels, f.before)
-	plan.Edit.Gate, plan.Edit.Limits, plan.Edit.Prefer, plan.Edit.Seed = string(f.gate), f.Edit.Limits, string(f.Edit.Prefer), f.Edit.Seed
+	plan.Edit.Gate, plan.Edit.Aim, plan.Edit.Limits, plan.Edit.Seed = string(f.gate), f.Edit.Aim, f.Edit.Limits, f.Edit.Seed
+	if f.Edit.Aim != report.AimUnseen {
+		plan.Edit.Prefer = string(f.Edit.Prefer)
+	}
 	if _, err := plan.WriteState(f.out, f.net.Checkpoint, weights.KeptFormat(f.Out, f.net.Format())); err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func DataFlags() []urfave.Flag {
 		&urfave.StringFlag{Name: "preprocess", Usage: "`FILE` that says how the network wants its images: Hugging Face's preprocessor_config.json or timm's config.json; other flags go before it"},
 		&urfave.StringFlag{Name: "resize", Usage: "scale images to `HxW` pixels, or their shorter side to N, as Pillow does it: bilinear, or with :bicubic, :nearest, :lanczos, :box or :hamming behind it otherwise"},
 		&urfave.StringFlag{Name: "crop", Usage: "take the middle of images, of `HxW` or NxN pixels, after --resize"},
-		&urfave.StringFlag{Name: "channels", Usage: "colours that the network takes: `grey|rgb|bgr`; default: grey if all images are, rgb otherwise"},
+		&urfave.StringFlag{Name: "channels", Usage: "colours that the network takes, `grey|rgb|bgr`; default: grey if all images are, rgb otherwise"},
 		&urfave.StringFlag{Name: "scale", Usage: "`NUMBER` that pixels of 0 to 255 are multiplied with; default: 1/255"},
 		&urfave.StringFlag{Name: "mean", Usage: "mean of the scaled pixels that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.286 for grey images, 0.485,0.456,0.406 for colour"},
 		&urfave.StringFlag{Name: "std", Usage: "standard deviation of the scaled pixels that the network was trained with: `NUMBER`, or one for each channel with commas; default: 0.353 for grey images, 0.229,0.224,0.225 for colour"},
@@ -134,4 +134,13 @@ func HTMLFlag() urfave.Flag {
 // ThreadsFlag is how many goroutines compute.
 func ThreadsFlag() urfave.Flag {
 	return &urfave.IntFlag{Name: "threads", Usage: "goroutines that compute; 0: one for each processor; the output does not depend on it"}
+}
+
+// Threads returns what [ThreadsFlag] asks for.
+func Threads(c *urfave.Context) (int, error) {
+	n := c.Int("threads")
+	if n < 0 {
+		return 0, usage.Errorf("--threads is %d: it must be 0 or more", n)
+	}
+	return n, nil
 }

@@ -46,8 +46,9 @@ type PlannedEdit struct {
 	TestImages  int            `json:"test_images"`
 	Accuracy    float64        `json:"accuracy"` // of the unedited network, on the training images
 	Gate        string         `json:"gate"`
-	Limits      report.Limits  `json:"limits"`
-	Prefer      string         `json:"prefer"`
+	Aim         report.Aim     `json:"aim,omitempty"` // "": report.AimUniform
+	Limits      report.Limits  `json:"limits"`        // that of KL is 0 with report.AimUnseen: there is none
+	Prefer      string         `json:"prefer,omitempty"`
 	Seed        uint64         `json:"seed"`
 }
 
@@ -123,6 +124,14 @@ func (p *Plan) WriteResults(files []*stage.Output) {
 	p.Write(files[1], "digest of the output")
 }
 
+// goal says what the edit is for.
+func (e *PlannedEdit) goal() string {
+	if e.Aim == report.AimUnseen {
+		return fmt.Sprintf("a network that never saw the class, a target up to %g and L2 up to %g", e.Limits.Target, e.Limits.L2)
+	}
+	return fmt.Sprintf("a target up to %g, KL up to %g and L2 up to %g, prefer %s", e.Limits.Target, e.Limits.KL, e.Limits.L2, e.Prefer)
+}
+
 // Print writes the plan for a person, or as JSON if its settings ask for
 // that; nothing if they ask for quiet.
 func (p *Plan) Print(w io.Writer) error {
@@ -142,10 +151,13 @@ func (p *Plan) Print(w io.Writer) error {
 	line("would read %s: %s", in.Path, what)
 	if e := p.Edit; e != nil {
 		for _, f := range e.Forget {
-			line("would forget class %d, %s: %d of %d training images (%s)", f.Class, f.Label, f.Images, e.TrainImages, e.Data)
+			name := fmt.Sprintf("class %d", f.Class)
+			if f.Label != name { // which it is where nobody named the classes
+				name += ", " + f.Label
+			}
+			line("would forget %s: %d of %d training images (%s)", name, f.Images, e.TrainImages, e.Data)
 		}
-		line("would edit for a target up to %g, KL up to %g and L2 up to %g, prefer %s, seed %d, gate %s; the unedited network gets %.1f %% of the images right",
-			e.Limits.Target, e.Limits.KL, e.Limits.L2, e.Prefer, e.Seed, e.Gate, 100*e.Accuracy)
+		line("would edit for %s, seed %d, gate %s; the unedited network gets %.1f %% of the images right", e.goal(), e.Seed, e.Gate, 100*e.Accuracy)
 	}
 	for _, o := range p.Outputs {
 		verb := "write"

@@ -72,7 +72,7 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 		In: paths[0], Out: paths[1], ONNX: c.String("onnx"), NoONNX: c.Bool("no-onnx"),
 		Reading: jobflags.Reading(c), Class: c.String("class"), Gate: c.String("gate"), Rules: c.String("rules"), Reference: c.String("reference"),
 		Edit: edit.Options{
-			Seed: c.Uint64("seed"), Threads: c.Int("threads"), Prefer: edit.Preference(c.String("prefer")), MaxLoss: c.Float64("max-loss"),
+			Seed: c.Uint64("seed"), Prefer: edit.Preference(c.String("prefer")), MaxLoss: c.Float64("max-loss"),
 			Train: c.StringSlice("train"), Freeze: c.StringSlice("freeze"),
 			Limits: report.Limits{Target: c.Float64("max-target"), KL: c.Float64("max-kl"), L2: c.Float64("budget-l2")},
 		},
@@ -85,10 +85,13 @@ func settings(c *urfave.Context) (s job.ForgetSettings, err error) {
 		{"max-loss", "loss of the others is 0: it must be above 0"},
 	} {
 		if c.IsSet(limit.flag) && c.Float64(limit.flag) == 0 { // which is not a limit, for a job
-			return s, usage.Errorf("limits (--max-target, --max-kl, --budget-l2): the largest %s", limit.is)
+			return s, usage.Errorf("--%s: the largest %s", limit.flag, limit.is)
 		}
 	}
 	if s.Edit.Aim, err = jobflags.Aim(c); err != nil {
+		return s, err
+	}
+	if s.Edit.Threads, err = jobflags.Threads(c); err != nil {
 		return s, err
 	}
 	for _, flag := range []string{"max-kl", "prefer"} {

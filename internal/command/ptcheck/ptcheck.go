@@ -151,10 +151,14 @@ func settings(c *urfave.Context, paths []string) (job.CheckSettings, error) {
 	if err != nil {
 		return job.CheckSettings{}, err
 	}
+	threads, err := jobflags.Threads(c)
+	if err != nil {
+		return job.CheckSettings{}, err
+	}
 	data, err := jobflags.Data(c)
 	return job.CheckSettings{
 		Before: paths[0], After: paths[1], Reading: jobflags.Reading(c), Class: c.String("class"), Aim: aim, Gate: c.String("gate"), Rules: c.String("rules"), Data: data,
-		Audit: c.Bool("audit"), Retrain: c.Bool("retrain"), Seed: c.Uint64("seed"), Threads: c.Int("threads"),
+		Audit: c.Bool("audit"), Retrain: c.Bool("retrain"), Seed: c.Uint64("seed"), Threads: threads,
 		Report: c.String("report"), Reference: c.String("reference"), Attest: c.String("attest"), PublicKey: c.String("verify-signature"), Signature: c.String("signature"),
 		HTML: c.String("html"), Force: c.Bool("force"),
 	}, err
