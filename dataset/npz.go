@@ -260,7 +260,10 @@ func (a *array) samples(y *array) (s samples, err error) {
 		return s, bad(a, "its shape is %v; want the number of samples and what each has", a.shape)
 	}
 	n := a.shape[0]
-	if y.kind == 'f' || len(y.shape) == 0 || y.shape[0] != n || len(y.raw)/y.size != n {
+	if y.kind == 'f' {
+		return s, bad(y, "its elements are floats; want one integer or text for each of the %d samples", n)
+	}
+	if len(y.shape) == 0 || y.shape[0] != n || len(y.raw)/y.size != n {
 		return s, bad(y, "its shape is %v; want one integer or text for each of the %d samples", y.shape, n)
 	}
 	for i := range n {
@@ -296,7 +299,7 @@ func (a *array) samples(y *array) (s samples, err error) {
 		for i := range s.values {
 			s.values[i] = float32(a.number(i))
 		}
-		return s, nil
+		return s, a.finite(s.values, size)
 	}
 	channels := a.shape[3]
 	s.shape = []int{channels, a.shape[1], a.shape[2]}
@@ -305,7 +308,17 @@ func (a *array) samples(y *array) (s samples, err error) {
 		at := i % size
 		s.values[i-at+at%channels*plane+at/channels] = float32(a.number(i))
 	}
-	return s, nil
+	return s, a.finite(s.values, size)
+}
+
+// finite refuses samples of size values each in which one is no finite float32.
+func (a *array) finite(values []float32, size int) error {
+	for i, v := range values {
+		if v != v || v > math.MaxFloat32 || v < -math.MaxFloat32 {
+			return &model.FormatError{Format: "npz", Member: a.name, Offset: -1, Reason: fmt.Sprintf("sample %d has a value that is %v as float32; leave out such samples, or mend them", i/size, v)}
+		}
+	}
+	return nil
 }
 
 // take makes the sets of a data set of samples; test may be empty.

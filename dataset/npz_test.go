@@ -119,6 +119,9 @@ func TestNPZErrors(t *testing.T) {
 		`x.npy has elements of type "'descr': '|O'"`:       {"x": npy("|O", "2, 1", []uint8{1, 2}), "y": y},
 		`its header is`:                                    {"x": npy("|u1", "2, x", []uint8{1, 2}), "y": y},
 		`samples of shape [2], those for training`:         {"x_train": npy("<i2", "2,1", []int16{1, 2}), "y_train": y, "x_test": npy("<i2", "2,2", []int16{1, 2, 3, 4}), "y_test": y},
+		`"y.npy": its elements are floats; want`:           {"x": x, "y": npy("<f4", "2,", []float32{0, 1})},
+		`"x.npy": sample 1 has a value that is NaN`:        {"x": npy("<f2", "2, 2", []uint16{0, 0, 0, 0x7e00}), "y": y},
+		`"x.npy": sample 0 has a value that is +Inf`:       {"x": npy("<f8", "2, 1", []float64{1e300, 0}), "y": y},
 		`some are texts, some are numbers`:                 {"x_train": x, "y_train": y, "x_test": x, "y_test": npy("|S1", "2,", []uint8{'a', 'b'})},
 	} {
 		if _, err := openBytes(t, "data.npz", npzOf(arrays)); err == nil || !strings.Contains(err.Error(), says) {

@@ -43,7 +43,7 @@ func (s Settings) Open() (*Data, error) {
 	}
 	info, err := os.Stat(abs)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("no data folder %s: %w", name, fs.ErrNotExist)
+		return nil, fmt.Errorf("no data folder or file %s: %w", name, fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, err
@@ -51,7 +51,8 @@ func (s Settings) Open() (*Data, error) {
 	if info.IsDir() {
 		return s.OpenFS(os.DirFS(abs), abs)
 	}
-	if head, err := firstBytes(abs); err == nil && string(head) == "PAR1" {
+	head, err := firstBytes(abs)
+	if err == nil && string(head) == "PAR1" {
 		d, err := s.openParquet(os.DirFS(filepath.Dir(abs)), [3][]string{{filepath.Base(abs)}})
 		if err != nil {
 			return nil, fmt.Errorf("data in %s: %w", name, err)
@@ -60,7 +61,13 @@ func (s Settings) Open() (*Data, error) {
 	}
 	z, err := zip.OpenReader(abs)
 	if errors.Is(err, zip.ErrFormat) {
-		return nil, fmt.Errorf("%s is a file and not a zip archive; give the folder that holds %s or folders of images", name, trainImages)
+		switch string(head) {
+		case "PK\x03\x04":
+			return nil, fmt.Errorf("data in %s: %w", name, &model.FormatError{Format: "zip", Offset: info.Size(), Reason: "the file is cut short: it begins as an archive and has not its end; download or copy it again"})
+		case "\x93NUM":
+			return nil, fmt.Errorf("%s is one numpy array; give a .npz with samples as x and labels as y (numpy.savez)", name)
+		}
+		return nil, fmt.Errorf("%s is a file and not a zip archive; give the folder that holds %s or folders of images, or a .zip, .npz or .parquet file", name, trainImages)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", name, err)

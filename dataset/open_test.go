@@ -133,6 +133,17 @@ func TestOpen(t *testing.T) {
 	if _, err := Open(file); err == nil || !strings.Contains(err.Error(), "is a file and not a zip archive; give the folder") {
 		t.Errorf("file: got %v", err)
 	}
+	for head, says := range map[string]string{"PK\x03\x04": "byte 4: the file is cut short", "\x93NUMPY": "is one numpy array; give a .npz"} {
+		if err := os.WriteFile(file, []byte(head), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(file); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: got %v, want %q in it", head, err, says)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Open(dir); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("empty folder: got %v", err)
 	}

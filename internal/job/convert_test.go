@@ -83,14 +83,14 @@ func TestConvertPrintsLayers(t *testing.T) {
 func TestConvertRefuses(t *testing.T) {
 	tinyNet := filepath.Join("..", "..", "cmd", "testdata", "tiny", "lenet.pt")
 	for want, set := range map[string]func(s *ConvertSettings){
-		"give either":             func(s *ConvertSettings) { s.Reading.Like, s.Reading.Layers = "a", "b" },
-		"--batch is for exported": func(s *ConvertSettings) { s.Batch = 3 },
-		"--like is a file":        func(s *ConvertSettings) { s.Reading.Like = "-" },
-		"--input with several":    func(s *ConvertSettings) { s.Inputs = [][]int{{1}, {2}} },
-		"has 2 names":             func(s *ConvertSettings) { s.In, s.InputNames = "../../cmd/testdata/colour/net.pt2", []string{"a", "b"} },
-		"nowhere.yaml":            func(s *ConvertSettings) { s.Reading.Layers = "nowhere.yaml" },
-		"no data folder nowhere":  func(s *ConvertSettings) { s.Data = &DataSettings{Settings: dataset.Settings{Path: "nowhere"}} },
-		"no file nowhere.pt":      func(s *ConvertSettings) { s.In = "nowhere.pt" },
+		"give either":                    func(s *ConvertSettings) { s.Reading.Like, s.Reading.Layers = "a", "b" },
+		"--batch is for exported":        func(s *ConvertSettings) { s.Batch = 3 },
+		"--like is a file":               func(s *ConvertSettings) { s.Reading.Like = "-" },
+		"--input with several":           func(s *ConvertSettings) { s.Inputs = [][]int{{1}, {2}} },
+		"has 2 names":                    func(s *ConvertSettings) { s.In, s.InputNames = "../../cmd/testdata/colour/net.pt2", []string{"a", "b"} },
+		"nowhere.yaml":                   func(s *ConvertSettings) { s.Reading.Layers = "nowhere.yaml" },
+		"no data folder or file nowhere": func(s *ConvertSettings) { s.Data = &DataSettings{Settings: dataset.Settings{Path: "nowhere"}} },
+		"no file nowhere.pt":             func(s *ConvertSettings) { s.In = "nowhere.pt" },
 	} {
 		s := ConvertSettings{In: tinyNet, Out: filepath.Join(t.TempDir(), "out.onnx"), Opset: graph.DefaultOpset}
 		set(&s)
