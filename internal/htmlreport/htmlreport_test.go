@@ -91,6 +91,20 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// An edit with the aim unseen is told by its own rules.
+func TestPageUnseen(t *testing.T) {
+	p := pages(t)["forget"]
+	const says = "by the rules of a network that never saw the class"
+	if text := render(t, p); strings.Contains(text, says) || !strings.Contains(text, "Four measures") || !strings.Contains(text, "the first in the file") {
+		t.Error("the page of an edit with the aim uniform speaks of others")
+	}
+	rules := report.Unseen(report.FashionMNIST, 0.9)
+	p.Report.Rules, p.Report.Classes = &rules, []int{0, 1}
+	if text := render(t, p); !strings.Contains(text, says) || !strings.Contains(text, "Three measures") || !strings.Contains(text, "the first of each class in the file") {
+		t.Error("the page of an edit of two classes with the aim unseen does not say so")
+	}
+}
+
 // Names come from files and stay text.
 func TestPageEscapes(t *testing.T) {
 	p := pages(t)["forget"]

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lethe/evidence"
@@ -179,8 +180,8 @@ func StagePage(ctx context.Context, out *stage.Output, page htmlreport.Page) err
 // mostSamples is how many images a page shows.
 const mostSamples = 24
 
-// Samples returns the first images of the forgotten classes, unseen ones if
-// there are any, and what the networks before and after the edit take them for.
+// Samples returns the first images of each forgotten class, as many of one as of
+// another, unseen ones if there are any, and what the networks before and after the edit take them for.
 func Samples(d *Data, before, after *verify.Network, classes []int) ([]htmlreport.Sample, error) {
 	set, unseen := d.Test, true
 	if set == nil {
@@ -190,6 +191,11 @@ func Samples(d *Data, before, after *verify.Network, classes []int) ([]htmlrepor
 		return nil, nil
 	}
 	images, _ := set.Split(classes...)
+	seen, each := map[int]int{}, max(mostSamples/max(len(classes), 1), 1)
+	images = slices.DeleteFunc(images, func(i int) bool {
+		seen[set.Labels[i]]++
+		return seen[set.Labels[i]] > each
+	})
 	images = images[:min(len(images), mostSamples)]
 	size := set.Size()
 	x := make([]float32, len(images)*size)
