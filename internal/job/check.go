@@ -71,7 +71,8 @@ func Check(ctx context.Context, s CheckSettings, std stage.Streams) (*Checked, e
 	if c.done.Signature, c.key, err = signed.verify(ctx, after, std.In); err != nil {
 		return nil, err
 	}
-	c.outs = stage.NewOutputs(std.Out, s.Force, s.Before, s.After, s.Report, s.Attest, s.Reference)
+	c.outs = stage.NewOutputs(std.Out, s.Force, append(s.Reading.files(), s.Before, s.After, s.Report, s.Attest, s.Reference, s.Rules, s.PublicKey, s.Signature)...)
+	c.outs.Protect(s.Data.files()...)
 	defer c.outs.Discard()
 	if c.page, err = c.outs.Open(ctx, s.HTML); err != nil {
 		return c.done, err

@@ -75,7 +75,10 @@ func Convert(ctx context.Context, s ConvertSettings, std stage.Streams) (*Conver
 	if err != nil {
 		return nil, err
 	}
-	c.outs = stage.NewOutputs(std.Out, s.Force, in)
+	c.outs = stage.NewOutputs(std.Out, s.Force, append(s.Reading.files(), in)...)
+	if s.Data != nil {
+		c.outs.Protect(s.Data.files()...)
+	}
 	defer c.outs.Discard()
 	if err := c.open(ctx, in); err != nil {
 		return nil, err

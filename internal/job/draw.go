@@ -26,7 +26,7 @@ func Draw(ctx context.Context, s DrawSettings, std stage.Streams) (*drawing.Netw
 	if err != nil {
 		return nil, err
 	}
-	outs := stage.NewOutputs(std.Out, s.Force, path)
+	outs := stage.NewOutputs(std.Out, s.Force, append(s.Reading.files(), path)...)
 	defer outs.Discard()
 	svg, err := outs.Open(ctx, s.SVG)
 	if err != nil {

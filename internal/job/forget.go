@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -67,7 +66,7 @@ func Forget(ctx context.Context, s ForgetSettings, std stage.Streams) (*Forgotte
 	if err := f.check(ctx); err != nil {
 		return nil, err
 	}
-	f.outs = stage.NewOutputs(std.Out, s.Force, slices.Concat([]string{s.In, s.Evidence.Sign}, s.references())...)
+	f.outs = stage.NewOutputs(std.Out, s.Force, s.files()...)
 	defer f.outs.Discard()
 	err := f.open(ctx)
 	if err != nil {

@@ -20,7 +20,11 @@ import (
 type DataSettings struct {
 	dataset.Settings        // without a path: the sample of Fashion-MNIST in this binary
 	ForgetOnly       string // as the path, but only the images of the forgotten classes are used
+	Preprocessed     string // the file that some of it was read from, or ""
 }
+
+// files returns what is read, which no output may replace.
+func (s DataSettings) files() []string { return []string{s.Path, s.ForgetOnly, s.Preprocessed} }
 
 // Data is labelled images and how the network wants them.
 type Data struct {

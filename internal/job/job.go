@@ -17,6 +17,9 @@ type Reading struct {
 	Flags []string // the same as a person writes it, for the command that repeats an edit
 }
 
+// files returns what is read beside a network, which no output may replace.
+func (r Reading) files() []string { return []string{r.Like, r.Layers} }
+
 // hints returns what a person says of a network; images are those that it takes.
 func (r Reading) hints(images func() (*Data, error)) network.Hints {
 	return network.Hints{Like: r.Like, Layers: r.Layers, Sample: func() ([]int, error) {

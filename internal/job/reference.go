@@ -26,12 +26,13 @@ const ReferenceRetrain = "retrain"
 // audits are small.
 const firstReferenceSeed = 1 << 20
 
-// references returns the file that an edit steers by, if there is one.
-func (s *ForgetSettings) references() []string {
-	if s.Reference == "" || s.Reference == ReferenceRetrain {
-		return nil
+// files returns what is read, which no output may replace.
+func (s *ForgetSettings) files() []string {
+	all := append(s.Reading.files(), s.In, s.Evidence.Sign, s.Rules)
+	if s.Reference != ReferenceRetrain {
+		all = append(all, s.Reference)
 	}
-	return []string{s.Reference}
+	return append(all, s.Data.files()...)
 }
 
 // checkReference refuses a reference where an edit cannot take one.

@@ -8,6 +8,7 @@ import (
 	"lethe/internal/learn"
 	"lethe/internal/network"
 	"lethe/internal/stage"
+	"lethe/internal/usage"
 	"lethe/report"
 )
 
@@ -17,6 +18,9 @@ import (
 func readRules(ctx context.Context, path string, stdin io.Reader, n *network.Network, pick learn.Selection, aim report.Aim, remain float64) (report.Rules, error) {
 	move, _, err := learn.Movable(n.Graph, pick)
 	if err != nil {
+		if _, _, whole := learn.Movable(n.Graph, learn.Selection{}); whole == nil { // only what was chosen makes no sense
+			err = usage.Errorf("--train, --freeze: %v", err)
+		}
 		return report.Rules{}, err
 	}
 	rules, err := n.Net.Rules(move, remain)

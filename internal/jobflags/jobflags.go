@@ -56,7 +56,7 @@ func Data(c *urfave.Context) (s job.DataSettings, err error) {
 		if err != nil {
 			return s, err
 		}
-		s.Preprocess, s.Norm = r.p, r.n
+		s.Preprocess, s.Norm, s.Preprocessed = r.p, r.n, name
 	}
 	for name, read := range map[string]func(string) error{
 		"mean":  func(v string) (err error) { s.Mean, err = dataset.ParsePerChannel(v); return err },
