@@ -12,25 +12,83 @@ import (
 	"lethe/verify"
 )
 
-// fitting is the least accuracy at which a network of so many classes counts as
-// trained on the images at hand: with wrong labels or another normalization it falls far below.
-func fitting(classes int) float64 { return math.Min(0.5, 5/float64(max(classes, 1))) }
+// doubtful is the accuracy of a network of so many classes below which another
+// preparation of the images is tried: it may explain that.
+func doubtful(classes int) float64 { return math.Min(0.5, 5/float64(max(classes, 1))) }
 
-// CheckAccuracy refuses images that the network was not trained on. It is given what
-// the unedited network measures on them. The error names the likely reason, if one
-// of those that are tried on a sample of the images explains it.
+// knowledge is the share of labelled images that a network gets right if each class
+// counts the same, and the share that it would get right by chance.
+type knowledge struct {
+	right, chance float64
+	doubt         float64 // the standard error of right where the answers are chance
+}
+
+// known returns what a network knows by its confusion. Chance is that its answers do
+// not depend on the images; of a single class nothing tells that, and any is as likely.
+func known(confusion [][]int) (k knowledge) {
+	answers := make([]float64, len(confusion))
+	var labels []int
+	parts := 0.0
+	for label, row := range confusion {
+		n := 0
+		for _, m := range row {
+			n += m
+		}
+		if n == 0 {
+			continue
+		}
+		labels = append(labels, label)
+		k.right += float64(row[label]) / float64(n)
+		parts += 1 / float64(n)
+		for class, m := range row {
+			answers[class] += float64(m) / float64(n)
+		}
+	}
+	n := float64(max(len(labels), 1))
+	for _, label := range labels {
+		k.chance += answers[label] / (n * n)
+	}
+	if len(labels) < 2 {
+		k.chance = 1 / float64(max(len(confusion), 1))
+	}
+	k.right /= n
+	k.doubt = math.Sqrt(k.chance*(1-k.chance)*parts) / n
+	return k
+}
+
+// least returns the share from which on a network knows the images: a tenth of the way
+// from chance to all, or five times chance if that is less, and more than the
+// images leave in doubt.
+func (k knowledge) least() float64 {
+	above := math.Max(math.Min((1-k.chance)/10, 4*k.chance), 4*k.doubt)
+	return k.chance + math.Min(above, (1-k.chance)/2)
+}
+
+// CheckAccuracy refuses images of which the network knows hardly more than chance, and
+// those of which it would know far more if they were prepared in another way. It is
+// given what the unedited network measures on them. The error names the likely reason,
+// if one of those that are tried on a sample of the images explains it.
 func (d *Data) CheckAccuracy(ctx context.Context, net *verify.Network, before *verify.Measures) error {
-	least := fitting(net.Classes())
-	if before.Accuracy >= least {
+	k := known(before.Confusion)
+	unknown := k.right < k.least()
+	if !unknown && before.Accuracy >= doubtful(net.Classes()) {
 		return nil
 	}
-	why := d.reason(ctx, net, before, least)
+	convincing := 1.5 * before.Accuracy
+	if unknown {
+		convincing = math.Max(k.least(), 2*before.Accuracy)
+	}
+	why := d.reason(ctx, net, before, convincing)
+	if why == "" && !unknown {
+		return nil
+	}
 	if why != "" {
 		why += "; if these are not images as it was trained on, give those with --data"
 	} else {
-		why = "it was not trained on such images or not with mean " + d.Norm.Mean.String() + " and standard deviation " + d.Norm.Std.String() + ": give its training data with --data, and --mean and --std if they differ"
+		why = fmt.Sprintf("hardly more than by chance (%.1f %% and %.1f %%, each class counting the same): it was not trained on such images or not with mean %v and standard deviation %v: give its training data with --data, and --mean and --std if they differ",
+			100*k.right, 100*k.chance, d.Norm.Mean, d.Norm.Std)
 	}
-	return fmt.Errorf("the network gets only %.1f %% of the images right (%s), so %s", 100*before.Accuracy, d.Source, why)
+	return fmt.Errorf("the network gets only %.1f %% of the images right (%s), %s", 100*before.Accuracy, d.Source, why)
 }
 
 // sampled is how many images are asked for a reason.
@@ -63,14 +121,17 @@ func guesses(channels int) []guess {
 }
 
 // reason tries why a network gets images wrong: the order of the classes, the order of
-// the channels, and the normalization.
-func (d *Data) reason(ctx context.Context, net *verify.Network, before *verify.Measures, least float64) string {
-	convincing := math.Max(least, 2*before.Accuracy)
-	if share, order := assigned(before.Confusion); share >= convincing {
-		return fmt.Sprintf("the classes are in another order than the network's: with the best assignment (%s) it gets %.1f %% right; name the classes in the network's order (labels.txt, one a line)", order, 100*share)
+// the channels, and the normalization. It names the one with which it gets most of them
+// right, if that is a convincing share.
+func (d *Data) reason(ctx context.Context, net *verify.Network, before *verify.Measures, convincing float64) string {
+	best, why := convincing, ""
+	// Of a network that knows nothing, too, some order is better than others.
+	if share, order := assigned(before.Confusion); share >= math.Max(convincing, doubtful(net.Classes())) {
+		best = share
+		why = fmt.Sprintf("so the classes are in another order than the network's: with the best assignment (%s) it gets %.1f %% right; name the classes in the network's order (labels.txt, one a line)", order, 100*share)
 	}
 	if !d.Train.Images() {
-		return ""
+		return why
 	}
 	n := min(d.Train.Len(), sampled)
 	idx, all := make([]int, n), make([]int, n)
@@ -78,10 +139,9 @@ func (d *Data) reason(ctx context.Context, net *verify.Network, before *verify.M
 		idx[i], all[i] = i*d.Train.Len()/n, i
 	}
 	set := d.Train.Copy(idx)
-	best, why := convincing, ""
 	try := func(set *dataset.Set, norm dataset.Norm, text string) {
 		if m, err := net.Measure(ctx, set, nil, norm, 0); err == nil && m.Accuracy >= best {
-			best, why = m.Accuracy, fmt.Sprintf("%s: on %d of the images it then gets %.1f %% right", text, n, 100*m.Accuracy)
+			best, why = m.Accuracy, fmt.Sprintf("so %s: on %d of the images it then gets %.1f %% right", text, n, 100*m.Accuracy)
 		}
 	}
 	reversed := set
