@@ -134,6 +134,9 @@ func (h *Head) average(dims []graph.Dim) {
 // arithmetic takes over a node that shifts or scales the logits by parameters.
 func (h *Head) arithmetic(n *graph.Node, x *sources, sd *model.StateDict) error {
 	const data, operand = 0, 1
+	if x.varies[n.Input(data)] && x.varies[n.Input(operand)] {
+		return notAffine(n)
+	}
 	name, first := n.Input(operand), true
 	if !x.varies[n.Input(data)] {
 		name, first = n.Input(data), false

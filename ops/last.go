@@ -17,12 +17,16 @@ var probabilities = []string{"Softmax", "LogSoftmax"}
 // layout only lays a value out, or holds it in another way.
 var layout = []string{"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 
-// afterLast is what may follow the product of the last layer beside that: it mixes
-// no features of a sample with others but over its positions.
+// afterLast is what may follow the product of the last layer beside that: it has no
+// matrix of its own.
 var afterLast = []string{
-	"AveragePool", "Clip", "Gather", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LeakyRelu", "MaxPool",
-	"ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Sigmoid", "Slice", "Tanh",
+	"Abs", "AveragePool", "BatchNormalization", "Clip", "Elu", "Exp", "Expand", "Gather", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool",
+	"LayerNormalization", "LeakyRelu", "Log", "MaxPool", "Neg", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceSum",
+	"Relu", "Sigmoid", "Slice", "Softplus", "Sqrt", "Tanh",
 }
+
+// arithmetic is what may follow it with several inputs that are computed from its product.
+var arithmetic = []string{"Add", "Div", "Greater", "Less", "Max", "Min", "Mul", "Pow", "Sub", "Where"}
 
 // LastLayer returns the names of the parameters of the layer that makes the first
 // output, which an edit must leave bit-identical: those of the last product before
@@ -30,7 +34,8 @@ var afterLast = []string{
 // sum with a bias, a factor or a normalization, also where weights are transposed,
 // normalized or otherwise computed from parameters alone. It is a
 // [model.UnsupportedError] if another operator stands between such a product and the
-// output, because then the words "last layer" have no agreed meaning.
+// output, or something goes around it, because then the words "last layer" have no
+// agreed meaning.
 func LastLayer(g *graph.Graph) ([]string, error) {
 	x := newSources(g)
 	layer, err := lastLayer(g, x)
@@ -107,26 +112,37 @@ func (s *sources) parameters(name string) (names []string) {
 }
 
 // lastLayer returns the nodes of the last layer, from that which makes the output
-// to the product.
-func lastLayer(g *graph.Graph, x *sources) ([]*graph.Node, error) {
-	var n *graph.Node
+// to the product, through which all goes that the output is computed from.
+func lastLayer(g *graph.Graph, x *sources) (layer []*graph.Node, err error) {
+	open := map[string]bool{} // what the nodes so far read
 	if len(g.Outputs) > 0 {
-		n = x.Maker(g.Outputs[0].Name)
+		open[g.Outputs[0].Name] = true
 	}
-	if n == nil {
-		return nil, &model.UnsupportedError{What: "the graph has no output that a node makes"}
-	}
-	layer := []*graph.Node{n}
-	for !slices.Contains(products, n.Op) || !x.hasParameter(n) {
-		data, ok := followed(x, n)
-		if next := x.Maker(data); ok && next != nil && len(layer) <= len(g.Nodes) { // a cycle is not a path to a product
-			n = next
-			layer = append(layer, n)
+	why := "the graph has no output that a node makes"
+	for i := len(g.Nodes) - 1; i >= 0; i-- {
+		n := &g.Nodes[i]
+		if !slices.ContainsFunc(n.Outputs, func(name string) bool { return open[name] }) {
 			continue
 		}
-		return nil, &model.UnsupportedError{What: fmt.Sprintf("the output of the network is made by %s (node %q), and between it and the last fully connected layer or convolution stands more than a last layer has", n.Op, n.Name)}
+		for _, name := range n.Outputs {
+			delete(open, name)
+		}
+		layer = append(layer, n)
+		isProduct := slices.Contains(products, n.Op) && x.hasParameter(n)
+		if isProduct && len(open) == 0 {
+			return layer, nil
+		}
+		why = fmt.Sprintf("the output of the network does not come from one fully connected layer or convolution alone: %s (node %q) is on the way to it", n.Op, n.Name)
+		data := followed(x, n)
+		if isProduct || len(data) == 0 {
+			break
+		}
+		for _, name := range data {
+			open[name] = true
+		}
 	}
-	return layer, nil
+	return nil, &model.UnsupportedError{What: why,
+		Advice: "an edit leaves the last layer as it is, and must be able to tell which that is: the one layer that makes a number for each class, with no way around it"}
 }
 
 // hasParameter reports whether an input of a node is computed from parameters alone.
@@ -134,29 +150,23 @@ func (s *sources) hasParameter(n *graph.Node) bool {
 	return slices.ContainsFunc(n.Inputs, func(in string) bool { return len(s.parameters(in)) > 0 })
 }
 
-// followed returns the one input of a node that is computed from the samples, if the
-// node may stand between the last product and the output.
-func followed(x *sources, n *graph.Node) (data string, ok bool) {
+// followed returns the inputs of a node that are computed from the samples, none if the
+// node may not stand between the last product and the output.
+func followed(x *sources, n *graph.Node) []string {
+	inputs := n.Inputs
 	switch {
 	case n.Domain != "":
-	case slices.Contains(layout, n.Op), slices.Contains(afterLast, n.Op), slices.Contains(probabilities, n.Op), n.Op == "BatchNormalization":
-		return n.Input(0), len(n.Inputs) > 0
-	case n.Op == "Add" || n.Op == "Sub" || n.Op == "Mul" || n.Op == "Div":
-		for _, in := range n.Inputs {
-			if !x.varies[in] {
-				continue
-			}
-			if ok {
-				return "", false // two of them
-			}
-			data, ok = in, true
-		}
+		return nil
+	case slices.Contains(layout, n.Op), slices.Contains(afterLast, n.Op), slices.Contains(probabilities, n.Op):
+		inputs = inputs[:min(1, len(inputs))]
+	case !slices.Contains(arithmetic, n.Op):
+		return nil
 	}
-	return data, ok
+	return slices.DeleteFunc(slices.Clone(inputs), func(in string) bool { return !x.varies[in] })
 }
 
-// Logits returns the graph up to its logits: g without the Softmax or LogSoftmax
-// that makes its only output, and what only lays that out; g itself if it
+// Logits returns the graph up to its logits: g without the Softmax, LogSoftmax or
+// Sigmoid that makes its only output, and what only lays that out; g itself if it
 // has none, or one over something else than the classes of a sample.
 func Logits(g *graph.Graph) *graph.Graph {
 	if len(g.Outputs) != 1 {
@@ -168,7 +178,8 @@ func Logits(g *graph.Graph) *graph.Graph {
 	for n != nil && (n.Op == "Identity" || n.Op == "Cast" || n.Op == "Log") && !slices.Contains(probabilities, n.Op) {
 		n = x.Maker(n.Input(0))
 	}
-	if n == nil || n.Domain != "" || !slices.Contains(probabilities, n.Op) || x.Maker(n.Input(0)) == nil {
+	isSigmoid := n != nil && n.Op == "Sigmoid" // of each class by itself
+	if n == nil || n.Domain != "" || !isSigmoid && !slices.Contains(probabilities, n.Op) || x.Maker(n.Input(0)) == nil {
 		return g
 	}
 	// One vector a sample: the classes lie on the last axis, which is also the
@@ -177,7 +188,7 @@ func Logits(g *graph.Graph) *graph.Graph {
 	if version := g.Opset(""); version < 13 {
 		axis = 1
 	}
-	if axis = n.Int("axis", axis); axis != 1 && axis != -1 || len(out.Shape) != 0 && len(out.Shape) != 2 {
+	if axis = n.Int("axis", axis); !isSigmoid && axis != 1 && axis != -1 || len(out.Shape) != 0 && len(out.Shape) != 2 {
 		return g
 	}
 	cut := g.Clone()

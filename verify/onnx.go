@@ -13,6 +13,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"lethe/graph"
 	"lethe/internal/nn"
 	"lethe/onnxio"
 	"lethe/report"
@@ -47,6 +48,11 @@ func ONNX(b []byte, of *Network) (*report.Parity, error) {
 	}
 	if fixed, ok := read.ForSamples(net.InputShape()); ok {
 		read = fixed
+	}
+	// Of several outputs the network is one.
+	if out := slices.IndexFunc(read.Outputs, func(v graph.Value) bool { return v.Name == of.graph.Outputs[0].Name }); out >= 0 {
+		read.Outputs = read.Outputs[out : out+1]
+		read.Prune()
 	}
 	again, err := nn.Bind(read, file.StateDict())
 	if err != nil {

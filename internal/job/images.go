@@ -8,6 +8,7 @@ import (
 
 	"lethe/dataset"
 	"lethe/fixtures"
+	"lethe/internal/nn"
 	"lethe/internal/stage"
 	"lethe/internal/usage"
 	"lethe/internal/weights"
@@ -94,6 +95,9 @@ func (d *Data) Only(classes []int) {
 // Classes returns the indices and the labels of the classes that a person asked
 // for: indices or labels, several with commas.
 func (d *Data) Classes(list string, classes int) (indices []int, labels []string, err error) {
+	if classes == 1 {
+		return nil, nil, nn.ErrOneNumber
+	}
 	for _, word := range strings.Split(list, ",") {
 		i, err := dataset.ParseClass(strings.TrimSpace(word), d.Names)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"lethe/file"
 	"lethe/graph"
 	"lethe/internal/stage"
 	"lethe/internal/structure"
@@ -32,6 +33,7 @@ type Network struct {
 	Net       *verify.Network      // of Graph, bound
 	Structure *structure.Structure // Graph is its graph, or one that computes the same for any batch or for the sizes of the samples
 	like      *weights.Checkpoint  // the file of its graph, if that is another one
+	aside     []string             // outputs beside that of the classifier
 }
 
 // Hints are what a person says of a network, beside its file.
@@ -182,6 +184,9 @@ func (n *Network) bind() error {
 	if err != nil {
 		return err
 	}
+	if inlined, err = n.classifier(inlined); err != nil {
+		return err
+	}
 	n.Graph = oneName(inlined, n.State)
 	n.Net = verify.NewNetwork(n.Graph, n.State)
 	if err = n.Net.Check(); err == nil {
@@ -201,6 +206,28 @@ func (n *Network) bind() error {
 		return nil
 	}
 	return err
+}
+
+// classifier is [ops.Classifier], and notes the other outputs.
+func (n *Network) classifier(g *graph.Graph) (*graph.Graph, error) {
+	c, err := ops.Classifier(g, n.State)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range g.Outputs {
+		if v.Name != c.Outputs[0].Name {
+			n.aside = append(n.aside, v.Name)
+		}
+	}
+	return c, nil
+}
+
+// TellLost is [weights.Checkpoint.TellLost], and says which outputs nobody judged.
+func (n *Network) TellLost(w io.Writer, path string, format file.Format) {
+	n.Checkpoint.TellLost(w, path, format)
+	if len(n.aside) > 0 {
+		fmt.Fprintf(w, "edited and judged by its output %q; not judged: %q\n", n.Graph.Outputs[0].Name, n.aside)
+	}
 }
 
 // oneName returns a graph that knows each tensor of a state dict by its first name, so

@@ -49,6 +49,12 @@ type Net struct {
 	classes   int
 }
 
+// ErrOneNumber is what is said of a network with one number for each sample.
+var ErrOneNumber = &model.UnsupportedError{
+	What:   "the network makes one number for each sample, as a regression does, or a classifier of two classes with a sigmoid: no class has an output of its own",
+	Advice: "export such a classifier with two outputs and without the sigmoid, which is the same by softmax: two = nn.Linear(n, 2); two.weight.data = torch.cat([0 * one.weight, one.weight]); two.bias.data = torch.cat([0 * one.bias, one.bias])",
+}
+
 // BindLogits is [Bind] for a graph as far as its logits, see [ops.Logits]: what
 // learns, and what judges a classifier, begins with these.
 func BindLogits(g *graph.Graph, sd *model.StateDict) (*Net, error) { return Bind(ops.Logits(g), sd) }
@@ -99,6 +105,12 @@ func Bind(g *graph.Graph, sd *model.StateDict) (*Net, error) {
 		return nil, err
 	}
 	out, ok := n.shapes[g.Outputs[0].Name]
+	if ok && out.batch == 0 && len(out.dims) == 1 {
+		if n.whole[g.Outputs[0].Name] {
+			return nil, &model.UnsupportedError{What: "the output of the network is a whole number for each sample", Advice: "export it without argmax: a number for each class is needed"}
+		}
+		return nil, ErrOneNumber
+	}
 	if !ok || out.batch != 0 || out.dims[0] != 1 || len(out.dims) < 2 || out.elements() != out.dims[1] {
 		return nil, unsupported("the output %q of shape %v is not one vector a sample", g.Outputs[0].Name, out)
 	}
