@@ -163,7 +163,7 @@ func fromScript(f file.File, opts Options) (*Structure, error) {
 	program, err := script.Decode(s, o)
 	var unknown *script.ShapeError
 	if errors.As(err, &unknown) {
-		if opts.Sample != nil {
+		if opts.Sample != nil && opts.Input == nil {
 			shape, err := opts.Sample()
 			if err != nil {
 				return nil, err
@@ -171,7 +171,14 @@ func fromScript(f file.File, opts Options) (*Structure, error) {
 			if shape != nil {
 				return fromScriptOf(f, shape, opts)
 			}
-			unknown.Advice = "give the images that the network takes with --data, and a class with --class"
+			// The wiring is the same for images of any size that the layers fit.
+			of := opts
+			for _, of.Input = range likely(f.State()) {
+				if s, err := fromScript(f, of); err == nil {
+					return s, nil
+				}
+			}
+			unknown.Advice = "give the images that the network takes with --data, and a class with --class, or its graph with --like"
 		}
 		published, no := arch.Recognize(f.State(), arch.Options{})
 		if no != nil || len(published.Program.Inputs) != 1 || len(unknown.Inputs) != 1 {
@@ -192,14 +199,46 @@ func fromScript(f file.File, opts Options) (*Structure, error) {
 	return convertProgram(program, "", opts)
 }
 
-// fromScriptOf is [fromScript] for images of a shape.
+// likely returns shapes that the first layer of a network takes whose file says none:
+// usual images with the channels of a convolution, or a row.
+func likely(sd *model.StateDict) (shapes [][]int) {
+	for _, t := range sd.All() {
+		switch shape := t.Shape(); len(shape) {
+		case 2:
+			return [][]int{{shape[1]}}
+		case 4:
+			for _, size := range []int{224, 32, 28, 96, 128, 256, 299} {
+				shapes = append(shapes, []int{shape[1], size, size})
+			}
+			for size := 4; size <= 64; size++ {
+				shapes = append(shapes, []int{shape[1], size, size})
+			}
+			return shapes
+		}
+	}
+	return nil
+}
+
+// fromScriptOf is [fromScript] for images of a shape, or laid out otherwise: in one row,
+// or with a size of 1 last or left out.
 func fromScriptOf(f file.File, shape []int, opts Options) (*Structure, error) {
 	opts.Input = shape
 	s, err := fromScript(f, opts)
-	if err != nil {
-		return nil, fmt.Errorf("for images of shape %v, which --resize, --crop and --channels change: %w", shape, err)
+	if err == nil {
+		return s, nil
 	}
-	return s, nil
+	row, wide := 1, []int(nil)
+	for _, d := range shape {
+		if row *= d; d != 1 {
+			wide = append(wide, d)
+		}
+	}
+	for _, opts.Input = range [][]int{{row}, wide, append(wide[:len(wide):len(wide)], 1)} {
+		if s, err := fromScript(f, opts); err == nil {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("for images of shape %v, which --resize, --crop and --channels change: %w", shape, err)
 }
 
 // sameType refuses another element type of input i than it has.

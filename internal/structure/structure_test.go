@@ -58,6 +58,35 @@ func TestReadForEdit(t *testing.T) {
 	}
 }
 
+// A script says no shape of its images. Its layers tell it where there are none, and
+// images may lie in another way than the network takes them.
+func TestReadForEditScript(t *testing.T) {
+	const images, row = "convert/script/testdata/lenet-scripted-2.15.pt", "internal/structure/testdata/row-scripted.pt"
+	for _, c := range []struct {
+		path         string
+		sample, want []int // nil: there are no images; the network cannot take them
+	}{
+		{images, nil, []int{1, 12, 12}},
+		{images, []int{1, 12, 12}, []int{1, 12, 12}},
+		{images, []int{3, 12, 12}, nil},
+		{row, nil, []int{6}},
+		{row, []int{1, 2, 3}, []int{6}},
+		{row, []int{1, 2, 4}, nil},
+	} {
+		f := open(t, c.path)
+		s, err := ReadForEdit(f, Options{Sample: func() ([]int, error) { return c.sample, nil }})
+		if err != nil {
+			if c.want != nil {
+				t.Errorf("%s, %v: %v", c.path, c.sample, err)
+			}
+			continue
+		}
+		if got, _ := s.Graph.Inputs[0].Shape[1:].Ints(); !slices.Equal(got, c.want) {
+			t.Errorf("%s, %v: the network takes %v, want %v", c.path, c.sample, got, c.want)
+		}
+	}
+}
+
 // A program that cannot be converted is an error with all its parts, unless the
 // names and shapes tell what it is.
 func TestReadProgramOfTraining(t *testing.T) {
