@@ -280,7 +280,7 @@ func dropoutRow(schema string) row {
 }
 
 func trainingMode(what string) refusal {
-	return refusal{what: what + " in training mode: the network was exported or saved without model.eval()", advice: "call model.eval() before torch.export.export or torch.jit.save, or take what evaluation does with --force-eval"}
+	return refusal{what: what + " in training mode: the network was exported or saved without model.eval()", advice: "call model.eval() before torch.export.export or torch.jit.save, or take what evaluation does with pt2onnx --force-eval"}
 }
 
 // since refuses opsets that do not have an operator yet, or takes that which has.
