@@ -284,15 +284,15 @@ func TestJudgeErrors(t *testing.T) {
 	}
 	// Without one last layer there is no invariant to check.
 	g := *q.Before.Graph()
-	g.Nodes = append(slices.Clone(g.Nodes), graph.Node{Name: "sum", Op: "Add", Inputs: []string{"logits", "logits"}, Outputs: []string{"sum"}})
-	g.Outputs = []graph.Value{graph.TensorValue("sum", model.Float32, graph.Batch(3))}
+	g.Nodes = append(slices.Clone(g.Nodes), graph.Node{Name: "both", Op: "Concat", Inputs: []string{"logits", "logits"}, Outputs: []string{"both"}, Attrs: graph.Attrs{"axis": graph.Int(1)}})
+	g.Outputs = []graph.Value{graph.TensorValue("both", model.Float32, graph.Batch(6))}
 	if _, err := Judge(context.Background(), Edit{Before: q.Before, After: NewNetwork(&g, q.After.State())}); err == nil || !strings.Contains(err.Error(), "two graphs") {
 		t.Errorf("an edit of two graphs: %v", err)
 	}
 	q.Before, q.After = NewNetwork(&g, q.Before.State()), NewNetwork(&g, q.After.State())
 	var unsupported *model.UnsupportedError
 	if _, err := Judge(context.Background(), q); !errors.As(err, &unsupported) {
-		t.Errorf("a network that ends in a sum of two outputs: %v", err)
+		t.Errorf("a network that ends in two outputs side by side: %v", err)
 	}
 }
 
