@@ -30,11 +30,14 @@ var sides = map[string]int{"train": 0, "training": 0, "val": 1, "valid": 1, "val
 
 // pictures lists the pictures of a file system: class/.../file, or
 // train/class/.../file with test, val or valid beside it, all perhaps in one more
-// folder. The list is sorted.
-func pictures(fsys fs.FS) ([]file, error) {
+// folder. The list is sorted. note names the pictures of other formats, which are left
+// out; it is "" if there are none.
+func pictures(fsys fs.FS) (files []file, note string, err error) {
 	var paths [][]string
-	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
-		base := path.Base(name)
+	others := map[string]bool{}
+	count := 0
+	err = fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
+		base, ending := path.Base(name), strings.ToLower(path.Ext(name))
 		switch {
 		case err != nil:
 			return err
@@ -43,7 +46,13 @@ func pictures(fsys fs.FS) ([]file, error) {
 				return fs.SkipDir
 			}
 			return nil
-		case entry.IsDir() || !slices.Contains([]string{".png", ".jpg", ".jpeg", ".webp", ".bmp"}, strings.ToLower(path.Ext(name))):
+		case entry.IsDir():
+			return nil
+		case slices.Contains([]string{".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2", ".jxl", ".ppm", ".pgm"}, ending):
+			others[ending] = true
+			count++
+			return nil
+		case !slices.Contains([]string{".png", ".jpg", ".jpeg", ".webp", ".bmp"}, ending):
 			return nil
 		}
 		if paths = append(paths, strings.Split(name, "/")); len(paths) > maxFiles {
@@ -52,7 +61,10 @@ func pictures(fsys fs.FS) ([]file, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	if count > 0 {
+		note = fmt.Sprintf("%d pictures are left out, because they are %s; PNG, JPEG, WebP and BMP are read: convert the others", count, strings.Join(slices.Sorted(maps.Keys(others)), ", "))
 	}
 	slices.SortFunc(paths, slices.Compare)
 	deep := 0 // folders that hold everything
@@ -62,7 +74,6 @@ func pictures(fsys fs.FS) ([]file, error) {
 		}
 		deep++
 	}
-	var files []file
 	for _, p := range paths {
 		full, f := strings.Join(p, "/"), file{}
 		f.path = full
@@ -71,13 +82,13 @@ func pictures(fsys fs.FS) ([]file, error) {
 			f.tests, p = tests, p[1:]
 		}
 		if len(p) < 2 {
-			return nil, &model.FormatError{Format: "folder of images", Member: full, Offset: -1,
+			return nil, "", &model.FormatError{Format: "folder of images", Member: full, Offset: -1,
 				Reason: "it lies in no folder of a class; want train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE"}
 		}
 		f.class = p[0]
 		files = append(files, f)
 	}
-	return files, nil
+	return files, note, nil
 }
 
 // openPictures reads a folder of pictures; see [Settings.OpenFS].

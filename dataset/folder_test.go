@@ -137,6 +137,23 @@ func TestPictureChannels(t *testing.T) {
 	}
 }
 
+// Pictures of formats that are not read are counted, and not passed over in silence.
+func TestPicturesLeftOut(t *testing.T) {
+	files := redPictures("train/a/1.png", "train/b/1.png", "test/a/1.png")
+	files["train/a/2.gif"], files["train/b/2.TIFF"], files["train/b/notes.txt"] = &fstest.MapFile{}, &fstest.MapFile{}, &fstest.MapFile{}
+	d, err := OpenFS(files, "/data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Notes) != 1 || !strings.HasPrefix(d.Notes[0], "2 pictures are left out, because they are .gif, .tiff;") || d.Train.Len() != 2 {
+		t.Errorf("got notes %q and %d images", d.Notes, d.Train.Len())
+	}
+	_, err = OpenFS(fstest.MapFS{"a/1.gif": &fstest.MapFile{}, "b/1.gif": &fstest.MapFile{}}, "/data")
+	if err == nil || !strings.Contains(err.Error(), "no data in /data: 2 pictures are left out, because they are .gif;") {
+		t.Errorf("only .gif: got %v", err)
+	}
+}
+
 func TestOpenPicturesErrors(t *testing.T) {
 	with := func(name string, b []byte) fstest.MapFS {
 		m := redPictures("train/a/1.png", "train/b/1.png")
@@ -218,7 +235,7 @@ func BenchmarkDecodeCIFAR(b *testing.B) {
 	for i := range 20000 {
 		files[fmt.Sprintf("train/%d/%d.jpg", i%10, i)] = &fstest.MapFile{Data: encoded.Bytes()}
 	}
-	list, err := pictures(files)
+	list, _, err := pictures(files)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -240,7 +257,7 @@ func FuzzPictures(f *testing.F) {
 				files[p] = &fstest.MapFile{}
 			}
 		}
-		list, err := pictures(files)
+		list, _, err := pictures(files)
 		if err != nil {
 			return
 		}

@@ -148,15 +148,22 @@ func (s Settings) OpenFS(fsys fs.FS, name string) (*Data, error) {
 			}
 			return d, nil
 		}
-		if files, failed := pictures(fsys); failed != nil || len(files) > 0 {
-			if failed != nil {
-				return nil, fmt.Errorf("data in %s: %w", name, failed)
-			}
+		files, note, failed := pictures(fsys)
+		if failed != nil {
+			return nil, fmt.Errorf("data in %s: %w", name, failed)
+		}
+		if len(files) > 0 {
 			d, err := s.openPictures(fsys, files)
 			if err != nil {
 				return nil, fmt.Errorf("data in %s: %w", name, err)
 			}
+			if note != "" {
+				d.Notes = append(d.Notes, note)
+			}
 			return d, nil
+		}
+		if note != "" {
+			return nil, fmt.Errorf("no data in %s: %s", name, note)
 		}
 	}
 	if err != nil {

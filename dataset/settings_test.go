@@ -116,7 +116,7 @@ func TestParseScale(t *testing.T) {
 // A set that is too large for memory gives the same images and the same digest.
 func TestOnDemand(t *testing.T) {
 	files := redPictures("train/a/1.png", "train/b/1.jpg", "train/b/2.bmp", "train/b/3.png")
-	list, err := pictures(files)
+	list, _, err := pictures(files)
 	if err != nil {
 		t.Fatal(err)
 	}
