@@ -28,13 +28,14 @@ type array struct {
 }
 
 // npzNames are the pairs of arrays that a .npz may have: images or other samples, and
-// their labels, for training and for testing, best first. The last ones are MedMNIST's.
+// their labels, for training and for testing, best first. Names with images are MedMNIST's.
 var npzNames = []struct{ train, test [2]string }{
 	{[2]string{"x_train", "y_train"}, [2]string{"x_test", "y_test"}},
+	{[2]string{"x_train", "y_train"}, [2]string{"x_val", "y_val"}},
 	{[2]string{"train_images", "train_labels"}, [2]string{"test_images", "test_labels"}},
 	{[2]string{"train_images", "train_labels"}, [2]string{"val_images", "val_labels"}},
-	{[2]string{"x_train", "y_train"}, [2]string{"x_val", "y_val"}},
-	{[2]string{"x", "y"}, [2]string{}},
+	{[2]string{"x", "y"}, [2]string{"x_test", "y_test"}},
+	{[2]string{"x", "y"}, [2]string{"x_val", "y_val"}},
 }
 
 // isNPZ reports whether an archive is one of numpy arrays.
@@ -42,7 +43,7 @@ func isNPZ(z *zip.Reader) bool {
 	return slices.ContainsFunc(z.File, func(f *zip.File) bool { return strings.HasSuffix(f.Name, ".npy") })
 }
 
-// openNPZ reads the arrays x and y of a .npz, or x_train, y_train, x_test and y_test,
+// openNPZ reads the arrays x and y of a .npz, or x_train and y_train, x_test and y_test,
 // or those of MedMNIST. Bytes of rank 3 (n x rows x columns) or 4 (channels behind or before the
 // columns) are images; everything else is samples of numbers, such as vectors or ids
 // of tokens. Labels are integers, or texts.
@@ -51,15 +52,18 @@ func (s Settings) openNPZ(z *zip.Reader) (*Data, error) {
 	for _, f := range z.File {
 		members[strings.ToLower(strings.TrimSuffix(f.Name, ".npy"))] = f
 	}
+	has := func(pair [2]string) bool { return members[pair[0]] != nil && members[pair[1]] != nil }
 	var train, test [2]string
-	for i := len(npzNames) - 1; i >= 0; i-- {
-		n := npzNames[i]
-		if members[n.train[0]] == nil || members[n.train[1]] == nil {
+	for _, n := range npzNames {
+		if !has(n.train) {
 			continue
 		}
-		train = n.train
-		if test = ([2]string{}); members[n.test[0]] != nil && members[n.test[1]] != nil {
-			test = n.test
+		if has(n.test) {
+			train, test = n.train, n.test
+			break
+		}
+		if train[0] == "" {
+			train = n.train
 		}
 	}
 	if train[0] == "" {
@@ -68,9 +72,6 @@ func (s Settings) openNPZ(z *zip.Reader) (*Data, error) {
 			names = append(names, f.Name)
 		}
 		return nil, &model.FormatError{Format: "npz", Offset: -1, Reason: fmt.Sprintf("it has %q; want x and y, or x_train and y_train, or train_images and train_labels, and x_test, ... beside them", names)}
-	}
-	if test[0] == "" && train[0] == "train_images" && members["val_images"] != nil && members["val_labels"] != nil {
-		test = [2]string{"val_images", "val_labels"}
 	}
 	var parts [2]samples
 	for i, pair := range [][2]string{train, test} {

@@ -58,6 +58,9 @@ func TestNPZImages(t *testing.T) {
 		{"MedMNIST, colour", map[string][]byte{"train_images": npy("|u1", "2, 5, 1, 3", hwc), "train_labels": labels, "val_images": npy("|u1", "2, 5, 1, 3", hwc), "val_labels": labels}, []int{3, 5, 1}, chw, true},
 		{"channels first", map[string][]byte{"x": npy("|u1", "2, 3, 5, 1", hwc), "y": npy("|u1", "2,", []uint8{0, 1})}, []int{3, 5, 1}, hwc[:15], false},
 		{"grey", map[string][]byte{"x_train": npy("|u1", "2, 3, 5", hwc), "y_train": npy(">i2", "2,", []uint8{0, 1, 0, 0}), "x_test": npy("|u1", "2, 3, 5", hwc), "y_test": labels}, []int{1, 3, 5}, hwc[:15], true},
+		{"validation", map[string][]byte{"x_train": npy("|u1", "2, 3, 5", hwc), "y_train": labels, "x_val": npy("|u1", "2, 3, 5", hwc), "y_val": labels}, []int{1, 3, 5}, hwc[:15], true},
+		{"x and tests", map[string][]byte{"x": npy("|u1", "2, 3, 5", hwc), "y": labels, "x_test": npy("|u1", "2, 3, 5", hwc), "y_test": labels}, []int{1, 3, 5}, hwc[:15], true},
+		{"MedMNIST without tests", map[string][]byte{"train_images": npy("|u1", "2, 3, 5", hwc), "train_labels": labels, "val_images": npy("|u1", "2, 3, 5", hwc), "val_labels": labels}, []int{1, 3, 5}, hwc[:15], true},
 		{"texts as labels", map[string][]byte{"x": npy("|u1", "2, 3, 5", hwc), "y": npy("<U3", "2,", []uint32{'c', 'a', 't', 'a', 0, 0})}, []int{1, 3, 5}, hwc[:15], false},
 	} {
 		d, err := openBytes(t, "data.npz", npzOf(c.arrays))
@@ -67,6 +70,9 @@ func TestNPZImages(t *testing.T) {
 		}
 		if !slices.Equal(d.Train.Shape, c.shape) || !bytes.Equal(d.Train.Image(0), c.first) || (d.Test != nil) != c.tests || len(d.Names) != 2 {
 			t.Errorf("%s: got shape %v, image %v, test %v, names %q", c.name, d.Train.Shape, d.Train.Image(0), d.Test != nil, d.Names)
+		}
+		if c.tests && (d.Train.Len() != 2 || d.Notes != nil) {
+			t.Errorf("%s: got %d samples for training, notes %q", c.name, d.Train.Len(), d.Notes)
 		}
 		if c.name == "texts as labels" && (!slices.Equal(d.Names, []string{"a", "cat"}) || !slices.Equal(d.Train.Labels, []int{1, 0})) {
 			t.Errorf("got names %q, labels %v", d.Names, d.Train.Labels)
