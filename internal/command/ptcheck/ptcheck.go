@@ -112,7 +112,7 @@ func check(c *urfave.Context, std stage.Streams) error {
 		return err
 	}
 	if set.After == "" {
-		for _, flag := range []string{"class", "report", "html", "attest"} {
+		for _, flag := range []string{"class", "data", "rules", "report", "html", "attest"} {
 			if cli.Typed(c, flag) {
 				return usage.Errorf("--%s is about an edit and needs two files", flag)
 			}
