@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -287,7 +288,7 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 	}
 	r.Files = map[string]report.Digest{"input": input}
 	if err := verify.Err(r.AllChecks()); err != nil {
-		return nil, fmt.Errorf("%w; nothing was written", err)
+		return nil, fmt.Errorf("%w; nothing was written%s", err, f.advice(r))
 	}
 	if err := f.write(ctx, edited, r); err != nil {
 		return nil, err
@@ -298,6 +299,16 @@ func (f *forgetting) run(ctx context.Context) (*verify.Report, error) {
 		fmt.Fprint(f.std.Err, damage(r, cmp.Or(f.Edit.MaxLoss, edit.DefaultMaxLoss)))
 	}
 	return r, nil
+}
+
+// advice returns what may help an edit that its gate keeps from being written; "" if it
+// is not the gate.
+func (f *forgetting) advice(r *verify.Report) string {
+	gate := "gate " + string(f.gate)
+	if !slices.ContainsFunc(r.Checks, func(c verify.Check) bool { return c.Name == gate && !c.OK }) {
+		return ""
+	}
+	return ": more images, another --budget-l2 or a larger --max-loss may give a better edit, and --gate none writes this one"
 }
 
 // runEdit edits a network and shows how far it is.

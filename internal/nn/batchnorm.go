@@ -20,7 +20,7 @@ func inferBatchNorm(n *site) ([]shape, error) {
 		}
 	}
 	if n.Int("training_mode", 0) != 0 {
-		return nil, unsupported("BatchNormalization in training mode is not supported")
+		return nil, unsupported("BatchNormalization in training mode is not supported: export the network after model.eval(), with training=TrainingMode.EVAL")
 	}
 	return []shape{in}, only(n, "epsilon", "momentum", "training_mode", "spatial")
 }

@@ -9,7 +9,7 @@ func inferSame(n *site) ([]shape, error) { return n.in[:1], nil }
 // inferDropout is for evaluation, in which Dropout changes nothing.
 func inferDropout(n *site) ([]shape, error) {
 	if len(n.Outputs) > 1 && n.Outputs[1] != "" {
-		return nil, unsupported("Dropout with a mask for an output is not supported")
+		return nil, unsupported("Dropout with a mask for an output is not supported: export the network after model.eval(), with training=TrainingMode.EVAL")
 	}
 	return n.in[:1], nil
 }
