@@ -149,7 +149,7 @@ func TestPicturesLeftOut(t *testing.T) {
 		t.Errorf("got notes %q and %d images", d.Notes, d.Train.Len())
 	}
 	_, err = OpenFS(fstest.MapFS{"a/1.gif": &fstest.MapFile{}, "b/1.gif": &fstest.MapFile{}}, "/data")
-	if err == nil || !strings.Contains(err.Error(), "no data in /data: 2 pictures are left out, because they are .gif;") {
+	if err == nil || !strings.Contains(err.Error(), "data in /data: 2 pictures are left out, because they are .gif;") {
 		t.Errorf("only .gif: got %v", err)
 	}
 }

@@ -134,36 +134,11 @@ const (
 func (s Settings) OpenFS(fsys fs.FS, name string) (*Data, error) {
 	dir, err := findFolder(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if c, dir := findCIFAR(fsys); c != nil {
-			d, err := s.openCIFAR(fsys, c, dir)
-			if err != nil {
-				return nil, fmt.Errorf("data in %s: %w", name, err)
-			}
-			return d, nil
-		}
-		if by, failed := findParquet(fsys); failed == nil && (by[0] != nil || by[1] != nil || by[2] != nil) {
-			d, err := s.openParquet(fsys, by)
-			if err != nil {
-				return nil, fmt.Errorf("data in %s: %w", name, err)
-			}
-			return d, nil
-		}
-		files, note, failed := pictures(fsys)
-		if failed != nil {
+		switch d, failed := s.openOther(fsys); {
+		case failed != nil:
 			return nil, fmt.Errorf("data in %s: %w", name, failed)
-		}
-		if len(files) > 0 {
-			d, err := s.openPictures(fsys, files)
-			if err != nil {
-				return nil, fmt.Errorf("data in %s: %w", name, err)
-			}
-			if note != "" {
-				d.Notes = append(d.Notes, note)
-			}
+		case d != nil:
 			return d, nil
-		}
-		if note != "" {
-			return nil, fmt.Errorf("no data in %s: %s", name, note)
 		}
 	}
 	if err != nil {
@@ -214,6 +189,31 @@ func (s Settings) OpenFS(fsys fs.FS, name string) (*Data, error) {
 		d.Test.Classes = len(d.Names)
 	}
 	return d, s.again(d, dir)
+}
+
+// openOther reads what is not IDX: batches of CIFAR, Parquet files or pictures, nil if
+// there are none.
+func (s Settings) openOther(fsys fs.FS) (*Data, error) {
+	if c, dir := findCIFAR(fsys); c != nil {
+		return s.openCIFAR(fsys, c, dir)
+	}
+	if by, err := findParquet(fsys); err == nil && (by[0] != nil || by[1] != nil || by[2] != nil) {
+		return s.openParquet(fsys, by)
+	}
+	files, note, err := pictures(fsys)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(files) == 0 && note != "":
+		return nil, errors.New(note)
+	case len(files) == 0:
+		return nil, nil
+	}
+	d, err := s.openPictures(fsys, files)
+	if err == nil && note != "" {
+		d.Notes = append(d.Notes, note)
+	}
+	return d, err
 }
 
 // again makes sets anew of images that are in memory, as pre wants them.
