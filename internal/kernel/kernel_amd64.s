@@ -859,7 +859,7 @@ taps_end:
 	RET
 
 // func outer512(acc *float32, a *float32, b *float32, b1 int, b2 int, rows int, n int, ai int, aPos int, aRow int, bPos int, bRow int, add bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·outer512(SB), NOSPLIT, $0-97
 	MOVQ   a+8(FP), AX
 	MOVQ   b+16(FP), CX
@@ -899,7 +899,17 @@ x_row:
 	MOVQ n+48(FP), R11
 
 x_position:
-	MOVQ $0x00000004, R12
+	MOVQ       aPos+64(FP), R12
+	LEAQ       128(AX)(R12*2), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 (R12)(SI*1)
+	PREFETCHT0 (R12)(SI*2)
+	PREFETCHT0 (R12)(DI*1)
+	PREFETCHT0 (R12)(SI*4)
+	PREFETCHT0 (R12)(R8*1)
+	PREFETCHT0 (R12)(DI*2)
+	PREFETCHT0 (R12)(R9*1)
+	MOVQ       $0x00000004, R12
 
 x_lanes:
 	VMOVUPS      (CX), Z24

@@ -513,13 +513,19 @@ const outerRows, outerCols = 8, 3
 
 // positions emits the loops of outer: over rows, the positions of each, and the
 // lanes of a position, four at a time. product is given the displacements of a
-// lane in a and in b.
-func positions(label string, a, b reg.Register, product func(da, db int)) {
+// lane in a and in b; ahead, if not nil, the place of the position after the next.
+func positions(label string, a, b reg.Register, ahead func(next reg.Register), product func(da, db int)) {
 	rows, n, lanes := GP64(), GP64(), GP64()
 	Load(Param("rows"), rows)
 	Label(label + "_row")
 	Load(Param("n"), n)
 	Label(label + "_position")
+	if ahead != nil {
+		next := GP64()
+		Load(Param("aPos"), next)
+		LEAQ(Mem{Base: a, Index: next, Scale: 2, Disp: 2 * lane}, next)
+		ahead(next)
+	}
 	MOVQ(U32(4), lanes)
 	Label(label + "_lanes")
 	for l := range 4 {
@@ -559,22 +565,30 @@ func outer512() {
 		acc[i] = ZMM()
 		VPXORD(acc[i], acc[i], acc[i])
 	}
-	positions("x", a, b, func(da, db int) {
+	row := func(base reg.Register, i int) Mem {
+		switch i {
+		case 6:
+			return at(base, ai3, 2)
+		case 7:
+			return at(base, ai7, 1)
+		}
+		return rowAddress(base, ai, ai3, ai5, i)
+	}
+	// Rows of a product with a matrix are one line of the cache long, far from those of
+	// the next position: no processor foresees that.
+	ahead := func(next reg.Register) {
+		for i := range outerRows {
+			PREFETCHT0(row(next, i))
+		}
+	}
+	positions("x", a, b, ahead, func(da, db int) {
 		v := []reg.VecVirtual{ZMM(), ZMM(), ZMM()}
 		for j, m := range []Mem{{Base: b}, at(b, b1, 1), at(b, b2, 1)} {
 			m.Disp = db
 			VMOVUPS(m, v[j])
 		}
 		for i := range outerRows {
-			var m Mem
-			switch i {
-			case 6:
-				m = at(a, ai3, 2)
-			case 7:
-				m = at(a, ai7, 1)
-			default:
-				m = rowAddress(a, ai, ai3, ai5, i)
-			}
+			m := row(a, i)
 			m.Disp = da
 			x := ZMM()
 			VBROADCASTSS(m, x)
@@ -618,7 +632,7 @@ func outer256() {
 		if rows > 0 {
 			LEAQ(at(a, ai, 4), a)
 		}
-		positions(fmt.Sprintf("x%d", part), a, b, func(da, db int) {
+		positions(fmt.Sprintf("x%d", part), a, b, nil, func(da, db int) {
 			v := []reg.VecVirtual{YMM(), YMM(), YMM()}
 			for j, m := range []Mem{{Base: b}, at(b, b1, 1), at(b, b2, 1)} {
 				m.Disp = db + half
