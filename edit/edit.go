@@ -130,7 +130,7 @@ func forget(ctx context.Context, net *nn.Net, sd *model.StateDict, set *dataset.
 	if opts.Aim == report.AimUnseen {
 		return forgetUnseen(ctx, r, sd)
 	}
-	if err := r.prepare(sd); err != nil {
+	if err := r.prepare(ctx, sd); err != nil {
 		return nil, err
 	}
 	defer r.lengthen()
@@ -215,7 +215,7 @@ func (t *tally) add(o tally) {
 	t.kl += o.kl
 }
 
-func (r *run) prepare(sd *model.StateDict) error {
+func (r *run) prepare(ctx context.Context, sd *model.StateDict) error {
 	if err := r.opts.checkInputs(r.net, r.set); err != nil {
 		return err
 	}
@@ -262,7 +262,9 @@ func (r *run) prepare(sd *model.StateDict) error {
 		r.judge = r.newJudge(others)
 	}
 	r.given = forget
-	forget, others = r.extend(drawing, forget, others)
+	if forget, others = r.extend(ctx, drawing, forget, others); ctx.Err() != nil {
+		return ctx.Err()
+	}
 	sample := slices.Clone(others)
 	rng.Shuffle(len(sample), func(a, b int) { sample[a], sample[b] = sample[b], sample[a] })
 	r.method.BaseRemain = r.accuracy(r.set, sample[:min(len(sample), 4000)])

@@ -195,7 +195,7 @@ func TestForgetRefuses(t *testing.T) {
 func TestSamplerCoversThePool(t *testing.T) {
 	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(sd); err != nil {
+	if err := r.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	n := len(r.learned)
@@ -220,7 +220,7 @@ func TestSamplerCoversThePool(t *testing.T) {
 func TestHeldOutImagesAreNotLearnedFrom(t *testing.T) {
 	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(sd); err != nil {
+	if err := r.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	own := slices.DeleteFunc(slices.Clone(r.learned), func(i int) bool { return i >= set.Len() }) // without variants
@@ -237,7 +237,7 @@ func TestHeldOutImagesAreNotLearnedFrom(t *testing.T) {
 func TestLookMeasures(t *testing.T) {
 	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(sd); err != nil {
+	if err := r.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	r.heldOut = r.learned[:300] // more than a batch, and not whole groups
@@ -348,7 +348,7 @@ func TestForgetOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &run{opts: options, net: edited, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(got); err != nil {
+	if err := r.prepare(t.Context(), got); err != nil {
 		t.Fatal(err)
 	}
 	forgotten, others := set.Split(3)
@@ -361,7 +361,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1000}
 	r.limits = report.FashionMNIST.FullMarks()
-	if err := r.prepare(sd); err != nil {
+	if err := r.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	r.step(1) // before the controllers start, which look at images now and then
@@ -375,7 +375,7 @@ func TestLossThatIsNotANumberIsExplained(t *testing.T) {
 	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 10}
 	r.limits = report.FashionMNIST.FullMarks()
-	if err := r.prepare(sd); err != nil {
+	if err := r.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	r.session.Theta()[0] = float32(math.NaN())

@@ -22,7 +22,7 @@ func TestMargin(t *testing.T) {
 		opts := options
 		opts.Classes = []int{3}
 		r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: looks}
-		if err := r.prepare(sd); err != nil {
+		if err := r.prepare(t.Context(), sd); err != nil {
 			t.Fatal(err)
 		}
 		if test.target > 0 {

@@ -36,7 +36,7 @@ func mostVariants(set *dataset.Set) int { return min(20000, 1<<28/set.Size()) }
 // forgotten image may be spliced with another one: both halves are to be
 // forgotten. Variants of the others may be blended with one another: the base's
 // probabilities label the blend.
-func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []int) {
+func (r *run) extend(ctx context.Context, c *canvas, forget, others []int) (moreForget, moreOthers []int) {
 	if c == nil || len(forget) >= leastForget && len(others) >= leastOthers && !r.opts.ForgetOnly {
 		return forget, others
 	}
@@ -44,7 +44,7 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 	if r.opts.ForgetOnly {
 		asked = forget // of the others the network said itself what they are
 	}
-	recipe := r.tolerated(c, asked, tolerance)
+	recipe := r.tolerated(ctx, c, asked, tolerance)
 	r.method.Variations = recipe.names()
 	if !r.reference() {
 		forget = repeated(forget)
@@ -53,7 +53,7 @@ func (r *run) extend(c *canvas, forget, others []int) (moreForget, moreOthers []
 		// The labels of the others say more than the base does, also of variants
 		// that it hardly minds.
 		moreForget = r.vary(c, recipe, forget, leastForget, c.splice)
-		return moreForget, r.vary(c, r.tolerated(c, others, gentle).only(shift, mirror), others, min(2*len(others), len(others)+mostVariants(r.set)), nil)
+		return moreForget, r.vary(c, r.tolerated(ctx, c, others, gentle).only(shift, mirror), others, min(2*len(others), len(others)+mostVariants(r.set)), nil)
 	}
 	moreForget = r.vary(c, recipe, forget, leastForget, c.splice)
 	moreOthers = r.vary(c, recipe, others, leastOthers, c.blend)
@@ -139,8 +139,8 @@ func (r *run) invent(c *canvas, forget []int) []int {
 // tolerated returns the recipe of the variations under which the base still
 // gets the images right: each kind as strong as leaves tolerance of the
 // accuracy, or half or a quarter as strong. So digits are not mirrored, and
-// shirts are.
-func (r *run) tolerated(c *canvas, images []int, share float64) recipe {
+// shirts are. Where ctx ends it returns none: a large network takes minutes.
+func (r *run) tolerated(ctx context.Context, c *canvas, images []int, share float64) recipe {
 	images = slices.Clone(images)
 	c.rng.Shuffle(len(images), func(a, b int) { images[a], images[b] = images[b], images[a] })
 	images = images[:min(len(images), inquiry)]
@@ -155,7 +155,11 @@ func (r *run) tolerated(c *canvas, images []int, share float64) recipe {
 			for i, at := range images {
 				c.vary(varied.Image(i), r.set.Image(at), only)
 			}
-			if r.accuracy(varied, all) >= needed {
+			right, err := learn.Reaches(ctx, r.session, varied, r.opts.Norm, all, needed)
+			if err != nil {
+				return recipe{}
+			}
+			if right {
 				accepted[kind] = strength
 				break
 			}

@@ -29,7 +29,7 @@ func TestForgetComputesTheFirstLayersOnce(t *testing.T) {
 		defer func() { featuresInMemory = before }()
 		r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: 12}
 		r.opts.MaxLoss = DefaultMaxLoss
-		if err := r.prepare(sd); err != nil {
+		if err := r.prepare(t.Context(), sd); err != nil {
 			t.Fatal(err)
 		}
 		if r.parts == nil {
@@ -97,7 +97,7 @@ func TestForgetInTheLastLayers(t *testing.T) {
 	checkMoved(t, sd, res)
 
 	r := &run{opts: opts, net: net, set: set, k: net.Classes(), steps: 10}
-	if err := r.prepare(sd); err != nil {
+	if err := r.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	defer r.lengthen()
@@ -110,7 +110,7 @@ func TestForgetInTheLastLayers(t *testing.T) {
 	}
 	images := r.whole.set.Len()
 	r.teacher = nil // as where there are more images
-	if !r.guard() {
+	if !r.guard(t.Context()) {
 		t.Fatal("variants of the others cannot be had")
 	}
 	if err := r.shorten(t.Context()); err != nil {

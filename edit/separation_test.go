@@ -56,7 +56,7 @@ func TestSeparation(t *testing.T) {
 func TestSeparationToSteerFor(t *testing.T) {
 	net, sd, set := base(t)
 	u := &unseen{run: &run{opts: unseenOptions(3, 0), net: net, set: set, k: net.Classes(), steps: steps}}
-	if err := u.prepare(sd); err != nil {
+	if err := u.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	if u.separation == nil || u.separation.own == 0 || !(u.separation.aim > 0 && u.separation.aim < math.Log(10)) {
@@ -68,7 +68,7 @@ func TestSeparationToSteerFor(t *testing.T) {
 	}
 	was := u.separation.aim
 	u.opts.Reference = sd
-	if err := u.prepare(sd); err != nil {
+	if err := u.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	if !(u.separation.aim < was) {

@@ -10,7 +10,7 @@ import (
 func TestAimDivergence(t *testing.T) {
 	net, sd, set := base(t)
 	u := &unseen{run: &run{opts: unseenOptions(3, 0), net: net, set: set, k: net.Classes(), steps: steps}}
-	if err := u.prepare(sd); err != nil {
+	if err := u.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	forget, others := set.Split(3)

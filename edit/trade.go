@@ -150,7 +150,7 @@ func (r *run) best(ctx context.Context) (best *attempt, err error) {
 		return best, err
 	}
 	r.tried = []*attempt{best}
-	if r.damaged(best) && r.guard() {
+	if r.damaged(best) && r.guard(ctx) {
 		if err := r.shorten(ctx); err != nil {
 			return nil, err
 		}
@@ -308,7 +308,7 @@ func (r *run) least(best *attempt, low, high float64, with func(v float64) (*att
 // guard lets further attempts learn what the base says of the other images and
 // of as many variants of them. So they keep what it knows of images that it did
 // not learn by heart. It reports whether that is possible.
-func (r *run) guard() bool {
+func (r *run) guard(ctx context.Context) bool {
 	images := r.set
 	if r.whole != nil {
 		images = r.whole.set
@@ -323,7 +323,7 @@ func (r *run) guard() bool {
 	others := slices.Clone(r.others)
 	c.rng.Shuffle(len(others), func(a, b int) { others[a], others[b] = others[b], others[a] })
 	others = others[:min(len(others), mostVariants(r.set))]
-	recipe := r.tolerated(c, others, tolerance)
+	recipe := r.tolerated(ctx, c, others, tolerance)
 	r.others = r.vary(c, recipe, others, 2*len(others), c.blend)
 	r.teacher = r.probabilities(r.others)
 	r.read = r.set.Reader(r.opts.Norm)

@@ -100,7 +100,7 @@ type span struct{ lo, hi int }
 
 func forgetUnseen(ctx context.Context, r *run, sd *model.StateDict) (*Result, error) {
 	u := &unseen{run: r}
-	if err := u.prepare(sd); err != nil {
+	if err := u.prepare(ctx, sd); err != nil {
 		return nil, err
 	}
 	course, err := r.walk(ctx, u.step)
@@ -123,7 +123,7 @@ func forgetUnseen(ctx context.Context, r *run, sd *model.StateDict) (*Result, er
 	return res, nil
 }
 
-func (u *unseen) prepare(sd *model.StateDict) error {
+func (u *unseen) prepare(ctx context.Context, sd *model.StateDict) error {
 	if err := u.opts.checkInputs(u.net, u.set); err != nil {
 		return err
 	}
@@ -166,7 +166,9 @@ func (u *unseen) prepare(sd *model.StateDict) error {
 		}
 	}
 	given, givenOthers := forget, others
-	forget, others = u.extend(c, forget, others)
+	if forget, others = u.extend(ctx, c, forget, others); ctx.Err() != nil {
+		return ctx.Err()
+	}
 	u.labelWeight = labelWeight
 	if u.teacher != nil { // variants may be blends of images, which have no label
 		u.labelWeight = 0

@@ -109,7 +109,7 @@ func TestUnseenStops(t *testing.T) {
 func TestUnseenLoss(t *testing.T) {
 	net, sd, set := base(t)
 	u := &unseen{run: &run{opts: unseenOptions(3, 0), net: net, set: set, k: net.Classes(), steps: steps}}
-	if err := u.prepare(sd); err != nil {
+	if err := u.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	u.forget.Draw(u.batch[:forgetBatch])
@@ -195,7 +195,7 @@ func TestRelearnAlong(t *testing.T) {
 	for i, threads := range []int{1, 3} {
 		opts := unseenOptions(3, threads)
 		u := &unseen{run: &run{opts: opts, net: net, set: set, k: net.Classes(), steps: 24, ofClasses: forgetBatch, ofOthers: otherBatch}}
-		if err := u.prepare(sd); err != nil {
+		if err := u.prepare(t.Context(), sd); err != nil {
 			t.Fatal(err)
 		}
 		if u.relearned != nil {

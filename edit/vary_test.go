@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -60,7 +61,7 @@ func TestWarpMirrorsAndShifts(t *testing.T) {
 func TestTolerated(t *testing.T) {
 	net, sd, set := base(t)
 	r := &run{opts: options, net: net, set: set, k: net.Classes(), steps: 1}
-	if err := r.prepare(sd); err != nil {
+	if err := r.prepare(t.Context(), sd); err != nil {
 		t.Fatal(err)
 	}
 	// Images that the network judges otherwise in the mirror, and symmetric ones,
@@ -100,13 +101,18 @@ func TestTolerated(t *testing.T) {
 			t.Fatalf("only %d %s images", w.set.Len(), w.name)
 		}
 		r.set = w.set
-		got := r.tolerated(newCanvas(), indices(w.set.Len()), tolerance)
+		got := r.tolerated(t.Context(), newCanvas(), indices(w.set.Len()), tolerance)
 		if (got[mirror] > 0) != w.mirror {
 			t.Errorf("%s images: mirrored by %d of %d", w.name, got[mirror], fixedOne)
 		}
 		if got[tone] == 0 {
 			t.Errorf("%s images bear no change of tone", w.name)
 		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := r.tolerated(ctx, newCanvas(), indices(r.set.Len()), tolerance); got != (recipe{}) {
+		t.Errorf("cancelled: got %v", got)
 	}
 }
 
