@@ -49,7 +49,7 @@ func TestMargin(t *testing.T) {
 // Few images come several times, many once, and their copies make no more than a fourth.
 func TestRepeated(t *testing.T) {
 	for images, want := range map[int]int{1: copies, 20: copies, 100: copies, 240: 5, 600: 2, 1201: 1, 5000: 1} {
-		if got := len(repeated(make([]int, images))) / images; got != want {
+		if got := len(repeated(make([]int, images), leastForget)) / images; got != want {
 			t.Errorf("%d images come %d times, want %d", images, got, want)
 		}
 	}

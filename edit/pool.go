@@ -18,7 +18,7 @@ const (
 	copies     = 10 // of an image of a class, at most, beside its variants
 	copiesPart = 4  // and no more than make such a part of what is learned from
 
-	inventRounds = 6 // of leastOthers distorted images each
+	inventRounds = 6 // of as many distorted images as are enough each
 
 	tolerance         = 0.9     // share of its accuracy that the base keeps on variants that suit the images
 	gentle            = 0.97    // the same of variants that have the label of the image
@@ -27,9 +27,15 @@ const (
 	inquiry = 1000 // images that are asked for that, at most
 )
 
-// mostVariants returns how many variants of the other images there may be where
-// there are enough of these: 20,000, in 256 MiB.
+// mostVariants returns how many variants of images there may be: 20,000, in 256 MiB.
 func mostVariants(set *dataset.Set) int { return min(20000, 1<<28/set.Size()) }
+
+// enough returns how many images of the classes and of the others are enough to learn
+// from: the least numbers above or, of large images, as many as mostVariants allows.
+func (r *run) enough() (ofClasses, ofOthers int) {
+	most := mostVariants(r.set)
+	return min(leastForget, most), min(leastOthers, most)
+}
 
 // extend adds variants to the images to learn from, as many as make enough of
 // them, and lets the base say what it sees in the others. Variants of a
@@ -44,27 +50,29 @@ func (r *run) extend(ctx context.Context, c *canvas, forget, others []int) (more
 	if r.opts.ForgetOnly {
 		asked = forget // of the others the network said itself what they are
 	}
+	ofClasses, ofOthers := r.enough()
 	recipe := r.tolerated(ctx, c, asked, tolerance)
 	r.method.Variations = recipe.names()
 	if !r.reference() {
-		forget = repeated(forget)
+		forget = repeated(forget, ofClasses)
 	}
 	if len(others) >= leastOthers && !r.opts.ForgetOnly {
 		// The labels of the others say more than the base does, also of variants
 		// that it hardly minds.
-		moreForget = r.vary(c, recipe, forget, leastForget, c.splice)
+		moreForget = r.vary(c, recipe, forget, ofClasses, c.splice)
 		return moreForget, r.vary(c, r.tolerated(ctx, c, others, gentle).only(shift, mirror), others, min(2*len(others), len(others)+mostVariants(r.set)), nil)
 	}
-	moreForget = r.vary(c, recipe, forget, leastForget, c.splice)
-	moreOthers = r.vary(c, recipe, others, leastOthers, c.blend)
+	moreForget = r.vary(c, recipe, forget, ofClasses, c.splice)
+	moreOthers = r.vary(c, recipe, others, ofOthers, c.blend)
 	r.teacher = r.probabilities(moreOthers)
 	return moreForget, moreOthers
 }
 
-// repeated returns images several times over, where they are few: their variants have
-// less of the class than they do, and alone would leave them as they are.
-func repeated(images []int) []int {
-	return slices.Repeat(images, max(min(copies, leastForget/(copiesPart*len(images))), 1))
+// repeated returns images several times over, where they are few beside so many to learn
+// from: their variants have less of the class than they do, and alone would leave them as
+// they are.
+func repeated(images []int, least int) []int {
+	return slices.Repeat(images, max(min(copies, least/(copiesPart*len(images))), 1))
 }
 
 // standIn returns images that stand in for those of the other classes where there
@@ -108,9 +116,10 @@ func (r *run) invent(c *canvas, forget []int) []int {
 	var pixels []uint8
 	var labels, others []int
 	dst, other := make([]uint8, r.set.Size()), make([]uint8, r.set.Size())
+	_, most := r.enough()
 	for range inventRounds {
 		tried := &dataset.Set{Shape: r.set.Shape, Classes: r.set.Classes}
-		for range leastOthers {
+		for range most {
 			c.distort(dst, r.set.Image(forget[c.rng.IntN(len(forget))]))
 			c.distort(other, r.set.Image(forget[c.rng.IntN(len(forget))]))
 			switch c.rng.IntN(3) {
@@ -126,7 +135,7 @@ func (r *run) invent(c *canvas, forget []int) []int {
 			tried.Labels[i] = learn.Best(logits)
 		})
 		for i, label := range tried.Labels {
-			if !slices.Contains(r.opts.Classes, label) && len(others) < leastOthers {
+			if !slices.Contains(r.opts.Classes, label) && len(others) < most {
 				others = append(others, r.set.Len()+len(labels))
 				pixels, labels = append(pixels, tried.Image(i)...), append(labels, label)
 			}

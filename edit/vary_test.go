@@ -122,3 +122,16 @@ func label(r *run, set *dataset.Set) {
 		set.Labels[i] = slices.Index(logits, slices.Max(logits))
 	})
 }
+
+// The variants of large images fill no more memory than those of small ones may.
+func TestEnough(t *testing.T) {
+	for _, c := range []struct {
+		shape             []int
+		classes, ofOthers int
+	}{{[]int{1, 28, 28}, leastForget, leastOthers}, {[]int{3, 32, 32}, leastForget, leastOthers}, {[]int{3, 224, 224}, 1783, 1783}} {
+		r := &run{set: &dataset.Set{Shape: c.shape}}
+		if classes, others := r.enough(); classes != c.classes || others != c.ofOthers {
+			t.Errorf("images of shape %v: got %d and %d, want %d and %d", c.shape, classes, others, c.classes, c.ofOthers)
+		}
+	}
+}
